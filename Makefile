@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Each makes .venv and installs into it where that has not been done.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test quick lint results clean
+
+demo: $(INSTALLED)
+	$(BIN)/tlx demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+# The tests that take seconds.
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m "not run and not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/pip install -q -e '.[dev]'
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy tlx
+
+# The figures of docs/results.md; an hour on 2 cores.
+results: $(INSTALLED)
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/ants_bees.py
+
+$(INSTALLED): pyproject.toml
+	PYTHON="$(PYTHON)" sh .ci/venv "$(VENV)"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

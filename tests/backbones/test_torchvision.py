@@ -1,0 +1,134 @@
+"""torchvision's networks as layer groups: exactly the original, in order, with true strides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from tests.backbones.exactness import (
+    assert_measures_right,
+    assert_pieces_equal_whole,
+    fill_from,
+    make_every_tensor_count,
+)
+from tlx.backbones import catalog, torchvision_backbone
+from tlx.errors import TlxError
+
+REPRESENTATIVES = (
+    "alexnet",
+    "vgg11",
+    "vgg11_bn",
+    "resnet18",
+    "resnet50",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
+    "densenet121",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "regnet_x_400mf",
+    "vit_b_32",
+    "swin_t",
+    "swin_v2_t",
+    "convnext_tiny",
+)
+
+# Pixels of the image per pixel of a group's output, bottom to top, by family.
+STRIDES = {
+    "alexnet": [8, 16, 16, 16, 32, 0],
+    "vgg": [2, 4, 8, 16, 32, 0],
+    "resnet": [4, 4, 8, 16, 32],
+    "wide_resnet": [4, 4, 8, 16, 32],
+    "resnext": [4, 4, 8, 16, 32],
+    "densenet": [4, 4, 8, 16, 32],
+    "convnext": [4, 4, 8, 16, 32],
+    "swin": [4, 4, 8, 16, 32],
+    "swin_v2": [4, 4, 8, 16, 32],
+    "squeezenet": [4, 4, 8, 16],
+    "shufflenet_v2": [4, 8, 16, 32],
+    "mnasnet": [2, 4, 8, 16, 32],
+    "mobilenet_v2": [2, 4, 8, 16, 32],
+    "mobilenet_v3": [2, 4, 8, 16, 32, 0],
+    "efficientnet_b": [2, 4, 8, 16, 32],
+    "efficientnet_v2": [2, 4, 8, 16, 32],
+    "regnet": [2, 4, 8, 16, 32],
+}
+
+
+def features_of_original(model: nn.Module, x: Tensor) -> Tensor:
+    """Return the input of the last linear layer; of SqueezeNet, which has none, the pooled `features`."""
+    if isinstance(model, torchvision.models.SqueezeNet):
+        return nn.functional.adaptive_avg_pool2d(model.features(x), 1).flatten(1)
+    seen: list[Tensor] = []
+    last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    handle = last.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    model(x)
+    handle.remove()
+    return seen[0]
+
+
+@torch.inference_mode()
+def check(name: str) -> None:
+    """Compare a backbone with the torchvision model of the same name and the same tensors."""
+    options = {}
+    with torch.device("meta"):
+        if name == "vit_h_14":  # its default weights take 518 px: minutes; the others take 224
+            backbone = torchvision_backbone(name, weights="IMAGENET1K_SWAG_LINEAR_V1", load=False)
+        else:
+            backbone = torchvision_backbone(name, load=False)
+    if backbone.fixed_size:
+        options["image_size"] = backbone.preprocessing.size
+    torch.manual_seed(0)
+    original = torchvision.models.get_model(name, weights=None, **options).eval()
+    make_every_tensor_count(original)
+    fill_from(backbone.eval(), original)
+
+    size = backbone.preprocessing.size if backbone.fixed_size else 64
+    x = torch.randn(1 if backbone.fixed_size else 2, 3, size, size)
+    expected = features_of_original(original, x)
+    assert expected.isfinite().all()
+    assert expected.std() > 0
+    assert torch.equal(assert_pieces_equal_whole(backbone, x), expected)
+
+    assert tuple(backbone.group_names) == catalog.group_names(name)
+    patch = getattr(original, "patch_size", 0)
+    assert list(backbone.strides.values()) == STRIDES.get(catalog.family(name), [patch] * 5)
+    assert_measures_right(backbone, x)
+    groups = [id(p) for group in backbone.group_names for p in backbone.group_parameters(group)]
+    assert sorted(groups) == sorted(id(p) for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVES)
+def test_equals_the_original(name: str) -> None:
+    """Guards against a layer left out, doubled or misplaced when a network is cut into groups."""
+    check(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in catalog.TORCHVISION if n not in REPRESENTATIVES])
+def test_every_other_model_equals_the_original(name: str) -> None:
+    """Guards against a variant whose layers do not follow its family's pattern."""
+    check(name)
+
+
+def test_every_family_is_represented() -> None:
+    """Guards against a family that only the slow tests reach."""
+    assert {catalog.family(n) for n in REPRESENTATIVES} == {catalog.family(n) for n in catalog.TORCHVISION}
+
+
+def test_catalog_holds_what_torchvision_offers() -> None:
+    """Guards against a model of torchvision that is forgotten, or a size or parameter count gone stale."""
+    offered = set(torchvision.models.list_models(module=torchvision.models))
+    assert set(catalog.TORCHVISION) == offered - {"googlenet", "inception_v3", "maxvit_t"}
+    for name in catalog.TORCHVISION:
+        weights = torchvision.models.get_model_weights(name)["DEFAULT"]
+        facts = f"{weights.meta['num_params'] / 1e6:.1f}", weights.transforms().crop_size[0]
+        assert (f"{catalog._FACTS[name][0]:.1f}", catalog._FACTS[name][1]) == facts

@@ -1,0 +1,30 @@
+"""tlx: transfer a deep vision network to your own images.
+
+cfg = tlx.compose(["dataset=digits", "strategy=gradual"])
+run = tlx.train(cfg)
+run.metrics, run.model
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Imported on first use: torch and Lightning take seconds, `tlx --help` must not.
+_LAZY = {
+    "compose": "tlx.config",
+    "train": "tlx.train",
+    "Run": "tlx.run",
+    "TlxError": "tlx.errors",
+    "ConfigError": "tlx.errors",
+}
+
+__all__ = ["ConfigError", "Run", "TlxError", "__version__", "compose", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'tlx' has no attribute '{name}'")

@@ -1,0 +1,60 @@
+"""Backbones: pretrained networks as ordered lists of layer groups.
+
+Names are imported when they are first asked for, so that `tlx.backbones.catalog` stays free of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tlx.backbones.backbone import Backbone
+    from tlx.backbones.files import file_backbone
+    from tlx.backbones.lite0 import efficientnet_lite0
+    from tlx.backbones.preprocessing import Preprocessing
+    from tlx.backbones.rebuild import build
+    from tlx.backbones.report import HeadSource, LoadReport
+    from tlx.backbones.runs import run_backbone
+    from tlx.backbones.small import small_cnn
+    from tlx.backbones.timm_models import timm_backbone
+    from tlx.backbones.torchvision_models import torchvision_backbone
+
+__all__ = [
+    "Backbone",
+    "HeadSource",
+    "LoadReport",
+    "Preprocessing",
+    "build",
+    "efficientnet_lite0",
+    "file_backbone",
+    "run_backbone",
+    "small_cnn",
+    "timm_backbone",
+    "torchvision_backbone",
+]
+
+# No file has the name of what it holds: importing the file would put the module in the place of the function.
+_FILES = {
+    "Backbone": "backbone",
+    "HeadSource": "report",
+    "LoadReport": "report",
+    "Preprocessing": "preprocessing",
+    "build": "rebuild",
+    "efficientnet_lite0": "lite0",
+    "file_backbone": "files",
+    "run_backbone": "runs",
+    "small_cnn": "small",
+    "timm_backbone": "timm_models",
+    "torchvision_backbone": "torchvision_models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,181 @@
+"""A backbone: a network as an ordered list of layer groups, run from any group to any group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from tlx.backbones.layout import Layout, measure
+from tlx.backbones.preprocessing import Preprocessing
+from tlx.backbones.report import HeadSource, LoadReport
+from tlx.errors import TlxError, did_you_mean
+
+
+class Backbone(nn.Module):
+    """Layer groups from bottom to top, then a pool: images (B, C, H, W) to features (B, num_features).
+
+    Args:
+        groups: Layer groups in the order of running; each takes the output of the one before, the first takes the
+            normalised image.
+        pool: Takes the last group's output, gives (B, num_features). Its parameters belong to the last group.
+        architecture: Plain dict that `tlx.backbones.build` turns into the same backbone without weights or download.
+        preprocessing: What the images must have gone through.
+        num_features: Width of the features.
+        layouts: How a group's output is laid out, where it is not (B, C, H, W).
+        fixed_size: Whether only images of `preprocessing.size` pixels are accepted.
+        original_names: Name in `state_dict()` -> name in the model that the groups were cut from.
+
+    Attributes:
+        report: What was loaded; None for fresh weights.
+        head_source: The head of the run that the weights come from, if there is one.
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[str, nn.Module],
+        pool: nn.Module,
+        *,
+        architecture: dict[str, Any],
+        preprocessing: Preprocessing,
+        num_features: int,
+        layouts: Mapping[str, Layout] | None = None,
+        fixed_size: bool = False,
+        original_names: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.groups = nn.ModuleDict(groups)
+        self.pool = pool
+        self.architecture = architecture
+        self.preprocessing = preprocessing
+        self.num_features = num_features
+        self.layouts = {name: (layouts or {}).get(name, Layout("map")) for name in self.groups}
+        self.fixed_size = fixed_size
+        self.original_names = dict(original_names or {})
+        self.report: LoadReport | None = None
+        self.head_source: HeadSource | None = None
+        self._measures: dict[str, tuple[int, int]] | None = None
+
+    @property
+    def group_names(self) -> list[str]:
+        """Names of the layer groups, bottom to top."""
+        return list(self.groups)
+
+    @property
+    def in_channels(self) -> int:
+        """Number of channels of the images."""
+        return len(self.preprocessing.mean)
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the image per pixel of the group's output; 0 for groups whose output is not a map."""
+        return {name: stride for name, (stride, _) in self._measured().items()}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of each group's output."""
+        return {name: channels for name, (_, channels) in self._measured().items()}
+
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
+        """Run the layer groups from `start` to `stop`, both included.
+
+        Args:
+            x: The normalised image (B, C, H, W); with `start`, the input of that group, which is the output of the
+                group before it.
+            start: First group to run; None: from the image.
+            stop: Last group to run; None: through the last group and the pool.
+
+        Returns:
+            Features (B, num_features); with `stop`, the output of that group as it is, not pooled.
+
+        Raises:
+            TlxError: A group is unknown, `start` is above `stop`, or a fixed-size network gets another size.
+        """
+        names = self.group_names
+        first = 0 if start is None else self._index(start)
+        last = len(names) - 1 if stop is None else self._index(stop)
+        if first > last:
+            raise TlxError(f"backbone: expected start at or below stop, got start='{start}' above stop='{stop}'")
+        if first == 0:
+            self._check_image(x)
+        for name in names[first : last + 1]:
+            x = self.groups[name](x)
+        return x if stop is not None else self.pool(x)
+
+    def maps(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
+        """Return the outputs of several groups as feature maps, from one pass.
+
+        Args:
+            x: The normalised image (B, C, H, W).
+            names: Layer groups, in any order.
+
+        Returns:
+            One map (B, channels[name], H', W') a name, in the order of `names`, whatever the inner layout.
+
+        Raises:
+            TlxError: A group is unknown, or its output is not a map.
+        """
+        for name in names:
+            self._index(name)
+            if self.layouts[name].kind == "vector":
+                maps = [n for n in self.groups if self.layouts[n].kind != "vector"]
+                raise TlxError(f"backbone: expected groups that give maps ({', '.join(maps)}), got '{name}'")
+        self._check_image(x)
+        found: dict[str, Tensor] = {}
+        out = x
+        for name, group in self.groups.items():
+            if len(found) == len(set(names)):
+                break
+            out = group(out)
+            if name in names:
+                found[name] = self.layouts[name].to_map(out, x)
+        return [found[name] for name in names]
+
+    def group_modules(self, name: str) -> list[nn.Module]:
+        """Return the modules of a layer group: its own, and the pool for the last one.
+
+        Raises:
+            TlxError: The group is unknown.
+        """
+        modules: list[nn.Module] = [self.groups[name]] if self._index(name) >= 0 else []
+        return [*modules, self.pool] if name == self.group_names[-1] else modules
+
+    def group_parameters(self, name: str) -> Iterator[nn.Parameter]:
+        """Yield the parameters of a layer group, the pool's with the last one.
+
+        Raises:
+            TlxError: The group is unknown.
+        """
+        for module in self.group_modules(name):
+            yield from module.parameters()
+
+    def group_of(self, key: str) -> str:
+        """Return the layer group that a name of `state_dict()` or `named_parameters()` belongs to."""
+        return key.split(".")[1] if key.startswith("groups.") else self.group_names[-1]
+
+    def _index(self, name: str) -> int:
+        names = self.group_names
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise TlxError(f"backbone: expected a layer group of {', '.join(names)}, got '{name}'; {hint}")
+        return names.index(name)
+
+    def _check_image(self, x: Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise TlxError(
+                f"backbone: expected images of shape (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
+                f"set backbone.in_channels or dataset.channels"
+            )
+        size = self.preprocessing.size
+        if self.fixed_size and x.shape[-2:] != (size, size):
+            height, width = x.shape[-2:]
+            raise TlxError(
+                f"backbone: expected images of {size} x {size} pixels (this network takes no other size), "
+                f"got {height} x {width}; set dataset.image_size={size}"
+            )
+
+    def _measured(self) -> dict[str, tuple[int, int]]:
+        if self._measures is None:
+            self._measures = measure(self)
+        return self._measures

@@ -1,0 +1,52 @@
+"""The first convolution for another number of input channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tlx.errors import TlxError
+
+
+def adapt_kernel(kernel: Tensor, channels: int) -> Tensor:
+    """Return a kernel (O, I, h, w) as (O, channels, h, w).
+
+    One channel: the sum over the I input channels, so that a gray image gives what its copy in every channel gave.
+    Otherwise the input channels are repeated cyclically (1, 2, 3, 1, …), cut at `channels` and scaled by
+    I / channels, so that equal channels give what they gave before. It is timm's rule for `in_chans`.
+    """
+    present = kernel.shape[1]
+    if channels == present:
+        return kernel
+    if channels == 1:
+        return kernel.sum(dim=1, keepdim=True)
+    index = torch.arange(channels, device=kernel.device) % present
+    return kernel.index_select(1, index) * (present / channels)
+
+
+def adapt_first_convolution(module: nn.Module, channels: int) -> str | None:
+    """Replace the first convolution of a network, in place, by one for another number of channels.
+
+    Args:
+        module: A network whose first `nn.Conv2d`, in the order of its modules, takes the image.
+        channels: Number of channels of the images.
+
+    Returns:
+        A note on what was done; None if nothing had to be done.
+
+    Raises:
+        TlxError: There is no convolution, or it has groups.
+    """
+    if channels < 1:
+        raise TlxError(f"backbone.in_channels: expected at least 1, got {channels}")
+    found = next(((name, m) for name, m in module.named_modules() if isinstance(m, nn.Conv2d)), None)
+    if found is None or found[1].groups != 1:
+        raise TlxError(f"backbone: expected a first convolution over all channels, got {found}; set in_channels=3")
+    name, conv = found
+    present = conv.in_channels
+    if channels == present:
+        return None
+    conv.weight = nn.Parameter(adapt_kernel(conv.weight.detach(), channels), conv.weight.requires_grad)
+    conv.in_channels = channels
+    rule = "sum over channels" if channels == 1 else f"channels repeated cyclically, scaled by {present}/{channels}"
+    return f"first convolution {name}: {present} -> {channels} input channels ({rule})"

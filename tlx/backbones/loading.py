@@ -1,0 +1,98 @@
+"""Weights of another network into a backbone, tensor by tensor, with a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from tlx.backbones.backbone import Backbone
+from tlx.backbones.first_convolution import adapt_kernel
+from tlx.backbones.report import GroupReport, LoadReport
+from tlx.errors import TlxError
+
+# Put in front of names by wrappers: DataParallel, torch.compile, tasks that hold a backbone.
+_PREFIXES = ("module.", "model.", "backbone.", "encoder.", "net.")
+# Names of older torchvision files: DenseNet's layers, the Vision Transformer's MLP.
+_OLD_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\."), r"\1\2."),
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
+
+
+def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> LoadReport:
+    """Copy the tensors that fit by name and shape into a backbone, and say what became of every one.
+
+    Names may be the backbone's own or those of the network that it was cut from, behind the prefixes of common
+    wrappers. Values are cast to the backbone's type, half precision to float32. A first convolution for another number
+    of channels is adapted by `adapt_kernel`.
+
+    Args:
+        backbone: Changed in place.
+        state: Name -> tensor.
+        source: Where the tensors come from, in words.
+
+    Raises:
+        TlxError: Nothing fits.
+    """
+    own = backbone.state_dict(keep_vars=True)
+    names = {original: name for name, original in backbone.original_names.items()} | {name: name for name in own}
+    first = next((f"{n}.weight" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d)), None)
+
+    given: dict[str, Tensor] = {}
+    left_over: dict[str, tuple[int, ...]] = {}
+    for key, value in state.items():
+        name = next((names[candidate] for candidate in _candidates(key) if candidate in names), None)
+        if name is None or name in given:
+            left_over[key] = tuple(value.shape)
+        else:
+            given[name] = value
+
+    report = LoadReport(source, {group: GroupReport() for group in backbone.group_names}, left_over)
+    for name, target in own.items():
+        group = report.groups[backbone.group_of(name)]
+        value = given.get(name)
+        if value is not None and name == first and _differ_in_channels(value, target):
+            report.notes.append(f"first convolution {name}: {value.shape[1]} -> {target.shape[1]} input channels")
+            value = adapt_kernel(value.to(target.dtype), target.shape[1])
+        if value is not None and value.shape == target.shape:
+            with torch.no_grad():
+                target.copy_(value)
+            group.loaded[name] = tuple(target.shape)
+        elif value is not None:
+            group.reinitialised[name] = f"expected {tuple(target.shape)}, got {tuple(value.shape)}"
+        elif not name.endswith("num_batches_tracked"):  # a counter that older files lack, not a weight
+            group.reinitialised[name] = f"missing, {tuple(target.shape)}"
+
+    if not any(name.endswith("weight") for group in report.groups.values() for name in group.loaded):
+        raise TlxError(
+            f"expected weights that fit {backbone.architecture.get('name', 'the backbone')}, got none in {source}\n"
+            f"  names there: {', '.join(list(state)[:4])}, …\n"
+            f"  names expected: {', '.join(list(names)[:4])}, …"
+        )
+    return report
+
+
+def _candidates(key: str) -> Iterator[str]:
+    """Yield a name as it is, then without one wrapper's prefix after the other, each also in today's spelling."""
+    key = key.replace("_orig_mod.", "")
+    while True:
+        yield key
+        for pattern, replacement in _OLD_NAMES:
+            if pattern.search(key):
+                yield pattern.sub(replacement, key)
+        prefix = next((p for p in _PREFIXES if key.startswith(p)), None)
+        if prefix is None:
+            return
+        key = key.removeprefix(prefix)
+
+
+def _differ_in_channels(value: Tensor, target: Tensor) -> bool:
+    return (
+        value.ndim == target.ndim == 4
+        and value.shape[1] != target.shape[1]
+        and value.shape[:1] + value.shape[2:] == target.shape[:1] + target.shape[2:]
+    )

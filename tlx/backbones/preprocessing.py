@@ -1,0 +1,85 @@
+"""What a backbone expects of its input: side, normalisation, interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tlx.errors import TlxError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the input of a backbone.
+
+    The shorter side is resized to `round(size / crop)` pixels, a square of `size` pixels is cut from the centre, and
+    values in [0, 1] are normalised as `(value - mean) / std`.
+
+    Args:
+        size: Side of the square input, in pixels.
+        mean: Mean of each channel, of values in [0, 1].
+        std: Standard deviation of each channel, of values in [0, 1].
+        interpolation: One of `INTERPOLATIONS`.
+        crop: Part of the resized image's shorter side that the crop keeps, in (0, 1].
+
+    Raises:
+        TlxError: A value is out of range.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+    crop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise TlxError(f"preprocessing: expected a size of at least 1 pixel, got {self.size}")
+        if not self.mean or len(self.mean) != len(self.std):
+            raise TlxError(f"preprocessing: expected a mean and a std per channel, got {self.mean} and {self.std}")
+        if min(self.std) <= 0:
+            raise TlxError(f"preprocessing: expected std above 0, got {self.std}")
+        if not 0 < self.crop <= 1:
+            raise TlxError(f"preprocessing: expected a crop in (0, 1], got {self.crop}")
+        if self.interpolation not in INTERPOLATIONS:
+            valid = ", ".join(INTERPOLATIONS)
+            raise TlxError(f"preprocessing: expected an interpolation of {valid}, got '{self.interpolation}'")
+
+    def for_channels(self, channels: int) -> Preprocessing:
+        """Return the same preprocessing for images of another number of channels.
+
+        As many channels as now: unchanged. One channel: the average over the present ones. Otherwise the present
+        ones come first, cut off or followed by their average.
+        """
+        if channels < 1:
+            raise TlxError(f"preprocessing: expected at least 1 channel, got {channels}")
+        return replace(self, mean=_spread(self.mean, channels), std=_spread(self.std, channels))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types only (lists instead of tuples), fit for JSON and for checkpoints."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Return what `to_dict` wrote."""
+        return cls(
+            size=int(values["size"]),
+            mean=tuple(float(v) for v in values["mean"]),
+            std=tuple(float(v) for v in values["std"]),
+            interpolation=str(values.get("interpolation", "bilinear")),
+            crop=float(values.get("crop", 1.0)),
+        )
+
+
+def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if channels == len(values):
+        return values
+    average = sum(values) / len(values)
+    if channels == 1:
+        return (average,)
+    return tuple(values[i] if i < len(values) else average for i in range(channels))

@@ -1,0 +1,85 @@
+"""What a backbone was loaded from, tensor by tensor, and the head that came with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class HeadSource:
+    """The head of a finished run, so that a new head can take over the classes that it shares with it.
+
+    Args:
+        class_names: The K classes, in the order of the rows.
+        weight: Shape (K, num_features).
+        bias: Shape (K,).
+    """
+
+    class_names: list[str]
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """What happened to one layer group: names are those of `Backbone.state_dict()`.
+
+    Args:
+        loaded: Tensors that were copied: name -> shape.
+        reinitialised: Tensors that keep their fresh values: name -> why.
+    """
+
+    loaded: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reinitialised: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was loaded, re-initialised and left over; `str(report)` is a table for people.
+
+    Args:
+        source: Where the weights come from, in words.
+        groups: Layer group -> what happened to its tensors, bottom to top.
+        left_over: Tensors of the source that found no place: name in the source -> shape.
+        notes: Further remarks, such as an adapted first convolution.
+    """
+
+    source: str
+    groups: dict[str, GroupReport] = field(default_factory=dict)
+    left_over: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def num_loaded(self) -> int:
+        """Number of tensors that were copied."""
+        return sum(len(group.loaded) for group in self.groups.values())
+
+    @property
+    def num_reinitialised(self) -> int:
+        """Number of tensors that keep their fresh values."""
+        return sum(len(group.reinitialised) for group in self.groups.values())
+
+    def __str__(self) -> str:
+        lines = [f"weights: {self.source}"]
+        if self.groups:
+            width = max(len("layer group"), *map(len, self.groups))
+            lines.append(f"  {'layer group':{width}}  loaded  re-initialised")
+            for name, group in self.groups.items():
+                lines.append(f"  {name:{width}}  {len(group.loaded):6}  {len(group.reinitialised):14}")
+            fresh = {f"{name}: {why}" for group in self.groups.values() for name, why in group.reinitialised.items()}
+            lines += _listing("re-initialised", sorted(fresh))
+            lines += _listing("left over", [f"{name} {shape}" for name, shape in self.left_over.items()])
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _listing(title: str, entries: list[str], most: int = 8) -> list[str]:
+    """Return one indented line an entry under a title, and the number of those beyond the first `most`."""
+    if not entries:
+        return []
+    lines = [f"  {title}: {len(entries)}", *(f"    {entry}" for entry in entries[:most])]
+    if len(entries) > most:
+        lines.append(f"    … and {len(entries) - most} more")
+    return lines

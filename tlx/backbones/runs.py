@@ -1,0 +1,74 @@
+"""A backbone whose weights come from a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tlx.backbones.backbone import Backbone
+from tlx.backbones.loading import load_state
+from tlx.backbones.preprocessing import Preprocessing
+from tlx.backbones.rebuild import build
+from tlx.backbones.report import HeadSource
+from tlx.backbones.state_files import read_state
+from tlx.errors import TlxError, closest
+
+
+def run_backbone(run: str, in_channels: int | None = None, load: bool = True, name: str = "run") -> Backbone:
+    """Build the backbone of a finished run with the weights of its best checkpoint and with its preprocessing.
+
+    `architecture` is that of the run's own backbone, so that a run that starts from this one needs it no longer.
+
+    Args:
+        run: The run directory, with model.json and checkpoints/best.ckpt.
+        in_channels: Channels of the images; None: those of the run; others: the first convolution is adapted.
+        load: False: only the architecture, with random weights; the checkpoint is not read.
+        name: Without effect: the name of the configuration's node.
+
+    Raises:
+        TlxError: There is no such run, it has no checkpoint, or nothing fits.
+    """
+    directory = Path(run).expanduser()
+    described = _description(directory)
+    preprocessing = Preprocessing.from_dict(described["preprocessing"])
+    backbone = build(described["architecture"], load=False, in_channels=in_channels)
+    backbone.preprocessing = preprocessing.for_channels(backbone.in_channels)
+    if load:
+        state = read_state(directory / "checkpoints" / "best.ckpt")
+        head = {key: value for key, value in state.items() if key.startswith("head.")}
+        body = {key: value for key, value in state.items() if key not in head}
+        backbone.report = load_state(backbone, body, source=f"run {directory}")
+        backbone.head_source = _head(head, described.get("class_names") or [])
+        if backbone.head_source is not None:
+            backbone.report.notes.append(f"head of {len(backbone.head_source.class_names)} classes, matched by name")
+    return backbone
+
+
+def _description(directory: Path) -> dict[str, Any]:
+    file = directory / "model.json"
+    if not file.is_file():
+        beside = [p.parent.name for p in directory.parent.glob("*/model.json")]
+        near = closest(directory.name, beside)
+        raise TlxError(
+            f"backbone.run: expected the directory of a finished run, got '{directory}' (no model.json there)"
+            + (f"; did you mean '{directory.parent / near}'?" if near else "")
+        )
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+        return {**described, "architecture": described["architecture"], "preprocessing": described["preprocessing"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise TlxError(f"backbone.run: expected architecture and preprocessing in '{file}', got: {error!r}") from error
+
+
+def _head(state: dict[str, Tensor], class_names: list[str]) -> HeadSource | None:
+    """Return the last linear layer of a head, where its rows are the class names."""
+    weights = [key for key, value in state.items() if key.endswith("weight") and value.ndim == 2]
+    if not weights or state[weights[-1]].shape[0] != len(class_names):
+        return None
+    weight = state[weights[-1]].float()
+    bias = state.get(weights[-1].removesuffix("weight") + "bias")
+    return HeadSource(list(class_names), weight, torch.zeros(len(class_names)) if bias is None else bias.float())

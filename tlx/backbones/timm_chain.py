@@ -1,0 +1,166 @@
+"""The chain of modules that a timm model runs its features through, found by watching it run.
+
+Most networks of timm are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the one
+before. Such a chain can be cut between any two modules. What stands before it may be arbitrary code (a Vision
+Transformer adds its positions); what is computed beside it may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tlx.errors import TlxError
+
+
+@dataclass
+class Call:
+    """One call of a module while a model ran.
+
+    Args:
+        name: The module's name in the model.
+        given: Its only input; None if it took anything else but None and flags left at their default.
+        version: How often the input had been changed in place by then.
+        result: Its output; None if that is no tensor.
+        result_version: How often the output had been changed in place when it was returned.
+        inner: The calls of its own modules, in order.
+    """
+
+    name: str
+    given: Tensor | None
+    version: int
+    result: Tensor | None = None
+    result_version: int = 0
+    inner: list[Call] = field(default_factory=list)
+
+    def follows(self, other: Call) -> bool:
+        """Return whether the input of this call is the output of another, untouched in between."""
+        return self.given is not None and self.given is other.result and self.version == other.result_version
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The features of a model as a chain.
+
+    Args:
+        before: Names of the modules that run before the chain; code may stand between them.
+        modules: Names of the chain's modules, in order.
+        from_image: Whether the chain's first module takes the image.
+        head: Names of the modules that turn features into pooled features.
+        shapes: Name in the chain -> shape of its output.
+        num_features: Width of the pooled features.
+    """
+
+    before: list[str]
+    modules: list[str]
+    from_image: bool
+    head: list[str]
+    shapes: dict[str, tuple[int, ...]]
+    num_features: int
+
+
+@torch.no_grad()
+def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
+    """Run a model and return the chain that all its feature modules lie on.
+
+    Args:
+        model: A timm model in eval mode, on the device of `image` (the meta device does).
+        image: Shape (B, C, H, W).
+        features: Names of the modules whose outputs are the model's features, bottom to top.
+
+    Raises:
+        TlxError: The features do not lie on one chain that reaches the head.
+    """
+    modules = dict(model.named_modules())
+    missing = [name for name in features if name not in modules]
+    if missing or not features:
+        raise TlxError(f"expected features at modules of the network, got {missing or 'none'}")
+    root = Call("", image, image._version)
+    with _watch(modules, root):
+        root.result = model.forward_features(image)  # type: ignore[operator]
+        root.result_version = root.result._version if isinstance(root.result, Tensor) else 0
+    calls = list(_expand(root.inner, features, root.result))
+    names = [call.name for call in calls]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise TlxError(f"expected every module to run once, got {', '.join(twice)} several times")
+    absent = [name for name in features if name not in names]
+    if absent:
+        raise TlxError(f"expected a chain of modules through all features, got none through {', '.join(absent)}")
+
+    breaks = [i for i, call in enumerate(calls) if i > 0 and not call.follows(calls[i - 1])]
+    start = breaks[-1] if breaks else 0
+    if start > names.index(features[0]):
+        raise TlxError(f"expected a chain of modules, got other computation between the features, at {names[start]}")
+    last = calls[-1]
+    if root.result is not last.result or root.result_version != last.result_version:
+        raise TlxError(f"expected a chain of modules up to the head, got other computation after {names[-1]}")
+
+    head = Call("", root.result, root.result_version)
+    with _watch(modules, head):
+        pooled = model.forward_head(root.result, pre_logits=True)  # type: ignore[operator]
+    if pooled.ndim != 2:
+        raise TlxError(f"expected pooled features (B, D), got {tuple(pooled.shape)}")
+    return Chain(
+        before=names[:start],
+        modules=names[start:],
+        from_image=calls[start].given is image and calls[start].version == 0,
+        head=[call.name for call in head.inner],
+        shapes={call.name: tuple(call.result.shape) for call in calls[start:] if call.result is not None},
+        num_features=pooled.shape[1],
+    )
+
+
+def _expand(calls: list[Call], features: list[str], result: Tensor | None) -> Iterator[Call]:
+    """Yield the calls, those that hold feature modules deeper inside replaced by their own inner calls."""
+    for call in calls:
+        if any(name.startswith(f"{call.name}.") for name in features):
+            inner = list(_expand(call.inner, features, call.result))
+            # A container that does more than to run its modules in turn is a break: it cannot be taken apart.
+            if not inner or inner[-1].result is not call.result or not _same(inner[0], call):
+                raise TlxError(f"expected {call.name} to run its modules in turn, got other computation inside")
+            yield from inner
+        else:
+            yield call
+
+
+def _same(inner: Call, outer: Call) -> bool:
+    return inner.given is not None and inner.given is outer.given and inner.version == outer.version
+
+
+@contextmanager
+def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
+    """Record the calls of modules below `root` as a tree."""
+    open_calls = [root]
+
+    def begin(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        extra = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
+        given = args[0] if args and isinstance(args[0], Tensor) and not extra else None
+        call = Call(name, given, given._version if given is not None else 0)
+        open_calls[-1].inner.append(call)
+        open_calls.append(call)
+
+    def end(result: Any) -> None:
+        call = open_calls.pop()
+        if isinstance(result, Tensor):
+            call.result, call.result_version = result, result._version
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            if name:
+                handles += [
+                    module.register_forward_pre_hook(
+                        lambda _, args, kwargs, name=name: begin(name, args, kwargs), with_kwargs=True
+                    ),
+                    module.register_forward_hook(lambda _, args, kwargs, result: end(result), with_kwargs=True),
+                ]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

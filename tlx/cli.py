@@ -1,0 +1,164 @@
+"""The command line: verbs, each a few lines over the library. Importing this imports neither torch nor Hydra."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from tlx.errors import ConfigError, TlxError, did_you_mean
+
+HELP = """\
+tlx: transfer a deep vision network to your own images.
+
+  tlx train [key=value …]            train in stages, test once, leave a run directory
+  tlx train -m key=a,b seed=0,1,2    every combination (Hydra multirun)
+  tlx plan  [key=value …]            stages x layer groups x parameters x learning rates; no training, no download
+  tlx test RUN [key=value …]         the test split, from the run directory alone
+  tlx predict RUN IMAGES… -o predictions.csv
+  tlx list backbones|datasets|strategies|optimizers [GLOB]
+  tensorboard --logdir outputs       look at the runs
+
+Start:
+  tlx train dataset=digits backbone=small_cnn strategy=scratch
+  tlx train dataset=folder dataset.root=~/pets backbone=resnet50 strategy=gradual
+
+--config-dir DIR adds your own options to every group. TLX_FULL_ERROR=1 shows tracebacks.
+Each verb explains itself: tlx train --help
+"""
+
+TRAIN_HELP = """\
+tlx train [-m] [--config-dir DIR] [key=value …]
+
+  key=value            override a key: optimizer.lr=3e-4, strategy=gradual, dataset.root=~/pets
+  -m, --multirun       every combination of key=a,b,c
+  --config-dir DIR     adds your own options to every group
+  --cfg job            print the composed configuration (Hydra's flag; --resolve resolves it) and stop
+  tlx plan …           prints what the same overrides would train
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    verbs: dict[str, Callable[[list[str]], None]] = {
+        "train": _train,
+        "plan": _plan,
+        "test": _test,
+        "predict": _predict,
+        "list": _list,
+    }
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return
+    if args[0] == "--version":
+        from tlx import __version__
+
+        print(f"tlx {__version__}")
+        return
+    try:
+        if args[0] not in verbs:
+            raise TlxError(f"expected a verb, got '{args[0]}': {did_you_mean(args[0], verbs)}")
+        verbs[args[0]](args[1:])
+    except TlxError as error:
+        if os.environ.get("TLX_FULL_ERROR") == "1":
+            traceback.print_exc()
+        else:
+            print(f"tlx: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _train(args: list[str]) -> None:
+    if "-h" in args or "--help" in args:
+        print(TRAIN_HELP, end="")
+        return
+    from tlx.config import check_command_line, for_hydra
+
+    flags, overrides, config_dir = _split(args)
+    mistakes = check_command_line(overrides, config_dir, multirun=bool({"-m", "--multirun"} & set(flags)))
+    if mistakes:
+        raise ConfigError(mistakes)
+
+    from tlx.launch import hydra_main
+
+    hydra_main([*flags, *for_hydra(overrides, config_dir)])
+
+
+def _plan(args: list[str]) -> None:
+    parser = _parser("plan", "Print stages x layer groups x parameters x learning rates. Trains and downloads nothing.")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train")
+    parser.add_argument("--config-dir", help="a directory of your own options")
+    known = parser.parse_intermixed_args(args)
+    from tlx.config import compose
+
+    config = compose(known.overrides, known.config_dir)
+
+    from tlx.planning import plan_table
+
+    print(plan_table(config))
+
+
+def _test(args: list[str]) -> None:
+    parser = _parser("test", "Evaluate a finished run on its test split.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="for example dataset.root=~/pets, where it moved"
+    )
+    known = parser.parse_args(args)
+    from tlx.run import Run
+
+    for name, value in Run(known.run).test(known.overrides).items():
+        print(f"{name}: {value:.6g}")
+
+
+def _predict(args: list[str]) -> None:
+    parser = _parser("predict", "Write class names and probabilities for images.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
+    parser.add_argument("-o", "--output", default="predictions.csv", help="CSV file (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
+    known = parser.parse_args(args)
+    from tlx.run import Run
+
+    table = Run(known.run).predict(known.images, batch_size=known.batch_size)
+    table.to_csv(known.output)
+    print(f"{len(table)} predictions in {known.output}")
+
+
+def _list(args: list[str]) -> None:
+    parser = _parser("list", "List what can stand for a group, a line each.")
+    parser.add_argument("what", help="backbones, datasets, strategies, optimizers, experiments, …")
+    parser.add_argument("glob", nargs="?", default="*", help="such as 'resnet*' or 'timm/*convnext*'")
+    parser.add_argument("--config-dir", help="a directory of your own options")
+    known = parser.parse_args(args)
+    from tlx.config.listing import listing
+
+    for line in listing(known.what, known.glob, known.config_dir):
+        print(line)
+
+
+def _parser(verb: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"tlx {verb}", description=description)
+
+
+def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
+    """Split Hydra's flags (with their values) from overrides; return the value of --config-dir too."""
+    with_value = {"--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p", "--info", "-i"}
+    flags: list[str] = []
+    overrides: list[str] = []
+    config_dir = None
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg in with_value and rest:
+            value = rest.pop(0)
+            config_dir = value if arg in ("--config-dir", "-cd") else config_dir
+            flags += [arg, value]
+        elif arg.startswith("-"):
+            config_dir = arg.partition("=")[2] if arg.startswith("--config-dir=") else config_dir
+            flags.append(arg)
+        else:
+            overrides.append(arg)
+    return flags, overrides, config_dir

@@ -1,0 +1,164 @@
+"""Check a composed configuration whole, before anything heavy is imported or built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tlx.backbones import catalog as backbone_catalog
+from tlx.config import targets
+from tlx.config.schema import SCHEMAS, Dataset, Experiment, Optimizer
+from tlx.config.typecheck import check_node, show
+from tlx.data import catalog as data_catalog
+from tlx.errors import Mistake, closest, did_you_mean
+from tlx.strategies.plan import plan_stages
+from tlx.strategies.selectors import HEAD, SelectorError, select
+
+Node = Mapping[str, Any]
+
+
+def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]:
+    """Return every mistake of a composed configuration.
+
+    Args:
+        config: Plain values.
+        doubtful: Nodes that are not what the user asked for, because that does not exist: nothing is concluded from them.
+    """
+    mistakes = list(check_node(config, Experiment, ""))
+    for part in ("backbone", "dataset", "task"):
+        mistakes += _check_target_node(config.get(part), part)
+    mistakes += _check_optimizer(config.get("optimizer"))
+    broken = {m.path.split(".")[0].split("[")[0] for m in mistakes} | doubtful
+    # Questions that span nodes are asked only of nodes that are well formed by themselves.
+    if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
+        found = data_catalog.mistakes(config["dataset"])
+        mistakes += found
+        broken |= {"dataset"} if found else set()
+    if "backbone" not in broken:
+        mistakes += _check_backbone(config["backbone"])
+    if not broken & {"dataset", "task"}:
+        mistakes += _check_head(config["task"], config["dataset"])
+    if not broken & {"backbone", "strategy"}:
+        names = group_names(config["backbone"])
+        optimizer = {} if "optimizer" in broken else config["optimizer"]
+        mistakes += check_plan(config["strategy"], optimizer, [*names, HEAD]) if names else []
+    return mistakes
+
+
+def group_names(backbone: Node) -> tuple[str, ...] | None:
+    """Return a backbone's layer groups without building it, or None where only building it tells (timm, user's own)."""
+    target = str(backbone.get("_target_"))
+    if target == "tlx.backbones.run_backbone":
+        return tuple(_read_json(Path(backbone["run"]).expanduser() / "model.json").get("group_names", ())) or None
+    name = str(backbone.get("architecture") if target == "tlx.backbones.file_backbone" else backbone.get("name"))
+    known = target in SCHEMAS and target != "tlx.backbones.timm_backbone"
+    return backbone_catalog.group_names(name) if known and name in _fixed_architectures() else None
+
+
+def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistake]:
+    """Return the mistakes of strategy and optimizer for given layer groups (bottom to top, the head last)."""
+    mistakes: list[Mistake] = []
+    for i, stage in enumerate(strategy["stages"]):
+        mistakes += _check_selector(names, stage["train"], f"strategy.stages[{i}].train", f"stage '{stage['name']}'")
+    for selector in optimizer.get("group_lr") or {}:
+        mistakes += _check_selector(names, selector, "optimizer.group_lr", "a learning rate")
+    if not strategy["stages"]:
+        mistakes.append(Mistake("strategy.stages", "at least one stage", "none"))
+    if mistakes:
+        return mistakes
+    for stage in plan_stages(strategy, {"lr": 1.0, **optimizer}, names):
+        if not any(rate > 0 for rate in stage.peak_lr):
+            rates = "learning rates of 0" if stage.trained else "no layer group"
+            expected = f"a stage '{stage.name}' that trains at least one layer group"
+            mistakes.append(Mistake("strategy.stages", expected, rates, "layer groups: " + ", ".join(names)))
+    return mistakes
+
+
+def _check_selector(names: list[str], selector: Any, path: str, what: str) -> Iterator[Mistake]:
+    for part in [selector] if isinstance(selector, str) else selector:
+        try:
+            select(names, part)
+        except SelectorError as error:
+            yield Mistake(path, f"{error.expected} for {what}", f"'{error.selector}'", error.hint)
+
+
+def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
+    if not isinstance(node, Mapping):
+        yield Mistake(part, f"one option of the group {part}", show(node))
+        return
+    target = node.get("_target_")
+    if target in SCHEMAS:
+        yield from check_node(node, SCHEMAS[target], part)
+    elif part == "dataset" and isinstance(target, str):  # a user's own source still has what every data set has
+        yield from check_node(node, Dataset, part, allow_extra=True)
+    elif not isinstance(target, str) or "." not in target:
+        yield Mistake(
+            f"{part}._target_", "a dotted path of what to build", show(target), did_you_mean(str(target), SCHEMAS)
+        )
+    elif target.startswith("tlx."):
+        yield Mistake(f"{part}._target_", "something that tlx has", show(target), did_you_mean(target, SCHEMAS))
+
+
+def _check_optimizer(node: Any) -> Iterator[Mistake]:
+    if not isinstance(node, Mapping):
+        yield Mistake("optimizer", "one option of the group optimizer", show(node))
+        return
+    yield from check_node(node, Optimizer, "optimizer", allow_extra=True)
+    target = str(node.get("_target_"))
+    try:
+        accepted = targets.parameters(target)
+    except LookupError as error:
+        module, _, name = target.rpartition(".")
+        near = closest(name, error.args[1])
+        hint = f"did you mean '{module}.{near}'?" if near else "for example torch.optim.AdamW"
+        yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}'", hint)
+        return
+    own = set(Optimizer.__dataclass_fields__)
+    for key in node:
+        if accepted is not None and key not in own and key not in accepted:
+            names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
+            yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", did_you_mean(key, names))
+
+
+def _check_backbone(node: Node) -> Iterator[Mistake]:
+    target = node.get("_target_")
+    if target == "tlx.backbones.torchvision_backbone" and node["name"] not in backbone_catalog.TORCHVISION:
+        hint = did_you_mean(node["name"], backbone_catalog.TORCHVISION)
+        yield Mistake("backbone.name", "a torchvision model", f"'{node['name']}'", hint)
+    if target == "tlx.backbones.run_backbone":
+        run = Path(node["run"]).expanduser()
+        if not (run / "model.json").is_file():
+            beside = [p.parent.name for p in run.parent.glob("*/model.json")] if run.parent.is_dir() else []
+            found = "a directory without model.json" if run.is_dir() else "no such directory"
+            near = closest(run.name, beside)
+            hint = f"did you mean '{run.parent / near}'?" if near else "train one first: tlx train …"
+            yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}' ({found})", hint)
+    if target == "tlx.backbones.file_backbone":
+        path = Path(node["path"]).expanduser()
+        if not path.is_file():
+            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = closest(path.name, beside)
+            hint = f"did you mean '{path.parent / near}'?" if near else ""
+            yield Mistake("backbone.path", "a file with a state dict", f"'{node['path']}' (no such file)", hint)
+        name = node["architecture"]
+        if not name.startswith("timm/") and name not in _fixed_architectures():
+            hint = did_you_mean(name, _fixed_architectures())
+            yield Mistake("backbone.architecture", "a torchvision model, timm/NAME or our own", f"'{name}'", hint)
+
+
+def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:
+    asked = task.get("num_classes")
+    known = data_catalog.num_classes(dataset) if dataset["_target_"] in SCHEMAS else None
+    if asked is not None and known is not None and asked != known:
+        expected = f"{known}, the number of classes of dataset '{dataset['name']}'"
+        yield Mistake("task.num_classes", expected, show(asked), "leave it out: task.num_classes=null")
+
+
+def _fixed_architectures() -> tuple[str, ...]:
+    return (*backbone_catalog.TORCHVISION, "small_cnn", "efficientnet_lite0")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

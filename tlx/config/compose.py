@@ -1,0 +1,246 @@
+"""Compose conf/ with Hydra so that every mistake of a command line is found in one go."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlx.backbones import catalog as backbone_catalog
+from tlx.config.check import check
+from tlx.config.naming import register_resolvers
+from tlx.data import catalog as data_catalog
+from tlx.errors import ConfigError, Mistake, TlxError, did_you_mean
+
+CONFIG_NAME = "train"
+
+
+def conf_dir() -> Path:
+    """Return the directory of our configuration: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / f"{CONFIG_NAME}.yaml").is_file():
+            return candidate
+    raise TlxError(f"expected conf/{CONFIG_NAME}.yaml inside or beside {package}, got neither: reinstall tlx")
+
+
+@functools.cache
+def register() -> None:
+    """Register resolvers, and the options that follow a rule instead of having a file each."""
+    register_resolvers()
+    store = ConfigStore.instance()
+    for name in backbone_catalog.TORCHVISION:
+        node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
+        store.store(group="backbone", name=name, node=node, provider="tlx")
+    for name in data_catalog.TORCHVISION:
+        own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
+        node = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2}
+        store.store(group="dataset", name=name, node=node, provider="tlx")
+
+
+def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+    """Compose, check and resolve a configuration.
+
+    Args:
+        overrides: As on the command line, such as `["backbone=resnet50", "optimizer.lr=3e-4"]`.
+        config_dir: A directory of the user's own options, searched after ours.
+
+    Raises:
+        ConfigError: With every mistake that was found.
+    """
+    with _hydra(config_dir) as (loader, extra):
+        config, mistakes = _compose_one(loader, list(overrides), extra)
+    if mistakes or config is None:
+        raise ConfigError(mistakes)
+    return config
+
+
+def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
+    """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
+    with _hydra(config_dir) as (loader, extra):
+        jobs = list(_jobs(overrides)) if multirun else [list(overrides)]
+        found = [m for job in jobs for m in _compose_one(loader, job, extra)[1]]
+    return list(dict.fromkeys(found))
+
+
+def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
+    """Return the overrides in the form that Hydra takes for keys that the schema knows and a file leaves out."""
+    with _hydra(config_dir) as (loader, _):
+        groups = _groups(loader)
+        return [_force(text, groups) for text in overrides]
+
+
+def options(group: str, config_dir: str | Path | None = None) -> list[str]:
+    """Return the names that can stand for a group."""
+    with _hydra(config_dir) as (loader, extra):
+        return _options(loader, group, extra)
+
+
+class _hydra:
+    """A Hydra set up on conf/ for a moment; whatever Hydra was set up before is put back."""
+
+    def __init__(self, config_dir: str | Path | None) -> None:
+        register()
+        self.extra: list[str] = []
+        if config_dir is not None:
+            path = Path(config_dir).expanduser().resolve()
+            if not path.is_dir():
+                raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' (no such directory)")
+            self.extra = [f"hydra.searchpath=[file://{path}]"]
+        self.context = initialize_config_dir(str(conf_dir()), version_base="1.3")
+
+    def __enter__(self) -> tuple[ConfigLoader, list[str]]:
+        self.context.__enter__()
+        return GlobalHydra.instance().config_loader(), self.extra
+
+    def __exit__(self, *exc: Any) -> None:
+        self.context.__exit__(*exc)
+
+
+def _compose_one(
+    loader: ConfigLoader, overrides: list[str], extra: list[str]
+) -> tuple[DictConfig | None, list[Mistake]]:
+    mistakes: list[Mistake] = []
+    groups = _groups(loader)
+    kept = []
+    for text in overrides:
+        found = list(_check_override(loader, text, groups, extra))
+        mistakes += found
+        if not found:
+            kept.append(_force(text, groups))
+    try:
+        config = hydra_compose(CONFIG_NAME, overrides=[*extra, *kept])
+        plain = _resolved(config, mistakes)
+    except (HydraException, OmegaConfBaseException) as error:
+        return None, [*mistakes, Mistake("conf", "files that compose", str(error).strip().replace("\n", "\n    "))]
+    except Exception as error:  # a YAML syntax error in a user's file arrives as the parser's own class
+        if type(error).__module__.split(".")[0] != "yaml":
+            raise
+        return None, [*mistakes, Mistake("conf", "valid YAML", str(error).replace("\n", "\n    "))]
+    mistakes += check(plain, frozenset(m.path for m in mistakes))
+    if mistakes:
+        return None, mistakes
+    OmegaConf.resolve(config)
+    return config, []
+
+
+def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
+    """Resolve each top-level node by itself, so that one broken reference does not hide the other mistakes."""
+    plain: dict[str, Any] = {}
+    for key in config:
+        if key in ("run_name", "run_dir", "logger"):  # these name the run, which needs the rest to be right first
+            plain[str(key)] = ""
+            continue
+        try:
+            value = OmegaConf.select(config, str(key), throw_on_missing=False)
+            is_node = OmegaConf.is_config(value)
+            plain[str(key)] = OmegaConf.to_container(value, resolve=True, throw_on_missing=False) if is_node else value
+        except OmegaConfBaseException as error:
+            mistakes.append(Mistake(str(key), "references that resolve", str(error).splitlines()[0]))
+            plain[str(key)] = None
+    return plain
+
+
+def _check_override(loader: ConfigLoader, text: str, groups: list[str], extra: list[str]) -> Iterator[Mistake]:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        yield Mistake(text, "key=value", str(error).splitlines()[0], "quote it: 'key=\"value\"'")
+        return
+    key = override.key_or_group
+    if override.type == OverrideType.DEL or (key not in groups and not key.startswith("hydra/")):
+        return
+    names = _options(loader, key, extra)
+    value = override.value()
+    for name in value if isinstance(value, list) else [value]:
+        if name is not None and str(name) not in names and isinstance(name, str | int | float):
+            yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
+
+
+def _option_hint(group: str, name: str, names: list[str]) -> str:
+    if group == "backbone" and name not in names and name.startswith("timm/"):
+        return f"type: backbone=timm backbone.name={name.removeprefix('timm/')}"
+    plural = {"strategy": "strategies"}.get(group, f"{group}s")
+    hint = did_you_mean(name, names)
+    listed = group in ("backbone", "dataset", "strategy", "optimizer")
+    return f"{hint} (all: tlx list {plural})".strip() if listed else hint
+
+
+def _groups(loader: ConfigLoader) -> list[str]:
+    return [str(g) for g in loader.list_groups("") if g != "hydra"]
+
+
+def _options(loader: ConfigLoader, group: str, extra: list[str]) -> list[str]:
+    names = loader.get_group_options(group, ObjectType.CONFIG, config_name=CONFIG_NAME, overrides=extra)
+    return sorted({str(n) for n in names} - {"base"})
+
+
+def _force(text: str, groups: list[str]) -> str:
+    """`key=value` becomes `++key=value`: the check that follows, not Hydra, says which keys exist."""
+    override = OverridesParser.create().parse_override(text)
+    key = override.key_or_group
+    is_value = key not in groups and not key.startswith(("hydra.", "hydra/")) and override.package is None
+    if override.type in (OverrideType.CHANGE, OverrideType.ADD) and is_value:
+        return "++" + text.lstrip("+")
+    return text
+
+
+@dataclass(frozen=True)
+class _Choice:
+    key: str
+    values: list[str]
+
+
+def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
+
+    That finds every bad value without composing the whole product of a large sweep.
+    """
+    choices: list[_Choice] = []
+    fixed: list[str] = []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            fixed.append(text)  # reported when it is checked
+            continue
+        if override.is_sweep_override():
+            values = _sweep_values(override)
+            if values:
+                choices.append(_Choice(override.get_key_element(), values))
+        else:
+            fixed.append(text)
+    first = [f"{c.key}={c.values[0]}" for c in choices]
+    yield fixed + first
+    for i, choice in enumerate(choices):
+        for value in choice.values[1:]:
+            yield [*fixed, *first[:i], f"{choice.key}={value}", *first[i + 1 :]]
+
+
+def _sweep_values(override: Override) -> list[str]:
+    if override.is_interval_sweep():
+        interval = override.value()
+        return [str(interval.start), str(interval.end)]
+    if override.is_discrete_sweep():
+        try:
+            return [str(v) for v in override.sweep_string_iterator()]
+        except (HydraException, ValueError):
+            return []
+    return []
+
+
+__all__ = ["check_command_line", "compose", "conf_dir", "for_hydra", "options"]

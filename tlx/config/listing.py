@@ -1,0 +1,75 @@
+"""What can stand for a group, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tlx.backbones import catalog as backbone_catalog
+from tlx.config.compose import conf_dir, options
+from tlx.data import catalog as data_catalog
+from tlx.errors import TlxError, did_you_mean
+
+GROUPS = {
+    "backbones": "backbone",
+    "datasets": "dataset",
+    "tasks": "task",
+    "strategies": "strategy",
+    "optimizers": "optimizer",
+    "trainers": "trainer",
+    "loggers": "logger",
+    "experiments": "experiment",
+}
+
+
+def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[str]:
+    """Return lines `NAME  what it is` of a group, the plural or the singular of its name.
+
+    Args:
+        what: `backbones`, `datasets`, …
+        glob: Of names; one that begins with `timm/` asks timm, which takes seconds to import.
+        config_dir: A directory of the user's own options.
+
+    Raises:
+        TlxError: There is no such group, or nothing matches.
+    """
+    group = GROUPS.get(what, what)
+    if group not in GROUPS.values():
+        raise TlxError(f"expected something to list, got '{what}': {did_you_mean(what, GROUPS)}")
+    if group == "backbone" and glob.startswith("timm/"):
+        lines = list(_timm(glob.removeprefix("timm/")))
+    else:
+        names = [n for n in options(group, config_dir) if fnmatch(n, glob)]
+        width = max((len(n) for n in names), default=0)
+        lines = [f"{n:<{width}}  {_describe(group, n, config_dir)}".rstrip() for n in names]
+    if not lines:
+        raise TlxError(f"expected a glob that matches one of the {what}, got '{glob}'; tlx list {what} shows all")
+    return lines
+
+
+def _timm(glob: str) -> Iterator[str]:
+    import timm
+
+    with_weights = set(timm.list_models(glob, pretrained=True))
+    for name in timm.list_models(glob):
+        note = "" if name in with_weights else "  (no pretrained weights)"
+        yield f"backbone=timm backbone.name={name}{note}"
+
+
+def _describe(group: str, name: str, config_dir: str | None) -> str:
+    for directory in (conf_dir(), Path(config_dir).expanduser() if config_dir else None):
+        file = directory / group / f"{name}.yaml" if directory else None
+        if file is not None and file.is_file():
+            return _comment(file.read_text(encoding="utf-8"))
+    if group == "backbone" and name in backbone_catalog.TORCHVISION:
+        return backbone_catalog.description(name)
+    if group == "dataset" and name in data_catalog.TORCHVISION:
+        return data_catalog.TORCHVISION[name].title
+    return ""
+
+
+def _comment(text: str) -> str:
+    """The first line of a file names the command that uses it; what follows two spaces or more says what it is."""
+    first = text.splitlines()[0] if text else ""
+    return first.removeprefix("#").strip()

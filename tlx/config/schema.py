@@ -1,0 +1,216 @@
+"""The shape of a configuration: one dataclass a kind of node, with ranges and choices where they exist.
+
+Nothing here imports torch. A node of conf/ that names one of our own parts by `_target_` is checked against the class
+that SCHEMAS gives for it; a node with a target from elsewhere is checked against the signature of that target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def within(low: float | None = None, high: float | None = None, *, open_low: bool = False) -> dict[str, Any]:
+    """Return field metadata for a number in [low, high], or (low, high] with `open_low`."""
+    return {"low": low, "high": high, "open_low": open_low}
+
+
+POSITIVE = within(0, open_low=True)
+NOT_NEGATIVE = within(0)
+AT_LEAST_1 = within(1)
+FRACTION = within(0, 1)
+
+
+@dataclass
+class TorchvisionBackbone:
+    """A torchvision classifier without its last layer."""
+
+    _target_: str
+    name: str
+    weights: str | None = "DEFAULT"
+
+
+@dataclass
+class TimmBackbone:
+    """A timm model whose features timm can list."""
+
+    _target_: str
+    name: str
+    pretrained: bool = True
+
+
+@dataclass
+class SmallCnn:
+    """A small convolutional network for small pictures."""
+
+    _target_: str
+    name: str = "small_cnn"
+    width: int = field(default=32, metadata=AT_LEAST_1)
+
+
+@dataclass
+class RunBackbone:
+    """The layer groups of a finished run."""
+
+    _target_: str
+    name: str
+    run: str
+
+
+@dataclass
+class FileBackbone:
+    """A state dict in a file, for a named architecture."""
+
+    _target_: str
+    name: str
+    path: str
+    architecture: str
+
+
+@dataclass
+class Dataset:
+    """What every data set has."""
+
+    _target_: str
+    name: str
+    channels: int = field(default=3, metadata=AT_LEAST_1)
+    image_size: int | None = field(default=None, metadata=within(8))
+    batch_size: int = field(default=32, metadata=AT_LEAST_1)
+    num_workers: int | Literal["auto"] = field(default="auto", metadata=NOT_NEGATIVE)
+    augment: Literal["none", "light", "strong", "trivial"] = "light"
+    horizontal_flip: bool = True
+    val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+    split_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
+    fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
+    subset_seed: int = 0
+
+
+@dataclass
+class Digits(Dataset):
+    """scikit-learn's digits."""
+
+    classes: list[int] | None = None
+
+
+@dataclass
+class Folder(Dataset):
+    """A tree of class folders."""
+
+    root: str = "???"
+    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+@dataclass
+class TorchvisionDataset(Dataset):
+    """One of torchvision's data sets."""
+
+    root: str = "data"
+    download: bool = True
+    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+@dataclass
+class Classification:
+    """One label an image."""
+
+    _target_: str
+    name: str
+    num_classes: int | None = field(default=None, metadata=AT_LEAST_1)
+    monitor: Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss"] = "val/accuracy"
+    mode: Literal["min", "max"] = "max"
+    label_smoothing: float = field(default=0.0, metadata=FRACTION)
+    dropout: float = field(default=0.0, metadata=FRACTION)
+
+
+@dataclass
+class Stage:
+    """One stage of a strategy; see docs/strategies.md for each key."""
+
+    name: str
+    train: str | list[str]
+    epochs: int = field(default=5, metadata=AT_LEAST_1)
+    patience: int | None = field(default=None, metadata=AT_LEAST_1)
+    lr_scale: float = field(default=1.0, metadata=POSITIVE)
+    layer_decay: float | None = field(default=None, metadata=within(0, 1, open_low=True))
+    warmup: float = field(default=0.0, metadata=FRACTION)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    batch_norm: Literal["frozen", "adapt", "train"] = "train"
+    start_from: Literal["last", "best"] = "last"
+    one_group_more: bool = False
+
+
+@dataclass
+class Strategy:
+    """A list of stages, run one after another."""
+
+    name: str
+    stages: list[Stage]
+    reset: bool = False
+
+
+@dataclass
+class Optimizer:
+    """An optimizer by name; further keys go to the class that `_target_` names and are checked against its signature."""
+
+    _target_: str
+    lr: float = field(default=1e-3, metadata=POSITIVE)
+    weight_decay: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    layer_decay: float = field(default=1.0, metadata=within(0, 1, open_low=True))
+    group_lr: dict[str, float] = field(default_factory=dict, metadata=NOT_NEGATIVE)
+    decay_norm_and_bias: bool = False
+
+
+@dataclass
+class Trainer:
+    """How Lightning runs it."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
+    devices: int | Literal["auto"] | list[int] = field(default="auto", metadata=within(-1))
+    num_nodes: int = field(default=1, metadata=AT_LEAST_1)
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"] = "32-true"
+    channels_last: bool | Literal["auto"] = True
+    compile: bool = False
+    sync_batchnorm: bool = False
+    gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
+    accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
+    patience: int | None = field(default=None, metadata=AT_LEAST_1)
+    stage_epochs: int | None = field(default=None, metadata=AT_LEAST_1)
+    limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)
+    log_every_n_steps: int = field(default=10, metadata=AT_LEAST_1)
+    deterministic: bool = False
+    progress_bar: bool | Literal["auto"] = "auto"
+    model_summary: bool = False
+
+
+@dataclass
+class Experiment:
+    """The whole configuration."""
+
+    backbone: Any
+    dataset: Any
+    task: Any
+    strategy: Strategy
+    optimizer: Any
+    trainer: Trainer
+    logger: Any
+    seed: int = field(default=0, metadata=within(0, 2**32 - 1))
+    force: bool = False
+    output_dir: str = "outputs"
+    run_name: str = ""
+    run_dir: str = ""
+
+
+SCHEMAS: dict[str, type] = {
+    "tlx.backbones.torchvision_backbone": TorchvisionBackbone,
+    "tlx.backbones.timm_backbone": TimmBackbone,
+    "tlx.backbones.efficientnet_lite0": TimmBackbone,
+    "tlx.backbones.small_cnn": SmallCnn,
+    "tlx.backbones.run_backbone": RunBackbone,
+    "tlx.backbones.file_backbone": FileBackbone,
+    "tlx.data.digits": Digits,
+    "tlx.data.folder": Folder,
+    "tlx.data.torchvision_set": TorchvisionDataset,
+    "tlx.tasks.Classification": Classification,
+}

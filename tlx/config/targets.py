@@ -1,0 +1,82 @@
+"""What a `_target_` takes, read from the source of its module without importing it (importing torch takes seconds)."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+
+def parameters(target: str) -> list[str] | None:
+    """Return the parameter names of the class or function at a dotted path, or None when it takes anything.
+
+    Raises:
+        LookupError: The module or the name does not exist; `args` hold the names that do.
+    """
+    module, _, name = target.rpartition(".")
+    file = _module_file(module)
+    if file is None:
+        raise LookupError(target, [])
+    return _find(file, module, name, seen=set())
+
+
+def public_names(module: str) -> list[str]:
+    """Return the names of the classes and functions that a module defines or imports from beside it."""
+    file = _module_file(module)
+    if file is None:
+        return []
+    found = []
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.append(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            found.extend(a.asname or a.name for a in node.names)
+    return sorted(n for n in set(found) if not n.startswith("_") and n[0].isupper())
+
+
+def _module_file(module: str) -> Path | None:
+    # find_spec on a dotted name imports the parents, so only the top package is looked up this way.
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    base = Path(spec.origin)
+    if not rest:
+        return base
+    inside = base.parent.joinpath(*rest)
+    for file in (inside / "__init__.py", inside.with_suffix(".py")):
+        if file.is_file():
+            return file
+    return None
+
+
+def _find(file: Path, module: str, name: str, seen: set[Path]) -> list[str] | None:
+    seen.add(file)
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            init = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+            names = _arguments(init[0]) if init else None
+            return names[1:] if names else None
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _arguments(node)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+                    up = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)]
+                    source = ".".join([*up, node.module]) if node.level else node.module
+                    origin = _module_file(source)
+                    if origin is not None and origin not in seen:
+                        return _find(origin, source, alias.name, seen)
+    raise LookupError(f"{module}.{name}", public_names(module))
+
+
+def _arguments(node: ast.FunctionDef) -> list[str] | None:
+    if node.args.kwarg is not None:
+        return None
+    return [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]

@@ -1,0 +1,61 @@
+"""What a run says: plain lines on the console and in tlx.log; Lightning's and torch's own chatter stays out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tlx import distributed
+
+log = logging.getLogger("tlx")
+
+
+@contextmanager
+def logging_to(directory: Path) -> Iterator[None]:
+    """Send tlx's lines to the console and to `directory/tlx.log`, from the first process only."""
+    if log.handlers:  # a run inside a run's own process: already set up
+        yield
+        return
+    handlers: list[logging.Handler] = [logging.NullHandler()]
+    if distributed.is_first():
+        directory.mkdir(parents=True, exist_ok=True)
+        console = logging.StreamHandler(sys.stdout)
+        console.setFormatter(logging.Formatter("%(message)s"))
+        file = logging.FileHandler(directory / "tlx.log", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        handlers = [console, file]
+    for handler in handlers:
+        log.addHandler(handler)
+    level, propagate = log.level, log.propagate
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.propagate = propagate
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning and torch print about every run; their errors still come through."""
+    names = ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning.pytorch", "lightning_fabric")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torchmetrics)\..*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

@@ -1,0 +1,117 @@
+"""What is known of a data set before anything heavy is imported: its classes, and what is wrong with its node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tlx.data.layout import read_layout, why_no_folder
+from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
+from tlx.errors import Mistake, TlxError, did_you_mean
+
+__all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "mistakes", "num_classes"]
+
+DIGITS = "tlx.data.digits"
+FOLDER = "tlx.data.folder"
+TORCHVISION_SET = "tlx.data.torchvision_set"
+
+
+def class_names(dataset: Mapping[str, Any]) -> list[str] | None:
+    """Class names of a composed dataset node, in the order of targets, or None where only loading it tells them."""
+    target = dataset.get("_target_")
+    if target == DIGITS:
+        classes = dataset.get("classes")
+        return [str(c) for c in (range(10) if classes is None else classes)]
+    if target == FOLDER:
+        try:
+            return read_layout(dataset["root"]).class_names if _is_set(dataset, "root") else None
+        except TlxError:
+            return None
+    if target == TORCHVISION_SET:
+        known = TORCHVISION.get(str(dataset.get("name")))
+        return list(known.names) if known and known.names else None
+    return None
+
+
+def num_classes(dataset: Mapping[str, Any]) -> int | None:
+    """Number of classes of a composed dataset node, or None where only loading it tells."""
+    if dataset.get("_target_") == TORCHVISION_SET:
+        known = TORCHVISION.get(str(dataset.get("name")))
+        return known.num_classes if known else None
+    names = class_names(dataset)
+    return None if names is None else len(names)
+
+
+def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    """What is wrong with a dataset node whose keys are all there and of the right type; a key `???` is passed over."""
+    checks = {DIGITS: _digits_mistakes, FOLDER: _folder_mistakes, TORCHVISION_SET: _torchvision_mistakes}
+    check = checks.get(str(dataset.get("_target_")))
+    return [*(check(dataset) if check else []), *_mistakes_of_any(dataset)]
+
+
+def _digits_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    classes = dataset.get("classes")
+    if classes is None:
+        return []
+    unknown = [c for c in classes if c not in range(10)]
+    if unknown or len(set(classes)) != len(classes) or len(classes) < 2:
+        expected = "at least two different digits from 0 to 9"
+        return [Mistake("dataset.classes", expected, str(list(classes)), "such as dataset.classes=[0,1,2,3,4]")]
+    return []
+
+
+def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    if not _is_set(dataset, "root"):
+        return []
+    root = Path(dataset["root"]).expanduser()
+    if not root.is_dir():
+        why, _, hint = why_no_folder(root).partition("; ")
+        return [Mistake("dataset.root", "a folder of images", f"'{dataset['root']}', which {why}", hint)]
+    try:
+        read_layout(root)
+    except TlxError as error:
+        return [
+            Mistake("dataset.root", "train/CLASS/… and val or test, or CLASS/…", f"'{dataset['root']}'", str(error))
+        ]
+    return []
+
+
+def _torchvision_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    name = str(dataset.get("name"))
+    known = TORCHVISION.get(name)
+    if known is None:
+        return [Mistake("dataset.name", "one of torchvision's sets", f"'{name}'", did_you_mean(name, TORCHVISION))]
+    root = Path(dataset.get("root") or "data").expanduser()
+    missing = missing_files(known, root)
+    if missing and not (dataset.get("download") and known.download):
+        hint = "dataset.download=true" if known.download else "torchvision cannot fetch it: put it there by hand"
+        got = f"'{dataset.get('root')}' without {missing[0]}"
+        return [Mistake("dataset.root", f"a folder that holds {known.cls}", got, hint)]
+    return []
+
+
+def _mistakes_of_any(dataset: Mapping[str, Any]) -> list[Mistake]:
+    found = []
+    carved = {"val": dataset.get("val_fraction") or 0, "test": dataset.get("test_fraction") or 0}
+    if sum(carved.values()) >= 1:
+        got = " + ".join(str(v) for v in carved.values())
+        expected = "val_fraction + test_fraction below 1, so that images are left for training"
+        found.append(Mistake("dataset.val_fraction", expected, got, "such as dataset.val_fraction=0.2"))
+    if dataset.get("labels_per_class") is not None and dataset.get("fraction") is not None:
+        got = f"labels_per_class={dataset['labels_per_class']} and fraction={dataset['fraction']}"
+        expected = "one of labels_per_class and fraction"
+        found.append(Mistake("dataset.labels_per_class", expected, got, "set the other to null"))
+    if dataset.get("augment") == "trivial" and dataset.get("channels") not in (1, 3, None):
+        got = f"trivial with channels={dataset['channels']}"
+        found.append(Mistake("dataset.augment", "none, light or strong where channels is not 1 or 3", got))
+    return found
+
+
+def missing_files(known: TorchvisionSet, root: Path) -> list[str]:
+    """What of a torchvision set is not below `root`."""
+    return [name for name in known.files if not (root / name).exists()]
+
+
+def _is_set(dataset: Mapping[str, Any], key: str) -> bool:
+    return dataset.get(key) not in (None, "", "???")

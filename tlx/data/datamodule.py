@@ -1,0 +1,212 @@
+"""From a dataset node of the configuration to loaders of batches."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.utils.data import DataLoader
+
+from tlx.data.dataset import Batch, SplitDataset, as_it_is
+from tlx.data.duplicates import leaks
+from tlx.data.layout import find_images
+from tlx.data.sampler import EpochSampler
+from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.splits import fewer_labels
+from tlx.data.transforms import eval_transform, train_transform
+from tlx.errors import TlxError
+
+if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
+
+# The keys of a dataset node that are not the source's: all others are its arguments.
+COMMON_KEYS = {
+    *("_target_", "channels", "image_size", "batch_size", "num_workers", "augment", "horizontal_flip"),
+    *("labels_per_class", "fraction", "subset_seed"),
+}
+LEAKS_LOOKED_FOR = 20_000  # images, beyond which the test split is not compared with the others
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Batches of a labelled set of images.
+
+    Batches are dicts (`tlx.data.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order and
+    augmentation depend on (seed, epoch, index) alone: the number of workers, and what was run before, change nothing.
+    The Trainer needs `use_distributed_sampler=False`: the loaders share the images out among processes themselves.
+
+    Args:
+        dataset: A composed dataset node. `_target_` names the source, a function that takes the node's own keys and
+            `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
+        preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
+        seed: Seed of order and augmentation.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any] | DictConfig, preprocessing: Preprocessing, seed: int) -> None:
+        super().__init__()
+        if isinstance(dataset, DictConfig):
+            dataset = OmegaConf.to_container(dataset, resolve=True)  # type: ignore[assignment]
+        self.dataset: dict[str, Any] = {str(key): value for key, value in dataset.items()}
+        size = self.dataset.get("image_size")
+        self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
+        self.channels: int = self.dataset.get("channels", 3)
+        self.batch_size: int = self.dataset.get("batch_size", 32)
+        self.seed = seed
+        self._epoch = 0
+        self._samplers: list[EpochSampler] = []
+
+    # What there is
+
+    @cached_property
+    def image_set(self) -> ImageSet:
+        """The set as the source returns it, before labels are taken away."""
+        source = get_method(self.dataset["_target_"])
+        return source(**{key: value for key, value in self.dataset.items() if key not in COMMON_KEYS})
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The three splits; train with as few labels as asked for."""
+        images, node = self.image_set, self.dataset
+        rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
+        train = fewer_labels(images.train, images.class_names, *rule)
+        if not train:
+            raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
+        return {**images.splits, "train": train}
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names; a target is an index into them."""
+        return self.image_set.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images in each split."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    def describe(self) -> str:
+        """How many images and classes each split has, and how the splits came about."""
+        lines = [f"{self.image_set.name}: {self.num_classes} classes; {self.image_set.rule}"]
+        for name, split in self.splits.items():
+            counts = Counter(sample.target for sample in split.samples)
+            a_class = [counts[target] for target in range(self.num_classes)]
+            line = f"  {name:<5} {len(split):>7,} images, {min(a_class):,} to {max(a_class):,} a class"
+            if name == "train" and len(split) < len(self.image_set.train):
+                line += f", of {len(self.image_set.train):,} (subset seed {self.dataset.get('subset_seed', 0)})"
+            lines.append(line)
+        return "\n".join(lines)
+
+    # Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Download what has to be downloaded, in one process of each machine."""
+        if self.dataset.get("download"):
+            _ = self.image_set
+
+    def setup(self, stage: str | None = None) -> None:
+        """List and split the images; none is decoded."""
+        _ = self.splits
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning's fit loop tells the samplers by itself."""
+        self._epoch = epoch
+        for sampler in self._samplers:
+            sampler.set_epoch(epoch)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
+        augment: str = self.dataset.get("augment", "light")
+        transform = train_transform(self.preprocessing, augment, self.dataset.get("horizontal_flip", True))
+        rank, world = _rank_and_world()
+        sampler = EpochSampler(len(self.splits["train"]), self.seed, shuffle=True, rank=rank, world=world)
+        # A resumed fit draws from its first loader before it tells the sampler the epoch.
+        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else self._epoch)
+        self._samplers = [sampler]
+        seed = None if augment == "none" else self.seed
+        return self._loader(self.splits["train"], transform, sampler, seed, drop_last=len(sampler) >= self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """In order, every image once; padding between processes has target -1. No loader where there are no images."""
+        return self._eval_loader(self.splits["val"])
+
+    def test_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """As for validation. Warns of test images that are in train or val as well."""
+        self._warn_of_leaks()
+        return self._eval_loader(self.splits["test"])
+
+    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> DataLoader[Batch]:
+        """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
+        split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
+        return self._loader(split, eval_transform(self.preprocessing), EpochSampler(len(split), 0, shuffle=False))
+
+    # Loaders
+
+    def _eval_loader(self, split: Split) -> DataLoader[Batch] | list[Any]:
+        if not split:
+            return []
+        rank, world = _rank_and_world()
+        sampler = EpochSampler(len(split), self.seed, shuffle=False, rank=rank, world=world)
+        return self._loader(split, eval_transform(self.preprocessing), sampler)
+
+    def _loader(
+        self,
+        split: Split,
+        transform: nn.Module,
+        sampler: EpochSampler,
+        seed: int | None = None,
+        drop_last: bool = False,
+    ) -> DataLoader[Batch]:
+        workers = self._num_workers(split)
+        return DataLoader(
+            SplitDataset(split, transform, self.channels, seed),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            collate_fn=as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
+        )
+
+    def _num_workers(self, split: Split) -> int:
+        asked = self.dataset.get("num_workers", "auto")
+        if asked != "auto":
+            return int(asked)
+        if split.in_memory:
+            return 0
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+    def _warn_of_leaks(self) -> None:
+        test = self.splits["test"]
+        for name in ("train", "val"):
+            seen = self.splits[name]
+            if len(seen) + len(test) > LEAKS_LOOKED_FOR:
+                continue
+            found = leaks(seen, test)
+            if found:
+                first = f"{found[0][1].name} is {found[0][0].name}"
+                log.warning("%d of %d test images are in %s as well: %s, …", len(found), len(test), name, first)
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -1,0 +1,61 @@
+"""In which order images are seen: a pure function of (seed, epoch), shared out among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from tlx.data.randomness import mix
+
+PADDING = -1  # an index that stands for no image
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (epoch, index) pairs, so that workers know the epoch without being told.
+
+    Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
+    processes, put together, are the batches of one process with B * world. All processes get equally many: for training
+    the last few images of the order are left out (or, with fewer images than processes, repeated); otherwise PADDING is
+    yielded, so that every image counts exactly once.
+
+    Args:
+        size: Number of images.
+        seed: Seed of the order.
+        shuffle: A new order each epoch (training), or the order of the samples with PADDING (evaluation).
+        rank: Number of this process, from 0.
+        world: Number of processes.
+    """
+
+    def __init__(self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1) -> None:
+        self.size = size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is; Lightning does so before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.size, self.world)
+        if self.shuffle:
+            return max(whole, min(rest, 1))
+        return whole + min(rest, 1)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch, order = self.epoch, self._order()
+        for position in range(self.rank, len(self) * self.world, self.world):
+            if position < self.size:
+                yield epoch, order[position]
+            else:
+                yield epoch, order[position % self.size] if self.shuffle else PADDING
+
+    def _order(self) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(mix(self.seed, "order", self.epoch))
+        return torch.randperm(self.size, generator=generator).tolist()

@@ -1,0 +1,74 @@
+"""What a source hands over: labelled images in three splits, none of them opened yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image.
+
+    Args:
+        source: Its file, or its row in the pixels of the split.
+        target: Index of its class, from 0; -1 where it is not known.
+        name: What a person calls it: the path relative to the set's root, or the row.
+    """
+
+    source: Path | int
+    target: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split.
+
+    Args:
+        samples: In the order of their indices.
+        pixels: uint8 (N, C, H, W), of sets held in memory: the images of samples whose source is a row; may be shared.
+    """
+
+    samples: list[Sample]
+    pixels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images need no reading from disk."""
+        return self.pixels is not None
+
+    def take(self, positions: list[int]) -> Split:
+        """The samples at these positions, in this order."""
+        return Split([self.samples[i] for i in positions], self.pixels)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of labelled images. A source is a function that returns one.
+
+    Args:
+        name: Name of the set.
+        class_names: Class names; a target is an index into them.
+        train: Samples to learn from, before any labels are taken away.
+        val: Samples for selection.
+        test: Samples for the figure that is reported.
+        rule: How the splits came about, in words.
+    """
+
+    name: str
+    class_names: list[str]
+    train: Split
+    val: Split
+    test: Split
+    rule: str
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}

@@ -1,0 +1,166 @@
+"""Splits and subsets as pure functions of (content, class, seed): no order of files or place on disk changes them.
+
+A sample is known by a hash of its content. Samples of equal content form a group, and a group is never divided: a
+duplicate cannot lie on both sides of a split, even where its copies carry different labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from math import floor
+from pathlib import Path
+
+from tlx.data.samples import ImageSet, Sample, Split
+from tlx.errors import TlxError
+
+
+def content_keys(split: Split) -> list[bytes]:
+    """A hash of each sample's content: the bytes of its file, or its pixels with their shape.
+
+    Raises:
+        TlxError: A file cannot be read.
+    """
+
+    def key(sample: Sample) -> bytes:
+        if isinstance(sample.source, Path):
+            return file_key(sample.source)
+        assert split.pixels is not None
+        pixels = split.pixels[sample.source]
+        return blake2b(repr(tuple(pixels.shape)).encode() + pixels.numpy().tobytes(), digest_size=16).digest()
+
+    if not any(isinstance(s.source, Path) for s in split.samples):
+        return [key(s) for s in split.samples]
+    with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing lets other threads run
+        return list(threads.map(key, split.samples))
+
+
+def file_key(path: Path) -> bytes:
+    """A hash of the bytes of a file."""
+    try:
+        return blake2b(path.read_bytes(), digest_size=16).digest()
+    except OSError as error:
+        raise TlxError(f"cannot read image {path}: {error}") from error
+
+
+def divide(
+    keys: Sequence[bytes], targets: Sequence[int], fractions: Mapping[str, float], seed: int
+) -> dict[str, list[int]]:
+    """Divide samples into the named parts and `train`, class by class.
+
+    Within a class, groups of equal content are put in the order of hash(seed, content) and fill the parts in the order
+    given, each up to round(fraction * images of the class), taking a group of several where that brings it nearer to
+    this number; what is left is `train`. So the first part does not depend on the fraction of the second. A group with
+    contradicting labels counts for the label that it carries most often. A class with more groups than there are
+    `fractions` gives at least one image to each part; no class gives away its last group.
+
+    Args:
+        keys: Content of each sample, from `content_keys`.
+        targets: Class of each sample.
+        fractions: Part -> fraction of all samples, in [0, 1), in sum below 1.
+        seed: Any integer.
+
+    Returns:
+        Part -> positions of its samples, ascending.
+    """
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for position, key in enumerate(keys):
+        groups[key].append(position)
+    strata: dict[int, list[bytes]] = defaultdict(list)
+    for key, positions in groups.items():
+        votes = Counter(targets[p] for p in positions)
+        strata[min(votes, key=lambda target: (-votes[target], target))].append(key)
+
+    parts: dict[str, list[int]] = {name: [] for name in (*fractions, "train")}
+    for members in strata.values():
+        members.sort(key=lambda key: _rank(seed, key))
+        room = _quotas(fractions, images=sum(len(groups[key]) for key in members), groups=len(members))
+        given_away = 0
+        for key in members:
+            size = len(groups[key])
+            home = next((part for part, free in room.items() if 2 * free >= size), "train")
+            if home != "train" and given_away == len(members) - 1:
+                home = "train"
+            if home != "train":
+                room[home] -= size
+                given_away += 1
+            parts[home] += groups[key]
+    return {name: sorted(positions) for name, positions in parts.items()}
+
+
+def carve(name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int) -> ImageSet:
+    """Divide one split into train, val and test; fractions are of all its images."""
+    parts = divide(content_keys(all_), [s.target for s in all_.samples], {"test": test, "val": val}, seed)
+    rule = f"test ({test:.0%}) and val ({val:.0%}) carved from all images, a class at a time, by content, seed {seed}"
+    train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
+    return ImageSet(name, class_names, train, val_split, test_split, rule)
+
+
+def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
+    """Divide the train split into train and val; the test split is the one given, and is not opened."""
+    parts = divide(content_keys(train), [s.target for s in train.samples], {"val": val}, seed)
+    rule = f"own test split; val ({val:.0%}) carved from train, a class at a time, by content, seed {seed}"
+    return ImageSet(name, class_names, train.take(parts["train"]), train.take(parts["val"]), test, rule)
+
+
+def fewer_labels(
+    train: Split, class_names: Sequence[str], labels_per_class: int | None, fraction: float | None, seed: int
+) -> Split:
+    """Keep only some samples of each class: the first in the order of hash(seed, content), repeated content last.
+
+    Subsets of one seed are nested: 5 labels a class are among the 10.
+
+    Args:
+        train: Samples to choose from.
+        class_names: Class names, for the message.
+        labels_per_class: Images kept of each class, exactly, at least 1; or None.
+        fraction: Fraction of each class kept, in (0, 1], rounded, at least one image; or None.
+        seed: Any integer.
+
+    Raises:
+        TlxError: A class has fewer images than asked for, or both rules are given.
+    """
+    if labels_per_class is None and fraction is None:
+        return train
+    if labels_per_class is not None and fraction is not None:
+        raise TlxError("expected one of dataset.labels_per_class and dataset.fraction, got both")
+    by_class: dict[int, list[tuple[bytes, str, int]]] = defaultdict(list)
+    for position, (sample, key) in enumerate(zip(train.samples, content_keys(train), strict=True)):
+        by_class[sample.target].append((_rank(seed, key), sample.name, position))
+    if labels_per_class is not None:
+        short = [
+            f"{name} {len(by_class[i])}" for i, name in enumerate(class_names) if len(by_class[i]) < labels_per_class
+        ]
+        if short:
+            raise TlxError(
+                f"dataset.labels_per_class: expected at most the images that a class has for training, got "
+                f"{labels_per_class}; too few in: {', '.join(short)}"
+            )
+    kept: list[int] = []
+    for ordered in by_class.values():
+        ordered.sort()
+        seen: Counter[bytes] = Counter()
+        copies = []  # (how often this content came before, place in the order, position)
+        for place, (rank, _, position) in enumerate(ordered):
+            copies.append((seen[rank], place, position))
+            seen[rank] += 1
+        count = labels_per_class if fraction is None else max(1, _round(fraction * len(ordered)))
+        kept += [position for _, _, position in sorted(copies)[:count]]
+    return train.take(sorted(kept))
+
+
+def _quotas(fractions: Mapping[str, float], images: int, groups: int) -> dict[str, int]:
+    quotas = {part: _round(fraction * images) for part, fraction in fractions.items()}
+    if groups > len(fractions):
+        quotas = {part: max(count, 1) if fractions[part] > 0 else 0 for part, count in quotas.items()}
+    return quotas
+
+
+def _round(value: float) -> int:
+    return floor(value + 0.5)
+
+
+def _rank(seed: int, key: bytes) -> bytes:
+    return blake2b(key, digest_size=16, salt=(seed % 2**64).to_bytes(8, "little")).digest()

@@ -1,0 +1,84 @@
+"""From an image of any size to the network's input size: for evaluation, and with augmentation for training.
+
+Everything works on uint8 tensors (C, H, W) and keeps them uint8; all randomness is drawn from torch's CPU generator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from tlx.errors import TlxError, did_you_mean
+
+if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
+
+AUGMENTATIONS = ("none", "light", "strong", "trivial")
+
+
+def eval_transform(preprocessing: Preprocessing) -> nn.Module:
+    """Resize the shorter side to round(size / crop), then cut `size` x `size` from the centre."""
+    size = preprocessing.size
+    resize = v2.Resize(
+        round(size / preprocessing.crop), v2.InterpolationMode(preprocessing.interpolation), antialias=True
+    )
+    return v2.Compose([resize, v2.CenterCrop(size)])
+
+
+def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
+    """Return the augmentation of that name, ending in images of (C, size, size).
+
+    - `none`: as for evaluation.
+    - `light`: a random part (half to all of the area) resized; flip.
+    - `strong`: a random part (a quarter to all); flip; colour jitter; small rotation, shift and shear; erasing.
+    - `trivial`: a random part (half to all); flip; TrivialAugmentWide (Mueller and Hutter 2021): one operation of
+      random strength. For images of 1 or 3 channels.
+
+    Args:
+        preprocessing: Size and interpolation.
+        augment: One of `none`, `light`, `strong`, `trivial`.
+        horizontal_flip: Whether a mirrored image is still an example of its class.
+
+    Raises:
+        TlxError: There is no augmentation of that name.
+    """
+    if augment not in AUGMENTATIONS:
+        hint = did_you_mean(augment, AUGMENTATIONS)
+        raise TlxError(
+            f"dataset.augment: expected one of {', '.join(AUGMENTATIONS)}, got '{augment}'; {hint}".rstrip("; ")
+        )
+    if augment == "none":
+        return eval_transform(preprocessing)
+    area = (0.25, 1.0) if augment == "strong" else (0.5, 1.0)
+    crop = v2.RandomResizedCrop(
+        preprocessing.size, scale=area, interpolation=v2.InterpolationMode(preprocessing.interpolation), antialias=True
+    )
+    steps: list[nn.Module] = [crop]
+    if horizontal_flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if augment == "strong":
+        steps += [
+            ColourJitter(),
+            v2.RandomAffine(15, translate=(0.1, 0.1), shear=5, interpolation=v2.InterpolationMode.BILINEAR),
+            v2.RandomErasing(p=0.25),
+        ]
+    if augment == "trivial":
+        steps.append(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR))
+    return v2.Compose(steps)
+
+
+class ColourJitter(nn.Module):
+    """Jitter brightness, contrast, saturation and hue of the colour channels; alpha and further channels are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.05)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Jitter an image of shape (C, H, W)."""
+        colours = 1 if image.shape[0] < 3 else 3
+        jittered = self.jitter(image[:colours])
+        return jittered if colours == image.shape[0] else torch.cat([jittered, image[colours:]])

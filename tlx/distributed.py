@@ -1,0 +1,63 @@
+"""Several devices on this machine: one command of its own for every process, whatever launched the run.
+
+Lightning would start the other processes by running this process's command again. Inside a multirun or a notebook that
+is another sweep, or nothing. torchrun is given the run directory instead, which holds the resolved configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, ListConfig
+
+from tlx.errors import TlxError
+
+
+def processes(config: DictConfig) -> int:
+    """Return how many processes the devices of a configuration ask for on this machine.
+
+    Raises:
+        TlxError: More GPUs are asked for than there are.
+    """
+    devices, accelerator = config.trainer.devices, config.trainer.accelerator
+    available = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    if accelerator in ("gpu", "cuda") and available == 0:
+        raise TlxError("trainer.accelerator: expected a GPU that torch can use, got none; use trainer.accelerator=cpu")
+    if isinstance(devices, ListConfig | list):
+        wanted = len(devices)
+    elif devices in ("auto", -1):
+        wanted = max(available, 1)
+    else:
+        wanted = int(devices)
+    if wanted < 1:
+        raise TlxError(f"trainer.devices: expected at least 1, -1, auto or a list of GPU indices, got {devices}")
+    if available and wanted > available:
+        raise TlxError(f"trainer.devices: expected at most {available}, the GPUs of this machine, got {devices}")
+    return wanted
+
+
+def is_worker() -> bool:
+    """Return whether somebody (torchrun, SLURM) started this process as one of several."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def is_first() -> bool:
+    """Return whether this process writes: it is alone or the first of several."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+
+
+def launch(run_dir: Path, count: int) -> None:
+    """Train the configuration of a run directory in `count` processes and wait for them.
+
+    Raises:
+        TlxError: A process failed; the message names the log.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
+    done = subprocess.run([*command, "-m", "tlx.worker", str(run_dir)], env=environment, check=False)
+    if done.returncode != 0:
+        raise TlxError(f"expected {count} processes to train {run_dir}, got exit code {done.returncode}; see above")

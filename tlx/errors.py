@@ -1,0 +1,64 @@
+"""Mistakes that a user can mend: what was expected, what was got, what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class TlxError(Exception):
+    """An error whose message is enough to mend it; the command line shows it without a traceback, exit code 2."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake in a configuration.
+
+    Args:
+        path: Dotted path of the key, such as `optimizer.lr`.
+        expected: What would have been right, in words.
+        got: What was there, as the user typed it.
+        hint: What to type instead, if that can be guessed.
+    """
+
+    path: str
+    expected: str
+    got: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: expected {self.expected}, got {self.got}"]
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigError(TlxError):
+    """All mistakes of a configuration in one message."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        super().__init__(f"{count} in the configuration:\n" + "\n".join(f"  {m}" for m in mistakes))
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the entry of `names` that is nearest to `name`, or None when nothing is near."""
+    names = [str(n) for n in names]
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if not found:
+        found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+        found = [n for n in names if found and n.lower() == found[0]]
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint `did you mean 'x'?`, or the whole list where it is short and nothing is near, or ''."""
+    names = sorted({str(n) for n in names})
+    near = closest(name, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    if names and len(names) <= 12:
+        return "valid: " + ", ".join(names)
+    return ""

@@ -1,0 +1,31 @@
+"""Evaluate a finished run on its test split."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from tlx.console import quiet
+from tlx.data.datamodule import ImageDataModule
+from tlx.errors import TlxError
+from tlx.run import Run
+
+
+def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
+    """Return `test/…` of the best checkpoint.
+
+    Raises:
+        TlxError: The data set's classes are not those that the run was trained on.
+    """
+    task = run.model
+    data = ImageDataModule(config.dataset, task.backbone.preprocessing, seed=config.seed)
+    data.prepare_data()
+    data.setup()
+    names = run.description["class_names"]
+    if list(data.class_names) != list(names):
+        raise TlxError(f"dataset: expected the classes {', '.join(names)}, got {', '.join(data.class_names)}")
+    with quiet():
+        trainer = pl.Trainer(
+            accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False
+        )
+        return dict(trainer.test(task, datamodule=data, verbose=False)[0])

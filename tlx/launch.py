@@ -1,0 +1,43 @@
+"""Hand a command line to Hydra: one run, or a multirun through whichever launcher is configured."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from tlx.config.compose import CONFIG_NAME, conf_dir, register
+from tlx.errors import TlxError
+
+
+def hydra_main(arguments: list[str]) -> None:
+    """Run `tlx train` under Hydra with checked arguments."""
+    register()
+    if os.environ.get("TLX_FULL_ERROR") == "1":
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *arguments]
+    if not {"-m", "--multirun"} & set(arguments):
+        decorated = hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(single_job)
+    else:
+        decorated = hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(job)
+    decorated()
+
+
+def job(config: DictConfig) -> float | None:
+    """Train one configuration; return the best monitored value, which sweepers optimise."""
+    from tlx.train import train
+
+    return train(config).metrics.get(config.task.monitor)
+
+
+def single_job(config: DictConfig) -> None:
+    """Train one configuration; a mistake that the user can mend ends in its message and exit code 2."""
+    try:
+        job(config)
+    except TlxError as error:
+        if os.environ.get("TLX_FULL_ERROR") == "1":
+            raise
+        print(f"tlx: {error}", file=sys.stderr)
+        sys.exit(2)

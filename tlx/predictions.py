@@ -1,0 +1,79 @@
+"""Class names and probabilities for image files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tlx.data.datamodule import ImageDataModule
+from tlx.data.layout import find_images
+from tlx.errors import TlxError
+from tlx.run import Run
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for images.
+
+    Args:
+        paths: The files, in the order in which they were named; a folder's in the order of their names.
+        class_names: In the order of the columns.
+        probabilities: (N, num_classes), rows sum to 1.
+    """
+
+    paths: list[Path]
+    class_names: list[str]
+    probabilities: Tensor
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def labels(self) -> list[str]:
+        """The most probable class of each image."""
+        return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `image, prediction, probability` and one column of probability a class."""
+        top = self.probabilities.max(dim=1).values.tolist()
+        with Path(path).expanduser().open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["image", "prediction", "probability", *self.class_names])
+            for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
+                writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
+
+
+def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Predictions:
+    """Predict with the best weights of a run.
+
+    Raises:
+        TlxError: A file, folder or glob matches no image, or a file is broken.
+    """
+    paths = [path for item in images for path in _expand(item)]
+    task = run.model
+    dataset = {**run.config.dataset, "batch_size": batch_size}
+    loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task.to(device)
+    with torch.inference_mode():
+        rows = [task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader]
+    return Predictions(paths, run.description["class_names"], torch.cat(rows))
+
+
+def _expand(item: str | Path) -> list[Path]:
+    text = str(Path(item).expanduser())
+    if Path(text).is_dir():
+        found = find_images(Path(text))
+    elif Path(text).is_file():
+        found = [Path(text)]
+    else:
+        found = [Path(p) for p in sorted(glob(text, recursive=True)) if Path(p).is_file()] if has_magic(text) else []
+    if not found:
+        raise TlxError(f"expected an image file, a folder with images or a glob, got '{item}' (nothing there)")
+    return found

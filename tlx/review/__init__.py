@@ -1,0 +1,1 @@
+"""What a person looks at: curves in TensorBoard, a table of epochs."""

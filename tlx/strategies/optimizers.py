@@ -1,0 +1,59 @@
+"""Optimizer parameter groups: every layer group, once, from the start, under its name and with its real `lr`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.utils import get_class
+from torch import nn, optim
+from torch.nn.modules.batchnorm import _NormBase
+
+OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias"}
+NO_DECAY = "/no_decay"
+Owned = tuple[nn.Module, str, nn.Parameter]
+
+
+def build_optimizer(node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned]]) -> optim.Optimizer:
+    """Build the optimizer that a node names, with one or two parameter groups for each layer group.
+
+    A layer group's norms and biases form a parameter group of their own, `NAME/no_decay`, without weight decay. All
+    start with lr 0: the stage callback sets the planned rate before every step.
+
+    Args:
+        node: A composed optimizer node as plain values.
+        groups: Layer group -> (owning module, parameter name, parameter).
+    """
+    weight_decay = float(node.get("weight_decay", 0.0))
+    parameter_groups: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    for name, owned in groups.items():
+        split: dict[str, list[nn.Parameter]] = {name: [], name + NO_DECAY: []}
+        for owner, key, parameter in owned:
+            if id(parameter) in seen:  # shared between modules: it belongs to the lowest group that has it
+                continue
+            seen.add(id(parameter))
+            decays = bool(node.get("decay_norm_and_bias")) or not _is_norm_or_bias(owner, key, parameter)
+            split[name if decays else name + NO_DECAY].append(parameter)
+        for key, parameters in split.items():
+            if parameters:
+                decay = 0.0 if key.endswith(NO_DECAY) else weight_decay
+                parameter_groups.append({"params": parameters, "name": key, "lr": 0.0, "weight_decay": decay})
+    cls = get_class(str(node["_target_"]))
+    extra = {k: tuple(v) if isinstance(v, list) else v for k, v in node.items() if k not in OWN_KEYS}
+    if "weight_decay" not in inspect.signature(cls).parameters:
+        for group in parameter_groups:
+            del group["weight_decay"]
+    return cls(parameter_groups, lr=float(node["lr"]), **extra)
+
+
+def layer_group(parameter_group: Mapping[str, Any]) -> str:
+    """Return the layer group that an optimizer's parameter group belongs to."""
+    return str(parameter_group["name"]).removesuffix(NO_DECAY)
+
+
+def _is_norm_or_bias(owner: nn.Module, key: str, parameter: nn.Parameter) -> bool:
+    is_norm = isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower()
+    # ndim <= 1 catches biases by whatever name, layer scale and the like.
+    return is_norm or key == "bias" or parameter.ndim <= 1

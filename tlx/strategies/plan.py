@@ -1,0 +1,137 @@
+"""The plan of a run: stages x layer groups x learning rates, as plain values that need no network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tlx.strategies.selectors import HEAD, select
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage, with every selector resolved.
+
+    Args:
+        name: Its name in logs and plots.
+        trained: Layer groups that train, bottom to top.
+        peak_lr: Learning rate at the height of the schedule for every trained group, in the order of `trained`.
+        epochs: Longest duration in epochs.
+        patience: End earlier after so many epochs without a better monitored value; None: never.
+        warmup: Fraction of the stage's steps in which the rate rises linearly from near zero.
+        schedule: `constant`, `linear` or `cosine`, from the end of the warm-up to the end of the stage.
+        batch_norm: `train`: BatchNorm statistics of trained groups move; `frozen`: none move; `adapt`: all move.
+        start_from: `last` weights of the stage before, or its `best` ones.
+    """
+
+    name: str
+    trained: tuple[str, ...]
+    peak_lr: tuple[float, ...]
+    epochs: int
+    patience: int | None
+    warmup: float
+    schedule: str
+    batch_norm: str
+    start_from: str
+
+    def rate(self, group: str, step: int, steps: int) -> float:
+        """Return the learning rate of `group` for optimizer step `step` of `steps` in this stage; 0 where frozen.
+
+        A pure function: nothing is carried from step to step, so a resumed run has the same rates.
+        """
+        if group not in self.trained:
+            return 0.0
+        return self.peak_lr[self.trained.index(group)] * schedule_factor(self.schedule, self.warmup, step, steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def schedule_factor(schedule: str, warmup: float, step: int, steps: int) -> float:
+    """Return the fraction of the peak learning rate, in (0, 1], for step `step` (from 0) of `steps`.
+
+    The first warm-up step already moves (1/w of the peak) and the last step does not fall to zero: no step is wasted.
+    Cosine: Loshchilov & Hutter, SGDR (2017), equation 5, without restarts.
+    """
+    warm = math.ceil(warmup * steps)
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(steps - warm, 1)
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "linear":
+        return 1 - done
+    return 1.0
+
+
+def plan_stages(
+    strategy: Mapping[str, Any],
+    optimizer: Mapping[str, Any],
+    names: Sequence[str],
+    stage_epochs: int | None = None,
+) -> list[PlannedStage]:
+    """Resolve a strategy for the layer groups `names` (bottom to top, the head last).
+
+    Args:
+        strategy: A composed strategy node.
+        optimizer: A composed optimizer node: `lr`, `layer_decay`, `group_lr`.
+        names: All layer groups.
+        stage_epochs: If given, at most so many epochs for every stage.
+
+    Raises:
+        SelectorError: A selector of a stage or of `group_lr` matches no layer group.
+    """
+    stages: list[PlannedStage] = []
+    for spec in strategy["stages"]:
+        for name, trained in _expand(spec, names):
+            decay = spec.get("layer_decay") or optimizer.get("layer_decay", 1.0)
+            rates = group_rates(names, optimizer["lr"], decay, optimizer.get("group_lr") or {})
+            epochs = spec.get("epochs", 5)
+            stages.append(
+                PlannedStage(
+                    name=name,
+                    trained=trained,
+                    peak_lr=tuple(rates[g] * spec.get("lr_scale", 1.0) for g in trained),
+                    epochs=epochs if stage_epochs is None else min(epochs, stage_epochs),
+                    patience=spec.get("patience"),
+                    warmup=spec.get("warmup", 0.0),
+                    schedule=spec.get("schedule", "cosine"),
+                    batch_norm=spec.get("batch_norm", "train"),
+                    start_from=spec.get("start_from", "last"),
+                )
+            )
+    return stages
+
+
+def group_rates(names: Sequence[str], lr: float, layer_decay: float, group_lr: Mapping[str, float]) -> dict[str, float]:
+    """Return the base learning rate of every layer group.
+
+    The topmost group has `lr`, each one below it `layer_decay` times the rate of the one above; `group_lr` gives
+    absolute rates by selector instead, later entries winning over earlier ones.
+    """
+    rates = {name: lr * layer_decay**depth for depth, name in enumerate(reversed(names))}
+    for selector, rate in group_lr.items():
+        for name in select(names, selector):
+            rates[name] = float(rate)
+    return rates
+
+
+def _expand(spec: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """One stage, or with `one_group_more` one for each group of the selection, from the top down."""
+    chosen = select(names, spec["train"])
+    if not spec.get("one_group_more", False):
+        return [(spec["name"], chosen)]
+    return [(f"{spec['name']}_{chosen[i]}", chosen[i:]) for i in range(len(chosen) - 1, -1, -1)]
+
+
+def frozen_prefix(stage: PlannedStage, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the bottom groups below the lowest trained one: what need not be run again in this stage."""
+    prefix = []
+    for name in names:
+        if name in stage.trained or name == HEAD:
+            break
+        prefix.append(name)
+    return tuple(prefix)

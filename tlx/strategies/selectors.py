@@ -1,0 +1,58 @@
+"""Selectors name layer groups: `head`, `stage3`, `stage3+`, `last:2`, `backbone`, `all`, globs, and lists of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from tlx.errors import TlxError, did_you_mean
+
+HEAD = "head"
+
+
+class SelectorError(TlxError):
+    """A selector that matches no layer group."""
+
+    def __init__(self, selector: str, expected: str, hint: str) -> None:
+        self.selector, self.expected, self.hint = selector, expected, hint
+        super().__init__(f"selector '{selector}': expected {expected}" + (f"; {hint}" if hint else ""))
+
+
+def select(names: Sequence[str], selector: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the layer groups that a selector names, bottom to top.
+
+    Args:
+        names: All layer groups, bottom to top, the head last.
+        selector: One of
+            a name (`stage3`); a name and all above it (`stage3+`); the N topmost groups, the head counted (`last:2`);
+            `backbone` (all but the head); `all`; a glob (`stage*`); or a sequence of these, whose union is meant.
+
+    Raises:
+        SelectorError: It matches nothing; the message lists the names and the closest one.
+    """
+    if isinstance(selector, str):
+        return _select_one(tuple(names), selector.strip())
+    chosen = {name for part in selector for name in select(names, part)}
+    return tuple(name for name in names if name in chosen)
+
+
+def _select_one(names: tuple[str, ...], selector: str) -> tuple[str, ...]:
+    listing = "one of the layer groups " + ", ".join(names)
+    if selector == "all":
+        return names
+    if selector == "backbone":
+        return tuple(n for n in names if n != HEAD)
+    if selector in names:
+        return (selector,)
+    if selector.startswith("last:"):
+        count = selector.removeprefix("last:")
+        if not count.isdecimal() or not 1 <= int(count) <= len(names):
+            raise SelectorError(selector, f"last:N with N from 1 to {len(names)}", "last:1 is the head alone")
+        return names[-int(count) :]
+    if selector.endswith("+") and selector[:-1] in names:
+        return names[names.index(selector[:-1]) :]
+    matched = tuple(n for n in names if fnmatchcase(n, selector))
+    if not matched:
+        words = [*names, "all", "backbone", "last:1"]
+        raise SelectorError(selector, listing, did_you_mean(selector.removesuffix("+"), words))
+    return matched

@@ -1,0 +1,130 @@
+"""What every task shares: layer groups with a head on top, normalisation, optimizer, which groups train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tlx.backbones.backbone import Backbone
+from tlx.strategies.optimizers import build_optimizer
+from tlx.strategies.plan import PlannedStage
+from tlx.strategies.selectors import HEAD
+
+Batch = dict[str, Tensor]
+
+
+class Task(pl.LightningModule):
+    """A backbone and a head that train together.
+
+    Subclasses build `self.head`, set `self.class_names` and define `training_step`, `validation_step` and `test_step`.
+
+    Args:
+        backbone: Ordered layer groups, see `Backbone`.
+    """
+
+    head: nn.Module
+    class_names: list[str]
+    head_report = ""  # what of the head was carried over, in words
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.optimizer_node: Any = None  # a composed optimizer node as plain values; a task that only predicts needs none
+        self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
+        self.layout = torch.contiguous_format
+        mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
+        # Not part of the state: they belong to the preprocessing that model.json holds.
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", 1 / (torch.tensor(std).view(1, -1, 1, 1) * 255), persistent=False)
+        self.mean: Tensor
+        self.scale: Tensor
+        self._trained: frozenset[str] = frozenset(self.group_names)
+        self._batch_norm = "train"
+
+    # Layer groups
+
+    @property
+    def group_names(self) -> list[str]:
+        """All layer groups, bottom to top, the head last."""
+        return [*self.backbone.group_names, HEAD]
+
+    def group_parameters(self, group: str) -> Iterator[nn.Parameter]:
+        """Yield the parameters of a layer group."""
+        return self.head.parameters() if group == HEAD else self.backbone.group_parameters(group)
+
+    def group_modules(self, group: str) -> list[nn.Module]:
+        """Return the modules whose parameters make up a layer group."""
+        return [self.head] if group == HEAD else self.backbone.group_modules(group)
+
+    def train_groups(self, stage: PlannedStage) -> None:
+        """Make exactly the groups of a stage trainable; drop the gradients of the others, so that no optimizer moves them."""
+        self._trained = frozenset(stage.trained)
+        self._batch_norm = stage.batch_norm
+        for group in self.group_names:
+            trains = group in self._trained
+            for parameter in self.group_parameters(group):
+                parameter.requires_grad = trains
+                if not trains:
+                    parameter.grad = None
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Task:
+        """Set training mode, except that a frozen group stays in eval mode: dropout off, BatchNorm statistics still.
+
+        With the BatchNorm policy `frozen` the statistics of trained groups stay still too; with `adapt` those of frozen
+        groups follow the new data.
+        """
+        super().train(mode)
+        if mode:
+            for group in self.group_names:
+                frozen = group not in self._trained
+                for module in self.group_modules(group):
+                    if frozen:
+                        module.eval()
+                    _set_batch_norm(module, self._batch_norm, frozen)
+        return self
+
+    def set_layout(self, channels_last: bool) -> None:
+        """Choose the memory layout of images and of convolution weights."""
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.layout)
+
+    # Computation
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Return images as the backbone wants them: uint8 (B, C, H, W) to float, mean and std of its preprocessing."""
+        image = image.to(self.mean.dtype).sub(self.mean).mul_(self.scale)
+        return image.contiguous(memory_format=self.layout)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return what the head makes of images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
+        return self.head(self.backbone(self.normalise(image)))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
+        assert self.optimizer_node is not None, "this task was not given an optimizer"
+        return build_optimizer(self.optimizer_node, {g: list(self.named_group(g)) for g in self.group_names})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let a checkpoint tell by itself what it is."""
+        checkpoint["tlx"] = self.carried
+
+    def named_group(self, group: str) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
+        """Yield (owning module, name in it, parameter) of a layer group."""
+        for module in self.group_modules(group):
+            for owner in module.modules():
+                for name, parameter in owner.named_parameters(recurse=False):
+                    yield owner, name, parameter
+
+
+def _set_batch_norm(module: nn.Module, policy: str, frozen: bool) -> None:
+    if policy == "train":
+        return
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.train(policy == "adapt")

@@ -1,0 +1,117 @@
+"""One label an image: linear head, cross-entropy, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from tlx.backbones.backbone import Backbone
+from tlx.errors import TlxError
+from tlx.tasks.base import Batch, Task
+
+IGNORED = -1  # the target of images that only fill up the last batch of a process
+
+
+class Classification(Task):
+    """Image classification.
+
+    Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
+    (macro), all fractions in [0, 1] but the loss.
+
+    Args:
+        backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
+        class_names: Names in the order of the outputs.
+        num_classes: A check only; None: as many as there are names.
+        label_smoothing: Fraction of the target spread over all classes.
+        dropout: Probability before the last layer.
+        monitor: Logged value that selects the best checkpoint.
+        mode: `max` or `min` of it.
+        name: Name of the task.
+
+    Raises:
+        TlxError: `num_classes` contradicts the class names.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        class_names: Sequence[str],
+        num_classes: int | None = None,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        monitor: str = "val/accuracy",
+        mode: str = "max",
+        name: str = "classification",
+    ) -> None:
+        super().__init__(backbone)
+        if num_classes is not None and num_classes != len(class_names):
+            raise TlxError(f"task.num_classes: expected {len(class_names)}, the data set's classes, got {num_classes}")
+        self.class_names = list(class_names)
+        self.label_smoothing = label_smoothing
+        self.monitor, self.mode = monitor, mode
+        linear = nn.Linear(backbone.num_features, len(self.class_names))
+        self.head = nn.Sequential(nn.Dropout(dropout), linear)
+        self.head_report = self._match_head(linear)
+        metrics = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(len(class_names), average="micro", ignore_index=IGNORED),
+                "balanced_accuracy": MulticlassAccuracy(len(class_names), average="macro", ignore_index=IGNORED),
+                "f1": MulticlassF1Score(len(class_names), average="macro", ignore_index=IGNORED),
+            }
+        )
+        self.metrics = nn.ModuleDict({split: metrics.clone(prefix=f"{split}/") for split in ("val", "test")})
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the mean cross-entropy of a batch."""
+        loss = F.cross_entropy(self(batch["image"]), batch["target"], label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Measure a batch of the validation split."""
+        self._measure(batch, "val")
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        """Measure a batch of the test split."""
+        self._measure(batch, "test")
+
+    def predict_step(self, batch: Batch, _: int = 0) -> Tensor:
+        """Return class probabilities (B, num_classes)."""
+        return self(batch["image"]).float().softmax(dim=1)
+
+    def _measure(self, batch: Batch, split: str) -> None:
+        logits = self(batch["image"]).float()
+        real = batch["target"] != IGNORED
+        losses = F.cross_entropy(logits, batch["target"], ignore_index=IGNORED, reduction="none")
+        metrics = self.metrics[split]
+        metrics.update(logits, batch["target"])
+        self.log_dict(metrics, on_step=False, on_epoch=True)
+        # Weighted by the real images, so that filled-up batches do not bend the mean.
+        self.log(
+            f"{split}/loss",
+            losses.sum() / real.sum().clamp(min=1),
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(logits),
+        )
+
+    def _match_head(self, linear: nn.Linear) -> str:
+        source = self.backbone.head_source
+        if source is None:
+            return ""
+        shared = [name for name in self.class_names if name in source.class_names]
+        if source.weight.shape[1] != linear.in_features:
+            shared = []
+        with torch.no_grad():
+            for name in shared:
+                row, old = self.class_names.index(name), source.class_names.index(name)
+                linear.weight[row] = source.weight[old].to(linear.weight.dtype)
+                linear.bias[row] = source.bias[old].to(linear.bias.dtype)
+        fresh = [name for name in self.class_names if name not in shared]
+        return f"head: {len(shared)} of {len(self.class_names)} classes carried over by name; new: {', '.join(fresh) or 'none'}"

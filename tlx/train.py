@@ -1,0 +1,118 @@
+"""The way of an experiment: configuration -> data, backbone, task, plan -> fit in stages -> test once -> run directory."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from types import ModuleType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from tlx import distributed
+from tlx.data.datamodule import ImageDataModule
+from tlx.planning import build_backbone, plan
+from tlx.console import logging_to, quiet
+from tlx.run import Run
+from tlx.strategies.stages import Stages
+from tlx.tasks.base import Task
+from tlx.trainer import build_trainer
+from tlx.trial import needs_trial, settle
+
+log = logging.getLogger("tlx")
+
+
+def train(config: DictConfig) -> Run:
+    """Train a composed configuration and test it once; return its run.
+
+    The same configuration again returns the finished run, unless `force` is true.
+
+    Args:
+        config: From `tlx.compose`.
+
+    Raises:
+        TlxError: A mistake that the user can mend: no such weights, broken images, too few labels.
+    """
+    run = Run(config.run_dir)
+    if distributed.is_worker():  # torchrun or SLURM started this very command for every device
+        if distributed.is_first():
+            run.begin(config)
+        fit(config, *build(config))
+        return run
+    with logging_to(run.directory):
+        if run.finished and not config.force:
+            log.info("finished already: %s (force=true trains again)", run.directory)
+            return run
+        run.begin(config)
+        try:
+            count = distributed.processes(config)
+            data, task = build(config)
+            if needs_trial(config):
+                config = settle(config, task, data, plan(config, task.group_names)[-1])
+                run.write_config(config)
+            if count > 1:
+                distributed.launch(run.directory, count)
+            else:
+                fit(config, data, task)
+        except BaseException:
+            run.write_status("failed", traceback=traceback.format_exc())
+            raise
+        log.info("run: %s", run.directory)
+        return run
+
+
+def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
+    """Build the data and the task of a configuration: the network with its weights and a new head."""
+    pl.seed_everything(config.seed, verbose=False)
+    backbone = build_backbone(config)
+    data = ImageDataModule(config.dataset, backbone.preprocessing, seed=config.seed)
+    data.prepare_data()
+    data.setup()
+    pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
+    task: Task = instantiate(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
+    task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
+    return data, task
+
+
+def fit(config: DictConfig, data: ImageDataModule, task: Task) -> None:
+    """Train and test in this process, which may be one of several; the first one writes the run directory."""
+    run = Run(config.run_dir)
+    stages = Stages(plan(config, task.group_names), config.task.monitor, config.task.mode, run.checkpoints)
+    with logging_to(run.directory), quiet():
+        if distributed.is_first():
+            run.describe_model(task, config)
+        for text in (data.describe(), task.backbone.report, task.head_report):
+            if text:
+                log.info("%s", text)
+        task.set_layout(bool(config.trainer.channels_last))
+        if config.trainer.compile:
+            task.backbone.compile()
+        trainer = build_trainer(config, stages, run)
+        start = time.perf_counter()
+        trainer.fit(task, datamodule=data)
+        trained = {"train/seconds": time.perf_counter() - start}
+        trained |= {"train/epochs": trainer.current_epoch, "train/steps": trainer.global_step}
+
+        # Selection by validation; the test split is read once, here.
+        best = torch.load(run.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+        task.load_state_dict(best["state_dict"])
+        validated = trainer.validate(task, datamodule=data, verbose=False)[0]
+        tested = trainer.test(task, datamodule=data, verbose=False)[0]
+        if distributed.is_first():
+            run.finish({**trained, **validated, **tested})
+            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+
+
+class _Train(ModuleType):
+    """Lets `tlx.train(cfg)` work whether or not this module, which has the same name, was imported before."""
+
+    def __call__(self, config: DictConfig) -> Run:
+        return train(config)
+
+
+sys.modules[__name__].__class__ = _Train
