@@ -19,6 +19,7 @@ tlx: transfer a deep vision network to your own images.
   tlx test RUN [key=value …]         the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
   tlx list backbones|datasets|strategies|optimizers [GLOB]
+  tlx demo                           digits 0-4 to digits 5-9, three seeds, offline
   tensorboard --logdir outputs       look at the runs
 
 Start:
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "test": _test,
         "predict": _predict,
         "list": _list,
+        "demo": _demo,
     }
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -137,6 +139,15 @@ def _list(args: list[str]) -> None:
 
     for line in listing(known.what, known.glob, known.config_dir):
         print(line)
+
+
+def _demo(args: list[str]) -> None:
+    parser = _parser("demo", "Digits 0-4 to digits 5-9: transfer beside training from scratch, offline.")
+    parser.add_argument("--output-dir", default="outputs/demo", help="where runs go (default: %(default)s)")
+    known = parser.parse_args(args)
+    from tlx.demo import demo
+
+    print(demo(known.output_dir))
 
 
 def _parser(verb: str, description: str) -> argparse.ArgumentParser:

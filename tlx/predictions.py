@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.layout import find_images
-from tlx.errors import TlxError
 from tlx.run import Run
 
 
@@ -55,7 +53,7 @@ def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Pre
     Raises:
         TlxError: A file, folder or glob matches no image, or a file is broken.
     """
-    paths = [path for item in images for path in _expand(item)]
+    paths = find_images(images)
     task = run.model
     dataset = {**run.config.dataset, "batch_size": batch_size}
     loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)
@@ -64,16 +62,3 @@ def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Pre
     with torch.inference_mode():
         rows = [task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader]
     return Predictions(paths, run.description["class_names"], torch.cat(rows))
-
-
-def _expand(item: str | Path) -> list[Path]:
-    text = str(Path(item).expanduser())
-    if Path(text).is_dir():
-        found = find_images(Path(text))
-    elif Path(text).is_file():
-        found = [Path(text)]
-    else:
-        found = [Path(p) for p in sorted(glob(text, recursive=True)) if Path(p).is_file()] if has_magic(text) else []
-    if not found:
-        raise TlxError(f"expected an image file, a folder with images or a glob, got '{item}' (nothing there)")
-    return found

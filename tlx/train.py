@@ -1,4 +1,4 @@
-"""The way of an experiment: configuration -> data, backbone, task, plan -> fit in stages -> test once -> run directory."""
+"""The way of an experiment: configuration -> data, task, plan -> fit in stages -> test once -> run directory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import sys
 import time
 import traceback
 from types import ModuleType
-from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tlx import distributed
+from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.planning import build_backbone, plan
-from tlx.console import logging_to, quiet
 from tlx.run import Run
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
@@ -99,10 +97,11 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task) -> None:
         trained |= {"train/epochs": trainer.current_epoch, "train/steps": trainer.global_step}
 
         # Selection by validation; the test split is read once, here.
-        best = torch.load(run.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
-        task.load_state_dict(best["state_dict"])
-        validated = trainer.validate(task, datamodule=data, verbose=False)[0]
-        tested = trainer.test(task, datamodule=data, verbose=False)[0]
+        best = run.model
+        best.set_layout(bool(config.trainer.channels_last))
+        judge = build_trainer(config, stages, run, judge=True)
+        validated = judge.validate(best, datamodule=data, verbose=False)[0]
+        tested = judge.test(best, datamodule=data, verbose=False)[0]
         if distributed.is_first():
             run.finish({**trained, **validated, **tested})
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))

@@ -19,8 +19,15 @@ from tlx.run import Run
 from tlx.strategies.stages import Stages
 
 
-def build_trainer(config: DictConfig, stages: Stages, run: Run) -> pl.Trainer:
-    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/trial.py)."""
+def build_trainer(config: DictConfig, stages: Stages, run: Run, judge: bool = False) -> pl.Trainer:
+    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/trial.py).
+
+    Args:
+        config: The configuration.
+        stages: The callback that runs the plan.
+        run: Where checkpoints and tables go.
+        judge: A Trainer that only validates and tests: no callbacks, no logger, whole weights on each device.
+    """
     node = config.trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
@@ -30,7 +37,7 @@ def build_trainer(config: DictConfig, stages: Stages, run: Run) -> pl.Trainer:
         accelerator="cpu" if on_cpu else node.accelerator,
         devices=count if on_cpu or devices in ("auto", -1) else devices,
         num_nodes=node.num_nodes,
-        strategy=_strategy(node.strategy, count * node.num_nodes),
+        strategy=_strategy("auto" if judge else node.strategy, count * node.num_nodes),
         precision=node.precision,
         max_epochs=stages.total_epochs,
         accumulate_grad_batches=node.accumulate_grad_batches,
@@ -43,9 +50,10 @@ def build_trainer(config: DictConfig, stages: Stages, run: Run) -> pl.Trainer:
         deterministic="warn" if node.deterministic else False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
-        logger=build_logger(config),
-        callbacks=_callbacks(config, stages, run),
-        enable_progress_bar=_shows_progress(node.progress_bar),
+        logger=False if judge else build_logger(config),
+        callbacks=[] if judge else _callbacks(config, stages, run),
+        enable_checkpointing=not judge,
+        enable_progress_bar=not judge and _shows_progress(node.progress_bar),
         enable_model_summary=False,
         default_root_dir=str(run.directory),
     )
@@ -61,7 +69,7 @@ def build_logger(config: DictConfig) -> Logger | bool:
 
 def _callbacks(config: DictConfig, stages: Stages, run: Run) -> list[pl.Callback]:
     monitor, mode = config.task.monitor, config.task.mode
-    kept = {"dirpath": run.checkpoints, "enable_version_counter": False, "auto_insert_metric_name": False}
+    kept: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
     callbacks: list[pl.Callback] = [
         stages,
         Curves(),

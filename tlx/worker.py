@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
+
+from tlx.errors import TlxError
 
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
-    from omegaconf import OmegaConf
-
+    from tlx import distributed
+    from tlx.run import Run
     from tlx.train import build, fit
 
-    config = OmegaConf.load(Path(sys.argv[1]) / "config.yaml")
-    fit(config, *build(config))
+    config = Run(sys.argv[1]).config
+    try:
+        fit(config, *build(config))
+    except TlxError as error:
+        if os.environ.get("TLX_FULL_ERROR") == "1":
+            raise
+        if distributed.is_first():
+            print(f"tlx: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from tests.backbones.exactness import (
     make_every_tensor_count,
 )
 from tlx.backbones import catalog, torchvision_backbone
-from tlx.errors import TlxError
 
 REPRESENTATIVES = (
     "alexnet",

@@ -24,6 +24,7 @@ class Backbone(nn.Module):
         preprocessing: What the images must have gone through.
         num_features: Width of the features.
         layouts: How a group's output is laid out, where it is not (B, C, H, W).
+        strides: Strides in pixels that are known; others are found by a run on the meta device.
         fixed_size: Whether only images of `preprocessing.size` pixels are accepted.
         original_names: Name in `state_dict()` -> name in the model that the groups were cut from.
 
@@ -41,6 +42,7 @@ class Backbone(nn.Module):
         preprocessing: Preprocessing,
         num_features: int,
         layouts: Mapping[str, Layout] | None = None,
+        strides: Mapping[str, int] | None = None,
         fixed_size: bool = False,
         original_names: Mapping[str, str] | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class Backbone(nn.Module):
         self.original_names = dict(original_names or {})
         self.report: LoadReport | None = None
         self.head_source: HeadSource | None = None
+        self._known_strides = dict(strides or {})
         self._measures: dict[str, tuple[int, int]] | None = None
 
     @property
@@ -70,7 +73,7 @@ class Backbone(nn.Module):
     @property
     def strides(self) -> dict[str, int]:
         """Pixels of the image per pixel of the group's output; 0 for groups whose output is not a map."""
-        return {name: stride for name, (stride, _) in self._measured().items()}
+        return {name: self._known_strides.get(name, stride) for name, (stride, _) in self._measured().items()}
 
     @property
     def channels(self) -> dict[str, int]:
@@ -138,8 +141,8 @@ class Backbone(nn.Module):
         Raises:
             TlxError: The group is unknown.
         """
-        modules: list[nn.Module] = [self.groups[name]] if self._index(name) >= 0 else []
-        return [*modules, self.pool] if name == self.group_names[-1] else modules
+        last = self._index(name) == len(self.groups) - 1
+        return [self.groups[name], self.pool] if last else [self.groups[name]]
 
     def group_parameters(self, name: str) -> Iterator[nn.Parameter]:
         """Yield the parameters of a layer group, the pool's with the last one.

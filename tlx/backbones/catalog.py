@@ -122,7 +122,7 @@ _OTHER_GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 _OTHER_DESCRIPTIONS: dict[str, str] = {
-    "efficientnet_lite0": "EfficientNet-Lite0 (2020), 4.7 M parameters, 224 px, ImageNet weights in a package: works offline",
+    "efficientnet_lite0": "EfficientNet-Lite0 (2020), 4.7 M parameters, 224 px, ImageNet, works offline",
     "small_cnn": "four convolution groups with BatchNorm for small images, 32 px, no pretrained weights",
     "timm": "any timm model whose features timm can list: backbone.name=NAME",
     "run": "the layer groups of a finished run: backbone.run=DIRECTORY",

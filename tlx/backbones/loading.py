@@ -44,17 +44,17 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> 
 
     given: dict[str, Tensor] = {}
     left_over: dict[str, tuple[int, ...]] = {}
-    for key, value in state.items():
+    for key, tensor in state.items():
         name = next((names[candidate] for candidate in _candidates(key) if candidate in names), None)
         if name is None or name in given:
-            left_over[key] = tuple(value.shape)
+            left_over[key] = tuple(tensor.shape)
         else:
-            given[name] = value
+            given[name] = tensor
 
     report = LoadReport(source, {group: GroupReport() for group in backbone.group_names}, left_over)
     for name, target in own.items():
         group = report.groups[backbone.group_of(name)]
-        value = given.get(name)
+        value: Tensor | None = given.get(name)
         if value is not None and name == first and _differ_in_channels(value, target):
             report.notes.append(f"first convolution {name}: {value.shape[1]} -> {target.shape[1]} input channels")
             value = adapt_kernel(value.to(target.dtype), target.shape[1])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 
-def original_names(backbone: nn.Module, original: nn.Module) -> dict[str, str]:
-    """Return name in `backbone.state_dict()` -> name in `original.state_dict()`, for tensors that both hold.
+def tensor_names(model: nn.Module) -> dict[int, str]:
+    """Return identity -> name of the tensors in `model.state_dict()`; to be asked before the model is taken apart."""
+    return {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
 
-    They are matched by identity: the backbone's modules are the original's. A name that another tensor's copy could
-    have is never guessed.
+
+def original_names(backbone: nn.Module, names: dict[int, str]) -> dict[str, str]:
+    """Return name in `backbone.state_dict()` -> name in the original, for tensors that both hold.
+
+    They are matched by identity, since the backbone's modules are the original's; a name is never guessed.
+
+    Args:
+        backbone: What was put together from the original's modules.
+        names: `tensor_names` of the original.
     """
-    names = {id(tensor): name for name, tensor in _tensors(original)}
-    return {name: names[id(tensor)] for name, tensor in _tensors(backbone) if id(tensor) in names}
-
-
-def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the tensors that `module.state_dict()` holds, themselves instead of detached copies."""
-    return list(module.state_dict(keep_vars=True).items())
+    own = backbone.state_dict(keep_vars=True)
+    return {name: names[id(tensor)] for name, tensor in own.items() if id(tensor) in names}

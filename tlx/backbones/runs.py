@@ -38,7 +38,10 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
     backbone = build(described["architecture"], load=False, in_channels=in_channels)
     backbone.preprocessing = preprocessing.for_channels(backbone.in_channels)
     if load:
-        state = read_state(directory / "checkpoints" / "best.ckpt")
+        checkpoint = directory / "checkpoints" / "best.ckpt"
+        if not checkpoint.is_file():
+            raise TlxError(f"backbone.run: expected checkpoints/best.ckpt in '{run}', got none: it has not finished")
+        state = read_state(checkpoint)
         head = {key: value for key, value in state.items() if key.startswith("head.")}
         body = {key: value for key, value in state.items() if key not in head}
         backbone.report = load_state(backbone, body, source=f"run {directory}")

@@ -40,7 +40,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     state = _find_state(content)
     if not state:
-        kind = f"a dict with {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content)
+        kind = (
+            f"a dict with {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content)
+        )
         raise TlxError(f"expected tensors by name in '{path}', got {kind}; save model.state_dict()")
     return state
 

@@ -1,7 +1,7 @@
 """The chain of modules that a timm model runs its features through, found by watching it run.
 
-Most networks of timm are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the one
-before. Such a chain can be cut between any two modules. What stands before it may be arbitrary code (a Vision
+Most networks of timm are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the
+one before. Such a chain can be cut between any two modules. What stands before it may be arbitrary code (a Vision
 Transformer adds its positions); what is computed beside it may not.
 """
 
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tlx.errors import TlxError
@@ -28,6 +27,7 @@ class Call:
         version: How often the input had been changed in place by then.
         result: Its output; None if that is no tensor.
         result_version: How often the output had been changed in place when it was returned.
+        in_place: Whether the call changed its input.
         inner: The calls of its own modules, in order.
     """
 
@@ -36,6 +36,7 @@ class Call:
     version: int
     result: Tensor | None = None
     result_version: int = 0
+    in_place: bool = False
     inner: list[Call] = field(default_factory=list)
 
     def follows(self, other: Call) -> bool:
@@ -51,6 +52,7 @@ class Chain:
         before: Names of the modules that run before the chain; code may stand between them.
         modules: Names of the chain's modules, in order.
         from_image: Whether the chain's first module takes the image.
+        in_place: Names of modules of the chain that change their input.
         head: Names of the modules that turn features into pooled features.
         shapes: Name in the chain -> shape of its output.
         num_features: Width of the pooled features.
@@ -59,12 +61,12 @@ class Chain:
     before: list[str]
     modules: list[str]
     from_image: bool
+    in_place: set[str]
     head: list[str]
     shapes: dict[str, tuple[int, ...]]
     num_features: int
 
 
-@torch.no_grad()
 def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
     """Run a model and return the chain that all its feature modules lie on.
 
@@ -110,6 +112,7 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
         before=names[:start],
         modules=names[start:],
         from_image=calls[start].given is image and calls[start].version == 0,
+        in_place={call.name for call in calls[start:] if call.in_place},
         head=[call.name for call in head.inner],
         shapes={call.name: tuple(call.result.shape) for call in calls[start:] if call.result is not None},
         num_features=pooled.shape[1],
@@ -147,6 +150,7 @@ def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
 
     def end(result: Any) -> None:
         call = open_calls.pop()
+        call.in_place = call.given is not None and call.given._version > call.version
         if isinstance(result, Tensor):
             call.result, call.result_version = result, result._version
 

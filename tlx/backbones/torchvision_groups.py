@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -75,8 +76,9 @@ def cut(name: str, model: Any) -> Cut:
 def _pyramid(layers: Sequence[nn.Module], starts: tuple[int, ...]) -> dict[str, nn.Module]:
     """Return stem, stage1, … of a chain of layers, the stages beginning at the indices `starts`."""
     bounds = [0, *starts, len(layers)]
-    parts = [nn.Sequential(*layers[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
-    return {name: part for name, part in zip(["stem", *(f"stage{i}" for i in range(1, 9))], parts, strict=False)}
+    names = ["stem", *(f"stage{i}" for i in range(1, len(bounds) - 1))]
+    parts = [nn.Sequential(*layers[a:b]) for a, b in pairwise(bounds)]
+    return dict(zip(names, parts, strict=True))
 
 
 def _resnet(model: Any) -> Cut:
@@ -106,7 +108,7 @@ def _blocks(model: Any) -> Cut:
     pools = [i + 1 for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     # VGG: every block ends with its max-pool. AlexNet: its last three convolutions share one, so each is a block.
     ends = pools if len(pools) == 5 else [3, 6, 8, 10, 13]
-    blocks = [nn.Sequential(*layers[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    blocks = [nn.Sequential(*layers[a:b]) for a, b in pairwise([0, *ends])]
     groups: dict[str, nn.Module] = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
     classifier = list(model.classifier[:-1])  # without the last Linear
     if isinstance(classifier[-1], nn.Dropout):  # one in front of it belongs to the head

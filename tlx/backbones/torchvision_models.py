@@ -17,7 +17,7 @@ from torchvision.models import WeightsEnum
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import TORCHVISION
 from tlx.backbones.first_convolution import adapt_first_convolution
-from tlx.backbones.original import original_names
+from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport
 from tlx.backbones.torchvision_groups import cut
@@ -72,7 +72,7 @@ def torchvision_backbone(
         layouts=parts.layouts,
         fixed_size=name.startswith("vit"),
     )
-    backbone.original_names = original_names(backbone, model)
+    backbone.original_names = original_names(backbone, tensor_names(model))
     source = f"torchvision {name} {entry.name}" if entry is not None and load else "random"
     backbone.report = LoadReport(source, notes=[note] if note else [])
     return backbone

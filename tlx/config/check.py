@@ -24,7 +24,8 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
 
     Args:
         config: Plain values.
-        doubtful: Nodes that are not what the user asked for, because that does not exist: nothing is concluded from them.
+        doubtful: Nodes that are not what the user asked for, because that does not exist:
+            nothing is concluded from them.
     """
     mistakes = list(check_node(config, Experiment, ""))
     for part in ("backbone", "dataset", "task"):

@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -48,8 +48,8 @@ def register() -> None:
         store.store(group="backbone", name=name, node=node, provider="tlx")
     for name in data_catalog.TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
-        node = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2}
-        store.store(group="dataset", name=name, node=node, provider="tlx")
+        full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2}
+        store.store(group="dataset", name=name, node=full, provider="tlx")
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
@@ -232,8 +232,8 @@ def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _sweep_values(override: Override) -> list[str]:
-    if override.is_interval_sweep():
-        interval = override.value()
+    interval = override.value()
+    if isinstance(interval, IntervalSweep):
         return [str(interval.start), str(interval.end)]
     if override.is_discrete_sweep():
         try:

@@ -33,7 +33,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
         if isinstance(value, DictConfig):
             plain = OmegaConf.to_container(value, resolve=True)
             assert isinstance(plain, dict)
-            value = {k: _absolute(k, v) for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
+            value = {str(k): _absolute(str(k), v) for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
         kept[part] = value
     return kept
 

@@ -151,7 +151,7 @@ class Strategy:
 
 @dataclass
 class Optimizer:
-    """An optimizer by name; further keys go to the class that `_target_` names and are checked against its signature."""
+    """An optimizer by name; further keys go to its class and are checked against that one's signature."""
 
     _target_: str
     lr: float = field(default=1e-3, metadata=POSITIVE)

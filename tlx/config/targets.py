@@ -63,13 +63,13 @@ def _find(file: Path, module: str, name: str, seen: set[Path]) -> list[str] | No
             return names[1:] if names else None
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _arguments(node)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
+    for part in ast.walk(tree):
+        if isinstance(part, ast.ImportFrom) and part.module:
+            for alias in part.names:
                 if (alias.asname or alias.name) == name:
                     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-                    up = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)]
-                    source = ".".join([*up, node.module]) if node.level else node.module
+                    up = package.split(".")[: len(package.split(".")) - max(part.level - 1, 0)]
+                    source = ".".join([*up, part.module]) if part.level else part.module
                     origin = _module_file(source)
                     if origin is not None and origin not in seen:
                         return _find(origin, source, alias.name, seen)

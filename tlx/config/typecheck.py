@@ -105,7 +105,7 @@ def _fits(value: Any, option: Any) -> bool:
 
 def _words(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
-    words = []
+    words: list[str] = []
     for option in _options(hint):
         origin = get_origin(option)
         if origin is Literal:

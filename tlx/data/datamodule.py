@@ -16,11 +16,11 @@ import torch.distributed
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
-from torch.utils.data import DataLoader
 
-from tlx.data.dataset import Batch, SplitDataset, as_it_is
+from tlx.data.dataset import SplitDataset
 from tlx.data.duplicates import leaks
 from tlx.data.layout import find_images
+from tlx.data.loader import LateLoader, as_it_is
 from tlx.data.sampler import EpochSampler
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import fewer_labels
@@ -38,6 +38,7 @@ COMMON_KEYS = {
     *("labels_per_class", "fraction", "subset_seed"),
 }
 LEAKS_LOOKED_FOR = 20_000  # images, beyond which the test split is not compared with the others
+WORTH_WORKERS = 5_000  # images held in memory, from which on augmenting them takes longer than starting processes
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -129,35 +130,35 @@ class ImageDataModule(pl.LightningDataModule):
         for sampler in self._samplers:
             sampler.set_epoch(epoch)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> LateLoader:
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
         augment: str = self.dataset.get("augment", "light")
         transform = train_transform(self.preprocessing, augment, self.dataset.get("horizontal_flip", True))
         rank, world = _rank_and_world()
         sampler = EpochSampler(len(self.splits["train"]), self.seed, shuffle=True, rank=rank, world=world)
-        # A resumed fit draws from its first loader before it tells the sampler the epoch.
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else self._epoch)
+        sampler.set_epoch(self._epoch)
         self._samplers = [sampler]
         seed = None if augment == "none" else self.seed
         return self._loader(self.splits["train"], transform, sampler, seed, drop_last=len(sampler) >= self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+    def val_dataloader(self) -> LateLoader | list[Any]:
         """In order, every image once; padding between processes has target -1. No loader where there are no images."""
         return self._eval_loader(self.splits["val"])
 
-    def test_dataloader(self) -> DataLoader[Batch] | list[Any]:
+    def test_dataloader(self) -> LateLoader | list[Any]:
         """As for validation. Warns of test images that are in train or val as well."""
-        self._warn_of_leaks()
+        if _rank_and_world()[0] == 0:
+            self._warn_of_leaks()
         return self._eval_loader(self.splits["test"])
 
-    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> DataLoader[Batch]:
+    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
         split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
         return self._loader(split, eval_transform(self.preprocessing), EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
 
-    def _eval_loader(self, split: Split) -> DataLoader[Batch] | list[Any]:
+    def _eval_loader(self, split: Split) -> LateLoader | list[Any]:
         if not split:
             return []
         rank, world = _rank_and_world()
@@ -171,9 +172,9 @@ class ImageDataModule(pl.LightningDataModule):
         sampler: EpochSampler,
         seed: int | None = None,
         drop_last: bool = False,
-    ) -> DataLoader[Batch]:
-        workers = self._num_workers(split)
-        return DataLoader(
+    ) -> LateLoader:
+        workers = self._num_workers(split, augmented=seed is not None)
+        return LateLoader(
             SplitDataset(split, transform, self.channels, seed),
             batch_size=self.batch_size,
             sampler=sampler,
@@ -185,11 +186,11 @@ class ImageDataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
         )
 
-    def _num_workers(self, split: Split) -> int:
+    def _num_workers(self, split: Split, augmented: bool) -> int:
         asked = self.dataset.get("num_workers", "auto")
         if asked != "auto":
             return int(asked)
-        if split.in_memory:
+        if split.in_memory and not (augmented and len(split) >= WORTH_WORKERS):
             return 0
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

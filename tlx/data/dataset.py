@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +94,3 @@ class SplitDataset(Dataset[Batch]):
             chunk = slice(start, start + _AT_ONCE)
             resized[chunk] = self.transform(pixels[rows[chunk]])
         return resized
-
-
-def as_it_is(batch: Any) -> Any:
-    """Collate nothing: `SplitDataset` returns whole batches."""
-    return batch

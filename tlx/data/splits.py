@@ -93,7 +93,8 @@ def divide(
 def carve(name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int) -> ImageSet:
     """Divide one split into train, val and test; fractions are of all its images."""
     parts = divide(content_keys(all_), [s.target for s in all_.samples], {"test": test, "val": val}, seed)
-    rule = f"test ({test:.0%}) and val ({val:.0%}) carved from all images, a class at a time, by content, seed {seed}"
+    shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
+    rule = f"{shares} carved from all images, a class at a time, by content, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
     return ImageSet(name, class_names, train, val_split, test_split, rule)
 
@@ -101,7 +102,7 @@ def carve(name: str, class_names: list[str], all_: Split, val: float, test: floa
 def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
     """Divide the train split into train and val; the test split is the one given, and is not opened."""
     parts = divide(content_keys(train), [s.target for s in train.samples], {"val": val}, seed)
-    rule = f"own test split; val ({val:.0%}) carved from train, a class at a time, by content, seed {seed}"
+    rule = f"own test split; val ({100 * val:g} %) carved from train, a class at a time, by content, seed {seed}"
     return ImageSet(name, class_names, train.take(parts["train"]), train.take(parts["val"]), test, rule)
 
 

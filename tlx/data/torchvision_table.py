@@ -23,6 +23,7 @@ class TorchvisionSet:
         names: Class names where they are known without the files; None: the set's own files say them.
         first_target: Label of the first class in its files.
         transposed: Whether its images lie on their side in the files, rows and columns exchanged.
+        horizontal_flip: Whether a mirrored image is still an example of its class.
         download: Whether torchvision can fetch it.
     """
 
@@ -37,6 +38,7 @@ class TorchvisionSet:
     names: tuple[str, ...] | None = None
     first_target: int = 0
     transposed: bool = False
+    horizontal_flip: bool = True
     download: bool = True
 
 
@@ -69,7 +71,9 @@ def _idx(cls: str, title: str, names: tuple[str, ...]) -> TorchvisionSet:
     """A set in MNIST's file format."""
     kinds = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     files = tuple(f"{cls}/raw/{kind}-ubyte" for kind in kinds)
-    return TorchvisionSet(cls, f"{title}, 28 px", len(names), 1, files, names=names, **_FLAG)
+    return TorchvisionSet(
+        cls, f"{title}, 28 px", len(names), 1, files, names=names, horizontal_flip=cls == "FashionMNIST", **_FLAG
+    )
 
 
 def _emnist(split: str, title: str, names: tuple[str, ...], first_target: int = 0) -> TorchvisionSet:
@@ -106,13 +110,27 @@ TORCHVISION: dict[str, TorchvisionSet] = {
     "emnist_balanced": _emnist("balanced", "handwritten digits and letters", _BALANCED),
     "emnist_digits": _emnist("digits", "handwritten digits, 280,000 of them", _DIGITS),
     "usps": TorchvisionSet(
-        "USPS", "digits from envelopes, 16 px", 10, 1, ("usps.bz2", "usps.t.bz2"), names=_DIGITS, **_FLAG
+        "USPS",
+        "digits from envelopes, 16 px",
+        10,
+        1,
+        ("usps.bz2", "usps.t.bz2"),
+        names=_DIGITS,
+        horizontal_flip=False,
+        **_FLAG,
     ),
     "semeion": TorchvisionSet(
-        "SEMEION", "handwritten digits, 16 px", 10, 1, ("semeion.data",), names=_DIGITS, **_WHOLE
+        "SEMEION", "handwritten digits, 16 px", 10, 1, ("semeion.data",), names=_DIGITS, horizontal_flip=False, **_WHOLE
     ),
     "svhn": TorchvisionSet(
-        "SVHN", "house numbers, 32 px", 10, 3, ("train_32x32.mat", "test_32x32.mat"), names=_DIGITS, **_NAMED
+        "SVHN",
+        "house numbers, 32 px",
+        10,
+        3,
+        ("train_32x32.mat", "test_32x32.mat"),
+        names=_DIGITS,
+        horizontal_flip=False,
+        **_NAMED,
     ),
     "cifar10": TorchvisionSet(
         *("CIFAR10", "animals and vehicles, 32 px", 10, 3),
@@ -159,6 +177,7 @@ TORCHVISION: dict[str, TorchvisionSet] = {
         tuple(f"gtsrb/{name}" for name in ("GTSRB/Training", "GTSRB/Final_Test/Images", "GT-final_test.csv")),
         _NAMED,
         names=tuple(str(sign) for sign in range(43)),
+        horizontal_flip=False,
     ),
     "imagenet": _photos(
         "ImageNet", "1,000 kinds of things", 1000, ("train", "val", "meta.bin"), _VAL_AS_TEST, download=False
@@ -173,6 +192,7 @@ TORCHVISION: dict[str, TorchvisionSet] = {
     "rendered_sst2": _photos(
         *("RenderedSST2", "sentences drawn as pictures, by mood", 2, ("rendered-sst2",), _WITH_VAL),
         names=("negative", "positive"),
+        horizontal_flip=False,
     ),
     "stanford_cars": _photos(
         *("StanfordCars", "cars", 196),

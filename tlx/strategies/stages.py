@@ -88,7 +88,7 @@ class Stages(pl.Callback):
             self._wrapped_for = self.index
         if begins:
             log.info(self.line(pl_module))
-        pl_module.train()  # Lightning restores modes after validation; frozen groups must be in eval mode whatever it does
+        pl_module.train()  # frozen groups are in eval mode, whatever Lightning restored after validation
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -128,7 +128,8 @@ class Stages(pl.Callback):
         trained = sum(sizes[g] for g in stage.trained)
         rates = ", ".join(f"{g} {lr:.2g}" for g, lr in zip(stage.trained, stage.peak_lr, strict=True))
         position = f"stage {self.index + 1}/{len(self.stages)} {stage.name}"
-        return f"{position}: trains {trained:,} of {sum(sizes.values()):,} parameters, up to {stage.epochs} epochs, lr {rates}"
+        counts = f"{trained:,} of {sum(sizes.values()):,} parameters"
+        return f"{position}: trains {counts}, up to {stage.epochs} epochs, lr {rates}"
 
     # Inside
 

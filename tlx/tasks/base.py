@@ -34,7 +34,9 @@ class Task(pl.LightningModule):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
-        self.optimizer_node: Any = None  # a composed optimizer node as plain values; a task that only predicts needs none
+        self.optimizer_node: Any = (
+            None  # a composed optimizer node as plain values; a task that only predicts needs none
+        )
         self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
         self.layout = torch.contiguous_format
         mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
@@ -44,6 +46,7 @@ class Task(pl.LightningModule):
         self.mean: Tensor
         self.scale: Tensor
         self._trained: frozenset[str] = frozenset(self.group_names)
+        self._sharded = False
         self._batch_norm = "train"
 
     # Layer groups
@@ -62,16 +65,39 @@ class Task(pl.LightningModule):
         return [self.head] if group == HEAD else self.backbone.group_modules(group)
 
     def train_groups(self, stage: PlannedStage) -> None:
-        """Make exactly the groups of a stage trainable; drop the gradients of the others, so that no optimizer moves them."""
+        """Make exactly the groups of a stage trainable; without a gradient no optimizer moves the others."""
         self._trained = frozenset(stage.trained)
         self._batch_norm = stage.batch_norm
         for group in self.group_names:
             trains = group in self._trained
             for parameter in self.group_parameters(group):
-                parameter.requires_grad = trains
+                # A sharded parameter's full-size twin keeps the flag that it was made with; see on_after_backward.
+                parameter.requires_grad = trains or self._sharded
                 if not trains:
                     parameter.grad = None
         self.train(self.training)
+
+    def on_after_backward(self) -> None:
+        """Drop what sharded frozen groups gathered, so that no optimizer moves them."""
+        if self._sharded:
+            for group in set(self.group_names) - self._trained:
+                for parameter in self.group_parameters(group):
+                    parameter.grad = None
+
+    def configure_model(self) -> None:
+        """Shard every layer group by itself (FSDP2) where the strategy says so."""
+        if self.device_mesh is None or self._sharded:
+            return
+        from torch.distributed.fsdp import fully_shard
+
+        self.to(memory_format=torch.contiguous_format)  # shards are rows of contiguous weights
+        for group in self.group_names:
+            for module in self.group_modules(group):
+                if any(True for _ in module.parameters()):
+                    fully_shard(module, mesh=self.device_mesh["data_parallel"])
+        self._sharded = True
+        for parameter in self.parameters():
+            parameter.requires_grad = True
 
     def train(self, mode: bool = True) -> Task:
         """Set training mode, except that a frozen group stays in eval mode: dropout off, BatchNorm statistics still.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from tlx.backbones.backbone import Backbone
@@ -64,42 +64,36 @@ class Classification(Task):
                 "f1": MulticlassF1Score(len(class_names), average="macro", ignore_index=IGNORED),
             }
         )
-        self.metrics = nn.ModuleDict({split: metrics.clone(prefix=f"{split}/") for split in ("val", "test")})
+        self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
         loss = F.cross_entropy(self(batch["image"]), batch["target"], label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, on_step=False, on_epoch=True)
         self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of the validation split."""
-        self._measure(batch, "val")
+        self._measure(batch, self.val_metrics, self.val_loss)
 
-    def test_step(self, batch: Batch, _: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of the test split."""
-        self._measure(batch, "test")
+        self._measure(batch, self.test_metrics, self.test_loss)
 
-    def predict_step(self, batch: Batch, _: int = 0) -> Tensor:
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _measure(self, batch: Batch, split: str) -> None:
+    def _measure(self, batch: Batch, metrics: MetricCollection, mean_loss: MeanMetric) -> None:
         logits = self(batch["image"]).float()
-        real = batch["target"] != IGNORED
+        real = batch["target"] != IGNORED  # images that fill up a process's last batch bend no figure
         losses = F.cross_entropy(logits, batch["target"], ignore_index=IGNORED, reduction="none")
-        metrics = self.metrics[split]
         metrics.update(logits, batch["target"])
-        self.log_dict(metrics, on_step=False, on_epoch=True)
-        # Weighted by the real images, so that filled-up batches do not bend the mean.
-        self.log(
-            f"{split}/loss",
-            losses.sum() / real.sum().clamp(min=1),
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(logits),
-        )
+        mean_loss.update(losses, weight=real)
+        self.log_dict(dict(metrics.items()), on_step=False, on_epoch=True)
+        self.log(f"{metrics.prefix}loss", mean_loss, on_step=False, on_epoch=True)
 
     def _match_head(self, linear: nn.Linear) -> str:
         source = self.backbone.head_source
@@ -114,4 +108,5 @@ class Classification(Task):
                 linear.weight[row] = source.weight[old].to(linear.weight.dtype)
                 linear.bias[row] = source.bias[old].to(linear.bias.dtype)
         fresh = [name for name in self.class_names if name not in shared]
-        return f"head: {len(shared)} of {len(self.class_names)} classes carried over by name; new: {', '.join(fresh) or 'none'}"
+        new = ", ".join(fresh) or "none"
+        return f"head: {len(shared)} of {len(self.class_names)} classes carried over by name; new: {new}"

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from tlx.data import ImageDataModule
+from tlx.data import dataset as dataset_module
+from tlx.data.dataset import SplitDataset
+from tlx.data.images import read_image, to_channels
+from tlx.data.transforms import eval_transform
+from tlx.errors import TlxError
+
+
+def epoch_of(datamodule, epoch=0):
+    datamodule.set_epoch(epoch)
+    return list(datamodule.train_dataloader())
+
+
+def same(one, other):
+    return len(one) == len(other) and all(torch.equal(a[k], b[k]) for a, b in zip(one, other, strict=True) for k in a)
+
+
+@pytest.fixture
+def tree(make_tree):
+    return make_tree({"train/a": 20, "train/b": 12, "test/a": 3, "test/b": 4})
+
+
+def test_batches(tree, node, preprocessing):
+    """Guards against batches of another shape, type or content than the tasks are written for."""
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    data.prepare_data()
+    data.setup()
+    assert data.sizes == {"train": 26, "val": 6, "test": 7}
+    assert (data.class_names, data.num_classes) == (["a", "b"], 2)
+    train = epoch_of(data)
+    assert [len(b["index"]) for b in train] == [8, 8, 8]  # the incomplete batch is dropped
+    for batch in (*train, *data.val_dataloader(), *data.test_dataloader()):
+        count = len(batch["index"])
+        assert set(batch) == {"image", "target", "index"}
+        assert batch["image"].shape == (count, 3, 16, 16)
+        assert batch["image"].is_contiguous()
+        assert [batch[k].dtype for k in ("image", "target", "index")] == [torch.uint8, torch.int64, torch.int64]
+    test = list(data.test_dataloader())
+    assert torch.cat([b["target"] for b in test]).tolist() == [0, 0, 0, 1, 1, 1, 1]
+    expected = eval_transform(preprocessing)(read_image(data.splits["test"].samples[5].source))
+    assert torch.equal(test[0]["image"][5], expected)
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "strong", "trivial"])
+def test_workers_change_nothing(tree, node, preprocessing, augment):
+    """Guards against augmentation that depends on which process draws it, or on what was drawn before."""
+    runs = []
+    for workers in (0, 2):
+        torch.manual_seed(workers)
+        data = ImageDataModule(
+            node("folder", root=str(tree), num_workers=workers, augment=augment), preprocessing, seed=3
+        )
+        runs.append([epoch_of(data, epoch) for epoch in (0, 1)])
+    assert same(runs[0][0], runs[1][0])
+    assert same(runs[0][1], runs[1][1])
+    assert not same(runs[0][0], runs[0][1])
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_index(tree, node, preprocessing):
+    """Guards against an image augmented alike in every epoch, and against a seed without effect."""
+
+    def image(seed, epoch, index=4):
+        data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed)
+        return data.train_dataloader().dataset[epoch, index]["image"]
+
+    assert torch.equal(image(0, 5), image(0, 5))
+    assert not torch.equal(image(0, 5), image(0, 6))
+    assert not torch.equal(image(0, 5), image(1, 5))
+
+
+def test_loaders_leave_the_global_generator_alone(tree, node, preprocessing):
+    """Guards against dropout that changes with the number of workers."""
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    epoch_of(data)
+    list(data.val_dataloader())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_one_incomplete_batch_is_kept(node, preprocessing):
+    """Guards against an epoch without a step where there are fewer images than a batch holds."""
+    data = ImageDataModule(node(labels_per_class=1, batch_size=64), preprocessing, seed=0)
+    assert [len(b["target"]) for b in epoch_of(data)] == [10]
+
+
+def test_images_in_memory_are_resized_once_and_right(node, preprocessing, monkeypatch):
+    """Guards against the short cut for sets in memory giving other pixels than the long way."""
+    data = ImageDataModule(node(augment="none", image_size=24), preprocessing, seed=0)
+    fast = data.val_dataloader().dataset
+    assert fast._resized is not None
+    monkeypatch.setattr(dataset_module, "RESIZED_AT_MOST", 0)
+    slow = SplitDataset(data.splits["val"], eval_transform(data.preprocessing), 3)
+    assert slow._resized is None
+    keys = [(0, i) for i in (3, 0, -1, 358)]
+    assert same([fast.__getitems__(keys)], [slow.__getitems__(keys)])
+    assert fast.__getitems__(keys)["target"].tolist()[2] == -1
+    pixels = to_channels(data.splits["val"].pixels[data.splits["val"].samples[3].source], 3)
+    assert torch.equal(fast[0, 3]["image"][0], eval_transform(data.preprocessing)(pixels))
+
+
+def test_channels_and_size_override(tree, node, preprocessing):
+    """Guards against `dataset.channels` and `dataset.image_size` reaching files or arrays only."""
+    for source, keys in (("folder", {"root": str(tree)}), ("digits", {})):
+        for augment in ("none", "light"):
+            full = node(source, channels=4, image_size=20, augment=augment, **keys)
+            batch = epoch_of(ImageDataModule(full, preprocessing, seed=0))[0]
+            assert batch["image"].shape == (8, 4, 20, 20)
+            assert (batch["image"][:, 3] == 255).all()
+
+
+def test_test_images_are_not_opened_before_the_test(tree, node, preprocessing):
+    """Guards against a test split that has been looked at: these files cannot even be read."""
+    for path in (tree / "test").rglob("*.png"):
+        path.write_bytes(b"no image")
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    data.setup("fit")
+    epoch_of(data)
+    list(data.val_dataloader())
+    data.describe()
+    with pytest.raises(TlxError, match=r"cannot read image .*test/a/0\.png"):
+        list(data.test_dataloader())
+
+
+def test_leaks_into_the_test_split_are_reported(tree, node, preprocessing, caplog):
+    """Guards against a test figure that rests on images trained on, without a word."""
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    with caplog.at_level(logging.WARNING):
+        data.test_dataloader()
+    assert not caplog.records
+    (tree / "test" / "a" / "copy.png").write_bytes(data.splits["train"].samples[0].source.read_bytes())
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    with caplog.at_level(logging.WARNING):
+        data.test_dataloader()
+    assert "1 of 8 test images are in train as well: test/a/copy.png is train/a/" in caplog.text
+
+
+def test_predict(tree, node, preprocessing):
+    """Guards against predictions in another order than the files, and against needing the training set for them."""
+    data = ImageDataModule(node("folder", root="/moved/away", batch_size=4), preprocessing, seed=0)
+    files = [tree / "test" / "b" / "2.png", tree / "test" / "a"]
+    batches = list(data.predict_loader(files))
+    assert torch.cat([b["index"] for b in batches]).tolist() == [0, 1, 2, 3]
+    assert torch.cat([b["target"] for b in batches]).tolist() == [-1] * 4
+    assert torch.equal(batches[0]["image"][0], eval_transform(preprocessing)(read_image(files[0])))
+
+
+def test_description(tree, node, preprocessing):
+    """Guards against splits and subsets that nobody is told about."""
+    (tree / "train" / "a" / "old.gif").write_bytes(b"")
+    data = ImageDataModule(node("folder", root=str(tree), labels_per_class=5), preprocessing, seed=0)
+    assert data.describe().splitlines() == [
+        "folder: 2 classes; own test split; val (20 %) carved from train, a class at a time, by content, seed 0; "
+        "left out, by extension: 1 .gif",
+        "  train      10 images, 5 to 5 a class, of 26 (subset seed 0)",
+        "  val         6 images, 2 to 4 a class",
+        "  test        7 images, 3 to 4 a class",
+    ]
+
+
+def test_automatic_workers(tree, node, preprocessing, monkeypatch):
+    """Guards against idle processes for sets in memory, and against more processes than cores under torchrun."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    for local_world, files in (("1", 4), ("4", 2), ("16", 0)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local_world)
+        data = ImageDataModule(node("folder", root=str(tree), num_workers="auto"), preprocessing, seed=0)
+        assert data.train_dataloader().num_workers == files
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    for augment, worth_it, expected in (("light", 5000, 0), ("light", 1000, 4), ("none", 1000, 0)):
+        monkeypatch.setattr("tlx.data.datamodule.WORTH_WORKERS", worth_it)
+        data = ImageDataModule(node(num_workers="auto", augment=augment), preprocessing, seed=0)
+        assert data.train_dataloader().num_workers == expected
+        assert data.val_dataloader().num_workers == 0
+
+
+def test_two_processes_share_the_images_out(tree, node, preprocessing, monkeypatch):
+    """Guards against both processes training on the same half, and against padding counted by the metrics."""
+
+    def loaders(batch_size, rank=0, world=1):
+        monkeypatch.setattr("torch.distributed.is_initialized", lambda: world > 1)
+        monkeypatch.setattr("torch.distributed.get_rank", lambda: rank)
+        monkeypatch.setattr("torch.distributed.get_world_size", lambda: world)
+        data = ImageDataModule(node("folder", root=str(tree), batch_size=batch_size), preprocessing, seed=0)
+        return list(data.train_dataloader()), list(data.test_dataloader())
+
+    train, test = loaders(8)
+    shards = [loaders(4, rank, world=2) for rank in (0, 1)]
+    for together, *parts in zip(train, *(shard[0] for shard in shards), strict=True):
+        both = {int(i): image for part in parts for i, image in zip(part["index"], part["image"], strict=True)}
+        assert sorted(both) == sorted(together["index"].tolist())
+        for index, image in zip(together["index"].tolist(), together["image"], strict=True):
+            assert torch.equal(both[index], image)
+    seen = torch.cat([batch["target"] for shard in shards for batch in shard[1]])
+    assert len(seen) == 8
+    assert sorted(seen.tolist()) == [-1, *sorted(torch.cat([batch["target"] for batch in test]).tolist())]
+
+
+def test_a_source_of_the_users_own(node, preprocessing):
+    """Guards against sources that only this package can add."""
+    own = {**node("digits", classes=[1, 2], val_fraction=0.5), "_target_": f"{__name__}.own_source", "name": "mine"}
+    data = ImageDataModule(own, preprocessing, seed=0)
+    assert data.describe().startswith("mine: 2 classes; by hand")
+
+
+def own_source(name, classes, val_fraction, split_seed):
+    from tlx.data import ImageSet, digits
+
+    assert (val_fraction, split_seed) == (0.5, 0)
+    images = digits(classes)
+    return ImageSet(name, images.class_names, images.train, images.val, images.test, "by hand")
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing and remembers which images came, in which epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def training_step(self, batch, _):
+        self.seen.append((self.current_epoch, batch["index"].tolist(), batch["image"].sum().item()))
+        return self.weight.sum()
+
+    def validation_step(self, batch, _):
+        pass
+
+
+@pytest.mark.parametrize("save_after_validation", [False, True])
+@pytest.mark.parametrize(("workers", "reload_every"), [(0, 0), (2, 0), (0, 1)])
+def test_a_resumed_fit_sees_what_an_uninterrupted_one_sees(
+    tree, node, preprocessing, tmp_path, workers, reload_every, save_after_validation
+):
+    """Guards against Lightning drawing a resumed run's first batches with the order of epoch 0."""
+
+    def fit(ckpt_path=None):
+        every_epoch = ModelCheckpoint(
+            tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=not save_after_validation
+        )
+        module = Recorder()
+        trainer = pl.Trainer(
+            max_epochs=4,
+            accelerator="cpu",
+            callbacks=[every_epoch],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=reload_every,
+        )
+        data = ImageDataModule(node("folder", root=str(tree), num_workers=workers), preprocessing, seed=0)
+        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+        return module.seen
+
+    whole = fit()
+    assert len({str([images for epoch, *images in whole if epoch == e]) for e in range(4)}) == 4
+    assert fit(tmp_path / "epoch=1.ckpt") == [seen for seen in whole if seen[0] >= 2]
+
+
+def test_modes_and_sizes_side_by_side(tmp_path, node, preprocessing):
+    """Guards against images of different modes and sizes that do not fit into one batch."""
+    root = tmp_path / "mixed"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for i, mode in enumerate(("L", "RGB", "RGBA", "P", "1", "CMYK", "LA")):
+            size = (20 + i, 40 - 3 * i + ord(name))
+            Image.linear_gradient("L").resize(size).convert(mode).save(root / name / f"{i}.tif", "TIFF")
+    data = ImageDataModule(node("folder", root=str(root), batch_size=14), preprocessing, seed=0)
+    assert epoch_of(data)[0]["image"].shape[1:] == (3, 16, 16)

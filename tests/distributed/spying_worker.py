@@ -1,0 +1,39 @@
+"""What `tlx.worker` does, with a callback that writes every process's weights at the end of each epoch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+
+import tlx.strategies.stages
+import tlx.trainer
+from tlx.train import build, fit
+
+
+class Dump(pl.Callback):
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        weights = {n: p.detach().clone() for n, p in pl_module.named_parameters()}
+        torch.save(weights, self.directory / f"rank{trainer.global_rank}_epoch{trainer.current_epoch}.pt")
+
+
+def main() -> None:
+    directory, rewrap = Path(sys.argv[1]), sys.argv[2] == "rewrap"
+    if not rewrap:  # what the peers do: DDP keeps the parameters that it saw when it wrapped
+        tlx.strategies.stages._rewrap = lambda strategy, task: None
+    callbacks = tlx.trainer._callbacks
+    tlx.trainer._callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
+    config = OmegaConf.load(directory / "config.yaml")
+    os.environ.setdefault("RANK", "0")
+    fit(config, *build(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Two processes on the CPU (gloo): what DDP gets wrong when layers thaw."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tlx import compose
+from tlx.run import Run
+
+pytestmark = pytest.mark.slow
+WORKER = Path(__file__).with_name("spying_worker.py")
+STAGES = [
+    "{name: head, train: head, epochs: 1, batch_norm: frozen, schedule: constant}",
+    "{name: top, train: 'stage3+', epochs: 1, batch_norm: frozen, schedule: constant}",
+    "{name: all, train: all, epochs: 2, batch_norm: frozen, schedule: constant}",
+    "{name: back, train: 'stage2+', epochs: 1, batch_norm: frozen, schedule: constant}",
+]
+EPOCHS = 5
+
+
+def train(directory: Path, processes: int, batch_size: int, mode: str = "rewrap", *overrides: str) -> list[list[dict]]:
+    """Train and return weights[rank][epoch]."""
+    config = compose(
+        [
+            "backbone=small_cnn", "backbone.width=8", "dataset.image_size=16", "dataset.fraction=0.5", "optimizer=sgd",
+            "optimizer.lr=0.05", f"strategy.stages=[{', '.join(STAGES)}]", f"dataset.batch_size={batch_size}",
+            "dataset.num_workers=0", "logger=none", "trainer.precision=64-true",
+            f"trainer.devices={processes}", f"run_dir={directory}", *overrides,
+        ]
+    )  # fmt: skip
+    Run(directory).begin(config)
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, str(WORKER), str(directory), mode], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [
+        [torch.load(directory / f"rank{r}_epoch{e}.pt", weights_only=True) for e in range(EPOCHS)]
+        for r in range(processes)
+    ]
+
+
+def apart(one: dict, other: dict) -> float:
+    return max(float((one[k] - other[k]).abs().max()) for k in one)
+
+
+def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_with_the_doubled_batch(tmp_path):
+    """Guards against thawed parameters that DDP does not synchronise (Lightning's BackboneFinetuning and
+    finetuning-scheduler), and against a sampler that gives two processes other batches than one."""
+    two = train(tmp_path / "two", 2, 16)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
+    one = train(tmp_path / "one", 1, 32)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], one[0][epoch]) < 1e-12, epoch  # in double precision
+    # The comparison says something: training moved the weights by far more than rounding.
+    assert apart(one[0][0], one[0][-1]) > 1e-2
+    tested = [Run(tmp_path / name).metrics["test/loss"] for name in ("one", "two")]
+    assert tested[0] == pytest.approx(tested[1], abs=1e-4)
+
+
+def test_without_wrapping_again_the_processes_drift_apart(tmp_path):
+    """Guards against the test above passing for another reason: the fault shows when the cure is taken away."""
+    two = train(tmp_path, 2, 16, "naive")
+    assert apart(two[0][0], two[1][0]) == 0.0
+    assert apart(two[0][-1], two[1][-1]) > 1e-4
+
+
+def test_sharded_training_equals_one_process(tmp_path):
+    """Guards against FSDP that loses a thawed group, or moves a frozen one."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    runs = {}
+    for name, devices, batch in (("one", 1, 32), ("fsdp", 2, 16)):
+        runs[name] = Run(tmp_path / name)
+        command = [
+            sys.executable, "-m", "tlx", "train", "backbone=small_cnn", "backbone.width=8", "dataset.image_size=16",
+            "trainer.limit_batches=4", "optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0",
+            "optimizer.nesterov=false",
+            f"strategy.stages=[{', '.join(STAGES)}]",
+            f"dataset.batch_size={batch}", "dataset.num_workers=0", "logger=none", f"trainer.devices={devices}",
+            f"run_dir={tmp_path / name}", f"trainer.strategy={'fsdp' if devices > 1 else 'auto'}",
+        ]  # fmt: skip
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    states = [
+        torch.load(runs[n].checkpoints / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"] for n in runs
+    ]
+    assert apart(*states) < 1e-5  # single precision: Lightning shards in no other
+    assert runs["one"].metrics["test/loss"] == pytest.approx(runs["fsdp"].metrics["test/loss"], abs=1e-4)
+
+
+def test_a_multirun_with_two_processes_leaves_one_directory_a_job(tmp_path):
+    """Guards against DDP's child process running the whole sweep again beside its parent."""
+    command = [
+        sys.executable, "-m", "tlx", "train", "-m", "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16",
+        "dataset.labels_per_class=4", "strategy=linear_probe,full", "trainer.stage_epochs=1", "trainer.devices=2",
+        f"output_dir={tmp_path}",
+    ]  # fmt: skip
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = [Run(p) for p in tmp_path.iterdir() if p.is_dir()]
+    assert sorted(OmegaConf.select(r.config, "strategy.name") for r in runs) == ["full", "linear_probe"]
+    for run in runs:
+        assert run.finished
+        assert len(list(run.checkpoints.glob("last*.ckpt"))) == 1
+        assert (run.directory / "metrics.csv").read_text().count("\n") == 2

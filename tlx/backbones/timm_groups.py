@@ -1,0 +1,165 @@
+"""A timm model cut into layer groups along its chain of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import isqrt
+from typing import Any
+
+from torch import Tensor, nn
+
+from tlx.backbones.layout import Layout
+from tlx.backbones.timm_chain import Chain
+from tlx.errors import TlxError
+
+
+def group_modules(chain: Chain, features: Sequence[str], reductions: Sequence[int]) -> dict[str, list[str]]:
+    """Return layer group -> names of its modules: stem, stage1, …; what follows the last feature belongs to no group.
+
+    Every feature of timm's ends a group. The stem ends with the first feature if that is at stride 1 or 2, as in
+    torchvision's networks; otherwise it is what comes before. A network with one resolution throughout, such as a
+    Vision Transformer, has as many features as blocks: they become four runs of equal length.
+
+    Args:
+        chain: The chain of the model.
+        features: Names of the modules that give timm's features, bottom to top.
+        reductions: Stride of each.
+    """
+    ends = [chain.modules.index(name) + 1 for name in features]
+    if len(ends) > 4 and len(set(reductions)) == 1:
+        ends = [ends[len(ends) * run // 4 - 1] for run in (1, 2, 3, 4)]
+    first = chain.modules.index(features[0])
+    anything_before = first > 0 or not chain.from_image
+    if reductions[0] > 2 and anything_before:
+        ends.insert(0, first)
+    names = ["stem", *(f"stage{i}" for i in range(1, len(ends)))]
+    return {name: chain.modules[a:b] for name, (a, b) in zip(names, pairwise([0, *ends]), strict=True)}
+
+
+def cut(model: Any, chain: Chain, groups: dict[str, list[str]]) -> tuple[dict[str, nn.Module], nn.Module]:
+    """Return the layer groups and the pool of a model; its modules are shared, not copied.
+
+    Args:
+        model: A timm model without classifier.
+        chain: Its chain.
+        groups: What `group_modules` gave.
+    """
+    modules = dict(model.named_modules())
+    parts: dict[str, nn.Module] = {}
+    for name, members in groups.items():
+        layers = [modules[member] for member in members]
+        if members and members[0] in chain.in_place:  # what a group takes must stay as it is: it may be cached
+            layers.insert(0, Copy())
+        if name == "stem" and not chain.from_image:
+            layers.insert(0, BeforeChain(_keeping(model, chain.before, parameters=True)))
+        parts[name] = nn.Sequential(*layers) if len(layers) != 1 else layers[0]
+    grouped = sum(len(members) for members in groups.values())
+    rest = [modules[name] for name in chain.modules[grouped:]]
+    head = AfterChain(_keeping(model, chain.head, parameters=False))
+    return parts, nn.Sequential(*rest, head)
+
+
+def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int], size: int) -> dict[str, Layout]:
+    """Return the layout of every group's output.
+
+    Args:
+        chain: The chain of the model, with the shapes at a square image of `size` pixels.
+        groups: What `group_modules` gave.
+        channels: Channels of timm's features by module.
+        size: Side of the image, in pixels.
+
+    Raises:
+        TlxError: An output is neither a map nor the tokens of one.
+    """
+    found: dict[str, Layout] = {}
+    for name, members in reversed(groups.items()):
+        # A stem that is code alone hands the chain's first module an input of the same kind as the next group's output.
+        if not members:
+            found[name] = next(reversed(found.values()))
+            continue
+        shape = chain.shapes[members[-1]]
+        found[name] = _layout(shape, channels.get(members[-1]), size, list(found.values()))
+    return {name: found[name] for name in groups}
+
+
+def _layout(shape: tuple[int, ...], channels: int | None, size: int, above: list[Layout]) -> Layout:
+    if len(shape) == 4:
+        last = shape[1] == shape[2] and shape[1] != shape[3]
+        if channels is not None and shape[1] != shape[3]:
+            last = shape[3] == channels
+        elif shape[1] == shape[2] == shape[3]:
+            last = bool(above) and above[-1].kind == "channels_last"
+        return Layout("channels_last") if last else Layout("map")
+    if len(shape) == 3:
+        side = isqrt(shape[1])
+        prefix = shape[1] - side * side
+        if side > 0 and prefix < 16 and size % side == 0:
+            return Layout("tokens", prefix=prefix, patch=size // side)
+    raise TlxError(f"expected outputs that are maps or the tokens of one, got the shape {shape}")
+
+
+class BeforeChain(nn.Module):
+    """What a model computes before its chain: image (B, C, H, W) to the input of the chain's first module."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model  # all that comes later is the identity in it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input of the chain's first module."""
+        return self.model.forward_features(x)  # type: ignore[operator]
+
+
+class AfterChain(nn.Module):
+    """A model's own pooling: the chain's last output to pooled features (B, D)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled features."""
+        return self.model.forward_head(x, pre_logits=True)  # type: ignore[operator]
+
+
+class Copy(nn.Module):
+    """A copy of the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a copy."""
+        return x.clone()
+
+
+class Pass(nn.Module):
+    """The identity in the place of a module, whatever else that one takes."""
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return the input."""
+        return x
+
+
+def _keeping(model: nn.Module, names: Iterable[str], parameters: bool, path: str = "") -> nn.Module:
+    """Return a shallow copy of a model in which only some of its modules do anything.
+
+    Args:
+        model: Left as it is; its modules are shared with the copy.
+        names: Modules to keep; all others that have parameters become the identity, containers of some kept ones are
+            treated in the same way.
+        parameters: Whether to keep the model's own parameters, such as a class token.
+        path: Name of `model` in the whole.
+    """
+    names = list(names)
+    clone = model.__class__.__new__(model.__class__)
+    clone.__dict__ = {**model.__dict__, "_modules": dict(model._modules), "_buffers": dict(model._buffers)}
+    clone.__dict__["_parameters"] = dict(model._parameters) if parameters else dict.fromkeys(model._parameters)
+    for name, child in model.named_children():
+        full = f"{path}.{name}" if path else name
+        if full in names:
+            continue
+        has_tensors = any(True for _ in child.parameters()) or any(True for _ in child.buffers())
+        if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in names):
+            clone._modules[name] = _keeping(child, names, parameters=True, path=full)
+        elif has_tensors:
+            clone._modules[name] = Pass()
+    return clone

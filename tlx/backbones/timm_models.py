@@ -1,0 +1,134 @@
+"""Backbones from timm: any model whose features lie on a chain of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from tlx.backbones.backbone import Backbone
+from tlx.backbones.layout import measure
+from tlx.backbones.original import original_names, tensor_names
+from tlx.backbones.preprocessing import INTERPOLATIONS, Preprocessing
+from tlx.backbones.report import LoadReport
+from tlx.backbones.timm_chain import Chain, find_chain
+from tlx.backbones.timm_groups import cut, group_modules, layouts
+from tlx.backbones.timm_weights import check_reachable, local_file
+from tlx.errors import TlxError, did_you_mean
+
+
+def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load: bool = True) -> Backbone:
+    """Build a timm model without its classifier as stem, stage1, … .
+
+    Run from first to last group it gives exactly `forward_head(forward_features(x), pre_logits=True)`.
+
+    Args:
+        name: A name that `timm.create_model` takes, with or without a tag, such as 'convnext_tiny.fb_in22k'.
+        pretrained: Whether to load timm's pretrained weights, from a local cache or the network.
+        in_channels: Channels of the images; timm adapts the first convolution by the rule of `adapt_kernel`.
+        load: False: only the architecture, with random weights; no file is read.
+
+    Raises:
+        TlxError: The model is unknown, its features are not on a chain of modules, or its weights cannot be had.
+    """
+    _check_name(name, pretrained)
+    with _shapes_only():
+        skeleton: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=in_channels).eval()
+    preprocessing = _preprocessing(skeleton).for_channels(in_channels)
+    info: list[dict[str, Any]] = list(getattr(skeleton, "feature_info", None) or [])
+    features = [str(entry["module"]) for entry in info]
+    try:
+        chain = _chain(skeleton, features, in_channels, preprocessing.size)
+        groups = group_modules(chain, features, [int(entry["reduction"]) for entry in info])
+        reductions = {str(entry["module"]): int(entry["reduction"]) for entry in info}
+        channels = {str(entry["module"]): int(entry["num_chs"]) for entry in info}
+        laid_out = layouts(chain, groups, channels, preprocessing.size)
+    except TlxError as error:
+        raise TlxError(f"timm's {name} cannot be cut into layer groups: {error}") from error
+
+    model = _create(name, pretrained and load, in_channels)
+    names = tensor_names(model)
+    parts, pool = cut(model, chain, groups)
+    backbone = Backbone(
+        parts,
+        pool,
+        architecture={
+            "_target_": "tlx.backbones.timm_backbone",
+            "name": name,
+            "pretrained": pretrained,
+            "in_channels": in_channels,
+        },
+        preprocessing=preprocessing,
+        num_features=chain.num_features,
+        layouts=laid_out,
+        strides={
+            name: reductions[members[-1]] for name, members in groups.items() if members and members[-1] in channels
+        },
+        fixed_size=bool(skeleton.pretrained_cfg.get("fixed_input_size")),
+    )
+    # Some networks take one size only (or its multiples) and timm does not say so.
+    backbone.fixed_size = backbone.fixed_size or not _takes_other_sizes(backbone)
+    backbone.original_names = original_names(backbone, names)
+    notes = [f"first convolution: {in_channels} input channels, adapted by timm"] if in_channels != 3 else []
+    backbone.report = LoadReport(f"timm {name}" if pretrained and load else "random", notes=notes)
+    return backbone
+
+
+def _check_name(name: str, pretrained: bool) -> None:
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        hint = did_you_mean(base, timm.list_models())
+        raise TlxError(f"backbone.name: expected a timm model, got '{name}'; {hint}".rstrip("; "))
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{base}.*")]
+    if tag and tag not in tags:
+        hint = did_you_mean(name, [f"{base}.{t}" for t in tags])
+        raise TlxError(f"backbone.name: expected a tag of timm's {base} ({', '.join(tags)}), got '{tag}'; {hint}")
+    if pretrained and not timm.models.is_model_pretrained(base):
+        raise TlxError(f"backbone: expected pretrained weights, got {name}, for which timm has none; pretrained=false")
+
+
+def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int) -> Chain:
+    if hasattr(skeleton, "reroll"):
+        raise TlxError("expected tokens in the order of the image, got a network that reorders them")
+    with _shapes_only():
+        return find_chain(skeleton, torch.empty(2, in_channels, size, size), features)
+
+
+@contextmanager
+def _shapes_only() -> Iterator[None]:
+    """Give every tensor made inside a shape and a count of its changes in place, but no memory."""
+    with torch.device("meta"), torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _takes_other_sizes(backbone: Backbone) -> bool:
+    try:
+        measure(backbone)
+    except (AssertionError, RuntimeError):
+        return False
+    return True
+
+
+def _preprocessing(model: nn.Module) -> Preprocessing:
+    config: dict[str, Any] = timm.data.resolve_model_data_config(model)
+    size = config["input_size"][-1]
+    interpolation = config["interpolation"] if config["interpolation"] in INTERPOLATIONS else "bicubic"
+    return Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), interpolation, float(config["crop_pct"]))
+
+
+def _create(name: str, pretrained: bool, in_channels: int) -> nn.Module:
+    overlay = None
+    if pretrained:
+        config = timm.get_pretrained_cfg(name)
+        file = local_file(config)
+        if file is None:
+            check_reachable(name, config)
+        else:
+            overlay = {"file": file}  # read at once, without asking the hub whether there is a newer one
+    return timm.create_model(
+        name, pretrained=pretrained, num_classes=0, in_chans=in_channels, pretrained_cfg_overlay=overlay
+    )
