@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tlx import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +27,18 @@ def test_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of three stages on the digits 0 to 4 (gray, 16 px), a second or two; not to be written to."""
+    import tlx
+
+    config = tlx.compose(
+        [
+            "backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.classes=[0,1,2,3,4]",
+            "dataset.channels=1", "dataset.image_size=16", "strategy=gradual", "trainer.stage_epochs=1",
+            "trainer.log_every_n_steps=1", "optimizer.lr=1e-2", f"run_dir={tmp_path_factory.mktemp('tiny') / 'run'}",
+        ]
+    )  # fmt: skip
+    return tlx.train(config)

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tlx.errors import ConfigError, TlxError, did_you_mean
 
@@ -79,6 +80,8 @@ def _train(args: list[str]) -> None:
     from tlx.config import check_command_line, for_hydra
 
     flags, overrides, config_dir = _split(args)
+    if config_dir is not None:
+        flags += ["--config-dir", os.path.abspath(os.path.expanduser(config_dir))]
     mistakes = check_command_line(overrides, config_dir, multirun=bool({"-m", "--multirun"} & set(flags)))
     if mistakes:
         raise ConfigError(mistakes)
@@ -122,6 +125,11 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("-o", "--output", default="predictions.csv", help="CSV file (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
     known = parser.parse_args(args)
+    output = Path(known.output).expanduser()
+    if output.is_dir() or not output.parent.is_dir():  # before the minutes that the images may take
+        raise TlxError(f"-o: expected a file in a folder that exists, got '{known.output}'")
+    if known.batch_size < 1:
+        raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     from tlx.run import Run
 
     table = Run(known.run).predict(known.images, batch_size=known.batch_size)
@@ -155,20 +163,24 @@ def _parser(verb: str, description: str) -> argparse.ArgumentParser:
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
-    """Split Hydra's flags (with their values) from overrides; return the value of --config-dir too."""
-    with_value = {"--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p", "--info", "-i"}
+    """Split Hydra's flags (with their values) from overrides and from the value of --config-dir."""
+    with_value = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
     flags: list[str] = []
     overrides: list[str] = []
     config_dir = None
     rest = list(args)
     while rest:
         arg = rest.pop(0)
-        if arg in with_value and rest:
-            value = rest.pop(0)
-            config_dir = value if arg in ("--config-dir", "-cd") else config_dir
-            flags += [arg, value]
+        name, _, value = arg.partition("=")
+        if name in ("--config-dir", "-cd"):
+            if not value and not rest:
+                raise TlxError("--config-dir: expected a directory of your own options, got nothing")
+            config_dir = value or rest.pop(0)
+        elif name in ("--config-name", "-cn", "--config-path", "-cp"):
+            raise TlxError(f"expected a command line without {name}; put experiment/NAME.yaml into a --config-dir")
+        elif arg in with_value and rest:
+            flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):
-            config_dir = arg.partition("=")[2] if arg.startswith("--config-dir=") else config_dir
             flags.append(arg)
         else:
             overrides.append(arg)

@@ -40,6 +40,25 @@ def processes(config: DictConfig) -> int:
     return wanted
 
 
+def check_world(config: DictConfig) -> None:
+    """Compare the processes that torchrun or SLURM started with what a configuration asks for.
+
+    Raises:
+        TlxError: They differ, and every process would train by itself into the same directory, or `auto` is left,
+            which several processes might settle differently.
+    """
+    wanted, nodes = processes(config) * config.trainer.num_nodes, config.trainer.num_nodes
+    started = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    if started != wanted:
+        raise TlxError(
+            f"trainer.devices x trainer.num_nodes: expected {started}, the processes that torchrun or SLURM started, "
+            f"got {wanted}; for example trainer.num_nodes={nodes} trainer.devices={max(1, started // nodes)}"
+        )
+    for key in ("precision", "channels_last"):
+        if config.trainer[key] == "auto":
+            raise TlxError(f"trainer.{key}: expected a choice where torchrun or SLURM start the processes, got auto")
+
+
 def is_worker() -> bool:
     """Return whether somebody (torchrun, SLURM) started this process as one of several."""
     return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1

@@ -46,6 +46,9 @@ class ConfigError(TlxError):
 def closest(name: str, names: Iterable[str]) -> str | None:
     """Return the entry of `names` that is nearest to `name`, or None when nothing is near."""
     names = [str(n) for n in names]
+    same = [n for n in names if n.lower() == name.lower()]
+    if same:
+        return same[0]
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not found:
         found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)

@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from tlx.config.compose import CONFIG_NAME, conf_dir, register
+from tlx.config.defaults import complete
 from tlx.errors import TlxError
 
 
@@ -18,18 +19,17 @@ def hydra_main(arguments: list[str]) -> None:
     if os.environ.get("TLX_FULL_ERROR") == "1":
         os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [sys.argv[0], *arguments]
-    if not {"-m", "--multirun"} & set(arguments):
-        decorated = hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(single_job)
-    else:
-        decorated = hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(job)
-    decorated()
+    multirun = bool({"-m", "--multirun"} & set(arguments))
+    if multirun:  # Hydra then hands a job's exception on as it is, instead of a part of its traceback
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+    hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(job if multirun else single_job)()
 
 
 def job(config: DictConfig) -> float | None:
     """Train one configuration; return the best monitored value, which sweepers optimise."""
     from tlx.train import train
 
-    return train(config).metrics.get(config.task.monitor)
+    return train(complete(config)).metrics.get(config.task.monitor)
 
 
 def single_job(config: DictConfig) -> None:

@@ -6,10 +6,10 @@ import logging
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.backbones.backbone import Backbone
+from tlx.config.building import build_node
 from tlx.config.check import check_plan
 from tlx.data import catalog
 from tlx.errors import ConfigError
@@ -22,7 +22,7 @@ log = logging.getLogger("tlx")
 def build_backbone(config: DictConfig, load: bool = True) -> Backbone:
     """Build the backbone of a configuration, with its weights unless `load` is false or the strategy starts afresh."""
     load = load and not config.strategy.get("reset", False)
-    backbone: Backbone = instantiate(config.backbone, in_channels=config.dataset.channels, load=load)
+    backbone: Backbone = build_node(config.backbone, in_channels=config.dataset.channels, load=load)
     return backbone
 
 

@@ -19,6 +19,7 @@ from tlx.config.safety import refuse_foreign_targets
 from tlx.errors import ConfigError, TlxError, closest
 
 if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
     from tlx.predictions import Predictions
     from tlx.tasks.base import Task
 
@@ -76,16 +77,16 @@ class Run:
     def model(self) -> Task:
         """The trained task with its best weights, in eval mode, on the CPU."""
         import torch
-        from hydra.utils import instantiate
 
         from tlx.backbones.preprocessing import Preprocessing
+        from tlx.config.building import build_node
 
         told, config = self.description, self.config
         refuse_foreign_targets(told["architecture"], str(self.directory / "model.json"))
         refuse_foreign_targets(OmegaConf.to_container(config.task), str(self.directory / "config.yaml"))
-        backbone = instantiate(told["architecture"], load=False)
+        backbone = build_node(told["architecture"], load=False)
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
-        task: Task = instantiate(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
+        task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
         path = self._need("checkpoints/best.ckpt")
         task.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
         return task.eval()
@@ -94,14 +95,24 @@ class Run:
         """Evaluate the best checkpoint on the test split.
 
         Args:
-            overrides: Such as `["dataset.root=~/pets"]`, where the images have moved.
+            overrides: Such as `["dataset.root=~/pets"]`, where the images have moved. A source of the user's own, which
+                the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
         """
+        config = self._overridden(overrides)
+        if not any(o.startswith("dataset._target_=") for o in overrides):  # a source that the user names is trusted
+            try:
+                refuse_foreign_targets(self.config.dataset, f"{self.directory / 'config.yaml'}, dataset")
+            except TlxError as error:
+                own = f"dataset._target_={self.config.dataset._target_}"
+                raise TlxError(f"{error}; where you trust it: tlx test {self.directory} {own}") from None
+        self._need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
         from tlx.evaluate import evaluate
 
-        return evaluate(self, self._overridden(overrides))
+        return evaluate(self, config)
 
     def predict(self, images: Sequence[str | Path], batch_size: int = 32) -> Predictions:
         """Return class names and probabilities for image files, folders and globs."""
+        self._need("checkpoints/best.ckpt")
         from tlx.predictions import predict
 
         return predict(self, images, batch_size)
@@ -128,12 +139,18 @@ class Run:
         status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
         _write(self.directory / "status.json", json.dumps(status, indent=2))
 
-    def describe_model(self, task: Task, config: DictConfig) -> None:
-        """Write model.json, and let every checkpoint carry it and the configuration."""
+    def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig) -> None:
+        """Write model.json, and let every checkpoint carry it and the configuration.
+
+        Args:
+            task: The network.
+            preprocessing: What its images went through; the size may be another than the backbone's own.
+            config: The configuration.
+        """
         told = {
             "task": config.task.name,
             "architecture": task.backbone.architecture,
-            "preprocessing": task.backbone.preprocessing.to_dict(),
+            "preprocessing": preprocessing.to_dict(),
             "group_names": task.backbone.group_names,
             "num_features": task.backbone.num_features,
             "class_names": task.class_names,

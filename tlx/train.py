@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
@@ -9,10 +10,11 @@ import traceback
 from types import ModuleType
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx import distributed
+from tlx.config.building import build_node
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.planning import build_backbone, plan
@@ -36,8 +38,11 @@ def train(config: DictConfig) -> Run:
     Raises:
         TlxError: A mistake that the user can mend: no such weights, broken images, too few labels.
     """
+    config = copy.deepcopy(config)
+    OmegaConf.resolve(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
     run = Run(config.run_dir)
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
+        distributed.check_world(config)
         if distributed.is_first():
             run.begin(config)
         fit(config, *build(config))
@@ -72,7 +77,7 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     data.prepare_data()
     data.setup()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
-    task: Task = instantiate(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
+    task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
     task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
     return data, task
 
@@ -83,9 +88,10 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task) -> None:
     stages = Stages(plan(config, task.group_names), config.task.monitor, config.task.mode, run.checkpoints)
     with logging_to(run.directory), quiet():
         if distributed.is_first():
-            run.describe_model(task, config)
-        for text in (data.describe(), task.backbone.report, task.head_report):
-            if text:
+            run.describe_model(task, data.preprocessing, config)
+        summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
+        for text in (data.describe(), task.backbone.report, task.head_report, summary):
+            if text is not None and str(text):
                 log.info("%s", text)
         task.set_layout(bool(config.trainer.channels_last))
         if config.trainer.compile:

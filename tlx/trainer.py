@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from tlx import distributed
+from tlx.config.building import build_node
 from tlx.review.curves import Curves
 from tlx.review.epochs import EpochTable
 from tlx.run import Run
@@ -63,7 +63,7 @@ def build_logger(config: DictConfig) -> Logger | bool:
     """Return the logger that the logger node names; False for `logger=none`."""
     if config.logger.get("_target_") is None:
         return False
-    logger: Logger = instantiate(config.logger)
+    logger: Logger = build_node(config.logger)
     return logger
 
 
@@ -79,8 +79,6 @@ def _callbacks(config: DictConfig, stages: Stages, run: Run) -> list[pl.Callback
     ]
     if config.trainer.patience is not None:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.trainer.patience))
-    if config.trainer.model_summary:
-        callbacks.append(ModelSummary(max_depth=3))
     if _shows_progress(config.trainer.progress_bar):
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks

@@ -7,6 +7,7 @@ import itertools
 import logging
 import statistics
 import time
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -35,7 +36,8 @@ def settle(config: DictConfig, task: Task, data: ImageDataModule, stage: Planned
     layouts = [True, False] if trainer.channels_last == "auto" else [bool(trainer.channels_last)]
     precisions = ["32-true", "bf16-mixed"] if trainer.precision == "auto" else [str(trainer.precision)]
     device = torch.device("cuda" if torch.cuda.is_available() and trainer.accelerator != "cpu" else "cpu")
-    batch: Batch = {k: v.to(device) for k, v in next(iter(data.train_dataloader())).items()}
+    loaded: Any = next(iter(data.train_dataloader()))
+    batch: Batch = {k: v.to(device) for k, v in loaded.items()}
     seconds = {
         (layout, precision): _measure(task, batch, stage, layout, precision, device)
         for layout, precision in itertools.product(layouts, precisions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -28,7 +29,7 @@ from tlx.errors import TlxError
 
 def test_lite0_is_the_original_network() -> None:
     """Guards against wrong padding, BatchNorm constants or a misplaced tensor in our EfficientNet-Lite0."""
-    original = timm.create_model("tf_efficientnet_lite0", bn_eps=1e-3).eval()
+    original: Any = timm.create_model("tf_efficientnet_lite0", bn_eps=1e-3).eval()
     state = torch.load(weights_file(), weights_only=True)
     ours_to_theirs = dict(zip(state, original.state_dict(), strict=True))
     original.load_state_dict({ours_to_theirs[name]: value for name, value in state.items()})
@@ -329,7 +330,7 @@ def test_torchvision_weights_decide_the_preprocessing() -> None:
         large = torchvision_backbone("vit_b_16", weights="IMAGENET1K_SWAG_E2E_V1", load=False)
     assert (round(old.size / old.crop), round(new.size / new.crop)) == (256, 232)
     assert (large.preprocessing.size, large.preprocessing.interpolation) == (384, "bicubic")
-    assert large.groups["stem"].pos_embedding.shape[1] == 24 * 24 + 1  # type: ignore[union-attr, index]
+    assert large.groups["stem"].pos_embedding.shape[1] == 24 * 24 + 1  # type: ignore[index]
     with pytest.raises(TlxError, match="did you mean 'IMAGENET1K_V2'"):
         torchvision_backbone("resnet50", weights="IMAGENET1K_V3")
     with pytest.raises(TlxError, match="did you mean 'resnet50'"):

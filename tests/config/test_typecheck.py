@@ -46,7 +46,7 @@ def test_right_nodes_pass(node):
         ({"lr": 0}, "n.lr", "above 0 and at most 1", "0", ""),
         ({"lr": 1.5}, "n.lr", "at most 1", "1.5", ""),
         ({"lr": float("nan")}, "n.lr", "a number", "nan", ""),
-        ({"lr": True}, "n.lr", "a number", "True", ""),
+        ({"lr": True}, "n.lr", "a number", "true", ""),
         ({"count": 0}, "n.count", "at least 1", "0", ""),
         ({"count": 1.5}, "n.count", "a whole number or null", "1.5", ""),
         ({"mode": "maxx"}, "n.mode", "min or max", "'maxx'", "did you mean 'max'"),

@@ -88,9 +88,6 @@ _FACTS: dict[str, tuple[float, int]] = {
 #: Every supported torchvision model, by torchvision's name.
 TORCHVISION: tuple[str, ...] = tuple(_FACTS)
 
-#: Names that are built by a builder of their own.
-OTHERS: tuple[str, ...] = ("efficientnet_lite0", "small_cnn", "timm", "run", "file")
-
 _PYRAMID = ("stem", "stage1", "stage2", "stage3", "stage4")
 _BLOCKS = ("block1", "block2", "block3", "block4", "block5", "dense")
 

@@ -29,8 +29,19 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
     """
     mistakes = list(check_node(config, Experiment, ""))
     for part in ("backbone", "dataset", "task"):
-        mistakes += _check_target_node(config.get(part), part)
-    mistakes += _check_optimizer(config.get("optimizer"))
+        if part in config:
+            mistakes += _check_target_node(config[part], part)
+    if "optimizer" in config:
+        mistakes += _check_optimizer(config["optimizer"])
+    if "logger" in config:
+        mistakes += _check_logger(config["logger"])
+    for key in ("output_dir", "run_name", "run_dir"):
+        if config.get(key) == "":
+            mistakes.append(Mistake(key, "a text", "an empty one", "leave it out"))
+    if isinstance(config.get("trainer"), Mapping) and config["trainer"].get("devices") in (0, []):
+        mistakes.append(
+            Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
+        )
     broken = {m.path.split(".")[0].split("[")[0] for m in mistakes} | doubtful
     # Questions that span nodes are asked only of nodes that are well formed by themselves.
     if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
@@ -116,11 +127,37 @@ def _check_optimizer(node: Any) -> Iterator[Mistake]:
         hint = f"did you mean '{module}.{near}'?" if near else "for example torch.optim.AdamW"
         yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}'", hint)
         return
+    if accepted is None:
+        return
+    if "lr" not in accepted:
+        yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}' (takes no lr)")
+        return
     own = set(Optimizer.__dataclass_fields__)
-    for key in node:
-        if accepted is not None and key not in own and key not in accepted:
-            names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
-            yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", did_you_mean(key, names))
+    names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
+    for key in (k for k in node if k not in own and k not in accepted):
+        # Another class by _target_ still gets what the option's file says.
+        near = closest(key, names)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(names))};"
+        hint += f" or leave it out: ~optimizer.{key}"
+        yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", hint)
+
+
+def _check_logger(node: Any) -> Iterator[Mistake]:
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        yield Mistake("logger", "one option of the group logger", show(node))
+    elif target in SCHEMAS:
+        yield from check_node(node, SCHEMAS[target], "logger")
+    elif target is not None:
+        try:
+            accepted = targets.parameters(str(target)) or []
+        except LookupError as error:
+            hint = did_you_mean(str(target).rpartition(".")[2], error.args[1])
+            yield Mistake("logger._target_", "the dotted path of a logger", show(target), hint)
+            return
+        for key in node if accepted else ():
+            if key not in ("_target_", *accepted):
+                yield Mistake(f"logger.{key}", f"a key that {target} takes", f"'{key}'", did_you_mean(key, accepted))
 
 
 def _check_backbone(node: Node) -> Iterator[Mistake]:

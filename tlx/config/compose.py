@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -22,8 +24,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config.check import check
+from tlx.config.defaults import complete
 from tlx.config.naming import register_resolvers
 from tlx.data import catalog as data_catalog
+from tlx.data.layout import why_no_folder
 from tlx.errors import ConfigError, Mistake, TlxError, did_you_mean
 
 CONFIG_NAME = "train"
@@ -48,7 +52,8 @@ def register() -> None:
         store.store(group="backbone", name=name, node=node, provider="tlx")
     for name in data_catalog.TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
-        full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2}
+        flip = data_catalog.TORCHVISION[name].horizontal_flip  # not for characters
+        full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2, "horizontal_flip": flip}
         store.store(group="dataset", name=name, node=full, provider="tlx")
 
 
@@ -62,8 +67,8 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     Raises:
         ConfigError: With every mistake that was found.
     """
-    with _hydra(config_dir) as (loader, extra):
-        config, mistakes = _compose_one(loader, list(overrides), extra)
+    with _hydra(config_dir) as loader:
+        config, mistakes = _compose_one(loader, _at_home(overrides))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -71,23 +76,24 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
     """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
-    with _hydra(config_dir) as (loader, extra):
-        jobs = list(_jobs(overrides)) if multirun else [list(overrides)]
-        found = [m for job in jobs for m in _compose_one(loader, job, extra)[1]]
+    with _hydra(config_dir) as loader:
+        overrides = _at_home(overrides)
+        jobs = list(_jobs(overrides)) if multirun else [overrides]
+        found = [m for job in jobs for m in _compose_one(loader, job)[1]]
     return list(dict.fromkeys(found))
 
 
 def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
     """Return the overrides in the form that Hydra takes for keys that the schema knows and a file leaves out."""
-    with _hydra(config_dir) as (loader, _):
+    with _hydra(config_dir) as loader:
         groups = _groups(loader)
-        return [_force(text, groups) for text in overrides]
+        return [_force(text, groups) for text in _at_home(overrides)]
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:
     """Return the names that can stand for a group."""
-    with _hydra(config_dir) as (loader, extra):
-        return _options(loader, group, extra)
+    with _hydra(config_dir) as loader:
+        return _options(loader, group)
 
 
 class _hydra:
@@ -95,37 +101,52 @@ class _hydra:
 
     def __init__(self, config_dir: str | Path | None) -> None:
         register()
-        self.extra: list[str] = []
-        if config_dir is not None:
-            path = Path(config_dir).expanduser().resolve()
-            if not path.is_dir():
-                raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' (no such directory)")
-            self.extra = [f"hydra.searchpath=[file://{path}]"]
-        self.context = initialize_config_dir(str(conf_dir()), version_base="1.3")
+        self.own = None if config_dir is None else _own_dir(config_dir)
+        self.before = GlobalHydra.instance().hydra
 
-    def __enter__(self) -> tuple[ConfigLoader, list[str]]:
-        self.context.__enter__()
-        return GlobalHydra.instance().config_loader(), self.extra
+    def __enter__(self) -> ConfigLoaderImpl:
+        GlobalHydra.instance().clear()
+        initialize_config_dir(str(conf_dir()), version_base="1.3")
+        loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, ConfigLoaderImpl)
+        if self.own is not None:  # after ours, where hydra.main puts it too
+            path = loader.get_search_path()
+            path.prepend(provider="config-dir", path=f"file://{self.own}", anchor=SearchPathQuery(provider="schema"))
+            loader.repository.initialize_sources(path)
+        return loader
 
     def __exit__(self, *exc: Any) -> None:
-        self.context.__exit__(*exc)
+        GlobalHydra.instance().hydra = self.before
 
 
-def _compose_one(
-    loader: ConfigLoader, overrides: list[str], extra: list[str]
-) -> tuple[DictConfig | None, list[Mistake]]:
+def _own_dir(config_dir: str | Path) -> Path:
+    """Return the user's own directory; a file in it with the name of one of ours would be passed over in silence."""
+    own = Path(config_dir).expanduser().resolve()
+    if not own.is_dir():
+        raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' ({why_no_folder(own)})")
+    ours = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*.yaml")]
+    ours += [f"backbone/{n}.yaml" for n in backbone_catalog.TORCHVISION]
+    ours += [f"dataset/{n}.yaml" for n in data_catalog.TORCHVISION]
+    taken = [name for name in ours if (own / name).is_file()]
+    if taken and own != conf_dir():
+        expected = "files that have other names than tlx's own"
+        raise TlxError(f"--config-dir: expected {expected}, got {', '.join(sorted(taken))} in {own}: rename them")
+    return own
+
+
+def _compose_one(loader: ConfigLoaderImpl, overrides: list[str]) -> tuple[DictConfig | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     groups = _groups(loader)
     kept = []
     for text in overrides:
-        found = list(_check_override(loader, text, groups, extra))
+        found = list(_check_override(loader, text, groups))
         mistakes += found
         if not found:
             kept.append(_force(text, groups))
     try:
-        config = hydra_compose(CONFIG_NAME, overrides=[*extra, *kept])
+        config = hydra_compose(CONFIG_NAME, overrides=kept)
         plain = _resolved(config, mistakes)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         return None, [*mistakes, Mistake("conf", "files that compose", str(error).strip().replace("\n", "\n    "))]
     except Exception as error:  # a YAML syntax error in a user's file arrives as the parser's own class
         if type(error).__module__.split(".")[0] != "yaml":
@@ -134,16 +155,24 @@ def _compose_one(
     mistakes += check(plain, frozenset(m.path for m in mistakes))
     if mistakes:
         return None, mistakes
-    OmegaConf.resolve(config)
-    return config, []
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        return None, [Mistake(error.full_key or "conf", "references that resolve", str(error).splitlines()[0])]
+    return complete(config), []
 
 
 def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
     """Resolve each top-level node by itself, so that one broken reference does not hide the other mistakes."""
     plain: dict[str, Any] = {}
     for key in config:
-        if key in ("run_name", "run_dir", "logger"):  # these name the run, which needs the rest to be right first
-            plain[str(key)] = ""
+        # These name the run, which needs the rest to be right first.
+        if key == "logger":
+            plain[str(key)] = OmegaConf.to_container(config[key]) if OmegaConf.is_config(config[key]) else config[key]
+            continue
+        if key in ("run_name", "run_dir"):
+            is_reference = OmegaConf.is_interpolation(config, key)
+            plain[str(key)] = "a reference" if is_reference else config[key]
             continue
         try:
             value = OmegaConf.select(config, str(key), throw_on_missing=False)
@@ -155,19 +184,36 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
     return plain
 
 
-def _check_override(loader: ConfigLoader, text: str, groups: list[str], extra: list[str]) -> Iterator[Mistake]:
+def _check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        yield Mistake(text, "key=value", str(error).splitlines()[0], "quote it: 'key=\"value\"'")
+        typed, equals, rest = text.partition("=")
+        dotted = re.sub(r"\[(\d+)\]", r".\1", typed)
+        hint = f"type: {dotted}={rest}" if equals and dotted != typed else "quote it: 'key=\"value\"'"
+        yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
         return
     key = override.key_or_group
+    if not key:
+        yield Mistake(text, "key=value", "no key")
+        return
+    if override.is_sweep_override():
+        yield Mistake(key, "one value", f"several: {text.partition('=')[2]}", "add -m to train with each of them")
+        return
     if override.type == OverrideType.DEL or (key not in groups and not key.startswith("hydra/")):
         return
-    names = _options(loader, key, extra)
+    names = _options(loader, key)
     value = override.value()
+    if isinstance(value, list) and key != "experiment":
+        yield Mistake(
+            key, f"one option of the group {key}", f"{value}", "to train with each of them: -m and no brackets"
+        )
+        return
     for name in value if isinstance(value, list) else [value]:
-        if name is not None and str(name) not in names and isinstance(name, str | int | float):
+        if name is None:
+            hint = "leave it out" if key == "experiment" else did_you_mean("none", names) if "none" in names else ""
+            yield Mistake(key, f"an option of the group {key}", "null", hint)
+        elif str(name) not in names:
             yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
 
 
@@ -180,13 +226,22 @@ def _option_hint(group: str, name: str, names: list[str]) -> str:
     return f"{hint} (all: tlx list {plural})".strip() if listed else hint
 
 
-def _groups(loader: ConfigLoader) -> list[str]:
-    return [str(g) for g in loader.list_groups("") if g != "hydra"]
+# Both ask the repository itself: the loader's own methods copy it with all its nodes first, 20 ms each time.
 
 
-def _options(loader: ConfigLoader, group: str, extra: list[str]) -> list[str]:
-    names = loader.get_group_options(group, ObjectType.CONFIG, config_name=CONFIG_NAME, overrides=extra)
+def _groups(loader: ConfigLoaderImpl) -> list[str]:
+    return [str(g) for g in loader.repository.get_group_options("", ObjectType.GROUP) if g != "hydra"]
+
+
+def _options(loader: ConfigLoaderImpl, group: str) -> list[str]:
+    names = loader.repository.get_group_options(group, ObjectType.CONFIG)
     return sorted({str(n) for n in names} - {"base"})
+
+
+def _at_home(overrides: Sequence[str]) -> list[str]:
+    """`root=~/pets` with the home directory in place of `~`, which no shell puts there after a dotted key."""
+    home = str(Path.home())
+    return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
 
 
 def _force(text: str, groups: list[str]) -> str:

@@ -51,10 +51,15 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
 def _timm(glob: str) -> Iterator[str]:
     import timm
 
-    with_weights = set(timm.list_models(glob, pretrained=True))
+    weights: dict[str, list[str]] = {}  # network -> tags of its pretrained weights
+    for full in timm.list_pretrained():
+        name, _, tag = full.partition(".")
+        weights.setdefault(name, []).append(tag)
+        if "." in glob and fnmatch(full, glob):
+            yield f"backbone=timm backbone.name={full}"
     for name in timm.list_models(glob):
-        note = "" if name in with_weights else "  (no pretrained weights)"
-        yield f"backbone=timm backbone.name={name}{note}"
+        note = ", ".join(filter(None, weights[name])) if name in weights else "no pretrained weights"
+        yield f"backbone=timm backbone.name={name}  {note}".rstrip()
 
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:
@@ -70,6 +75,6 @@ def _describe(group: str, name: str, config_dir: str | None) -> str:
 
 
 def _comment(text: str) -> str:
-    """The first line of a file names the command that uses it; what follows two spaces or more says what it is."""
-    first = text.splitlines()[0] if text else ""
-    return first.removeprefix("#").strip()
+    """The first line of a file, Hydra's own aside, names the command that uses it and says what it is."""
+    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
+    return lines[0].removeprefix("#").strip() if lines else ""

@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.config.defaults import left_out
+
 # What changes where or how fast a run goes, but not what it is.
 NOT_IDENTITY = {
     "trainer": {
@@ -33,6 +35,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
         if isinstance(value, DictConfig):
             plain = OmegaConf.to_container(value, resolve=True)
             assert isinstance(plain, dict)
+            plain |= left_out(part, plain)  # type: ignore[arg-type]
             value = {str(k): _absolute(str(k), v) for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
         kept[part] = value
     return kept
@@ -53,5 +56,6 @@ def _absolute(key: str, value: Any) -> Any:
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}` known to OmegaConf."""
+    """Make `${run_name:}` and `${expanduser:PATH}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("expanduser", os.path.expanduser, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)

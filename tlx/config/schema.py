@@ -185,6 +185,25 @@ class Trainer:
 
 
 @dataclass
+class TensorBoard:
+    """TensorBoard events; keys that are left out have Lightning's defaults."""
+
+    _target_: str
+    save_dir: str
+    name: str | None = "lightning_logs"
+    version: int | str | None = None
+    log_graph: bool = False
+    default_hp_metric: bool = True
+    prefix: str = ""
+    sub_dir: str | None = None
+    comment: str = ""
+    purge_step: int | None = None
+    max_queue: int = field(default=10, metadata=AT_LEAST_1)
+    flush_secs: int = field(default=120, metadata=AT_LEAST_1)
+    filename_suffix: str = ""
+
+
+@dataclass
 class Experiment:
     """The whole configuration."""
 
@@ -213,4 +232,5 @@ SCHEMAS: dict[str, type] = {
     "tlx.data.folder": Folder,
     "tlx.data.torchvision_set": TorchvisionDataset,
     "tlx.tasks.Classification": Classification,
+    "pytorch_lightning.loggers.TensorBoardLogger": TensorBoard,
 }

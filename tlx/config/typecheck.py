@@ -29,7 +29,7 @@ def check_node(node: Any, schema: type, path: str, allow_extra: bool = False) ->
         if key not in known and not allow_extra:
             yield Mistake(_join(path, key), "a known key", f"'{key}'", did_you_mean(str(key), known))
     for name, spec in known.items():
-        required = spec.default is MISSING and spec.default_factory is MISSING
+        required = (spec.default is MISSING and spec.default_factory is MISSING) or spec.default == "???"
         if name not in node:
             if required:
                 yield Mistake(_join(path, name), _words(hints[name]), "nothing")
@@ -70,7 +70,7 @@ def check_value(value: Any, hint: Any, path: str, limits: Mapping[str, Any] | No
 
 def show(value: Any) -> str:
     """Return a value as a user would recognise it in a message."""
-    text = repr(value)
+    text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -105,13 +105,17 @@ def _fits(value: Any, option: Any) -> bool:
 
 def _words(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    names[Any] = "a value"
     words: list[str] = []
     for option in _options(hint):
         origin = get_origin(option)
         if origin is Literal:
             words.extend(str(c) for c in get_args(option))
         elif origin is list:
-            words.append(f"a list of {_words(get_args(option)[0]).removeprefix('a ')}s")
+            item = get_args(option)[0]
+            words.append(
+                "a list of mappings" if is_dataclass(item) else f"a list of {_words(item).removeprefix('a ')}s"
+            )
         elif origin is dict:
             words.append("a mapping")
         elif is_dataclass(option):

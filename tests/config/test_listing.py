@@ -1,0 +1,20 @@
+"""`tlx list`: what it says of options that are not a plain file of conf/."""
+
+from __future__ import annotations
+
+from tlx.config.listing import listing
+
+
+def test_timm_models_are_listed_with_the_tags_of_their_weights() -> None:
+    """Guards against timm's networks being called untrained because their weights have names with tags."""
+    (line,) = listing("backbones", "timm/convnext_tiny")
+    assert "backbone.name=convnext_tiny " in line
+    assert "fb_in22k" in line
+    assert listing("backbones", "timm/convnext_tiny.fb_in22k") == ["backbone=timm backbone.name=convnext_tiny.fb_in22k"]
+
+
+def test_experiments_are_listed_with_their_command() -> None:
+    """Guards against Hydra's `@package` line in place of what an experiment is."""
+    lines = listing("experiments")
+    assert len(lines) >= 3
+    assert all(f"experiment={line.split()[0]} " in line for line in lines)

@@ -1,0 +1,195 @@
+"""README.md and docs/ say what the code does: every command line, configuration, Python block and link is checked."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+import tlx.cli
+import tlx.demo
+import tlx.run
+from tests.conftest import ROOT
+from tlx.backbones import catalog as backbone_catalog
+from tlx.config import check_command_line, compose, options
+from tlx.config import schema as schemas
+from tlx.data import catalog as data_catalog
+from tlx.data.layout import find_images
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    for found, text in FENCED.findall(page.read_text(encoding="utf-8")):
+        if found == language:
+            yield text
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """(line as a person types it, words after `tlx`) of every tlx command, whatever starts it (torchrun, srun, …)."""
+    found = []
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if "tlx" in words and words[0] not in ("git", "pip"):
+                    found.append((f"{page.name}: {' '.join(line.split())}", words[words.index("tlx") + 1 :]))
+    return found
+
+
+COMMANDS = commands()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with what the commands speak of: images, weights, a finished run, the pages' own configuration files."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(home / name)
+    work = home / "work"
+    for name in ("weights.safetensors", "weights.pth"):
+        (work / name).touch()
+    for name in data_catalog.TORCHVISION["cifar10"].files:
+        (home / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / "data" / name).touch()
+    for name in ("RUN", "outputs/RUN"):
+        run = tlx.run.Run(work / name)
+        run.begin(compose(["dataset=folder", f"dataset.root={home / 'pets'}", "backbone=small_cnn"]))
+        (run.directory / "model.json").write_text('{"group_names": ["stem", "stage1", "stage2", "stage3"]}')
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            file = re.search(r"^# (mine/\S+\.yaml)$", block, re.MULTILINE)
+            assert file, f"{page.name}: expected a comment that names the file, such as '# mine/strategy/x.yaml'"
+            (work / file[1]).parent.mkdir(parents=True, exist_ok=True)
+            (work / file[1]).write_text(block, encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.chdir(place / "work")
+    return place / "work"
+
+
+def test_the_pages_hold_commands() -> None:
+    """Guards against a pattern that finds no command, and so checks nothing."""
+    assert len(COMMANDS) > 50
+    assert {words[0] for _, words in COMMANDS} >= {"train", "plan", "test", "predict", "list"}
+
+
+@pytest.mark.parametrize(("line", "words"), COMMANDS, ids=[line for line, _ in COMMANDS])
+def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: Path, monkeypatch) -> None:
+    """Guards against pages that show options, keys or verbs that are no more."""
+
+    def do_test(run: tlx.run.Run, overrides: list[str] = ()) -> dict[str, float]:
+        assert run.config
+        assert run._overridden(overrides)
+        return {}
+
+    class Nothing:
+        def __len__(self) -> int:
+            return 0
+
+        def to_csv(self, path: str) -> None: ...
+
+    def do_predict(run: tlx.run.Run, images: list[str], batch_size: int = 32) -> Nothing:
+        assert run.config
+        assert find_images(images)
+        return Nothing()
+
+    verb, rest = words[0], words[1:]
+    if verb in ("train", "plan") and not {"-h", "--help"} & set(rest):
+        flags, overrides, config_dir = tlx.cli._split(rest)
+        multirun = bool({"-m", "--multirun"} & set(flags))
+        assert verb == "train" or not multirun
+        found = check_command_line(overrides, config_dir, multirun)
+        assert not found, "\n".join(map(str, found))
+        return
+    monkeypatch.setattr(tlx.run.Run, "test", do_test)
+    monkeypatch.setattr(tlx.run.Run, "predict", do_predict)
+    monkeypatch.setattr(tlx.demo, "demo", lambda output_dir: output_dir)
+    tlx.cli.main(words)  # exits with 2 on an unknown verb, flag or name
+
+
+def test_every_file_of_the_pages_composes(here: Path) -> None:
+    """Guards against configuration files on the pages that do not work as they stand."""
+    files = sorted((here / "mine").rglob("*.yaml"))
+    assert files
+    for file in files:
+        group, option = file.parent.name, file.stem
+        overrides = [] if group == "local" else [f"{group}={option}"]
+        if group == "dataset":
+            overrides.append("dataset.root=~/flat")
+        config = compose(overrides, here / "mine")
+        for key, value in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            if group == "local" and not isinstance(value, dict):
+                assert config[key] == value
+
+
+def test_every_configuration_in_python_composes(here: Path) -> None:
+    """Guards against Python on the pages that does not parse, or composes what is no more."""
+    composed = 0
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            for node in ast.walk(ast.parse(block, page.name)):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "tlx.compose":
+                    source = re.sub(r"f'(\w+)=\{seed\}'", r"'\1=0'", ast.unparse(node.args[0]))
+                    compose(ast.literal_eval(source))
+                    composed += 1
+    assert composed > 1
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Guards against links to pages, pictures and headings that were moved."""
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            path, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+                assert anchor in anchors, f"{page.name}: {link}"
+
+
+def documented(page: str) -> set[str]:
+    """What stands between backquotes on a page."""
+    return set(re.findall(r"`([^`\n]+)`", (ROOT / "docs" / page).read_text(encoding="utf-8")))
+
+
+def keys(*nodes: type) -> set[str]:
+    return {f.name for node in nodes for f in dataclasses.fields(node)} - {"_target_"}
+
+
+def test_every_key_and_option_is_documented() -> None:
+    """Guards against a new key, strategy or data set of which no page tells."""
+    assert keys(schemas.Stage, schemas.Strategy, schemas.Optimizer) <= documented("strategies.md")
+    assert set(options("strategy")) <= documented("strategies.md")
+    assert keys(schemas.Folder, schemas.Digits, schemas.TorchvisionDataset) <= documented("datasets.md")
+    assert set(options("dataset")) <= documented("datasets.md")
+    assert set(options("backbone")) - set(backbone_catalog.TORCHVISION) <= documented("backbones.md")
+
+
+def test_every_family_of_networks_is_documented_with_its_layer_groups() -> None:
+    """Guards against layer groups on the page that a network does not have."""
+    rows = [line for line in (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    for name in (*backbone_catalog.TORCHVISION, "small_cnn"):
+        globs = [(glob, row) for row in rows for glob in re.findall(r"`([^`]+)`", row.split("|")[1])]
+        own = [row for glob, row in globs if re.fullmatch(glob.replace("*", ".*"), name) and "stem`" in row + "stem`"]
+        described = " ".join(row.split("|")[2] for row in own)
+        groups = backbone_catalog.group_names(name)
+        assert f"`{groups[0]}`" in described, name
+        assert f"`{groups[-1]}`" in described, name

@@ -1,0 +1,154 @@
+"""What is shipped in conf/ works: every file, every option of every group, every experiment."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from tests.conftest import ROOT
+from tlx import Run
+from tlx.backbones import catalog
+from tlx.config import check_command_line, compose, options
+from tlx.data import catalog as data_catalog
+from tlx.errors import ConfigError
+from tlx.planning import plan_table
+
+CONF = ROOT / "conf"
+FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")
+SMALL = ["backbone=small_cnn", "backbone.width=8"]
+NEEDS = {"backbone": {"run", "file", "timm"}, "dataset": {"folder"}, "experiment": {"digits_5to9"}}
+# One of each kind of network that torchvision has.
+FAMILIES = [
+    "alexnet", "vgg11", "vgg11_bn", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "mobilenet_v2",
+    "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "regnet_x_400mf", "regnet_y_400mf",
+    "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t", "swin_v2_t",
+]  # fmt: skip
+
+
+def without_needs(group: str) -> list[str]:
+    return [name for name in options(group) if name not in NEEDS.get(group, set())]
+
+
+def opening(path: str) -> str:
+    """The line that tells how a file is used: the first, or the one after Hydra's `# @package`."""
+    lines = (CONF / path).read_text(encoding="utf-8").splitlines()
+    return lines[1] if lines[0].startswith("# @package") else lines[0]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path:
+    """A home and working directory with what the commands in conf/ speak of."""
+    for name in ("pets/cat/1.png", "pets/dog/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "FILE").touch()
+    (tmp_path / "RUN").symlink_to(tiny_run.directory)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_opens_with_the_command_that_uses_it(path, home):
+    """Guards against a header that is missing, names another option, or no longer works."""
+    command = re.split(r"\s{2,}", opening(path).removeprefix("# "))[0]
+    words = shlex.split(command.replace("=NAME", "=resnet18"))
+    assert words[:2] == ["tlx", "train"], f"{path} opens with: {opening(path)}"
+    group, _, name = path.removesuffix(".yaml").partition("/")
+    if name and name not in ("base", "default"):
+        assert f"{group}={name}" in words
+    assert not check_command_line(words[2:], None, multirun=False)
+
+
+def test_there_are_files_to_check():
+    """Guards against tests that pass because they look in the wrong folder."""
+    assert len(FILES) > 20
+    assert set(options("strategy")) == {Path(f).stem for f in FILES if f.startswith("strategy/")}
+
+
+@pytest.mark.parametrize("name", without_needs("backbone"))
+def test_every_backbone_composes(name):
+    """Guards against a network in the list that no command line can choose."""
+    config = compose([f"backbone={name}", "strategy=gradual"])
+    assert config.backbone.name == name
+
+
+def test_a_family_is_not_forgotten():
+    """Guards against a new kind of network that no plan is tried for."""
+
+    def families(names):
+        return {re.match(r"[a-z]+(_v\d)?", name)[0] for name in names}
+
+    assert families(catalog.TORCHVISION) == families(FAMILIES)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "efficientnet_lite0", "small_cnn"])
+def test_every_family_can_be_planned(name):
+    """Guards against a strategy whose selectors do not fit a family, and against a plan that downloads."""
+    for strategy in ("gradual", "top_down"):
+        table = plan_table(compose([f"backbone={name}", f"strategy={strategy}"]))
+        rows = [line.split()[0] for line in table.splitlines() if line]
+        for group in (*catalog.group_names(name), "head"):
+            assert group in rows
+
+
+@pytest.mark.parametrize("name", without_needs("dataset"))
+def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeypatch):
+    """Guards against an option that does not compose, or a plan that needs a download."""
+    monkeypatch.chdir(tmp_path)
+    known = data_catalog.TORCHVISION.get(name)
+    if known and not known.download:  # to be put there by hand: said at once, by name
+        missing = data_catalog.missing_files(known, Path("data"))
+        with pytest.raises(ConfigError, match=missing[0]):
+            compose([f"dataset={name}", *SMALL])
+        for part in missing:
+            (Path("data") / part).mkdir(parents=True)
+    assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *SMALL]))
+
+
+@pytest.mark.parametrize("strategy", options("strategy"))
+@pytest.mark.parametrize("optimizer", options("optimizer"))
+def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer):
+    """Guards against a shipped strategy that its own check refuses."""
+    config = compose([f"strategy={strategy}", f"optimizer={optimizer}", *SMALL])
+    table = plan_table(config)
+    assert f"strategy {strategy}, optimizer {config.optimizer._target_}" in table
+    assert "frozen" in table or strategy in ("full", "scratch")
+
+
+@pytest.mark.parametrize(
+    "choice", [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group)]
+)
+def test_every_other_option_can_be_planned(choice):
+    """Guards against an option that does not compose."""
+    assert "layer group" in plan_table(compose([choice, *SMALL]))
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_can_be_planned(name, tiny_run):
+    """Guards against an experiment that rots while the groups it is made of change."""
+    run = [f"backbone.run={tiny_run.directory}"] if name in NEEDS["experiment"] else []
+    config = compose([f"experiment={name}", *run])
+    assert "layer group" in plan_table(config)
+    assert not OmegaConf.missing_keys(config)
+
+
+def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tiny_run):
+    """Guards against an option whose `???` nothing fills, and against a plan that reads weights."""
+    import torch
+
+    torch.save(tiny_run.model.backbone.state_dict(), home / "weights.pth")
+    for choice, given in {
+        "backbone=run": ["backbone.run=RUN"],
+        "backbone=file": ["backbone.path=weights.pth", "backbone.architecture=small_cnn"],
+        "backbone=timm": ["backbone.name=resnet10t"],
+        "dataset=folder": ["dataset.root=~/pets", *SMALL],
+        "experiment=digits_5to9": ["backbone.run=RUN"],
+    }.items():
+        assert check_command_line([choice], None, multirun=False), choice
+        assert "head" in plan_table(compose([choice, *given]))

@@ -1,0 +1,37 @@
+"""Keys that a file of the user's own leaves out have the defaults of the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from tlx.config.schema import SCHEMAS, Dataset, Optimizer, Strategy, Trainer
+
+_BY_PART: dict[str, type] = {"dataset": Dataset, "optimizer": Optimizer, "strategy": Strategy, "trainer": Trainer}
+
+
+def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that a node lacks, with their defaults."""
+    schema = SCHEMAS.get(str(node.get("_target_")), _BY_PART.get(part))
+    defaults: dict[str, Any] = {}
+    for spec in fields(schema) if schema is not None else ():
+        if spec.name in node:
+            continue
+        if spec.default is not MISSING:
+            defaults[spec.name] = spec.default
+        elif spec.default_factory is not MISSING:
+            defaults[spec.name] = spec.default_factory()
+    return defaults
+
+
+def complete(config: DictConfig) -> DictConfig:
+    """Add to a checked configuration what its nodes leave out, in place; return it."""
+    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer"):
+        node = config[part]
+        with open_dict(node):
+            for key, value in left_out(part, OmegaConf.to_container(node)).items():  # type: ignore[arg-type]
+                node[key] = value
+    return config
