@@ -125,14 +125,14 @@ def test_a_run_is_tested_where_it_was_moved_to_with_images_that_moved_too(place,
     assert "did you mean 'root'?" in told
 
 
-def test_files_folders_and_globs_are_predicted_from_the_run_directory_alone(place, tmp_path):
+def test_files_folders_and_globs_are_predicted_from_the_run_directory_alone(place, tlx, tmp_path):
     """Guards against predict that needs the training images, takes one kind of argument, or mixes up rows."""
     run = the_run(place)
     shutil.copytree(run.directory, tmp_path / "moved")
     for kind in CLASSES:
         shutil.copytree(place / "pictures" / kind, tmp_path / kind)
     asked = ["dot/0.png", "cross", "stripe/1?.png", "-o", "p.csv", "--batch-size", "7"]
-    told = process("predict", "moved", *asked, cwd=tmp_path)
+    told = tlx("predict", "moved", *asked)
     assert "31 predictions in p.csv" in told
     with (tmp_path / "p.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -267,7 +267,7 @@ def test_a_users_directory_brings_options_for_every_group(tlx, tmp_path, monkeyp
         "trainer/mine.yaml": "stage_epochs: 1\n",
         "experiment/mine.yaml": "# @package _global_\ndefaults:\n"
         + "".join(f"  - override /{g}: mine\n" for g in ("strategy", "backbone", "dataset", "optimizer", "trainer"))
-        +         "dataset: {image_size: 16, channels: 1}\n",
+        + "dataset: {image_size: 16, channels: 1}\n",
         "local/default.yaml": "output_dir: elsewhere\n",
     }  # fmt: skip
     for name, text in options.items():

@@ -162,6 +162,7 @@ class Run:
         """Write the final figures and mark the run finished."""
         plain = {key: float(value) for key, value in sorted(metrics.items())}
         _write(self.directory / "metrics.json", json.dumps(plain, indent=2))
+        (self.checkpoints / "stage_best.ckpt").unlink(missing_ok=True)  # what a next stage would have started from
         self.write_status("finished")
 
     # Inside

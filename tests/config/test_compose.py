@@ -75,6 +75,7 @@ ONE_MISTAKE = [
     ("optimizer.group_lr={stge1: 1}", "optimizer.group_lr", GROUPS_OF_LITE0, "'stge1'", "did you mean 'stage1'?"),
     ("optimizer.group_lr={head: 0}", "strategy.stages", "trains at least one layer group", "learning rates of 0", ""),
     ("task.num_classes=5", "task.num_classes", "10, the number of classes of dataset 'digits'", "5", "num_classes=null"),
+    ("task.monitor=val/f1", "task.mode", "max for task.monitor=val/f1", "'min'", "type: task.mode=max"),
     ("dataset.classes=[1,12]", "dataset.classes", "different digits from 0 to 9", "[1, 12]", "such as"),
     ("optimizer._target_=torch.optim.Adamw", "optimizer._target_", "an optimizer class", "'torch.optim.Adamw'", "optim.AdamW'?"),
     ("optimizer._target_=AdamW", "optimizer._target_", "dotted path of an optimizer class", "'AdamW'", "torch.optim.AdamW"),

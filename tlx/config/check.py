@@ -50,6 +50,8 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         broken |= {"dataset"} if found else set()
     if "backbone" not in broken:
         mistakes += _check_backbone(config["backbone"])
+    if "task" not in broken and config["task"]["_target_"] in SCHEMAS:
+        mistakes += _check_monitor(config["task"])
     if not broken & {"dataset", "task"}:
         mistakes += _check_head(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
@@ -184,6 +186,13 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
         if not name.startswith("timm/") and name not in _fixed_architectures():
             hint = did_you_mean(name, _fixed_architectures())
             yield Mistake("backbone.architecture", "a torchvision model, timm/NAME or our own", f"'{name}'", hint)
+
+
+def _check_monitor(task: Node) -> Iterator[Mistake]:
+    monitor, mode = task.get("monitor"), task.get("mode")
+    right = "min" if str(monitor).endswith("loss") else "max"
+    if mode in ("min", "max") and mode != right:  # the worst checkpoint would pass for the best
+        yield Mistake("task.mode", f"{right} for task.monitor={monitor}", f"'{mode}'", f"type: task.mode={right}")
 
 
 def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:

@@ -117,8 +117,8 @@ class Classification:
     _target_: str
     name: str
     num_classes: int | None = field(default=None, metadata=AT_LEAST_1)
-    monitor: Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss"] = "val/accuracy"
-    mode: Literal["min", "max"] = "max"
+    monitor: Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss"] = "val/loss"
+    mode: Literal["min", "max"] = "min"
     label_smoothing: float = field(default=0.0, metadata=FRACTION)
     dropout: float = field(default=0.0, metadata=FRACTION)
 

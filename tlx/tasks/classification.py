@@ -44,8 +44,8 @@ class Classification(Task):
         num_classes: int | None = None,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
-        monitor: str = "val/accuracy",
-        mode: str = "max",
+        monitor: str = "val/loss",
+        mode: str = "min",
         name: str = "classification",
     ) -> None:
         super().__init__(backbone)

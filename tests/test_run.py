@@ -1,0 +1,217 @@
+"""What a run directory holds, and what can be made of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import tlx
+from tlx import Run, TlxError
+from tlx.train import build
+
+GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path):
+    return Run(shutil.copytree(tiny_run.directory, tmp_path / "copy"))
+
+
+def test_a_run_directory_holds_what_the_readme_says(tiny_run):
+    """Guards against files that go missing, and against leftovers (temporary files, Hydra's, Lightning's)."""
+    found = sorted(str(p.relative_to(tiny_run.directory)) for p in tiny_run.directory.rglob("*") if p.is_file())
+    events = [name for name in found if name.startswith("events.out.tfevents.")]
+    assert len(events) == 1
+    assert [name for name in found if name not in events] == [
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "hparams.yaml", "metrics.csv", "metrics.json",
+        "model.json", "status.json", "tlx.log",
+    ]  # fmt: skip
+    assert tiny_run.finished
+    assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()
+
+
+def test_the_configuration_is_resolved_and_complete(tiny_run):
+    """Guards against a config.yaml that means something else on another machine or in another directory."""
+    text = (tiny_run.directory / "config.yaml").read_text()
+    assert "${" not in text
+    assert "???" not in text
+    config = OmegaConf.create(text)
+    assert config.dataset.classes == [0, 1, 2, 3, 4]
+    assert config.strategy.name == "gradual"
+    assert config.run_dir == str(tiny_run.directory)
+
+
+def test_metrics_are_flat_numbers(tiny_run):
+    """Guards against figures that a table of runs cannot be made of, or that are missing."""
+    metrics = json.loads((tiny_run.directory / "metrics.json").read_text())
+    figures = {
+        f"{split}/{name}" for split in ("val", "test") for name in ("accuracy", "balanced_accuracy", "f1", "loss")
+    }
+    assert set(metrics) == figures | {"train/seconds", "train/epochs", "train/steps"}
+    assert all(isinstance(value, float) for value in metrics.values())
+    assert all(0 <= metrics[name] <= 1 for name in figures if not name.endswith("loss"))
+    assert metrics["train/epochs"] == 3
+    assert metrics["test/accuracy"] > 0.5  # it learnt: chance is 0.2
+
+
+def rows(run: Run) -> list[dict[str, str]]:
+    with (run.directory / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_a_row_an_epoch_with_stage_figures_and_rates(tiny_run):
+    """Guards against rows that are lost at a stage's change, or whose rates are not the groups' own."""
+    table = rows(tiny_run)
+    assert [row["stage"] for row in table] == ["dense", "conv", "full"]
+    assert [int(row["epoch"]) for row in table] == [0, 1, 2]
+    for name in ("train/loss", "val/accuracy", "val/loss", *(f"lr/{g}" for g in GROUPS)):
+        assert all(row[name] != "" for row in table), name
+    trained = [[g for g in GROUPS if float(row[f"lr/{g}"]) > 0] for row in table]
+    assert trained == [["head"], ["stage2", "stage3", "head"], GROUPS]
+    # The figures of the best checkpoint are those of its epoch.
+    best = max(float(row["val/accuracy"]) for row in table)
+    assert tiny_run.metrics["val/accuracy"] == pytest.approx(best, abs=1e-6)
+
+
+def test_tensorboard_has_one_learning_rate_curve_a_layer_group(tiny_run):
+    """Guards against curves under the wrong name, that end at a stage's change, or whose values are not the rates."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tiny_run.directory), size_guidance={"scalars": 0})
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert sorted(t for t in tags if t.startswith("lr/")) == sorted(f"lr/{g}" for g in GROUPS)
+    steps = int(tiny_run.metrics["train/steps"])
+    a_stage = steps // 3
+    for group, first in {"head": 0, "stage3": 1, "stage2": 1, "stage1": 2, "stem": 2}.items():
+        curve = [point.value for point in events.Scalars(f"lr/{group}")]
+        assert len(curve) == steps
+        assert all(value == 0 for value in curve[: first * a_stage])
+        assert all(value > 0 for value in curve[first * a_stage :])
+    head = [point.value for point in events.Scalars("lr/head")]
+    assert max(head[:a_stage]) == pytest.approx(1e-2)
+    assert max(head[2 * a_stage :]) == pytest.approx(0.5e-2, rel=0.02)  # lr_scale 0.5
+    assert {"val/accuracy", "train/loss", "trainable_parameters"} <= set(tags)
+
+
+def test_every_checkpoint_holds_tensors_and_plain_values_and_says_what_it_is(tiny_run):
+    """Guards against pickled classes in a checkpoint, which `weights_only=True` refuses and a new version breaks."""
+    for path in tiny_run.checkpoints.iterdir():
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        carried = held["tlx"]
+        assert carried["config"] == OmegaConf.to_container(tiny_run.config)
+        assert carried["model"] == tiny_run.description
+        groups = {key.split(".")[2] for key in held["state_dict"] if key.startswith("backbone.groups.")}
+        assert groups == set(GROUPS) - {"head"}
+        assert held["state_dict"]["head.1.weight"].shape[0] == 5
+    assert {p.name for p in tiny_run.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_the_model_of_a_run_is_the_one_that_was_tested(tiny_run):
+    """Guards against a network that is built again in another way, in train mode, or with the last weights."""
+    model = tiny_run.model
+    assert not model.training
+    assert model.class_names == ["0", "1", "2", "3", "4"]
+    tested = tiny_run.test()
+    for name, value in tested.items():
+        assert value == pytest.approx(tiny_run.metrics[name], rel=1e-4, abs=1e-6)
+    probabilities = model.predict_step({"image": torch.zeros(2, 1, 16, 16, dtype=torch.uint8)})
+    assert probabilities.sum(dim=1).tolist() == pytest.approx([1, 1])
+
+
+# torch.hub.load and tlx.train.train are inside the right packages and still no network, data set or task; the others
+# lead from inside to outside.
+FOREIGN = [
+    "os.system",
+    "torch.os.system",
+    "torch.nn.init.warnings.warn",
+    "torch.hub.load",
+    "tlx.train.train",
+    "tlx.backbones.nosuch",
+]
+
+
+@pytest.mark.parametrize("target", FOREIGN)
+def test_a_foreign_target_in_the_model_is_refused(copied, target):
+    """Guards against a run directory from elsewhere that runs what its author likes."""
+    told = copied.description
+    told["architecture"]["_target_"] = target
+    (copied.directory / "model.json").write_text(json.dumps(told))
+    with pytest.raises(TlxError, match=rf"model\.json.*'{target}'"):
+        _ = copied.model
+
+
+@pytest.mark.parametrize("key", ["task._target_", "task.extra._target_", "task.several"])
+def test_a_foreign_target_in_the_configuration_is_refused(copied, key):
+    """Guards against the same in config.yaml, nested too."""
+    config = copied.config
+    value = [{"_target_": "builtins.exec"}] if key == "task.several" else "builtins.exec"
+    OmegaConf.update(config, key, value, force_add=True)
+    OmegaConf.save(config, copied.directory / "config.yaml")
+    with pytest.raises(TlxError, match=r"config\.yaml.*'builtins\.exec'"):
+        _ = copied.model
+
+
+def test_a_foreign_target_in_a_runs_model_is_refused_as_backbone_too(copied):
+    """Guards against backbone=run as the way around."""
+    told = copied.description
+    told["architecture"]["_target_"] = "os.getcwd"
+    (copied.directory / "model.json").write_text(json.dumps(told))
+    config = tlx.compose(["backbone=run", f"backbone.run={copied.directory}", "dataset.image_size=16"])
+    with pytest.raises(TlxError, match=r"os\.getcwd"):
+        build(config)
+
+
+def transfer(run: Run, *overrides: str):
+    return tlx.compose(
+        ["backbone=run", f"backbone.run={run.directory}", "dataset=digits", "dataset.channels=1", *overrides]
+    )
+
+
+def test_heads_are_matched_by_class_name(tiny_run):
+    """Guards against rows that are taken over by position: class 3 of five is row 0 of the next network."""
+    _, task = build(transfer(tiny_run, "dataset.classes=[3,4,5,6]", "dataset.image_size=16"))
+    old, new = tiny_run.model.head[-1], task.head[-1]
+    assert task.class_names == ["3", "4", "5", "6"]
+    torch.testing.assert_close(new.weight[:2], old.weight[3:])
+    torch.testing.assert_close(new.bias[:2], old.bias[3:])
+    for row in new.weight[2:]:
+        assert all(not torch.allclose(row, before) for before in old.weight)
+    assert "2 of 4 classes carried over by name; new: 5, 6" in task.head_report
+
+
+def test_the_layer_groups_of_a_run_are_taken_over(tiny_run):
+    """Guards against a transfer that trains from random weights and says nothing."""
+    _, task = build(transfer(tiny_run, "dataset.classes=[7,8]", "dataset.image_size=16"))
+    before, after = tiny_run.model.backbone.state_dict(), task.backbone.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert "stage3" in str(task.backbone.report)
+    _, scratch = build(transfer(tiny_run, "dataset.classes=[7,8]", "dataset.image_size=16", "strategy=scratch"))
+    assert not torch.equal(scratch.backbone.state_dict()["groups.stem.0.weight"], before["groups.stem.0.weight"])
+
+
+def test_a_failed_run_says_so_and_is_trained_again(tmp_path, monkeypatch):
+    """Guards against a half-trained run that passes for a finished one."""
+    config = tlx.compose(
+        [
+            "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "trainer=debug", "logger=none",
+            "trainer.model_summary=false", f"run_dir={tmp_path / 'run'}",
+        ]
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr("tlx.train.Run.finish", lambda self, metrics: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tlx.train(config)
+    run = Run(tmp_path / "run")
+    assert run.status["state"] == "failed"
+    assert "ZeroDivisionError" in run.status["traceback"]
+    assert not run.finished
+    with pytest.raises(TlxError, match=r"expected a finished run with metrics\.json, got .* \(failed\)"):
+        _ = run.metrics
+    assert tlx.train(config).finished
