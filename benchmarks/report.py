@@ -24,4 +24,5 @@ def machine() -> str:
     """Return what the figures were measured on, in words."""
     import torch
 
-    return f"{platform.machine()} CPU with {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()} CPU with {os.cpu_count()} cores, {versions}"

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from tlx.config.compose import CONFIG_NAME, conf_dir, register
 from tlx.config.defaults import complete
 from tlx.errors import TlxError
+from tlx.run import Run
 
 
 def hydra_main(arguments: list[str]) -> None:
@@ -27,9 +28,15 @@ def hydra_main(arguments: list[str]) -> None:
 
 def job(config: DictConfig) -> float | None:
     """Train one configuration; return the best monitored value, which sweepers optimise."""
-    from tlx.train import train
+    config = complete(config)
+    run = Run(config.run_dir)
+    if run.finished and not config.force:  # known before torch is imported
+        print(run.finished_already)
+    else:
+        from tlx.train import train
 
-    return train(complete(config)).metrics.get(config.task.monitor)
+        run = train(config)
+    return run.metrics.get(config.task.monitor)
 
 
 def single_job(config: DictConfig) -> None:

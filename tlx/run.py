@@ -57,6 +57,11 @@ class Run:
         return self.status.get("state") == "finished"
 
     @property
+    def finished_already(self) -> str:
+        """What is said when the same configuration is asked for again."""
+        return f"finished already: {self.directory} (force=true trains again)"
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Final figures: `test/accuracy`, `val/accuracy` (both of the best checkpoint), `train/seconds`, …"""
         return json.loads(self._need("metrics.json").read_text(encoding="utf-8"))

@@ -49,7 +49,7 @@ def train(config: DictConfig) -> Run:
         return run
     with logging_to(run.directory):
         if run.finished and not config.force:
-            log.info("finished already: %s (force=true trains again)", run.directory)
+            log.info(run.finished_already)
             return run
         run.begin(config)
         try:

@@ -46,6 +46,7 @@ ONE_MISTAKE = [
     ("optimizer.beta=1", "optimizer.beta", "a key that tlx or torch.optim.AdamW takes", "'beta'", "mean 'betas'?"),
     ("logger.savedir=x", "logger.savedir", "a known key", "'savedir'", "did you mean 'save_dir'?"),
     ("trainer.num_nodes=x", "trainer.num_nodes", "a whole number", "'x'", ""),
+    ("trainer.devices=3", "dataset.batch_size", "a multiple of 3", "32", "dataset.batch_size=33"),
     ("optimizer.lr=fast", "optimizer.lr", "a number", "'fast'", ""),
     ("force=maybe", "force", "true or false", "'maybe'", ""),
     ("strategy=[full,gradual]", "strategy", "one option of the group strategy", "['full', 'gradual']", "-m"),

@@ -195,7 +195,8 @@ def test_two_processes_share_the_images_out(tree, node, preprocessing, monkeypat
         return list(data.train_dataloader()), list(data.test_dataloader())
 
     train, test = loaders(8)
-    shards = [loaders(4, rank, world=2) for rank in (0, 1)]
+    shards = [loaders(8, rank, world=2) for rank in (0, 1)]
+    assert {len(batch["index"]) for shard in shards for batch in shard[0]} == {4}
     for together, *parts in zip(train, *(shard[0] for shard in shards), strict=True):
         both = {int(i): image for part in parts for i, image in zip(part["index"], part["image"], strict=True)}
         assert sorted(both) == sorted(together["index"].tolist())
@@ -204,6 +205,15 @@ def test_two_processes_share_the_images_out(tree, node, preprocessing, monkeypat
     seen = torch.cat([batch["target"] for shard in shards for batch in shard[1]])
     assert len(seen) == 8
     assert sorted(seen.tolist()) == [-1, *sorted(torch.cat([batch["target"] for batch in test]).tolist())]
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(node, preprocessing, monkeypatch):
+    """Guards against processes that quietly train with other batches than one would."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 0)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
+    with pytest.raises(TlxError, match=r"multiple of 3.*got 32; for example dataset.batch_size=33"):
+        ImageDataModule(node("digits", batch_size=32), preprocessing, seed=0).train_dataloader()
 
 
 def test_a_source_of_the_users_own(node, preprocessing):

@@ -52,10 +52,10 @@ def apart(one: dict, other: dict) -> float:
     return max(float((one[k] - other[k]).abs().max()) for k in one)
 
 
-def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_with_the_doubled_batch(tmp_path):
+def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_with_twice_the_images(tmp_path):
     """Guards against thawed parameters that DDP does not synchronise (Lightning's BackboneFinetuning and
-    finetuning-scheduler), and against a sampler that gives two processes other batches than one."""
-    two = train(tmp_path / "two", 2, 16)
+    finetuning-scheduler), and against a sampler that gives two processes, 16 images each, other batches than one."""
+    two = train(tmp_path / "two", 2, 32)
     for epoch in range(EPOCHS):
         assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
     one = train(tmp_path / "one", 1, 32)
@@ -69,7 +69,7 @@ def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_
 
 def test_without_wrapping_again_the_processes_drift_apart(tmp_path):
     """Guards against the test above passing for another reason: the fault shows when the cure is taken away."""
-    two = train(tmp_path, 2, 16, "naive")
+    two = train(tmp_path, 2, 32, "naive")
     assert apart(two[0][0], two[1][0]) == 0.0
     assert apart(two[0][-1], two[1][-1]) > 1e-4
 
@@ -78,14 +78,14 @@ def test_sharded_training_equals_one_process(tmp_path):
     """Guards against FSDP that loses a thawed group, or moves a frozen one."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = {}
-    for name, devices, batch in (("one", 1, 32), ("fsdp", 2, 16)):
+    for name, devices in (("one", 1), ("fsdp", 2)):
         runs[name] = Run(tmp_path / name)
         command = [
             sys.executable, "-m", "tlx", "train", "backbone=small_cnn", "backbone.width=8", "dataset.image_size=16",
             "trainer.limit_batches=4", "optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0",
             "optimizer.nesterov=false",
             f"strategy.stages=[{', '.join(STAGES)}]",
-            f"dataset.batch_size={batch}", "dataset.num_workers=0", "logger=none", f"trainer.devices={devices}",
+            "dataset.batch_size=32", "dataset.num_workers=0", "logger=none", f"trainer.devices={devices}",
             f"run_dir={tmp_path / name}", f"trainer.strategy={'fsdp' if devices > 1 else 'auto'}",
         ]  # fmt: skip
         done = subprocess.run(command, env=env, capture_output=True, text=True)

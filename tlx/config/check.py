@@ -52,6 +52,8 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         mistakes += _check_backbone(config["backbone"])
     if "task" not in broken and config["task"]["_target_"] in SCHEMAS:
         mistakes += _check_monitor(config["task"])
+    if not broken & {"dataset", "trainer"}:
+        mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
         mistakes += _check_head(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
@@ -193,6 +195,16 @@ def _check_monitor(task: Node) -> Iterator[Mistake]:
     right = "min" if str(monitor).endswith("loss") else "max"
     if mode in ("min", "max") and mode != right:  # the worst checkpoint would pass for the best
         yield Mistake("task.mode", f"{right} for task.monitor={monitor}", f"'{mode}'", f"type: task.mode={right}")
+
+
+def _check_batch(dataset: Node, trainer: Node) -> Iterator[Mistake]:
+    devices = trainer.get("devices", "auto")
+    count = len(devices) if isinstance(devices, list) else devices
+    batch = dataset.get("batch_size", 32)
+    if isinstance(count, int) and count > 0 and batch % (count * trainer.get("num_nodes", 1)):
+        count *= trainer.get("num_nodes", 1)
+        hint = f"for example dataset.batch_size={max(1, round(batch / count)) * count}"
+        yield Mistake("dataset.batch_size", f"a multiple of {count}, the number of processes", show(batch), hint)
 
 
 def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:

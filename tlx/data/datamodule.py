@@ -139,7 +139,8 @@ class ImageDataModule(pl.LightningDataModule):
         sampler.set_epoch(self._epoch)
         self._samplers = [sampler]
         seed = None if augment == "none" else self.seed
-        return self._loader(self.splits["train"], transform, sampler, seed, drop_last=len(sampler) >= self.batch_size)
+        drop_last = len(sampler) >= self.batch_share(world)
+        return self._loader(self.splits["train"], transform, sampler, seed, drop_last)
 
     def val_dataloader(self) -> LateLoader | list[Any]:
         """In order, every image once; padding between processes has target -1. No loader where there are no images."""
@@ -157,6 +158,20 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(split, eval_transform(self.preprocessing), EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
+
+    def batch_share(self, world: int) -> int:
+        """Return the images of a batch that each of `world` processes takes: the batch is the same for any number.
+
+        Raises:
+            TlxError: The batch cannot be shared out evenly.
+        """
+        if self.batch_size % world:
+            near = max(1, round(self.batch_size / world)) * world
+            raise TlxError(
+                f"dataset.batch_size: expected a multiple of {world}, the number of processes, "
+                f"got {self.batch_size}; for example dataset.batch_size={near}"
+            )
+        return self.batch_size // world
 
     def _eval_loader(self, split: Split) -> LateLoader | list[Any]:
         if not split:
@@ -176,7 +191,7 @@ class ImageDataModule(pl.LightningDataModule):
         workers = self._num_workers(split, augmented=seed is not None)
         return LateLoader(
             SplitDataset(split, transform, self.channels, seed),
-            batch_size=self.batch_size,
+            batch_size=self.batch_share(sampler.world),
             sampler=sampler,
             drop_last=drop_last,
             collate_fn=as_it_is,
