@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,9 +21,10 @@ from tlx.backbones import catalog as backbone_catalog
 from tlx.config.check import check
 from tlx.config.defaults import complete
 from tlx.config.naming import register_resolvers
+from tlx.config.overrides import at_home, check_override, force, groups_of, options_of, sweep_jobs
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
-from tlx.errors import ConfigError, Mistake, TlxError, did_you_mean
+from tlx.errors import ConfigError, Mistake, TlxError
 
 CONFIG_NAME = "train"
 
@@ -68,7 +64,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
         ConfigError: With every mistake that was found.
     """
     with _hydra(config_dir) as loader:
-        config, mistakes = _compose_one(loader, _at_home(overrides))
+        config, mistakes = _compose_one(loader, at_home(overrides))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -77,8 +73,8 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
     """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
     with _hydra(config_dir) as loader:
-        overrides = _at_home(overrides)
-        jobs = list(_jobs(overrides)) if multirun else [overrides]
+        overrides = at_home(overrides)
+        jobs = list(sweep_jobs(overrides)) if multirun else [overrides]
         found = [m for job in jobs for m in _compose_one(loader, job)[1]]
     return list(dict.fromkeys(found))
 
@@ -86,14 +82,14 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
 def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
     """Return the overrides in the form that Hydra takes for keys that the schema knows and a file leaves out."""
     with _hydra(config_dir) as loader:
-        groups = _groups(loader)
-        return [_force(text, groups) for text in _at_home(overrides)]
+        groups = groups_of(loader)
+        return [force(text, groups) for text in at_home(overrides)]
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:
     """Return the names that can stand for a group."""
     with _hydra(config_dir) as loader:
-        return _options(loader, group)
+        return options_of(loader, group)
 
 
 class _hydra:
@@ -136,13 +132,13 @@ def _own_dir(config_dir: str | Path) -> Path:
 
 def _compose_one(loader: ConfigLoaderImpl, overrides: list[str]) -> tuple[DictConfig | None, list[Mistake]]:
     mistakes: list[Mistake] = []
-    groups = _groups(loader)
+    groups = groups_of(loader)
     kept = []
     for text in overrides:
-        found = list(_check_override(loader, text, groups))
+        found = list(check_override(loader, text, groups))
         mistakes += found
         if not found:
-            kept.append(_force(text, groups))
+            kept.append(force(text, groups))
     try:
         config = hydra_compose(CONFIG_NAME, overrides=kept)
         plain = _resolved(config, mistakes)
@@ -182,120 +178,6 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
             mistakes.append(Mistake(str(key), "references that resolve", str(error).splitlines()[0]))
             plain[str(key)] = None
     return plain
-
-
-def _check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        typed, equals, rest = text.partition("=")
-        dotted = re.sub(r"\[(\d+)\]", r".\1", typed)
-        hint = f"type: {dotted}={rest}" if equals and dotted != typed else "quote it: 'key=\"value\"'"
-        yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
-        return
-    key = override.key_or_group
-    if not key:
-        yield Mistake(text, "key=value", "no key")
-        return
-    if override.is_sweep_override():
-        yield Mistake(key, "one value", f"several: {text.partition('=')[2]}", "add -m to train with each of them")
-        return
-    if override.type == OverrideType.DEL or (key not in groups and not key.startswith("hydra/")):
-        return
-    names = _options(loader, key)
-    value = override.value()
-    if isinstance(value, list) and key != "experiment":
-        yield Mistake(
-            key, f"one option of the group {key}", f"{value}", "to train with each of them: -m and no brackets"
-        )
-        return
-    for name in value if isinstance(value, list) else [value]:
-        if name is None:
-            hint = "leave it out" if key == "experiment" else did_you_mean("none", names) if "none" in names else ""
-            yield Mistake(key, f"an option of the group {key}", "null", hint)
-        elif str(name) not in names:
-            yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
-
-
-def _option_hint(group: str, name: str, names: list[str]) -> str:
-    if group == "backbone" and name not in names and name.startswith("timm/"):
-        return f"type: backbone=timm backbone.name={name.removeprefix('timm/')}"
-    plural = {"strategy": "strategies"}.get(group, f"{group}s")
-    hint = did_you_mean(name, names)
-    listed = group in ("backbone", "dataset", "strategy", "optimizer")
-    return f"{hint} (all: tlx list {plural})".strip() if listed else hint
-
-
-# Both ask the repository itself: the loader's own methods copy it with all its nodes first, 20 ms each time.
-
-
-def _groups(loader: ConfigLoaderImpl) -> list[str]:
-    return [str(g) for g in loader.repository.get_group_options("", ObjectType.GROUP) if g != "hydra"]
-
-
-def _options(loader: ConfigLoaderImpl, group: str) -> list[str]:
-    names = loader.repository.get_group_options(group, ObjectType.CONFIG)
-    return sorted({str(n) for n in names} - {"base"})
-
-
-def _at_home(overrides: Sequence[str]) -> list[str]:
-    """`root=~/pets` with the home directory in place of `~`, which no shell puts there after a dotted key."""
-    home = str(Path.home())
-    return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
-
-
-def _force(text: str, groups: list[str]) -> str:
-    """`key=value` becomes `++key=value`: the check that follows, not Hydra, says which keys exist."""
-    override = OverridesParser.create().parse_override(text)
-    key = override.key_or_group
-    is_value = key not in groups and not key.startswith(("hydra.", "hydra/")) and override.package is None
-    if override.type in (OverrideType.CHANGE, OverrideType.ADD) and is_value:
-        return "++" + text.lstrip("+")
-    return text
-
-
-@dataclass(frozen=True)
-class _Choice:
-    key: str
-    values: list[str]
-
-
-def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
-
-    That finds every bad value without composing the whole product of a large sweep.
-    """
-    choices: list[_Choice] = []
-    fixed: list[str] = []
-    for text in overrides:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException:
-            fixed.append(text)  # reported when it is checked
-            continue
-        if override.is_sweep_override():
-            values = _sweep_values(override)
-            if values:
-                choices.append(_Choice(override.get_key_element(), values))
-        else:
-            fixed.append(text)
-    first = [f"{c.key}={c.values[0]}" for c in choices]
-    yield fixed + first
-    for i, choice in enumerate(choices):
-        for value in choice.values[1:]:
-            yield [*fixed, *first[:i], f"{choice.key}={value}", *first[i + 1 :]]
-
-
-def _sweep_values(override: Override) -> list[str]:
-    interval = override.value()
-    if isinstance(interval, IntervalSweep):
-        return [str(interval.start), str(interval.end)]
-    if override.is_discrete_sweep():
-        try:
-            return [str(v) for v in override.sweep_string_iterator()]
-        except (HydraException, ValueError):
-            return []
-    return []
 
 
 __all__ = ["check_command_line", "compose", "conf_dir", "for_hydra", "options"]

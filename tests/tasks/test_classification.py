@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tlx.backbones import HeadSource, efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
+from tlx.errors import TlxError
+from tlx.strategies.optimizers import layer_group
+from tlx.tasks import Classification
+
+ADAMW = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.01}
+BACKBONES = {
+    "small_cnn": lambda: small_cnn(load=False),
+    "efficientnet_lite0": lambda: efficientnet_lite0(load=False),
+    "timm convnext": lambda: timm_backbone("convnext_atto", load=False),
+    **{
+        name: lambda name=name: torchvision_backbone(name, load=False)
+        for name in ("resnet18", "vgg11_bn", "vit_b_32", "swin_t", "convnext_tiny", "densenet121", "mobilenet_v3_small")
+    },
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_trainable_parameter_is_in_the_optimizer_once_by_identity(name):
+    """Guards against parameters outside all layer groups (class tokens, norms of the pool), which never train."""
+    with torch.device("meta"):
+        task = Classification(BACKBONES[name](), ["a", "b"])
+        task.optimizer_node = ADAMW
+        optimizer = task.configure_optimizers()
+    found = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(found) == sorted({id(p) for p in task.parameters() if p.requires_grad})
+    assert {layer_group(g) for g in optimizer.param_groups} == set(task.group_names)
+
+
+def test_images_are_normalised_as_the_backbone_was_trained():
+    """Guards against mean and std of [0, 1] applied to bytes, or applied twice."""
+    task = Classification(torchvision_backbone("resnet18", load=False), ["a", "b"])
+    image = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    assert torch.allclose(task.normalise(image), (image / 255 - mean) / std, atol=1e-5)
+
+
+def test_padding_counts_in_no_figure():
+    """Guards against the images that fill up a process's last batch being measured."""
+    torch.manual_seed(0)
+    task = Classification(small_cnn(width=4), ["a", "b", "c"]).eval()
+    task.log = task.log_dict = lambda *args, **kwargs: None
+    image = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8)
+    target = torch.tensor([0, 1, 2, 0, -1, -1])
+    with torch.no_grad():
+        task.test_step({"image": image[:3], "target": target[:3]}, 0)
+        task.test_step({"image": image[3:], "target": target[3:]}, 1)
+        logits = task(image[:4])
+    assert float(task.test_loss.compute()) == pytest.approx(float(F.cross_entropy(logits, target[:4])), abs=1e-6)
+    accuracy = float((logits.argmax(1) == target[:4]).float().mean())
+    assert float(task.test_metrics.compute()["test/accuracy"]) == pytest.approx(accuracy)
+
+
+def test_head_rows_are_carried_over_by_class_name():
+    """Guards against rows matched by position, which gives every class another's weights."""
+    backbone = small_cnn(width=4)
+    weight, bias = torch.randn(3, backbone.num_features), torch.randn(3)
+    backbone.head_source = HeadSource(["cat", "dog", "owl"], weight, bias)
+    task = Classification(backbone, ["owl", "ant", "cat"])
+    linear = task.head[1]
+    assert torch.equal(linear.weight[0], weight[2])
+    assert torch.equal(linear.weight[2], weight[0])
+    assert torch.equal(linear.bias[[0, 2]], bias[[2, 0]])
+    assert not any(torch.equal(linear.weight[1], row) for row in weight)
+    assert task.head_report == "head: 2 of 3 classes carried over by name; new: ant"
+
+
+def test_a_head_size_that_contradicts_the_data_is_refused():
+    """Guards against a head with outputs that no class belongs to."""
+    with pytest.raises(TlxError, match=r"task\.num_classes: expected 2, the data set's classes, got 5"):
+        Classification(small_cnn(width=4), ["a", "b"], num_classes=5)

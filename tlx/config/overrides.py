@@ -1,0 +1,133 @@
+"""Overrides of a command line, one by one: right groups and options, `~`, sweeps, the form that Hydra takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
+from hydra.errors import HydraException
+
+from tlx.errors import Mistake, did_you_mean
+
+
+def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
+    """Yield what is wrong with one override by itself; whether its key exists shows when it is composed."""
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        typed, equals, rest = text.partition("=")
+        dotted = re.sub(r"\[(\d+)\]", r".\1", typed)
+        hint = f"type: {dotted}={rest}" if equals and dotted != typed else "quote it: 'key=\"value\"'"
+        yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
+        return
+    key = override.key_or_group
+    if not key:
+        yield Mistake(text, "key=value", "no key")
+        return
+    if override.is_sweep_override():
+        yield Mistake(key, "one value", f"several: {text.partition('=')[2]}", "add -m to train with each of them")
+        return
+    if override.type == OverrideType.DEL or (key not in groups and not key.startswith("hydra/")):
+        return
+    names = options_of(loader, key)
+    value = override.value()
+    if isinstance(value, list) and key != "experiment":
+        yield Mistake(
+            key, f"one option of the group {key}", f"{value}", "to train with each of them: -m and no brackets"
+        )
+        return
+    for name in value if isinstance(value, list) else [value]:
+        if name is None:
+            hint = "leave it out" if key == "experiment" else did_you_mean("none", names) if "none" in names else ""
+            yield Mistake(key, f"an option of the group {key}", "null", hint)
+        elif str(name) not in names:
+            yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
+
+
+def _option_hint(group: str, name: str, names: list[str]) -> str:
+    if group == "backbone" and name not in names and name.startswith("timm/"):
+        return f"type: backbone=timm backbone.name={name.removeprefix('timm/')}"
+    plural = {"strategy": "strategies"}.get(group, f"{group}s")
+    hint = did_you_mean(name, names)
+    listed = group in ("backbone", "dataset", "strategy", "optimizer")
+    return f"{hint} (all: tlx list {plural})".strip() if listed else hint
+
+
+# Both ask the repository itself: the loader's own methods copy it with all its nodes first, 20 ms each time.
+
+
+def groups_of(loader: ConfigLoaderImpl) -> list[str]:
+    """Return the names of the groups: backbone, dataset, …"""
+    return [str(g) for g in loader.repository.get_group_options("", ObjectType.GROUP) if g != "hydra"]
+
+
+def options_of(loader: ConfigLoaderImpl, group: str) -> list[str]:
+    """Return the names that can stand for a group."""
+    names = loader.repository.get_group_options(group, ObjectType.CONFIG)
+    return sorted({str(n) for n in names} - {"base"})
+
+
+def at_home(overrides: Sequence[str]) -> list[str]:
+    """`root=~/pets` with the home directory in place of `~`, which no shell puts there after a dotted key."""
+    home = str(Path.home())
+    return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
+
+
+def force(text: str, groups: list[str]) -> str:
+    """`key=value` becomes `++key=value`: the check that follows, not Hydra, says which keys exist."""
+    override = OverridesParser.create().parse_override(text)
+    key = override.key_or_group
+    is_value = key not in groups and not key.startswith(("hydra.", "hydra/")) and override.package is None
+    if override.type in (OverrideType.CHANGE, OverrideType.ADD) and is_value:
+        return "++" + text.lstrip("+")
+    return text
+
+
+@dataclass(frozen=True)
+class _Choice:
+    key: str
+    values: list[str]
+
+
+def sweep_jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
+
+    That finds every bad value without composing the whole product of a large sweep.
+    """
+    choices: list[_Choice] = []
+    fixed: list[str] = []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            fixed.append(text)  # reported when it is checked
+            continue
+        if override.is_sweep_override():
+            values = _sweep_values(override)
+            if values:
+                choices.append(_Choice(override.get_key_element(), values))
+        else:
+            fixed.append(text)
+    first = [f"{c.key}={c.values[0]}" for c in choices]
+    yield fixed + first
+    for i, choice in enumerate(choices):
+        for value in choice.values[1:]:
+            yield [*fixed, *first[:i], f"{choice.key}={value}", *first[i + 1 :]]
+
+
+def _sweep_values(override: Override) -> list[str]:
+    interval = override.value()
+    if isinstance(interval, IntervalSweep):
+        return [str(interval.start), str(interval.end)]
+    if override.is_discrete_sweep():
+        try:
+            return [str(v) for v in override.sweep_string_iterator()]
+        except (HydraException, ValueError):
+            return []
+    return []
