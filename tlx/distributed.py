@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig, ListConfig
 
 from tlx.errors import TlxError
+
+if TYPE_CHECKING:
+    from tlx.run import Run
 
 
 def processes(config: DictConfig) -> int:
@@ -69,14 +72,27 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
 
 
-def launch(run_dir: Path, count: int) -> None:
+def launch(run: Run, count: int, lock: int) -> None:
     """Train the configuration of a run directory in `count` processes and wait for them.
 
+    Args:
+        run: The run.
+        count: Number of processes.
+        lock: Handle of the run's lock, which the processes hold on to: should this process be killed, no other one
+            trains the run beside them.
+
     Raises:
-        TlxError: A process failed; the message names the log.
+        TlxError: A process failed; the run's status has its message and its traceback.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
-    done = subprocess.run([*command, "-m", "tlx.worker", str(run_dir)], env=environment, check=False)
-    if done.returncode != 0:
-        raise TlxError(f"expected {count} processes to train {run_dir}, got exit code {done.returncode}; see above")
+    command += ["-m", "tlx.worker", str(run.directory)]
+    with subprocess.Popen(command, env=environment, pass_fds=[lock]) as started:
+        try:
+            code = started.wait()
+        except BaseException:  # a signal: torchrun passes it on to the processes and waits for them
+            started.terminate()
+            raise
+    if code != 0:
+        told = run.status.get("error", "no message")
+        raise TlxError(f"expected {count} processes to train {run.directory}, got exit code {code}: {told}")

@@ -11,6 +11,29 @@ class TlxError(Exception):
     """An error whose message is enough to mend it; the command line shows it without a traceback, exit code 2."""
 
 
+class Diverged(TlxError):
+    """The loss became NaN or infinite."""
+
+
+class Interrupted(BaseException):
+    """A run was stopped in order before its end; started again, it goes on from where it was.
+
+    Like KeyboardInterrupt it is no Exception: nothing that handles failures on the way should take it for one.
+
+    Args:
+        reason: In words, for the status of the run.
+        exit_code: With which the process should leave: 128 + the signal's number, by custom.
+    """
+
+    def __init__(self, reason: str, exit_code: int = 1) -> None:
+        self.reason, self.exit_code = reason, exit_code
+        super().__init__(reason)
+
+
+class Pruned(Interrupted):
+    """A sweep gave this run up: others do better."""
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One mistake in a configuration.

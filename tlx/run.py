@@ -7,7 +7,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.check import check
+from tlx.config.naming import difference, identity_hash
 from tlx.config.safety import refuse_foreign_targets
+from tlx.environment import environment
 from tlx.errors import ConfigError, TlxError, closest
+from tlx.files import is_locked, locked, write_text
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -28,8 +32,9 @@ class Run:
     """A run directory, finished or not.
 
     Files: `config.yaml` (resolved), `model.json` (architecture, preprocessing, class names), `status.json`,
-    `metrics.json` (flat), `metrics.csv` (a row an epoch), `checkpoints/best.ckpt` and `last.ckpt`, TensorBoard events,
-    `tlx.log`.
+    `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (a row an
+    epoch), `checkpoints/best.ckpt` and `last.ckpt`, TensorBoard events, `tlx.log`; `.lock` is held by the process that
+    trains.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -47,7 +52,11 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """`state` (running, finished, failed), and what goes with it; empty where nothing was begun."""
+        """How the run stands; empty where nothing was begun.
+
+        `state` is `running` (with `pid` and `host`), `finished`, `failed` (with `error` and `traceback`) or
+        `interrupted` (with `reason`).
+        """
         path = self.directory / "status.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -55,6 +64,28 @@ class Run:
     def finished(self) -> bool:
         """Whether it was trained and tested to its end."""
         return self.status.get("state") == "finished"
+
+    @property
+    def killed(self) -> bool:
+        """Whether it says that it is running, and no process runs it."""
+        return self.status.get("state") == "running" and not is_locked(self.directory / ".lock")
+
+    def standing(self, config: DictConfig) -> str:
+        """Return what there is of the run of a configuration: `finished`, `unfinished` or `nothing`.
+
+        Raises:
+            TlxError: The directory holds the run of another configuration.
+        """
+        if config.force or not self.status:
+            return "nothing"
+        if self.status.get("identity") not in (None, identity_hash(config)):
+            raise TlxError(
+                f"run_dir: expected a new directory or one of this configuration, got '{self.directory}' of another "
+                f"({difference(self.config, config)}); leave run_dir and run_name out, or force=true replaces it"
+            )
+        if self.finished:
+            return "finished"
+        return "unfinished" if (self.checkpoints / "last.ckpt").is_file() else "nothing"
 
     @property
     def finished_already(self) -> str:
@@ -124,35 +155,74 @@ class Run:
 
     # Writing, by the process that trains
 
+    @contextmanager
+    def lock(self) -> Iterator[int]:
+        """Be the only process that trains this run; another one is waited for. Yields the handle of the lock."""
+
+        def waiting() -> None:
+            now = self.status
+            print(
+                f"waiting for process {now.get('pid')} on {now.get('host')}, which trains {self.directory}", flush=True
+            )
+
+        with locked(self.directory / ".lock", waiting) as handle:
+            yield handle
+
     def begin(self, config: DictConfig) -> None:
         """Start afresh: remove what an earlier attempt left, write the configuration."""
+        (self.directory / "status.json").unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for pattern in ("events.out.tfevents.*", "metrics.*", "model.json", "hparams.yaml"):
+        for pattern in ("events.out.tfevents.*", "metrics.*", "model.json", "hparams.yaml", "environment.json"):
             for path in self.directory.glob(pattern):
                 path.unlink()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._start(config)
+
+    def go_on(self, config: DictConfig) -> DictConfig:
+        """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
+        config = config.copy()
+        for key in ("precision", "channels_last"):
+            config.trainer[key] = self.config.trainer[key]
+        self._start(config)
+        return config
+
+    def _start(self, config: DictConfig) -> None:
+        path = self.directory / "environment.json"
+        starts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
         self.write_config(config)
-        self.write_status("running")
+        write_text(path, json.dumps([*starts, environment()], indent=2))
+        self.write_status("running", identity=identity_hash(config))
 
     def write_config(self, config: DictConfig) -> None:
         """Write the resolved configuration."""
         text = OmegaConf.to_yaml(config, resolve=True)
-        _write(self.directory / "config.yaml", f"# tlx test {self.directory}\n{text}")
+        write_text(self.directory / "config.yaml", f"# tlx test {self.directory}\n{text}")
+
+    def note(self, state: str, **more: Any) -> None:
+        """Write how the run ended, if that can be written at all, and unless a process of several has done so."""
+        if state == "failed" and self.status.get("state") == "failed":
+            return
+        with suppress(OSError):  # a full disk is what may have ended it
+            self.write_status(state, **more)
 
     def write_status(self, state: str, **more: Any) -> None:
         """Write how the run stands."""
         status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
-        _write(self.directory / "status.json", json.dumps(status, indent=2))
+        if "identity" in self.status:
+            status = {"identity": self.status["identity"], **status}
+        write_text(self.directory / "status.json", json.dumps(status, indent=2))
 
-    def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig) -> None:
+    def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "") -> None:
         """Write model.json, and let every checkpoint carry it and the configuration.
 
         Args:
             task: The network.
             preprocessing: What its images went through; the size may be another than the backbone's own.
             config: The configuration.
+            data: Fingerprint of the images that it trains on.
         """
         told = {
+            "identity": identity_hash(config),
             "task": config.task.name,
             "architecture": task.backbone.architecture,
             "preprocessing": preprocessing.to_dict(),
@@ -160,13 +230,13 @@ class Run:
             "num_features": task.backbone.num_features,
             "class_names": task.class_names,
         }
-        _write(self.directory / "model.json", json.dumps(told, indent=2))
-        task.carried = {"model": told, "config": OmegaConf.to_container(config, resolve=True)}
+        write_text(self.directory / "model.json", json.dumps(told, indent=2))
+        task.carried = {"model": told, "config": OmegaConf.to_container(config, resolve=True), "data": data}
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Write the final figures and mark the run finished."""
         plain = {key: float(value) for key, value in sorted(metrics.items())}
-        _write(self.directory / "metrics.json", json.dumps(plain, indent=2))
+        write_text(self.directory / "metrics.json", json.dumps(plain, indent=2))
         (self.checkpoints / "stage_best.ckpt").unlink(missing_ok=True)  # what a next stage would have started from
         self.write_status("finished")
 
@@ -197,11 +267,3 @@ class Run:
         if mistakes:
             raise ConfigError(mistakes)
         return config
-
-
-def _write(path: Path, text: str) -> None:
-    """Write to a file beside it and rename, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + f".{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

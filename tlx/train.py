@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-import time
 import traceback
 from types import ModuleType
 
@@ -14,14 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx import distributed
+from tlx.checkpoints import Checkpoints, progress, settle_files
 from tlx.config.building import build_node
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
+from tlx.errors import Interrupted
+from tlx.interruption import Interruption
 from tlx.planning import build_backbone, plan
 from tlx.run import Run
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
-from tlx.trainer import build_trainer
+from tlx.trainer import build_callbacks, build_logger, build_trainer
 from tlx.trial import needs_trial, settle
 
 log = logging.getLogger("tlx")
@@ -30,43 +32,69 @@ log = logging.getLogger("tlx")
 def train(config: DictConfig) -> Run:
     """Train a composed configuration and test it once; return its run.
 
-    The same configuration again returns the finished run, unless `force` is true.
+    The same configuration again returns the finished run, and goes on with an unfinished one from its last checkpoint,
+    unless `force` is true.
 
     Args:
         config: From `tlx.compose`.
 
     Raises:
-        TlxError: A mistake that the user can mend: no such weights, broken images, too few labels.
+        TlxError: A mistake that the user can mend: no such weights, broken images, too few labels, a loss that is NaN.
+        Interrupted: The run was stopped by SIGTERM or Ctrl-C; it has saved where it is.
     """
     config = copy.deepcopy(config)
     OmegaConf.resolve(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
     run = Run(config.run_dir)
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
-        distributed.check_world(config)
-        if distributed.is_first():
-            run.begin(config)
-        fit(config, *build(config))
-        return run
-    with logging_to(run.directory):
-        if run.finished and not config.force:
+        return _train_as_one_of_several(config, run)
+    interruption = Interruption()
+    with interruption.watching(), run.lock() as lock, logging_to(run.directory):
+        standing = run.standing(config)
+        if standing == "finished":
             log.info(run.finished_already)
             return run
-        run.begin(config)
         try:
+            config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
             count = distributed.processes(config)
             data, task = build(config)
             if needs_trial(config):
                 config = settle(config, task, data, plan(config, task.group_names)[-1])
                 run.write_config(config)
             if count > 1:
-                distributed.launch(run.directory, count)
+                distributed.launch(run, count, lock)
             else:
-                fit(config, data, task)
-        except BaseException:
-            run.write_status("failed", traceback=traceback.format_exc())
+                fit(config, data, task, interruption)
+        except Interrupted as error:
+            run.note("interrupted", reason=error.reason)
+            raise
+        except BaseException as error:
+            run.note("failed", error=str(error) or type(error).__name__, traceback=traceback.format_exc())
             raise
         log.info("run: %s", run.directory)
         return run
+
+
+def _begin(config: DictConfig, run: Run) -> DictConfig:
+    run.begin(config)
+    return config
+
+
+def _take_up(config: DictConfig, run: Run) -> DictConfig:
+    settle_files(run.checkpoints)
+    at = progress(run.checkpoints / "last.ckpt")
+    log.info("goes on after %d epochs, %d steps (force=true trains anew)", at["epochs"], at["global_step"])
+    return run.go_on(config)
+
+
+def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
+    distributed.check_world(config)
+    standing = run.standing(config)  # every process sees the same: the first one changes nothing before all have met
+    if standing == "finished":
+        return run
+    if distributed.is_first():
+        config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
+    fit(config, *build(config), Interruption())
+    return run
 
 
 def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
@@ -82,10 +110,15 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     return data, task
 
 
-def fit(config: DictConfig, data: ImageDataModule, task: Task) -> None:
-    """Train and test in this process, which may be one of several; the first one writes the run directory."""
+def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
+    """Train and test in this process, which may be one of several; the first one writes the run directory.
+
+    Where the run directory holds a last checkpoint, training goes on from it.
+    """
     run = Run(config.run_dir)
     stages = Stages(plan(config, task.group_names), config.task.monitor, config.task.mode, run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, stages, config.task.monitor, config.task.mode, interruption)
+    at = progress(checkpoints.last) if checkpoints.last.is_file() else None
     with logging_to(run.directory), quiet():
         if distributed.is_first():
             run.describe_model(task, data.preprocessing, config)
@@ -96,16 +129,21 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task) -> None:
         task.set_layout(bool(config.trainer.channels_last))
         if config.trainer.compile:
             task.backbone.compile()
-        trainer = build_trainer(config, stages, run)
-        start = time.perf_counter()
-        trainer.fit(task, datamodule=data)
-        trained = {"train/seconds": time.perf_counter() - start}
-        trained |= {"train/epochs": trainer.current_epoch, "train/steps": trainer.global_step}
+        if at is None or not at["done"]:
+            logger = build_logger(config, at["global_step"] if at else None)
+            callbacks = build_callbacks(config, stages, checkpoints, run)
+            trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
+            with interruption.deferred():
+                trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
+            if interruption.requested is not None:
+                interruption.stop()
+            at = progress(checkpoints.last)
+        trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
 
         # Selection by validation; the test split is read once, here.
         best = run.model
         best.set_layout(bool(config.trainer.channels_last))
-        judge = build_trainer(config, stages, run, judge=True)
+        judge = build_trainer(config, [], False, stages.total_epochs, judge=True)
         validated = judge.validate(best, datamodule=data, verbose=False)[0]
         tested = judge.test(best, datamodule=data, verbose=False)[0]
         if distributed.is_first():

@@ -7,26 +7,32 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from tlx import distributed
+from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
 from tlx.review.curves import Curves
 from tlx.review.epochs import EpochTable
 from tlx.run import Run
+from tlx.strategies.divergence import Divergence
+from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
 
 
-def build_trainer(config: DictConfig, stages: Stages, run: Run, judge: bool = False) -> pl.Trainer:
+def build_trainer(
+    config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, judge: bool = False
+) -> pl.Trainer:
     """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/trial.py).
 
     Args:
         config: The configuration.
-        stages: The callback that runs the plan.
-        run: Where checkpoints and tables go.
-        judge: A Trainer that only validates and tests: no callbacks, no logger, whole weights on each device.
+        callbacks: From `build_callbacks`.
+        logger: From `build_logger`.
+        epochs: Most epochs that the run can take.
+        judge: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
     """
     node = config.trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
@@ -39,7 +45,7 @@ def build_trainer(config: DictConfig, stages: Stages, run: Run, judge: bool = Fa
         num_nodes=node.num_nodes,
         strategy=_strategy("auto" if judge else node.strategy, count * node.num_nodes),
         precision=node.precision,
-        max_epochs=stages.total_epochs,
+        max_epochs=epochs,
         accumulate_grad_batches=node.accumulate_grad_batches,
         gradient_clip_val=node.gradient_clip_val,
         sync_batchnorm=node.sync_batchnorm,
@@ -50,35 +56,43 @@ def build_trainer(config: DictConfig, stages: Stages, run: Run, judge: bool = Fa
         deterministic="warn" if node.deterministic else False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
-        logger=False if judge else build_logger(config),
-        callbacks=[] if judge else _callbacks(config, stages, run),
+        logger=logger,
+        callbacks=callbacks,
+        plugins=[] if judge or node.strategy == "fsdp" else [PlainIO()],  # FSDP's own way takes no plugin
         enable_checkpointing=not judge,
         enable_progress_bar=not judge and _shows_progress(node.progress_bar),
         enable_model_summary=False,
-        default_root_dir=str(run.directory),
+        default_root_dir=str(config.run_dir),
     )
 
 
-def build_logger(config: DictConfig) -> Logger | bool:
-    """Return the logger that the logger node names; False for `logger=none`."""
+def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
+    """Return the logger that the logger node names; False for `logger=none`.
+
+    Args:
+        config: The configuration.
+        step: The step that a resumed run takes next; what TensorBoard was told of it and of later ones does not count.
+    """
     if config.logger.get("_target_") is None:
         return False
-    logger: Logger = build_node(config.logger)
+    purge = {"purge_step": step} if step is not None and config.logger._target_.endswith(".TensorBoardLogger") else {}
+    logger: Logger = build_node(config.logger, **purge)
     return logger
 
 
-def _callbacks(config: DictConfig, stages: Stages, run: Run) -> list[pl.Callback]:
-    monitor, mode = config.task.monitor, config.task.mode
-    kept: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
+def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints, run: Run) -> list[pl.Callback]:
+    """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
         stages,
+        StepSeeds(config.seed),
+        Divergence(stages),
         Curves(),
         EpochTable(run.directory / "metrics.csv", stages),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **kept),
-        ModelCheckpoint(filename="last", **kept),
+        checkpoints,
     ]
     if config.trainer.patience is not None:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.trainer.patience))
+        patience = config.trainer.patience
+        callbacks.append(EarlyStopping(config.task.monitor, mode=config.task.mode, patience=patience))
     if _shows_progress(config.trainer.progress_bar):
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks

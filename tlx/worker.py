@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 from tlx.errors import TlxError
 
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
-    from tlx import distributed
+    from tlx.interruption import Interruption
     from tlx.run import Run
     from tlx.train import build, fit
 
-    config = Run(sys.argv[1]).config
+    run = Run(sys.argv[1])
+    config = run.config
     try:
-        fit(config, *build(config))
-    except TlxError as error:
-        if os.environ.get("TLX_FULL_ERROR") == "1":
-            raise
-        if distributed.is_first():
-            print(f"tlx: {error}", file=sys.stderr)
-        sys.exit(2)
+        fit(config, *build(config), Interruption())
+    except Exception as error:
+        run.note("failed", error=str(error) or type(error).__name__, traceback=traceback.format_exc())
+        if isinstance(error, TlxError) and os.environ.get("TLX_FULL_ERROR") != "1":
+            sys.exit(2)  # the process that started this one says what went wrong
+        raise
 
 
 if __name__ == "__main__":

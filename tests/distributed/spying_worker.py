@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 
 import tlx.strategies.stages
-import tlx.trainer
+import tlx.train
+from tlx.interruption import Interruption
 from tlx.train import build, fit
 
 
@@ -28,11 +29,11 @@ def main() -> None:
     directory, rewrap = Path(sys.argv[1]), sys.argv[2] == "rewrap"
     if not rewrap:  # what the peers do: DDP keeps the parameters that it saw when it wrapped
         tlx.strategies.stages._rewrap = lambda strategy, task: None
-    callbacks = tlx.trainer._callbacks
-    tlx.trainer._callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
+    callbacks = tlx.train.build_callbacks
+    tlx.train.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
     config = OmegaConf.load(directory / "config.yaml")
     os.environ.setdefault("RANK", "0")
-    fit(config, *build(config))
+    fit(config, *build(config), Interruption())
 
 
 if __name__ == "__main__":

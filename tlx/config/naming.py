@@ -41,9 +41,28 @@ def identity(config: DictConfig) -> dict[str, Any]:
     return kept
 
 
+def identity_hash(config: DictConfig) -> str:
+    """Return a hash of all that decides the result of a run."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def difference(one: DictConfig, other: DictConfig) -> str:
+    """Return the keys in which two configurations differ, as far as their results depend on them, with both values."""
+    first, second = _flat(identity(one)), _flat(identity(other))
+    keys = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
+    shown = [f"{key}: {first.get(key)} there, {second.get(key)} here" for key in keys[:4]]
+    return "; ".join(shown) + (f"; and {len(keys) - 4} more keys" if len(keys) > 4 else "")
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        return {k: v for key, value in node.items() for k, v in _flat(value, f"{path}.{key}" if path else key).items()}
+    return {path: node}
+
+
 def run_name(*, _root_: DictConfig) -> str:
     """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver behind `${run_name:}`."""
-    digest = hashlib.sha256(json.dumps(identity(_root_), sort_keys=True, default=str).encode()).hexdigest()[:8]
+    digest = identity_hash(_root_)[:8]
     words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
     label = "-".join(w.replace("/", "_").replace(" ", "_") for w in words)
     return f"{label}-s{_root_.seed}-{digest}"

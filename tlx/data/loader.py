@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from tlx.data.dataset import Batch
+from tlx.data.sampler import EpochSampler
 
 
 class LateLoader(DataLoader[Batch]):
@@ -15,10 +16,29 @@ class LateLoader(DataLoader[Batch]):
 
     Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
+
+    Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
+    run goes on in the middle of an epoch: the first iteration then begins after them.
     """
 
+    _drawn = 0
+    _skipped = 0
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
+        self._drawn, self._skipped = self._skipped, 0
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.skipped = self._drawn * (self.batch_size or 1)
+        for batch in super().__iter__():
+            self._drawn += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of this epoch were drawn."""
+        return {"batches": self._drawn}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration after so many batches."""
+        self._skipped = state["batches"]
 
 
 def as_it_is(batch: Any) -> Any:

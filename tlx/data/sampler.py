@@ -35,6 +35,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self.skipped = 0  # indices left out at the beginning of the next iteration, for a run that goes on
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is; Lightning does so before each."""
@@ -47,8 +48,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return whole + min(rest, 1)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, order = self.epoch, self._order()
-        for position in range(self.rank, len(self) * self.world, self.world):
+        epoch, order, skipped = self.epoch, self._order(), self.skipped
+        self.skipped = 0
+        for position in range(self.rank + skipped * self.world, len(self) * self.world, self.world):
             if position < self.size:
                 yield epoch, order[position]
             else:

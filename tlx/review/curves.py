@@ -1,4 +1,4 @@
-"""Curves that Lightning does not draw by itself: the learning rate of each layer group, the stage, what trains."""
+"""Curves that Lightning does not draw by itself: the learning rate of each layer group, and how much trains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tlx.strategies.optimizers import layer_group
+from tlx.tasks.base import Task
 
 
 def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
@@ -15,13 +16,33 @@ def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
 
 
 class Curves(pl.Callback):
-    """Logs one learning-rate curve a layer group, and the number of trainable parameters."""
+    """Logs one learning-rate curve a layer group, and the number of trainable parameters.
+
+    A point is drawn every `log_every_n_steps` steps and at the first step of every epoch, so that a stage shows however
+    short it is. What trains is counted once an epoch, after the stage callback, which comes before this one.
+    """
+
+    def __init__(self) -> None:
+        self.trainable = 0
+        self._first = False  # the epoch's first step is still to come
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count what trains, also in a run that goes on in the middle of an epoch."""
+        assert isinstance(pl_module, Task)
+        self.trainable = pl_module.trainable_parameters
+        self._first = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count what trains in this epoch."""
+        assert isinstance(pl_module, Task)
+        self.trainable = pl_module.trainable_parameters
+        self._first = True
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
         """Log the rates with which this step is taken."""
-        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if trainer.global_step % trainer.log_every_n_steps and not self._first:  # type: ignore[attr-defined]
             return
-        trainable = sum(p.numel() for p in pl_module.parameters() if p.requires_grad)
-        values = {**learning_rates(trainer), "trainable_parameters": float(trainable)}
+        self._first = False
+        values = {**learning_rates(trainer), "trainable_parameters": float(self.trainable)}
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import pytorch_lightning as pl
 
+from tlx.files import write_text
 from tlx.review.curves import learning_rates
 from tlx.strategies.stages import Stages
 
 
 class EpochTable(pl.Callback):
-    """Appends epoch, stage, metrics and learning rates (those of the epoch's last step) to a CSV file.
+    """Keeps epoch, stage, metrics and learning rates (those of the epoch's last step) in a CSV file.
+
+    The file is written anew each epoch, so that it is whole at any moment. A run that goes on drops the rows of epochs
+    that it trains again.
 
     Args:
         path: The file.
@@ -22,30 +27,31 @@ class EpochTable(pl.Callback):
     def __init__(self, path: Path, stages: Stages) -> None:
         self.path = path
         self.stages = stages
-        self.stage_name = ""
-        self.columns: list[str] = []
+        self.rows: list[dict[str, object]] = []
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the stage: at the end of its last epoch the callback of stages is one further."""
-        self.stage_name = self.stages.stage.name
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take up the rows of the epochs before."""
+        self.rows = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write a row."""
         if not trainer.is_global_zero:
             return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "train/batch_loss"}
-        row: dict[str, object] = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "stage": self.stage_name,
-            **dict(sorted(figures.items())),
-            **learning_rates(trainer),
-        }
-        if not self.columns:
-            self.columns = list(row)
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "stage": self.stages.running.name,
+                **dict(sorted(figures.items())),
+                **learning_rates(trainer),
+            }
+        )
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self.rows[0]), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())

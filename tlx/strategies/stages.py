@@ -30,7 +30,7 @@ class Stages(pl.Callback):
         stages: The plan.
         monitor: Logged value that decides what is better.
         mode: `max` or `min` of it.
-        directory: Where the best weights of the running stage are kept, for a next stage that starts from them.
+        directory: Where the best weights of the stage before lie (`stage_best.ckpt`), for one that starts from them.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
@@ -42,6 +42,8 @@ class Stages(pl.Callback):
         self.first_step = 0  # of the optimizer's steps, likewise
         self.best: float | None = None
         self.waited = 0
+        self.running = self.stages[0]  # the stage of the epoch that runs, or that has just ended
+        self.keep_weights = False  # whether the epoch that has just ended is one that the next stage may start from
         self._wrapped_for: int | None = None  # the stage that the network is frozen and wrapped for, in this process
 
     @property
@@ -75,10 +77,18 @@ class Stages(pl.Callback):
             pl_module.train_groups(self.stage)
             self._wrapped_for = self.index
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Enter the stage of a run that goes on in the middle of an epoch, for which Lightning starts no epoch."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._enter(trainer, pl_module, begins=False)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Enter the stage to which this epoch belongs."""
+        self._enter(trainer, pl_module, begins=trainer.current_epoch == self.first_epoch)
+
+    def _enter(self, trainer: pl.Trainer, pl_module: pl.LightningModule, begins: bool) -> None:
         assert isinstance(pl_module, Task)
-        begins = trainer.current_epoch == self.first_epoch
+        self.running = self.stage
         if begins and self.index > 0 and self.stage.start_from == "best":
             self._load_best(trainer)
         if self._wrapped_for != self.index:
@@ -101,7 +111,7 @@ class Stages(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide, after this epoch's validation, whether the stage goes on."""
-        self._note_metric(trainer)
+        self.keep_weights = self._improved(trainer) and self._next_starts_from_best
         done = trainer.current_epoch + 1 - self.first_epoch
         plateau = self.stage.patience is not None and self.waited >= self.stage.patience
         if done < self.stage.epochs and not plateau:
@@ -133,18 +143,22 @@ class Stages(pl.Callback):
 
     # Inside
 
-    def _note_metric(self, trainer: pl.Trainer) -> None:
+    @property
+    def _next_starts_from_best(self) -> bool:
+        following = self.stages[self.index + 1 : self.index + 2]
+        return bool(following) and following[0].start_from == "best"
+
+    def _improved(self, trainer: pl.Trainer) -> bool:
+        """Note the monitored value; without one every epoch counts as better."""
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            return
+            return True
         score = self.sign * float(value)
-        if self.best is None or score > self.best:
-            self.best, self.waited = score, 0
-            following = self.stages[self.index + 1 : self.index + 2]
-            if following and following[0].start_from == "best":
-                trainer.save_checkpoint(self.best_path, weights_only=True)
-        else:
+        if self.best is not None and not score > self.best:
             self.waited += 1
+            return False
+        self.best, self.waited = score, 0
+        return True
 
     def _load_best(self, trainer: pl.Trainer) -> None:
         trainer.strategy.barrier()

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torchmetrics import MeanMetric
 
 from tlx.backbones.backbone import Backbone
 from tlx.strategies.optimizers import build_optimizer
@@ -47,6 +48,7 @@ class Task(pl.LightningModule):
         self.scale: Tensor
         self._trained: frozenset[str] = frozenset(self.group_names)
         self._sharded = False
+        self.train_loss = MeanMetric()
         self._batch_norm = "train"
 
     # Layer groups
@@ -63,6 +65,13 @@ class Task(pl.LightningModule):
     def group_modules(self, group: str) -> list[nn.Module]:
         """Return the modules whose parameters make up a layer group."""
         return [self.head] if group == HEAD else self.backbone.group_modules(group)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Number of weights that train in this stage; those that groups share count once."""
+        # A sharded parameter keeps its gradient flag when frozen, so the flags do not tell.
+        trained = {id(p): p.numel() for group in self._trained for p in self.group_parameters(group)}
+        return sum(trained.values())
 
     def train_groups(self, stage: PlannedStage) -> None:
         """Make exactly the groups of a stage trainable; without a gradient no optimizer moves the others."""
@@ -129,12 +138,31 @@ class Task(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return what the head makes of images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
-        return self.head(self.backbone(self.normalise(image)))
+        return self.head(self.features(image))
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
+        return self.backbone(self.normalise(image))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
         assert self.optimizer_node is not None, "this task was not given an optimizer"
         return build_optimizer(self.optimizer_node, {g: list(self.named_group(g)) for g in self.group_names})
+
+    def epoch_state(self) -> dict[str, float]:
+        """Return what has added up in this epoch so far, for a run that stops in the middle of it."""
+        return {"total": float(self.train_loss.mean_value), "weight": float(self.train_loss.weight)}
+
+    def load_epoch_state(self, state: dict[str, float]) -> None:
+        """Go on adding up from there."""
+        self.train_loss.mean_value.fill_(state["total"])
+        self.train_loss.weight.fill_(state["weight"])
+
+    def log_loss(self, loss: Tensor, images: int) -> None:
+        """Log a step's loss, and its mean over the epoch, as `train/batch_loss` and `train/loss`."""
+        self.train_loss.update(loss.detach(), weight=images)
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+        self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a checkpoint tell by itself what it is."""

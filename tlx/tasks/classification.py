@@ -70,24 +70,30 @@ class Classification(Task):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
         loss = F.cross_entropy(self(batch["image"]), batch["target"], label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, on_step=False, on_epoch=True)
-        self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        self.log_loss(loss, images=len(batch["target"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of the validation split."""
-        self._measure(batch, self.val_metrics, self.val_loss)
+        self._measure(self(batch["image"]), batch, self.val_metrics, self.val_loss)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch of the test split."""
-        self._measure(batch, self.test_metrics, self.test_loss)
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Measure a batch of the test split.
+
+        Returns:
+            `logits` (B, num_classes) and the `features` (B, num_features) that they were made from.
+        """
+        features = self.features(batch["image"])
+        logits = self.head(features)
+        self._measure(logits, batch, self.test_metrics, self.test_loss)
+        return {"logits": logits, "features": features}
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _measure(self, batch: Batch, metrics: MetricCollection, mean_loss: MeanMetric) -> None:
-        logits = self(batch["image"]).float()
+    def _measure(self, logits: Tensor, batch: Batch, metrics: MetricCollection, mean_loss: MeanMetric) -> None:
+        logits = logits.float()
         real = batch["target"] != IGNORED  # images that fill up a process's last batch bend no figure
         losses = F.cross_entropy(logits, batch["target"], ignore_index=IGNORED, reduction="none")
         metrics.update(logits, batch["target"])

@@ -1,0 +1,46 @@
+"""Starts trainings without waiting for imports: torch is imported once here, each training is a forked process.
+
+Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process, and its
+exit code once it has ended (negative: the signal that killed it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+import tlx
+import tlx.train
+from tlx.errors import Interrupted
+
+
+def child(directory: Path) -> int:
+    with (directory / "output.txt").open("a") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    try:
+        torch.set_num_threads(1)
+        tlx.train(tlx.compose((directory / "overrides").read_text().split()))
+    except Interrupted as error:
+        return error.exit_code
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(child(Path(line.strip())))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Real processes, killed at random moments: what they leave behind goes on to the very same weights."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tlx.checkpoints import progress
+from tlx.run import Run
+
+pytestmark = pytest.mark.slow
+NURSERY = Path(__file__).with_name("nursery.py")
+# Everything that could remember: augmentation, dropout, momentum, a stage that starts from the best of the one before.
+SETTING = [
+    "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.channels=1", "dataset.augment=light",
+    "dataset.labels_per_class=60", "dataset.batch_size=16", "dataset.num_workers=0", "task.dropout=0.3",
+    "optimizer.lr=1e-2", "strategy=gradual", "trainer.stage_epochs=8", "trainer.log_every_n_steps=1",
+    "strategy.stages.2.start_from=best", "trainer.patience=100",
+]  # fmt: skip
+
+
+class Nursery:
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(NURSERY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def start(self, directory: Path) -> int:
+        print(directory, file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+    def signal(self, pid: int, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it was faster
+            os.kill(pid, number)
+
+    def end(self) -> int:
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    started = Nursery()
+    yield started
+    started.process.stdin.close()
+    started.process.wait(30)
+
+
+def prepare(directory: Path, *more: str) -> Run:
+    directory.mkdir()
+    (directory / "overrides").write_text("\n".join([*SETTING, *more, f"run_dir={directory / 'run'}"]))
+    return Run(directory / "run")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run that nobody interrupts."""
+    directory = tmp_path_factory.mktemp("reference") / "undisturbed"
+    run = prepare(directory)
+    nursery.start(directory)
+    assert nursery.end() == 0, (directory / "output.txt").read_text()
+    return run
+
+
+def rows(run: Run) -> list[dict[str, str]]:
+    path = run.directory / "metrics.csv"
+    return list(csv.DictReader(path.open(newline=""))) if path.is_file() else []
+
+
+def differences(one: object, other: object, path: str = "") -> Iterator[str]:
+    """Where two checkpoints are not the same, bit by bit."""
+    if isinstance(one, torch.Tensor):
+        if not (isinstance(other, torch.Tensor) and torch.equal(one, other)):
+            yield path
+    elif isinstance(one, dict):
+        assert list(one) == list(other), path
+        for key in one:
+            yield from differences(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from differences(a, b, f"{path}[{i}]")
+    elif one != other:
+        yield path
+
+
+def scalars(run: Run) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(run.directory), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def assert_equal(run: Run, reference: Run) -> None:
+    """Weights, optimizer, stage figures, tables and curves: all that a run leaves behind, but for seconds and paths."""
+    for name in ("best.ckpt", "last.ckpt"):
+        mine, theirs = (torch.load(r.checkpoints / name, weights_only=True) for r in (run, reference))
+        for held in (mine, theirs):
+            held["tlx"]["config"] = None
+            held.get("callbacks", {}).get("Checkpoints", {}).pop("seconds", None)
+        assert list(differences(mine["state_dict"], theirs["state_dict"])) == [], name
+        loops = mine.pop("loops"), theirs.pop("loops")
+        assert list(differences(mine, theirs)) == [], name
+        assert loops[0]["fit_loop"]["epoch_progress"]["current"] == loops[1]["fit_loop"]["epoch_progress"]["current"]
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert rows(run) == rows(reference)
+    figures = [{k: v for k, v in r.metrics.items() if k != "train/seconds"} for r in (run, reference)]
+    assert figures[0] == figures[1]
+    mine, theirs = scalars(run), scalars(reference)
+    assert set(mine) == set(theirs)
+    for tag in theirs:
+        assert mine[tag] == theirs[tag], tag
+
+
+def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undisturbed, tmp_path):
+    """Guards against all that a kill can tear: half a checkpoint, best weights of an epoch that does not count, an order
+    or augmentation or dropout that goes on elsewhere, rates of another step, a stage entered twice, rows and points
+    that are doubled or lost; and against losing more than the epoch that ran."""
+    run = prepare(tmp_path / "killed")
+    dice = random.Random(0)
+    kills: Counter[str] = Counter()
+    span = 1.5
+    while True:
+        epochs_before = progress(run.checkpoints / "last.ckpt")["epochs"] if rows(run) else 0
+        pid = nursery.start(tmp_path / "killed")
+        time.sleep(dice.uniform(0.1, span))
+        nursery.signal(pid, signal.SIGKILL)
+        code = nursery.end()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, (tmp_path / "killed/output.txt").read_text()
+        table = rows(run)
+        assert run.status.get("state") in (None, "running")
+        last = run.checkpoints / "last.ckpt"
+        saved = progress(last)["epochs"] if last.is_file() else 0
+        assert saved >= max(epochs_before, len(table) - 1)  # the row comes a moment before the checkpoint
+        kills[table[-1]["stage"] if table else "before the first epoch's end"] += 1
+        span = 1.5 if saved > epochs_before else span + 0.5  # a slow machine: let it come further
+        assert sum(kills.values()) < 300
+    print(dict(kills))
+    assert run.finished
+    assert_equal(run, undisturbed)
+    assert sum(kills.values()) >= 20, kills
+    assert {"dense", "conv", "full"} <= set(kills), kills
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undisturbed, tmp_path, number, code):
+    """Guards against a run that loses the epoch when it is asked to stop, that calls itself failed, that leaves with an
+    exit code nobody knows, or that goes on with the wrong batch of the epoch."""
+    run = prepare(tmp_path / "stopped")
+    dice = random.Random(int(number))
+    stops = in_the_middle = 0
+    while True:
+        pid = nursery.start(tmp_path / "stopped")
+        time.sleep(dice.uniform(0.5, 2.0))
+        nursery.signal(pid, number)
+        ended = nursery.end()
+        if ended == 0:
+            break
+        assert ended == code, (tmp_path / "stopped/output.txt").read_text()
+        assert run.status["state"] == "interrupted"
+        assert run.status["reason"] == f"stopped by {signal.Signals(number).name}"
+        stops += 1
+        last = run.checkpoints / "last.ckpt"
+        if last.is_file():
+            step = progress(last)["global_step"]
+            in_the_middle += step % 37 != 0
+            assert step >= max((int(row["step"]) for row in rows(run)), default=0)
+        assert stops < 100
+    assert_equal(run, undisturbed)
+    assert stops >= 5
+    assert in_the_middle >= 3

@@ -1,0 +1,190 @@
+"""The checkpoints of a run, written so that a kill at any moment leaves the last good one."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from tlx.errors import Diverged, TlxError
+from tlx.files import sync
+from tlx.interruption import Interruption
+from tlx.strategies.stages import Stages
+from tlx.tasks.base import Task
+
+NEXT = ".next"  # the suffix of a file that counts from the moment in which last.ckpt says so
+
+
+class PlainIO(TorchCheckpointIO):
+    """Writes straight to the path that it is given; Lightning's own way leads through the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+class Checkpoints(Checkpoint):
+    """Keeps `best.ckpt` and `stage_best.ckpt` (weights) and `last.ckpt` (all that training needs to go on).
+
+    They belong together. At the end of an epoch new best weights are written under another name, then last.ckpt with
+    the scores, then the names change: whatever a kill leaves behind, `settle_files` makes it what last.ckpt tells of.
+    Each file is written beside its place, synced to the disk and renamed.
+
+    Args:
+        directory: Where they lie.
+        stages: The callback that runs the plan; it has judged the epoch before this one's turn.
+        monitor: Logged value that selects the best weights.
+        mode: `max` or `min` of it.
+        interruption: Asks to stop after a step.
+    """
+
+    def __init__(self, directory: Path, stages: Stages, monitor: str, mode: str, interruption: Interruption) -> None:
+        self.directory, self.stages, self.interruption = directory, stages, interruption
+        self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
+        self.best: float | None = None
+        self.done = False  # whether training came to its end
+        self.seconds = 0.0  # of training, in all starts together
+        self.epoch: dict[str, float] | None = None  # what had added up in an epoch that was left in its middle
+        self._since = time.perf_counter()
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.directory / "last.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: plain numbers only."""
+        seconds = self.seconds + time.perf_counter() - self._since
+        return {"best": self.best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from these numbers."""
+        self.best, self.done, self.seconds, self.epoch = (state_dict[k] for k in ("best", "done", "seconds", "epoch"))
+
+    # Lightning's hooks
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count; take the signals back from Lightning's Trainer, which would only note them."""
+        self._since = time.perf_counter()
+        self.interruption.take_over()
+        if self.epoch is not None:
+            assert isinstance(pl_module, Task)
+            pl_module.load_epoch_state(self.epoch)
+            self.epoch = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write out the curves of the epoch before, which a kill would take; stop where that was asked for."""
+        _flush(trainer)
+        if self.interruption.requested is not None:
+            self.interruption.stop()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop before this step where the one before was saved for that; its figures are logged by now."""
+        if self.epoch is not None:
+            _flush(trainer)
+            self.interruption.stop()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where a stop was asked for; after an epoch's last step the end of the epoch is waited for."""
+        if self.interruption.requested is None:
+            return
+        whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if whole_step and batch_idx + 1 < trainer.num_training_batches:
+            assert isinstance(pl_module, Task)
+            self.epoch = pl_module.epoch_state()
+            self._write(trainer, self.last)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the epoch."""
+        fresh = []
+        if self._is_best(trainer):
+            fresh.append("best.ckpt")
+        if self.stages.keep_weights:
+            fresh.append("stage_best.ckpt")
+        for name in fresh:
+            self._write(trainer, self.directory / (name + NEXT), weights_only=True)
+        self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        _flush(trainer)
+        self._write(trainer, self.last)
+        if trainer.is_global_zero:
+            for name in fresh:
+                (self.directory / (name + NEXT)).replace(self.directory / name)
+            sync(self.directory)
+        trainer.strategy.barrier()
+
+    # Inside
+
+    def _is_best(self, trainer: pl.Trainer) -> bool:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:  # no validation split: the last weights are the best that are known
+            return True
+        score = self.sign * float(value)
+        if math.isnan(score):
+            place = f"epoch {trainer.current_epoch}, stage {self.stages.running.name}"
+            hint = "try a lower optimizer.lr or trainer.gradient_clip_val=1.0"
+            raise Diverged(f"{self.monitor}: expected a number, got nan ({place}); {hint}")
+        if self.best is not None and score <= self.best:
+            return False
+        self.best = score
+        return True
+
+    def _write(self, trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
+        beside = path.with_name(path.name + ".tmp")
+        try:
+            trainer.save_checkpoint(beside, weights_only=weights_only)
+            if trainer.is_global_zero:
+                sync(beside)
+                beside.replace(path)
+                sync(self.directory)
+        except (OSError, RuntimeError) as error:  # a full disk reaches us as either
+            beside.unlink(missing_ok=True)
+            raise TlxError(
+                f"cannot write {path}: {error}; make room, then start again: the run goes on from its last checkpoint"
+            ) from error
+
+
+def settle_files(directory: Path) -> None:
+    """Bring the files of a directory into the state that last.ckpt tells of, after a kill between two renames."""
+    for beside in directory.glob("*.tmp"):
+        beside.unlink()
+    last = directory / "last.ckpt"
+    step = progress(last)["global_step"] if last.is_file() else -1
+    for waiting in directory.glob("*" + NEXT):
+        if progress(waiting)["global_step"] <= step:
+            waiting.replace(waiting.with_name(waiting.name.removesuffix(NEXT)))
+        else:  # of an epoch that will be trained again
+            waiting.unlink()
+
+
+def progress(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its run: whole `epochs`, `global_step`, `seconds`, `done`, `data`.
+
+    Raises:
+        TlxError: It cannot be read.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
+        epochs = held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        told = {"epochs": epochs, "global_step": held["global_step"], "data": held.get("tlx", {}).get("data", "")}
+    except Exception as error:
+        raise TlxError(f"cannot read checkpoint {path}: {error}; force=true trains the run anew") from error
+    return {**told, "done": bool(own.get("done")), "seconds": float(own.get("seconds", 0.0))}
+
+
+def _flush(trainer: pl.Trainer) -> None:
+    for logger in trainer.loggers:
+        flush = getattr(getattr(logger, "experiment", None), "flush", None)
+        if callable(flush):
+            flush()

@@ -1,0 +1,76 @@
+"""SIGTERM and Ctrl-C end a run in order: it saves where it is, says so in its status, and can be resumed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from tlx.errors import Interrupted
+
+log = logging.getLogger("tlx")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interruption:
+    """What was asked for by a signal, and whether the run stops at once or at its next step.
+
+    Outside `deferred` a signal raises Interrupted where it arrives. Inside, the first one only sets `requested`, which
+    the training loop looks at after each step; a second one raises.
+    """
+
+    def __init__(self) -> None:
+        self.requested: signal.Signals | None = None
+        self._deferred = False
+        self._watching = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Handle the signals inside; nothing is done outside the main thread, which alone receives signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._watching = True
+        self.take_over()
+        try:
+            yield
+        finally:
+            self._watching = False
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def take_over(self) -> None:
+        """Make the signals ours again: Lightning's Trainer puts its own handler in front when it starts."""
+        if self._watching:
+            for number in SIGNALS:
+                signal.signal(number, self._receive)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside, leave it to the training loop when to stop."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def stop(self) -> None:
+        """Raise what was asked for.
+
+        Raises:
+            Interrupted: With the customary exit code: 143 for SIGTERM, 130 for Ctrl-C.
+        """
+        number = self.requested or signal.SIGTERM
+        raise Interrupted(f"stopped by {number.name}", exit_code=128 + number)
+
+    def _receive(self, number: int, frame: FrameType | None) -> Any:
+        again = self.requested is not None
+        self.requested = signal.Signals(number)
+        if again or not self._deferred:
+            self.stop()
+        log.info("%s: saving after this step (a second one stops at once)", self.requested.name)

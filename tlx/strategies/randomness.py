@@ -1,0 +1,32 @@
+"""What a training step draws (dropout, stochastic depth) is a function of seed, epoch, batch and process."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from tlx.data.randomness import mix
+
+
+class StepSeeds(pl.Callback):
+    """Seeds torch, numpy and random before each step, so that a resumed run draws what it would have drawn.
+
+    Args:
+        seed: The run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed for the step that comes."""
+        number = mix(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(number)
+        np.random.seed(number % 2**32)
+        random.seed(number)
