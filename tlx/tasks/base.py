@@ -161,7 +161,7 @@ class Task(pl.LightningModule):
     def log_loss(self, loss: Tensor, images: int) -> None:
         """Log a step's loss, and its mean over the epoch, as `train/batch_loss` and `train/loss`."""
         self.train_loss.update(loss.detach(), weight=images)
-        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True, logger=False)  # see review/curves.py
         self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
