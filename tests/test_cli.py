@@ -284,6 +284,9 @@ def test_a_users_directory_brings_options_for_every_group(tlx, tmp_path, monkeyp
     )
     monkeypatch.syspath_prepend(tmp_path)
     with_own = ["--config-dir", "own", "experiment=mine", "logger=none"]
+    told = tlx("train", *with_own, code=2)
+    assert "TLX_ALLOW_TARGETS=mine" in told
+    monkeypatch.setenv("TLX_ALLOW_TARGETS", "mine")
     told = tlx("train", *with_own)
     assert "stage 2/2 two" in told
     (directory,) = (tmp_path / "elsewhere").iterdir()

@@ -22,6 +22,7 @@ from tlx.config import check_command_line, compose, options
 from tlx.config import schema as schemas
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import find_images
+from tlx.resume import resumed
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,6 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
+    (home / "pets.csv").write_text("path,label\npets/cats/1.jpg,cats\npets/dogs/1.jpg,dogs\n")
     work = home / "work"
     for name in ("weights.safetensors", "weights.pth"):
         (work / name).touch()
@@ -108,8 +110,12 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
         assert find_images(images)
         return Nothing()
 
+    set_variables(line.partition(" tlx ")[0], monkeypatch)
     verb, rest = words[0], words[1:]
-    if verb in ("train", "plan") and not {"-h", "--help"} & set(rest):
+    if rest and rest[0].startswith("resume="):
+        assert resumed(rest[0].removeprefix("resume="), rest[1:]).run_dir
+        return
+    if verb in ("train", "plan", "check") and not {"-h", "--help"} & set(rest):
         flags, overrides, config_dir = tlx.cli._split(rest)
         multirun = bool({"-m", "--multirun"} & set(flags))
         assert verb == "train" or not multirun
@@ -122,12 +128,19 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
     tlx.cli.main(words)  # exits with 2 on an unknown verb, flag or name
 
 
-def test_every_file_of_the_pages_composes(here: Path) -> None:
+def set_variables(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what `NAME=value` before a command sets."""
+    for name, value in re.findall(r"(?<!\S)(TLX_\w+)=(\S+)", text):
+        monkeypatch.setenv(name, value)
+
+
+def test_every_file_of_the_pages_composes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against configuration files on the pages that do not work as they stand."""
     files = sorted((here / "mine").rglob("*.yaml"))
     assert files
     for file in files:
         group, option = file.parent.name, file.stem
+        set_variables(file.read_text(encoding="utf-8"), monkeypatch)
         overrides = [] if group == "local" else [f"{group}={option}"]
         if group == "dataset":
             overrides.append("dataset.root=~/flat")
@@ -178,7 +191,7 @@ def test_every_key_and_option_is_documented() -> None:
     """Guards against a new key, strategy or data set of which no page tells."""
     assert keys(schemas.Stage, schemas.Strategy, schemas.Optimizer) <= documented("strategies.md")
     assert set(options("strategy")) <= documented("strategies.md")
-    assert keys(schemas.Folder, schemas.Digits, schemas.TorchvisionDataset) <= documented("datasets.md")
+    assert keys(schemas.Folder, schemas.Digits, schemas.Table, schemas.TorchvisionDataset) <= documented("datasets.md")
     assert set(options("dataset")) <= documented("datasets.md")
     assert set(options("backbone")) - set(backbone_catalog.TORCHVISION) <= documented("backbones.md")
 

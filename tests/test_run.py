@@ -26,10 +26,13 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
     """Guards against files that go missing, and against leftovers (temporary files, Hydra's, Lightning's)."""
     found = sorted(str(p.relative_to(tiny_run.directory)) for p in tiny_run.directory.rglob("*") if p.is_file())
     events = [name for name in found if name.startswith("events.out.tfevents.")]
-    assert len(events) == 1
+    assert len(events) == 2  # of training, and of the review after it
     assert [name for name in found if name not in events] == [
-        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "hparams.yaml", "metrics.csv", "metrics.json",
-        "model.json", "status.json", "tlx.log",
+        ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "environment.json", "hparams.yaml",
+        "metrics.csv", "metrics.json", "model.json", "projector/features.tsv", "projector/metadata.tsv",
+        "projector/sprite.jpg", "projector_config.pbtxt", "review/confusion_matrix.png", "review/precision_recall.png",
+        "review/reliability.png", "review/review.md", "review/wrong.png", "status.json", "test_predictions.csv",
+        "tlx.log",
     ]  # fmt: skip
     assert tiny_run.finished
     assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()
@@ -52,7 +55,7 @@ def test_metrics_are_flat_numbers(tiny_run):
     figures = {
         f"{split}/{name}" for split in ("val", "test") for name in ("accuracy", "balanced_accuracy", "f1", "loss")
     }
-    assert set(metrics) == figures | {"train/seconds", "train/epochs", "train/steps"}
+    assert set(metrics) == figures | {"test/ece", "train/seconds", "train/epochs", "train/steps"}
     assert all(isinstance(value, float) for value in metrics.values())
     assert all(0 <= metrics[name] <= 1 for name in figures if not name.endswith("loss"))
     assert metrics["train/epochs"] == 3

@@ -173,14 +173,28 @@ def progress(path: Path) -> dict[str, Any]:
     Raises:
         TlxError: It cannot be read.
     """
+    held = read_checkpoint(path)
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
         epochs = held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         told = {"epochs": epochs, "global_step": held["global_step"], "data": held.get("tlx", {}).get("data", "")}
-    except Exception as error:
-        raise TlxError(f"cannot read checkpoint {path}: {error}; force=true trains the run anew") from error
+    except (KeyError, TypeError) as error:
+        raise TlxError(f"{path}: expected a checkpoint of tlx, got one without {error}") from error
     return {**told, "done": bool(own.get("done")), "seconds": float(own.get("seconds", 0.0))}
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, tensors and plain values; its tensors stay on the disk until they are used.
+
+    Raises:
+        TlxError: It cannot be read, or it holds other objects, which could run code.
+    """
+    try:
+        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return held
+    except Exception as error:  # whatever torch meets in a damaged or hostile file
+        reason = str(error).strip().splitlines()[0]
+        raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run anew") from error
 
 
 def _flush(trainer: pl.Trainer) -> None:

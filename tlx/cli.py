@@ -9,14 +9,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tlx.errors import ConfigError, TlxError, did_you_mean
+from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
 
 HELP = """\
 tlx: transfer a deep vision network to your own images.
 
   tlx train [key=value …]            train in stages, test once, leave a run directory
   tlx train -m key=a,b seed=0,1,2    every combination (Hydra multirun)
+  tlx train resume=RUN               go on with a run that was killed or stopped
   tlx plan  [key=value …]            stages x layer groups x parameters x learning rates; no training, no download
+  tlx check [key=value …]            open every image of the data set, report what is broken or odd; no training
   tlx test RUN [key=value …]         the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
   tlx list backbones|datasets|strategies|optimizers [GLOB]
@@ -36,6 +38,7 @@ tlx train [-m] [--config-dir DIR] [key=value …]
 
   key=value            override a key: optimizer.lr=3e-4, strategy=gradual, dataset.root=~/pets
   -m, --multirun       every combination of key=a,b,c
+  resume=RUN           go on with an unfinished run, from its directory alone
   --config-dir DIR     adds your own options to every group
   --cfg job            print the composed configuration (Hydra's flag; --resolve resolves it) and stop
   tlx plan …           prints what the same overrides would train
@@ -48,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "plan": _plan,
+        "check": _check,
         "test": _test,
         "predict": _predict,
         "list": _list,
@@ -71,24 +75,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             print(f"tlx: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as error:
+        print(f"tlx: {error}; the same command again goes on", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def _train(args: list[str]) -> None:
     if "-h" in args or "--help" in args:
         print(TRAIN_HELP, end="")
         return
+    flags, overrides, config_dir = _split(args)
+    if any(text.startswith("resume=") for text in overrides):
+        _resume(flags, overrides)
+        return
     from tlx.config import check_command_line, for_hydra
 
-    flags, overrides, config_dir = _split(args)
     if config_dir is not None:
         flags += ["--config-dir", os.path.abspath(os.path.expanduser(config_dir))]
-    mistakes = check_command_line(overrides, config_dir, multirun=bool({"-m", "--multirun"} & set(flags)))
+    multirun = bool({"-m", "--multirun"} & set(flags))
+    mistakes = check_command_line(overrides, config_dir, multirun)
     if mistakes:
         raise ConfigError(mistakes)
 
-    from tlx.launch import hydra_main
+    from tlx import launch
 
-    hydra_main([*flags, *for_hydra(overrides, config_dir)])
+    arguments = [*flags, *for_hydra(overrides, config_dir)]
+    if multirun and not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(flags):
+        sys.exit(launch.multirun(arguments, overrides, config_dir))
+    launch.hydra_main(arguments)
+
+
+def _resume(flags: list[str], overrides: list[str]) -> None:
+    directory, *rest = sorted(overrides, key=lambda text: not text.startswith("resume="))
+    if flags or any(text.startswith("resume=") for text in rest):
+        raise TlxError("resume: expected one run and no flags; a sweep goes on when its own command is given again")
+    from tlx.resume import resumed
+
+    config = resumed(os.path.expanduser(directory.partition("=")[2]), rest)
+
+    from tlx.train import train
+
+    train(config)
 
 
 def _plan(args: list[str]) -> None:
@@ -103,6 +130,33 @@ def _plan(args: list[str]) -> None:
     from tlx.planning import plan_table
 
     print(plan_table(config))
+
+
+def _check(args: list[str]) -> None:
+    parser = _parser(
+        "check",
+        "Open every image of a data set; report its splits, broken files, empty and dominating classes, identical and "
+        "small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; 2: a mistake in "
+        "what was typed.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
+    parser.add_argument("--config-dir", help="a directory of your own options")
+    known = parser.parse_intermixed_args(args)
+    from tlx.config import compose
+
+    config = compose(known.overrides, known.config_dir)
+
+    from omegaconf import OmegaConf
+
+    from tlx.backbones.catalog import input_side
+    from tlx.data import load_checked
+
+    node = OmegaConf.to_container(config.dataset, resolve=True)
+    assert isinstance(node, dict)
+    checked = load_checked({str(key): value for key, value in node.items()}, stop=False)
+    print(checked.report(config.dataset.image_size or input_side(str(config.backbone.get("name")))))
+    if checked.broken:
+        sys.exit(1)
 
 
 def _test(args: list[str]) -> None:

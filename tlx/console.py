@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ def logging_to(directory: Path) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.NullHandler()]
     if distributed.is_first():
         directory.mkdir(parents=True, exist_ok=True)
-        console = logging.StreamHandler(sys.stdout)
+        # A job of a sweep writes to its file alone: the console has a line a job.
+        shown = os.environ.get("TLX_CONSOLE") != "0"
+        console: logging.Handler = logging.StreamHandler(sys.stdout) if shown else logging.NullHandler()
         console.setFormatter(logging.Formatter("%(message)s"))
         file = logging.FileHandler(directory / "tlx.log", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

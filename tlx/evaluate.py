@@ -8,6 +8,8 @@ from omegaconf import DictConfig
 from tlx.console import quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import TlxError
+from tlx.review.report import summary_figures
+from tlx.review.witness import Witness
 from tlx.run import Run
 
 
@@ -24,8 +26,11 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
     names = run.description["class_names"]
     if list(data.class_names) != list(names):
         raise TlxError(f"dataset: expected the classes {', '.join(names)}, got {', '.join(data.class_names)}")
+    witness = Witness(data.sizes["test"])
     with quiet():
         trainer = pl.Trainer(
-            accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False
-        )
-        return dict(trainer.test(task, datamodule=data, verbose=False)[0])
+            accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[witness],
+        )  # fmt: skip
+        tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
+    return tested | summary_figures(witness.evidence)

@@ -1,29 +1,85 @@
-"""Hand a command line to Hydra: one run, or a multirun through whichever launcher is configured."""
+"""Hand a command line to Hydra: one run, or a sweep of many."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from tlx.config.compose import CONFIG_NAME, conf_dir, register
+from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
-from tlx.errors import TlxError
+from tlx.config.overrides import at_home, sweep_jobs
+from tlx.errors import Interrupted, TlxError
 from tlx.run import Run
 
 
 def hydra_main(arguments: list[str]) -> None:
-    """Run `tlx train` under Hydra with checked arguments."""
+    """Run `tlx train` under Hydra with checked arguments, without -m."""
+    _hydra(arguments, single_job)
+
+
+def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | None) -> int:
+    """Run a sweep, with a line a job and tables at the end.
+
+    Args:
+        arguments: For Hydra, checked.
+        overrides: As the user typed them.
+        config_dir: A directory of the user's own options.
+
+    Returns:
+        The exit code: 0 where every job has finished or was pruned, else 1; 128 + its number where a signal came.
+
+    Raises:
+        TlxError: A mistake that stops the whole sweep.
+    """
+    from tlx.sweeps import plugins
+    from tlx.sweeps.command import count, refuse_several_processes, sweep_name, swept_keys
+    from tlx.sweeps.progress import Progress
+    from tlx.sweeps.records import Records
+    from tlx.sweeps.stopping import SWEEP
+    from tlx.sweeps.table import report
+
+    refuse_several_processes()
+    first = compose(next(sweep_jobs(at_home(overrides))), config_dir)
+    directory = Path(first.output_dir).expanduser() / "sweeps" / sweep_name(overrides)
+    records = Records(directory)
+    records.tell(
+        command=["tlx", "train", *arguments],
+        swept=swept_keys(overrides),
+        monitor=first.task.monitor,
+        mode=first.task.mode,
+        total=count(overrides),
+    )
+    plugins.register()
+    SWEEP.number = None
+    quoted = str(directory).replace("\\", "\\\\").replace('"', '\\"')
+    places = [f'hydra.sweep.dir="{quoted}"', "hydra.sweep.subdir=."]
+    try:
+        with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM), Progress(records):
+            _hydra([*arguments, *places], job)
+        SWEEP.check()
+        code = 0
+    except Interrupted as error:
+        code = error.exit_code
+    text, found = report(directory)
+    print(text)
+    wrong = [result for result in found if result.record.state not in ("finished", "pruned")]
+    return code or int(bool(wrong))
+
+
+def _hydra(arguments: Sequence[str], task: object) -> None:
     register()
     if os.environ.get("TLX_FULL_ERROR") == "1":
         os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [sys.argv[0], *arguments]
-    multirun = bool({"-m", "--multirun"} & set(arguments))
-    if multirun:  # Hydra then hands a job's exception on as it is, instead of a part of its traceback
+    if task is job:  # Hydra then hands an exception on as it is, instead of a part of its traceback
         os.environ["HYDRA_FULL_ERROR"] = "1"
-    hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(job if multirun else single_job)()
+    hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(task)()
 
 
 def job(config: DictConfig) -> float | None:

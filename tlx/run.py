@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.check import check
 from tlx.config.naming import difference, identity_hash
-from tlx.config.safety import refuse_foreign_targets
+from tlx.config.safety import refuse_foreign_targets, trust_typed
 from tlx.environment import environment
 from tlx.errors import ConfigError, TlxError, closest
 from tlx.files import is_locked, locked, write_text
@@ -33,8 +33,9 @@ class Run:
 
     Files: `config.yaml` (resolved), `model.json` (architecture, preprocessing, class names), `status.json`,
     `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (a row an
-    epoch), `checkpoints/best.ckpt` and `last.ckpt`, TensorBoard events, `tlx.log`; `.lock` is held by the process that
-    trains.
+    epoch), `test_predictions.csv` (a row a test image), `review/` (pictures and review.md), `checkpoints/best.ckpt` and
+    `last.ckpt`, TensorBoard events with `projector/` and `projector_config.pbtxt`, `tlx.log`; `.lock` is held by the
+    process that trains.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -105,6 +106,12 @@ class Run:
         return config
 
     @property
+    def environment(self) -> list[dict[str, Any]]:
+        """Under which circumstances it was started, each time; see tlx/environment.py."""
+        path = self.directory / "environment.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+    @property
     def description(self) -> dict[str, Any]:
         """What model.json holds: architecture, preprocessing, layer groups, class names."""
         return json.loads(self._need("model.json").read_text(encoding="utf-8"))
@@ -112,9 +119,8 @@ class Run:
     @cached_property
     def model(self) -> Task:
         """The trained task with its best weights, in eval mode, on the CPU."""
-        import torch
-
         from tlx.backbones.preprocessing import Preprocessing
+        from tlx.checkpoints import read_checkpoint
         from tlx.config.building import build_node
 
         told, config = self.description, self.config
@@ -124,7 +130,7 @@ class Run:
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
         task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
         path = self._need("checkpoints/best.ckpt")
-        task.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+        task.load_state_dict(read_checkpoint(path)["state_dict"])
         return task.eval()
 
     def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -135,12 +141,7 @@ class Run:
                 the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
         """
         config = self._overridden(overrides)
-        if not any(o.startswith("dataset._target_=") for o in overrides):  # a source that the user names is trusted
-            try:
-                refuse_foreign_targets(self.config.dataset, f"{self.directory / 'config.yaml'}, dataset")
-            except TlxError as error:
-                own = f"dataset._target_={self.config.dataset._target_}"
-                raise TlxError(f"{error}; where you trust it: tlx test {self.directory} {own}") from None
+        refuse_foreign_targets(OmegaConf.to_container(config.dataset), f"{self.directory / 'config.yaml'}, dataset")
         self._need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
         from tlx.evaluate import evaluate
 
@@ -171,8 +172,10 @@ class Run:
     def begin(self, config: DictConfig) -> None:
         """Start afresh: remove what an earlier attempt left, write the configuration."""
         (self.directory / "status.json").unlink(missing_ok=True)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for pattern in ("events.out.tfevents.*", "metrics.*", "model.json", "hparams.yaml", "environment.json"):
+        for folder in ("checkpoints", "review", "projector"):
+            shutil.rmtree(self.directory / folder, ignore_errors=True)
+        names = ("model.json", "environment.json", "hparams.yaml", "test_predictions.csv", "projector_config.pbtxt")
+        for pattern in ("events.out.tfevents.*", "metrics.*", *names):
             for path in self.directory.glob(pattern):
                 path.unlink()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -187,10 +190,9 @@ class Run:
         return config
 
     def _start(self, config: DictConfig) -> None:
-        path = self.directory / "environment.json"
-        starts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        starts = [*self.environment, environment()]
         self.write_config(config)
-        write_text(path, json.dumps([*starts, environment()], indent=2))
+        write_text(self.directory / "environment.json", json.dumps(starts, indent=2))
         self.write_status("running", identity=identity_hash(config))
 
     def write_config(self, config: DictConfig) -> None:
@@ -262,8 +264,11 @@ class Run:
         config = OmegaConf.merge(self.config, OmegaConf.from_dotlist([o.lstrip("+") for o in overrides]))
         assert isinstance(config, DictConfig)
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        # Where the backbone came from is past: its weights are in the checkpoint.
-        mistakes = [m for m in check(plain) if not m.path.startswith("backbone")]
+        # How it came about is past: the weights are in the checkpoint.
+        for text in overrides:
+            trust_typed(text)
+        past = ("backbone", "optimizer", "logger")
+        mistakes = [m for m in check(plain) if m.path.split(".")[0] not in past]
         if mistakes:
             raise ConfigError(mistakes)
         return config

@@ -15,11 +15,14 @@ from pytorch_lightning.utilities.model_summary import summarize
 from tlx import distributed
 from tlx.checkpoints import Checkpoints, progress, settle_files
 from tlx.config.building import build_node
+from tlx.config.safety import refuse_foreign_targets
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
-from tlx.errors import Interrupted
+from tlx.errors import Interrupted, TlxError
 from tlx.interruption import Interruption
 from tlx.planning import build_backbone, plan
+from tlx.review.report import report
+from tlx.review.witness import Witness
 from tlx.run import Run
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
@@ -99,6 +102,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
 
 def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     """Build the data and the task of a configuration: the network with its weights and a new head."""
+    refuse_foreign_targets(OmegaConf.to_container(config), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
     data = ImageDataModule(config.dataset, backbone.preprocessing, seed=config.seed)
@@ -120,8 +124,14 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
     checkpoints = Checkpoints(run.checkpoints, stages, config.task.monitor, config.task.mode, interruption)
     at = progress(checkpoints.last) if checkpoints.last.is_file() else None
     with logging_to(run.directory), quiet():
+        images = data.fingerprint()
+        if at is not None and at["data"] != images:
+            raise TlxError(
+                f"dataset: expected the images that the run began with, got others behind the same names; "
+                f"{run.directory} cannot go on; force=true trains it anew"
+            )
         if distributed.is_first():
-            run.describe_model(task, data.preprocessing, config)
+            run.describe_model(task, data.preprocessing, config, images)
         summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
         for text in (data.describe(), task.backbone.report, task.head_report, summary):
             if text is not None and str(text):
@@ -143,11 +153,14 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         # Selection by validation; the test split is read once, here.
         best = run.model
         best.set_layout(bool(config.trainer.channels_last))
-        judge = build_trainer(config, [], False, stages.total_epochs, judge=True)
+        witness = Witness(data.sizes["test"])
+        judge = build_trainer(config, [witness], False, stages.total_epochs, judge=True)
         validated = judge.validate(best, datamodule=data, verbose=False)[0]
         tested = judge.test(best, datamodule=data, verbose=False)[0]
         if distributed.is_first():
-            run.finish({**trained, **validated, **tested})
+            figures = {**trained, **validated, **tested}
+            logger = build_logger(config, at["global_step"])  # events of an earlier attempt at this review do not count
+            run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
 
 

@@ -16,6 +16,7 @@ from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
 from tlx.review.curves import Curves
 from tlx.review.epochs import EpochTable
+from tlx.review.movement import Movement
 from tlx.run import Run
 from tlx.strategies.divergence import Divergence
 from tlx.strategies.randomness import StepSeeds
@@ -87,6 +88,7 @@ def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints
         StepSeeds(config.seed),
         Divergence(stages),
         Curves(),
+        Movement(stages),
         EpochTable(run.directory / "metrics.csv", stages),
         checkpoints,
     ]

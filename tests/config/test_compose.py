@@ -33,7 +33,7 @@ ONE_MISTAKE = [
     ("logger=null", "logger", "an option of the group logger", "null", "did you mean 'none'?"),
     ("experiment=null", "experiment", "an option of the group experiment", "null", "leave it out"),
     ("experiment=digits", "experiment", "an option of the group experiment", "'digits'", "did you mean 'digits_"),
-    ("hydra/launcher=job", "hydra/launcher", "an option of the group hydra/launcher", "'job'", "basic"),
+    ("hydra/launcher=job", "hydra/launcher", "an option of the group hydra/launcher", "'job'", "joblib"),
     ("~backbone", "backbone", "a value", "nothing", ""),
     ("forse=true", "forse", "a known key", "'forse'", "did you mean 'force'?"),
     ("+forse=true", "forse", "a known key", "'forse'", "did you mean 'force'?"),

@@ -1,7 +1,7 @@
 """Starts trainings without waiting for imports: torch is imported once here, each training is a forked process.
 
-Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process, and its
-exit code once it has ended (negative: the signal that killed it).
+Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process,
+and its exit code once it has ended (negative: the signal that killed it).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 import random
 import signal
@@ -126,9 +125,9 @@ def assert_equal(run: Run, reference: Run) -> None:
 
 
 def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undisturbed, tmp_path):
-    """Guards against all that a kill can tear: half a checkpoint, best weights of an epoch that does not count, an order
-    or augmentation or dropout that goes on elsewhere, rates of another step, a stage entered twice, rows and points
-    that are doubled or lost; and against losing more than the epoch that ran."""
+    """Guards against all that a kill can tear: half a checkpoint, best weights of an epoch that does not count, an
+    order or augmentation or dropout that goes on elsewhere, rates of another step, a stage entered twice, rows and
+    points that are doubled or lost; and against losing more than the epoch that ran."""
     run = prepare(tmp_path / "killed")
     dice = random.Random(0)
     kills: Counter[str] = Counter()

@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
+from tlx.checkpoints import Checkpoints
+from tlx.interruption import Interruption
 from tlx.strategies.optimizers import layer_group
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
@@ -65,10 +67,10 @@ def train(tmp_path, stages, task=None, **trainer):
     plan = plan_stages({"stages": stages}, task.optimizer_node, task.group_names)
     callback = Stages(plan, "val/accuracy", "max", tmp_path)
     spy = Spy(callback)
+    checkpoints = Checkpoints(tmp_path, callback, "val/accuracy", "max", Interruption())
     runner = pl.Trainer(
-        max_epochs=callback.total_epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, callbacks=[callback, spy],
-        **trainer,
+        max_epochs=callback.total_epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, callbacks=[callback, spy, checkpoints], **trainer,
     )  # fmt: skip
     runner.fit(task, loader(), loader())
     return task, plan, spy
@@ -172,9 +174,9 @@ def run_scored(tmp_path, stages, values):
     callback = Stages(plan, "val/score", "max", tmp_path)
     spy = Spy(callback)
     runner = pl.Trainer(
-        max_epochs=callback.total_epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[Scores(values), callback, spy],
+        max_epochs=callback.total_epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+        callbacks=[Scores(values), callback, spy, Checkpoints(tmp_path, callback, "val/score", "max", Interruption())],
     )  # fmt: skip
     weights = {}
 

@@ -155,6 +155,13 @@ def description(name: str) -> str:
     return f"{title}, {millions:g} M parameters, {side} px, torchvision"
 
 
+def input_side(name: str) -> int | None:
+    """Return the side of the square input of a backbone in pixels, or None where only building it tells (timm, run)."""
+    if name in _FACTS:
+        return _FACTS[name][1]
+    return {"efficientnet_lite0": 224, "small_cnn": 32}.get(name)
+
+
 def _family(name: str) -> tuple[str, str, tuple[str, ...]]:
     if name in _FACTS:
         for entry in _FAMILIES:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
-from tlx.config import targets
+from tlx.config import safety, targets
 from tlx.config.schema import SCHEMAS, Dataset, Experiment, Optimizer
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
@@ -27,7 +27,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         doubtful: Nodes that are not what the user asked for, because that does not exist:
             nothing is concluded from them.
     """
-    mistakes = list(check_node(config, Experiment, ""))
+    mistakes = [*check_node(config, Experiment, ""), *_check_foreign(config)]
     for part in ("backbone", "dataset", "task"):
         if part in config:
             mistakes += _check_target_node(config[part], part)
@@ -61,6 +61,16 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         optimizer = {} if "optimizer" in broken else config["optimizer"]
         mistakes += check_plan(config["strategy"], optimizer, [*names, HEAD]) if names else []
     return mistakes
+
+
+def _check_foreign(config: Node) -> Iterator[Mistake]:
+    """Targets that a file names and the user has not allowed; what is inside our packages is told more precisely."""
+    for part, node in config.items():
+        for target in safety.targets_in(node):
+            if "." in target and not safety.is_named_like_ours(target) and not target.startswith("tlx."):
+                yield Mistake(
+                    f"{part}._target_", f"a name {safety.EXPECTED}", f"'{target}'", safety.how_to_allow(target)
+                )
 
 
 def group_names(backbone: Node) -> tuple[str, ...] | None:

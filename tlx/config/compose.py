@@ -13,18 +13,23 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config.check import check
+from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
-from tlx.config.naming import register_resolvers
+from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import at_home, check_override, force, groups_of, options_of, sweep_jobs
+from tlx.config.safety import EXPECTED, how_to_allow, targets_in, trust_typed
+from tlx.config.safety import is_named_like_ours as allowed
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
 from tlx.errors import ConfigError, Mistake, TlxError
+from tlx.sweeps.command import sweep_mistakes
 
 CONFIG_NAME = "train"
 
@@ -43,6 +48,10 @@ def register() -> None:
     """Register resolvers, and the options that follow a rule instead of having a file each."""
     register_resolvers()
     store = ConfigStore.instance()
+    Plugins.instance()  # which stores options of its own by now
+    launchers = store.repo.get("hydra", {}).get("launcher", {})
+    for path in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        launchers.pop(path.name, None)  # a plugin's option of the same name would be taken for the schema of ours
     for name in backbone_catalog.TORCHVISION:
         node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
         store.store(group="backbone", name=name, node=node, provider="tlx")
@@ -63,8 +72,9 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     Raises:
         ConfigError: With every mistake that was found.
     """
+    look_again()
     with _hydra(config_dir) as loader:
-        config, mistakes = _compose_one(loader, at_home(overrides))
+        config, mistakes = _compose_one(loader, at_home(overrides), _compositions(loader))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -75,7 +85,11 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
     with _hydra(config_dir) as loader:
         overrides = at_home(overrides)
         jobs = list(sweep_jobs(overrides)) if multirun else [overrides]
-        found = [m for job in jobs for m in _compose_one(loader, job)[1]]
+        compositions = _compositions(loader)
+        found = [m for job in jobs for m in _compose_one(loader, job, compositions)[1]]
+        found += sweep_mistakes(loader, overrides, multirun)
+        if config_dir is not None:
+            found += _foreign_callbacks(jobs[0])
     return list(dict.fromkeys(found))
 
 
@@ -130,7 +144,13 @@ def _own_dir(config_dir: str | Path) -> Path:
     return own
 
 
-def _compose_one(loader: ConfigLoaderImpl, overrides: list[str]) -> tuple[DictConfig | None, list[Mistake]]:
+def _compositions(loader: ConfigLoaderImpl) -> Compositions:
+    return Compositions(lambda overrides: hydra_compose(CONFIG_NAME, overrides=overrides), groups_of(loader))
+
+
+def _compose_one(
+    loader: ConfigLoaderImpl, overrides: list[str], compositions: Compositions
+) -> tuple[DictConfig | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     groups = groups_of(loader)
     kept = []
@@ -139,15 +159,39 @@ def _compose_one(loader: ConfigLoaderImpl, overrides: list[str]) -> tuple[DictCo
         mistakes += found
         if not found:
             kept.append(force(text, groups))
+            trust_typed(text)
     try:
-        config = hydra_compose(CONFIG_NAME, overrides=kept)
-        plain = _resolved(config, mistakes)
+        config = compositions.compose(kept)
+        return checked(config, mistakes)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         return None, [*mistakes, Mistake("conf", "files that compose", str(error).strip().replace("\n", "\n    "))]
     except Exception as error:  # a YAML syntax error in a user's file arrives as the parser's own class
         if type(error).__module__.split(".")[0] != "yaml":
             raise
         return None, [*mistakes, Mistake("conf", "valid YAML", str(error).replace("\n", "\n    "))]
+
+
+def _foreign_callbacks(overrides: Sequence[str]) -> list[Mistake]:
+    """What a directory of options would have Hydra itself run around the jobs."""
+    try:
+        callbacks = hydra_compose(CONFIG_NAME, list(overrides), return_hydra_config=True).hydra.callbacks
+    except Exception:  # told already, when the job was composed
+        return []
+    found = targets_in(OmegaConf.to_container(callbacks))
+    return [
+        Mistake("hydra.callbacks", f"a name {EXPECTED}", f"'{t}'", how_to_allow(t)) for t in found if not allowed(t)
+    ]
+
+
+def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictConfig | None, list[Mistake]]:
+    """Check a composed configuration; return it resolved and complete, or all its mistakes.
+
+    Args:
+        config: As Hydra composed it, without Hydra's own node.
+        mistakes: What was found before; nothing is concluded from the nodes that they are about.
+    """
+    mistakes = list(mistakes)
+    plain = _resolved(config, mistakes)
     mistakes += check(plain, frozenset(m.path for m in mistakes))
     if mistakes:
         return None, mistakes
@@ -180,4 +224,4 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
     return plain
 
 
-__all__ = ["check_command_line", "compose", "conf_dir", "for_hydra", "options"]
+__all__ = ["check_command_line", "checked", "compose", "conf_dir", "for_hydra", "options"]

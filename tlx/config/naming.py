@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.defaults import left_out
+from tlx.data.identity import content_identity
 
 # What changes where or how fast a run goes, but not what it is.
 NOT_IDENTITY = {
@@ -22,23 +25,58 @@ NOT_IDENTITY = {
         "model_summary",
         "log_every_n_steps",
     },
-    "dataset": {"num_workers", "download"},
+    "dataset": {"num_workers", "download", "check", "on_bad"},
 }
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "seed")
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
-    """Return the part of a configuration that decides the result of its run, as plain values."""
+    """Return the part of a configuration that decides the result of its run, as plain values.
+
+    What lies behind a path stands in the path's place: the same files in another folder are the same run, other files
+    in the same folder another one.
+    """
     kept: dict[str, Any] = {}
     for part in PARTS:
         value = config.get(part)
         if isinstance(value, DictConfig):
-            plain = OmegaConf.to_container(value, resolve=True)
-            assert isinstance(plain, dict)
-            plain |= left_out(part, plain)  # type: ignore[arg-type]
-            value = {str(k): _absolute(str(k), v) for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
+            plain: Any = OmegaConf.to_container(value, resolve=True)
+            plain |= left_out(part, plain)
+            plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
+            value = _without_paths(part, plain) if part in ("backbone", "dataset") else plain
         kept[part] = value
     return kept
+
+
+def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Put content in the place of paths; a path that nobody here can follow stays, as an absolute one."""
+    content = _content(part, json.dumps(node, sort_keys=True, default=str))
+    paths = {key for key in ("root", "path", "run") if isinstance(node.get(key), str)}
+    if content is None:
+        return node | {key: os.path.abspath(os.path.expanduser(node[key])) for key in paths}
+    return {key: value for key, value in node.items() if key not in paths} | content
+
+
+@functools.cache
+def _content(part: str, node: str) -> dict[str, Any] | None:
+    plain = json.loads(node)
+    if part == "dataset":
+        return content_identity(plain)
+    try:
+        if plain["_target_"] == "tlx.backbones.run_backbone":
+            told = json.loads((Path(plain["run"]).expanduser() / "model.json").read_text(encoding="utf-8"))
+            return {"run": told["identity"]} if "identity" in told else None
+        if plain["_target_"] == "tlx.backbones.file_backbone":
+            with Path(plain["path"]).expanduser().open("rb") as file:
+                return {"file": hashlib.file_digest(file, "sha256").hexdigest()}
+    except (OSError, ValueError, KeyError):
+        return None
+    return None
+
+
+def look_again() -> None:
+    """Forget what lay behind paths: a command looks once, as one run asks for its name many times."""
+    _content.cache_clear()
 
 
 def identity_hash(config: DictConfig) -> str:
@@ -66,12 +104,6 @@ def run_name(*, _root_: DictConfig) -> str:
     words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
     label = "-".join(w.replace("/", "_").replace(" ", "_") for w in words)
     return f"{label}-s{_root_.seed}-{digest}"
-
-
-def _absolute(key: str, value: Any) -> Any:
-    # The same relative path means something else in another directory.
-    is_path = key in ("root", "path", "run") and isinstance(value, str)
-    return os.path.abspath(os.path.expanduser(value)) if is_path else value
 
 
 def register_resolvers() -> None:

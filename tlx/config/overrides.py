@@ -109,7 +109,7 @@ def sweep_jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
             fixed.append(text)  # reported when it is checked
             continue
         if override.is_sweep_override():
-            values = _sweep_values(override)
+            values = list(dict.fromkeys(_sweep_values(override)))
             if values:
                 choices.append(_Choice(override.get_key_element(), values))
         else:

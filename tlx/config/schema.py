@@ -84,6 +84,8 @@ class Dataset:
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     subset_seed: int = 0
+    check: bool = True
+    on_bad: Literal["stop", "skip"] = "stop"
 
 
 @dataclass
@@ -98,6 +100,18 @@ class Folder(Dataset):
     """A tree of class folders."""
 
     root: str = "???"
+    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+@dataclass
+class Table(Dataset):
+    """A table with a path and a label for each image."""
+
+    path: str = "???"
+    root: str | None = None
+    path_column: str = "path"
+    label_column: str = "label"
+    split_column: str | None = "split"
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
@@ -230,6 +244,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.backbones.file_backbone": FileBackbone,
     "tlx.data.digits": Digits,
     "tlx.data.folder": Folder,
+    "tlx.data.table": Table,
     "tlx.data.torchvision_set": TorchvisionDataset,
     "tlx.tasks.Classification": Classification,
     "pytorch_lightning.loggers.TensorBoardLogger": TensorBoard,

@@ -41,7 +41,7 @@ def _module_file(module: str) -> Path | None:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():  # built into Python: no source to read
         return None
     base = Path(spec.origin)
     if not rest:

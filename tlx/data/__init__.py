@@ -18,7 +18,9 @@ _HOME = {
     "find_images": "layout",
     "folder": "folders",
     "leaks": "duplicates",
+    "load_checked": "checked",
     "read_image": "images",
+    "table": "tables",
     "torchvision_set": "torchvision_sets",
 }
 

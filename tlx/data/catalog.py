@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tlx.data.layout import read_layout, why_no_folder
+from tlx.data.identity import content_identity
+from tlx.data.layout import closest_file, read_layout, why_no_folder
+from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.errors import Mistake, TlxError, did_you_mean
 
-__all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "mistakes", "num_classes"]
+__all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "content_identity", "mistakes", "num_classes"]
 
 DIGITS = "tlx.data.digits"
 FOLDER = "tlx.data.folder"
+TABLE = "tlx.data.table"
 TORCHVISION_SET = "tlx.data.torchvision_set"
 
 
@@ -26,6 +30,11 @@ def class_names(dataset: Mapping[str, Any]) -> list[str] | None:
     if target == FOLDER:
         try:
             return read_layout(dataset["root"]).class_names if _is_set(dataset, "root") else None
+        except TlxError:
+            return None
+    if target == TABLE:
+        try:
+            return _table(dataset).class_names if _is_set(dataset, "path") else None
         except TlxError:
             return None
     if target == TORCHVISION_SET:
@@ -45,7 +54,12 @@ def num_classes(dataset: Mapping[str, Any]) -> int | None:
 
 def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     """What is wrong with a dataset node whose keys are all there and of the right type; a key `???` is passed over."""
-    checks = {DIGITS: _digits_mistakes, FOLDER: _folder_mistakes, TORCHVISION_SET: _torchvision_mistakes}
+    checks = {
+        DIGITS: _digits_mistakes,
+        FOLDER: _folder_mistakes,
+        TABLE: _table_mistakes,
+        TORCHVISION_SET: _torchvision_mistakes,
+    }
     check = checks.get(str(dataset.get("_target_")))
     return [*(check(dataset) if check else []), *_mistakes_of_any(dataset)]
 
@@ -75,6 +89,35 @@ def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
             Mistake("dataset.root", "train/CLASS/… and val or test, or CLASS/…", f"'{dataset['root']}'", str(error))
         ]
     return []
+
+
+def _table_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    if not _is_set(dataset, "path"):
+        return []
+    path = Path(dataset["path"]).expanduser()
+    expected = "a table of images and labels"
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        return [Mistake("dataset.path", expected, f"'{dataset['path']}', which {what}", closest_file(path))]
+    try:
+        rows = _table(dataset).rows
+    except TlxError as error:
+        return [Mistake("dataset.path", expected, f"'{dataset['path']}'", str(error))]
+    base = image_root(dataset["path"], dataset.get("root"))
+    missing = [row.path for row in rows if not os.path.exists(base / row.path)]
+    if missing and (dataset.get("on_bad") != "skip" or len(missing) == len(rows)):
+        few = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        got = f"{len(missing):,} of {len(rows):,} that are not there: {few}"
+        hint = "name the folder that holds them: dataset.root=DIR"
+        if len(missing) < len(rows):
+            hint += ", or leave them out: dataset.on_bad=skip"
+        return [Mistake("dataset.root", f"the images of the table in {base}", got, hint)]
+    return []
+
+
+def _table(dataset: Mapping[str, Any]) -> Table:
+    columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
+    return read_table(dataset["path"], Columns(**columns))
 
 
 def _torchvision_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:

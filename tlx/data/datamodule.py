@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.dataset import SplitDataset
-from tlx.data.duplicates import leaks
 from tlx.data.layout import find_images
 from tlx.data.loader import LateLoader, as_it_is
 from tlx.data.sampler import EpochSampler
 from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.splits import fewer_labels
 from tlx.data.transforms import eval_transform, train_transform
 from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
-log = logging.getLogger(__name__)
-
-# The keys of a dataset node that are not the source's: all others are its arguments.
-COMMON_KEYS = {
-    *("_target_", "channels", "image_size", "batch_size", "num_workers", "augment", "horizontal_flip"),
-    *("labels_per_class", "fraction", "subset_seed"),
-}
-LEAKS_LOOKED_FOR = 20_000  # images, beyond which the test split is not compared with the others
 WORTH_WORKERS = 5_000  # images held in memory, from which on augmenting them takes longer than starting processes
 
 
@@ -71,20 +61,19 @@ class ImageDataModule(pl.LightningDataModule):
     # What there is
 
     @cached_property
-    def image_set(self) -> ImageSet:
-        """The set as the source returns it, before labels are taken away."""
-        source = get_method(self.dataset["_target_"])
-        return source(**{key: value for key, value in self.dataset.items() if key not in COMMON_KEYS})
+    def checked(self) -> CheckedSet:
+        """The set as the source returns it, its files opened unless `dataset.check` is false."""
+        return load_checked(self.dataset)
 
-    @cached_property
+    @property
+    def image_set(self) -> ImageSet:
+        """The set before labels are taken away, without the files that were left out."""
+        return self.checked.images
+
+    @property
     def splits(self) -> dict[str, Split]:
         """The three splits; train with as few labels as asked for."""
-        images, node = self.image_set, self.dataset
-        rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
-        train = fewer_labels(images.train, images.class_names, *rule)
-        if not train:
-            raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
-        return {**images.splits, "train": train}
+        return self.checked.splits
 
     @property
     def class_names(self) -> list[str]:
@@ -102,16 +91,26 @@ class ImageDataModule(pl.LightningDataModule):
         return {name: len(split) for name, split in self.splits.items()}
 
     def describe(self) -> str:
-        """How many images and classes each split has, and how the splits came about."""
-        lines = [f"{self.image_set.name}: {self.num_classes} classes; {self.image_set.rule}"]
-        for name, split in self.splits.items():
-            counts = Counter(sample.target for sample in split.samples)
-            a_class = [counts[target] for target in range(self.num_classes)]
-            line = f"  {name:<5} {len(split):>7,} images, {min(a_class):,} to {max(a_class):,} a class"
-            if name == "train" and len(split) < len(self.image_set.train):
-                line += f", of {len(self.image_set.train):,} (subset seed {self.dataset.get('subset_seed', 0)})"
-            lines.append(line)
-        return "\n".join(lines)
+        """How many images and classes each split has, how the splits came about, and what is odd about the set."""
+        warnings = [f"  warning: {line}" for line in self.checked.findings(self.preprocessing.size)]
+        return "\n".join([*self.checked.describe(), *warnings])
+
+    def sample_names(self, split: str) -> list[str]:
+        """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
+        return [sample.name for sample in self.splits[split].samples]
+
+    def sample_paths(self, split: str) -> list[Path | None]:
+        """Their files, in the same order; None for images held in memory."""
+        return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
+
+    def fingerprint(self) -> str:
+        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one."""
+        digest = blake2b(digest_size=16)
+        for part in ("train", "val"):
+            for sample in self.splits[part].samples:
+                size = sample.source.stat().st_size if isinstance(sample.source, Path) else -1
+                digest.update(repr((part, sample.name, sample.target, size)).encode())
+        return digest.hexdigest()
 
     # Lightning's hooks
 
@@ -121,7 +120,11 @@ class ImageDataModule(pl.LightningDataModule):
             _ = self.image_set
 
     def setup(self, stage: str | None = None) -> None:
-        """List and split the images; none is decoded."""
+        """List, check and split the images.
+
+        Raises:
+            TlxError: Files are broken and `dataset.on_bad` is `stop`; the message names them.
+        """
         _ = self.splits
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,9 +150,7 @@ class ImageDataModule(pl.LightningDataModule):
         return self._eval_loader(self.splits["val"])
 
     def test_dataloader(self) -> LateLoader | list[Any]:
-        """As for validation. Warns of test images that are in train or val as well."""
-        if _rank_and_world()[0] == 0:
-            self._warn_of_leaks()
+        """As for validation."""
         return self._eval_loader(self.splits["test"])
 
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
@@ -209,17 +210,6 @@ class ImageDataModule(pl.LightningDataModule):
             return 0
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-
-    def _warn_of_leaks(self) -> None:
-        test = self.splits["test"]
-        for name in ("train", "val"):
-            seen = self.splits[name]
-            if len(seen) + len(test) > LEAKS_LOOKED_FOR:
-                continue
-            found = leaks(seen, test)
-            if found:
-                first = f"{found[0][1].name} is {found[0][0].name}"
-                log.warning("%d of %d test images are in %s as well: %s, …", len(found), len(test), name, first)
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from tlx.data.layout import ignored_below, images_below, read_layout
+from tlx.data.findings import enumerated
+from tlx.data.layout import folders_without_images, ignored_below, images_below, read_layout
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
 
@@ -23,7 +24,7 @@ def folder(
     """Return the images below `root`; `tlx.data.layout.read_layout` says which layouts there are.
 
     What has a folder of its own is used as it is. Without a test folder the test split is carved from all images; with
-    one, only val is carved from train, and no test image is opened.
+    one, only val is carved from train.
 
     Args:
         root: The folder; `~` is expanded.
@@ -52,6 +53,9 @@ def folder(
     if ignored:
         found = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
         images = replace(images, rule=f"{images.rule}; left out, by extension: {found}")
+    empty = [path.relative_to(root).as_posix() for path in folders_without_images(layout)]
+    if empty:
+        images = replace(images, notes=(f"no image in {len(empty)} folders: {enumerated(empty)}",))
     return images
 
 

@@ -18,7 +18,7 @@ EXTENSIONS = {
     *(".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
 }
 
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -78,6 +78,12 @@ def read_layout(root: str | os.PathLike[str]) -> Layout:
     return Layout(splits["train"], splits.get("val"), splits["test"], class_names)
 
 
+def folders_without_images(layout: Layout) -> list[Path]:
+    """Folders where classes lie that hold no image, and so are no class, or not in that split; sorted."""
+    places = (folder for place in layout.splits.values() for folder in _folders(place))
+    return sorted(folder for folder in places if not any(p.suffix.lower() in EXTENSIONS for p in _files_below(folder)))
+
+
 def images_below(folder: Path) -> list[Path]:
     """Image files below `folder` at any depth, sorted; hidden files and folders are left out, links are followed."""
     return sorted(p for p in _files_below(folder) if p.suffix.lower() in EXTENSIONS)
@@ -86,6 +92,19 @@ def images_below(folder: Path) -> list[Path]:
 def ignored_below(folder: Path) -> list[Path]:
     """Files below `folder` that are neither hidden nor images by their extension, sorted."""
     return sorted(p for p in _files_below(folder) if p.suffix.lower() not in EXTENSIONS)
+
+
+def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """(folder, name) of files that are not hidden; a folder that links lead to twice is entered once."""
+    entered = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        yield from ((here, name) for name in sorted(files) if not _hidden(name))
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -123,10 +142,19 @@ def why_no_folder(path: Path) -> str:
     return f"does not exist; did you mean '{missing.parent / near}'?" if near else "does not exist"
 
 
+def closest_file(path: Path) -> str:
+    """A hint at the file beside a missing one whose name is nearest, or ''."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"{folder} {why_no_folder(folder)}"
+    near = closest(path.name, (p.name for p in folder.iterdir() if p.is_file()))
+    return f"did you mean '{folder / near}'?" if near else ""
+
+
 def _split_folders(root: Path) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     for path in _folders(root):
-        name = _SPLIT_NAMES.get(path.name.lower())
+        name = SPLIT_NAMES.get(path.name.lower())
         if name is None:
             continue
         if name in splits:
@@ -149,16 +177,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Files that are not hidden; a folder that links lead to twice is entered once."""
-    entered = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        yield from (Path(here, name) for name in sorted(files) if not _hidden(name))
+    return (Path(here, name) for here, name in files_below(folder))
 
 
 def _hidden(name: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class ImageSet:
         val: Samples for selection.
         test: Samples for the figure that is reported.
         rule: How the splits came about, in words.
+        notes: What a person should be told of the set besides, a line each.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ImageSet:
     val: Split
     test: Split
     rule: str
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:

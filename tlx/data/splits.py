@@ -6,43 +6,50 @@ duplicate cannot lie on both sides of a split, even where its copies carry diffe
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from math import floor
 from pathlib import Path
 
-from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.inspection import file_facts, is_decoding
+from tlx.data.samples import ImageSet, Split
 from tlx.errors import TlxError
 
 
 def content_keys(split: Split) -> list[bytes]:
     """A hash of each sample's content: the bytes of its file, or its pixels with their shape.
 
+    Where files are being checked (`tlx.data.inspection.decoding`), one that cannot be read stands under a hash of its
+    name, until the check names it together with the other broken ones.
+
     Raises:
         TlxError: A file cannot be read.
     """
+    files = iter(_file_keys([sample.source for sample in split.samples if isinstance(sample.source, Path)]))
+    pixels = None if split.pixels is None else split.pixels.numpy()
+    shape = b"" if pixels is None else repr(tuple(pixels.shape[1:])).encode()
 
-    def key(sample: Sample) -> bytes:
-        if isinstance(sample.source, Path):
-            return file_key(sample.source)
-        assert split.pixels is not None
-        pixels = split.pixels[sample.source]
-        return blake2b(repr(tuple(pixels.shape)).encode() + pixels.numpy().tobytes(), digest_size=16).digest()
+    def key(source: Path | int) -> bytes:
+        if isinstance(source, Path):
+            return next(files)
+        assert pixels is not None
+        return blake2b(shape + pixels[source].tobytes(), digest_size=16).digest()
 
-    if not any(isinstance(s.source, Path) for s in split.samples):
-        return [key(s) for s in split.samples]
-    with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing lets other threads run
-        return list(threads.map(key, split.samples))
+    return [key(sample.source) for sample in split.samples]
 
 
-def file_key(path: Path) -> bytes:
-    """A hash of the bytes of a file."""
-    try:
-        return blake2b(path.read_bytes(), digest_size=16).digest()
-    except OSError as error:
-        raise TlxError(f"cannot read image {path}: {error}") from error
+def _file_keys(paths: list[Path]) -> list[bytes]:
+    keys = []
+    for path, facts in zip(paths, file_facts(paths), strict=True):
+        if facts.key is not None:
+            keys.append(bytes.fromhex(facts.key))
+        elif is_decoding():
+            keys.append(blake2b(os.fsencode(path.name), digest_size=16, person=b"unreadable").digest())
+        else:
+            raise TlxError(f"cannot read image {path}: {facts.reason}")
+    return keys
 
 
 def divide(
@@ -100,7 +107,7 @@ def carve(name: str, class_names: list[str], all_: Split, val: float, test: floa
 
 
 def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
-    """Divide the train split into train and val; the test split is the one given, and is not opened."""
+    """Divide the train split into train and val; the test split is the one given."""
     parts = divide(content_keys(train), [s.target for s in train.samples], {"val": val}, seed)
     rule = f"own test split; val ({100 * val:g} %) carved from train, a class at a time, by content, seed {seed}"
     return ImageSet(name, class_names, train.take(parts["train"]), train.take(parts["val"]), test, rule)

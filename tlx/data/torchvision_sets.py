@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlx.data.archives import unpacking_safely
 from tlx.data.catalog import TORCHVISION, TorchvisionSet, missing_files
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
@@ -74,7 +75,7 @@ def _load(
     if known.cls in _BY_PATH:
         options["loader"] = str  # items are then (path, target): nothing is opened here
     try:
-        with _impatient():
+        with _impatient(), unpacking_safely() if fetch else nullcontext():
             dataset = cls(root, **options)
     except Exception as error:  # torchvision raises what the network, the archive or the parser happens to raise
         reason = f"and the download failed: {error}" if fetch else f"as torchvision expects it: {error}"

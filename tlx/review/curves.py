@@ -50,6 +50,8 @@ class Curves(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean loss. Lightning would do so after the checkpoint: a kill between them would lose it."""
         loss = trainer.callback_metrics.get("train/loss")
-        for logger in trainer.loggers if loss is not None else ():
-            values = {"train/loss": float(loss), "epoch": float(trainer.current_epoch)}
+        if loss is None:
+            return
+        values = {"train/loss": float(loss), "epoch": float(trainer.current_epoch)}
+        for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step - 1)  # the step of the epoch's other figures

@@ -1,0 +1,97 @@
+"""A run is named by what decides its result: not by where files lie or on what it is computed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from tlx import compose
+
+
+@pytest.fixture
+def pets(tmp_path):
+    for i, name in enumerate(("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png")):
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8 + i, 8), (i, i, i)).save(path)
+    return tmp_path / "pets"
+
+
+def name(*overrides: str) -> str:
+    return compose(["backbone=small_cnn", *overrides]).run_name
+
+
+def of_folder(root) -> str:
+    return name("dataset=folder", f"dataset.root={root}")
+
+
+def test_the_same_images_in_another_folder_are_the_same_run(pets, tmp_path):
+    """Guards against a sweep that trains everything again because the data moved."""
+    first = of_folder(pets)
+    assert of_folder(shutil.copytree(pets, tmp_path / "copy")) == first
+    assert of_folder(f"{pets}/../pets") == first
+
+
+def test_other_images_behind_the_same_path_are_another_run(pets):
+    """Guards against the finished run of yesterday's images that is returned for today's."""
+    names = [of_folder(pets)]
+    Image.new("RGB", (9, 9)).save(pets / "cats" / "3.png")
+    names.append(of_folder(pets))
+    (pets / "cats" / "3.png").rename(pets / "dogs" / "3.png")
+    names.append(of_folder(pets))
+    Image.new("RGB", (90, 90), "red").save(pets / "dogs" / "3.png")
+    names.append(of_folder(pets))
+    assert len(set(names)) == 4
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.devices=1", "trainer.accelerator=cpu", "dataset.num_workers=3", "trainer.progress_bar=false",
+        "dataset.check=false", "dataset.on_bad=skip", "output_dir=elsewhere", "logger=none", "force=true",
+    ],
+)  # fmt: skip
+def test_what_changes_no_result_changes_no_name(override):
+    """Guards against a finished run that is not found again on another machine."""
+    assert name(override) == name()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=1", "optimizer.lr=2e-3", "dataset.batch_size=16", "dataset.augment=strong", "trainer.precision=bf16-mixed"],
+)
+def test_what_changes_the_result_changes_the_name(override):
+    """Guards against a run of other settings that is returned for this one."""
+    assert name(override) != name()
+
+
+def test_a_source_run_counts_by_what_it_is(tiny_run, tmp_path):
+    """Guards against a target run that begins anew because its source was moved, or stays when the source was retrained
+    with other settings."""
+
+    def of_run(directory) -> str:
+        return compose(["backbone=run", f"backbone.run={directory}"]).run_name
+
+    first = of_run(tiny_run.directory)
+    moved = shutil.copytree(tiny_run.directory, tmp_path / "moved")
+    assert of_run(moved) == first
+    told = json.loads((moved / "model.json").read_text())
+    (moved / "model.json").write_text(json.dumps({**told, "identity": "0" * 64}))
+    assert of_run(moved) != first
+
+
+def test_a_weight_file_counts_by_its_content(tmp_path):
+    """Guards against new weights under an old name."""
+    path = tmp_path / "weights.pth"
+
+    def of_file(at) -> str:
+        return compose(["backbone=file", f"backbone.path={at}", "backbone.architecture=resnet18"]).run_name
+
+    path.write_bytes(b"one")
+    first = of_file(path)
+    assert of_file(shutil.copy(path, tmp_path / "other.pth")) == first
+    path.write_bytes(b"two")
+    assert of_file(path) != first

@@ -1,0 +1,198 @@
+"""A data set whose files were opened before anything is trained on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_method
+
+from tlx.data.facts import Facts
+from tlx.data.facts_store import cache_folder
+from tlx.data.findings import class_findings, content_findings, size_findings
+from tlx.data.inspection import decoding, file_facts
+from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.splits import content_keys, fewer_labels
+from tlx.errors import TlxError
+
+# The keys of a dataset node that are not the source's: all others are its arguments.
+COMMON_KEYS = {
+    *("_target_", "channels", "image_size", "batch_size", "num_workers", "augment", "horizontal_flip"),
+    *("labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
+}
+_NAMED = 20  # broken files named in a message
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that cannot be read as an image."""
+
+    sample: Sample
+    split: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckedSet:
+    """A set without its broken files, and what was found out about it.
+
+    Args:
+        node: The dataset node.
+        images: The set as its source returned it, without the broken files.
+        broken: These, in the order of the splits.
+        facts: Split -> what is known of each of its files; empty where they were not opened.
+    """
+
+    node: Mapping[str, Any]
+    images: ImageSet
+    broken: list[Broken]
+    facts: dict[str, list[Facts]]
+
+    @property
+    def opened(self) -> int:
+        """Files that were opened, or known from before."""
+        return sum(f.decoded for facts in self.facts.values() for f in facts) + len(self.broken)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The three splits; train with as few labels as asked for."""
+        images, node = self.images, self.node
+        rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
+        train = fewer_labels(images.train, images.class_names, *rule)
+        if not train:
+            raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
+        return {**images.splits, "train": train}
+
+    @cached_property
+    def _standing(self) -> list[str]:
+        """Findings that do not depend on the size of the input."""
+        found = [*self.images.notes, *class_findings(self.images)]
+        parts = self.images.splits
+        if not self.facts and any(_files(split) for split in parts.values()):
+            return found  # comparing would open the files
+        keys = {part: self._keys(part) for part in parts}
+        return [*found, *content_findings(self.images, keys)]
+
+    def _keys(self, part: str) -> list[bytes]:
+        """The content of each sample of a split."""
+        split = self.images.splits[part]
+        known = [facts.key for facts in self.facts.get(part, ())]
+        whole = [bytes.fromhex(key) for key in known if key]
+        return whole if len(whole) == len(split) else content_keys(split)
+
+    def findings(self, input_size: int | None) -> list[str]:
+        """What a person should know of the set, a line each; `tlx.data.findings` has the rules.
+
+        Args:
+            input_size: Side of the square input in pixels; None: not known, sizes are not compared.
+        """
+        if input_size is None:
+            return self._standing
+        names: list[str] = []
+        sides: list[int] = []
+        for part, split in self.images.splits.items():
+            in_memory = 0 if split.pixels is None else min(split.pixels.shape[-2:])
+            own = [facts.short_side for facts in self.facts.get(part, ())] or [0] * len(split)
+            for sample, side in zip(split.samples, own, strict=True):
+                if side or in_memory:
+                    names.append(sample.name)
+                    sides.append(side or in_memory)
+        return [*self._standing, *size_findings(names, sides, input_size)]
+
+    def report(self, input_size: int | None) -> str:
+        """All that is known of the set, with every broken file; for `tlx check`."""
+        lines = self.describe() if self.images.train else [f"{self.images.name}: no images that can be read"]
+        lines = [line for line in lines if not line.startswith("  left out")]
+        lines += [f"  warning: {line}" for line in self.findings(input_size)]
+        if self.facts:
+            lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
+            lines += [f"    {entry.sample.source}: {entry.reason}" for entry in self.broken]
+        elif any(_files(split) for split in self.images.splits.values()):
+            lines.append("  no file was opened: dataset.check is false")
+        else:
+            lines.append("  held in memory: there are no files to open")
+        return "\n".join(lines)
+
+    def describe(self) -> list[str]:
+        """How many images and classes each split has, how the splits came about, what was left out; a line each."""
+        images = self.images
+        lines = [f"{images.name}: {len(images.class_names)} classes; {images.rule}"]
+        for name, split in self.splits.items():
+            counts = Counter(sample.target for sample in split.samples)
+            a_class = [counts[target] for target in range(len(images.class_names))]
+            line = f"  {name:<5} {len(split):>7,} images, {min(a_class):,} to {max(a_class):,} a class"
+            if name == "train" and len(split) < len(images.train):
+                line += f", of {len(images.train):,} (subset seed {self.node.get('subset_seed', 0)})"
+            lines.append(line)
+        if self.broken:
+            lines.append(f"  left out: {broken_files(self.broken)}")
+        return lines
+
+
+def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
+    """Return the set of a composed dataset node; its files are opened unless `check` is false.
+
+    Where an image lies does not depend on whether others are broken: these are left out after the split.
+
+    Args:
+        node: The dataset node. `_target_` names the source.
+        stop: Whether broken files are an error where `on_bad` is `stop`.
+
+    Raises:
+        TlxError: Files are broken; the message names them. Or what the source raises.
+    """
+    source = get_method(node["_target_"])
+    check = bool(node.get("check", True))
+    with decoding(check):
+        images: ImageSet = source(**{key: value for key, value in node.items() if key not in COMMON_KEYS})
+        if not check or not any(_files(split) for split in images.splits.values()):
+            return CheckedSet(node, images, [], {})
+        facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))
+    broken: list[Broken] = []
+    known: dict[str, list[Facts]] = {}
+    kept: dict[str, Split] = {}
+    for part, split in images.splits.items():
+        own = [next(facts) if isinstance(s.source, Path) else Facts(None, None) for s in split.samples]
+        good = [i for i, f in enumerate(own) if f.reason is None]
+        broken += [Broken(split.samples[i], part, f.reason) for i, f in enumerate(own) if f.reason is not None]
+        kept[part] = split if len(good) == len(own) else split.take(good)
+        known[part] = [own[i] for i in good]
+    if broken and stop and node.get("on_bad", "stop") == "stop":
+        raise TlxError(
+            f"dataset '{images.name}': {broken_files(broken)}\n"
+            "mend or remove them, or leave them out: dataset.on_bad=skip"
+        )
+    images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
+    return CheckedSet(node, images, broken, known)
+
+
+def broken_files(broken: Sequence[Broken]) -> str:
+    """Say how many files are broken, which (the first 20) and why; the whole list goes into a file in the cache."""
+    lines = [f"{len(broken):,} broken file{'s' if len(broken) > 1 else ''}"]
+    lines += [f"    {entry.sample.source}: {entry.reason}" for entry in broken[:_NAMED]]
+    if len(broken) > _NAMED:
+        lines.append(f"    and {len(broken) - _NAMED:,} more; all of them: {_written(broken) or 'tlx check'}")
+    return "\n".join(lines)
+
+
+def _written(broken: Sequence[Broken]) -> Path | None:
+    """Write the list of broken files into the cache; return where, or None where that cannot be written."""
+    folder = cache_folder()
+    text = "".join(f"{entry.sample.source}\t{entry.reason}\n" for entry in broken)
+    try:
+        if folder is None:
+            return None
+        path = folder / f"broken-{blake2b(text.encode(errors='replace'), digest_size=4).hexdigest()}.txt"
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return path
+
+
+def _files(split: Split) -> list[Path]:
+    return [sample.source for sample in split.samples if isinstance(sample.source, Path)]

@@ -1,0 +1,121 @@
+"""What is known of an image file after it was looked at; and the process that looks: `python -m tlx.data.facts`.
+
+The process says that it is ready, reads the path of a file a line, as JSON, and answers each with a line. It is one of
+its own so that a decoder that crashes, hangs or fills the memory takes nothing with it (`tlx.data.workers`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
+
+import PIL
+
+from tlx.data.pixels import max_pixels, memory_limit, verify, why_no_file
+from tlx.errors import TlxError
+
+READY = b"ready\n"
+_AT_ONCE = 2**20  # bytes read and hashed
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found out about a file.
+
+    Args:
+        key: Hash of its bytes, hexadecimal, as `tlx.data.splits` uses it; None where they cannot be read.
+        reason: Why it is broken; None where it is not, or was not decoded.
+        width: In pixels, as it lies in the file; 0 where it was not decoded or is broken.
+        height: Likewise.
+        decoded: Whether decoding it was tried.
+        lasting: Whether looking again would find the same; not so for a file that could not be read this time.
+    """
+
+    key: str | None
+    reason: str | None
+    width: int = 0
+    height: int = 0
+    decoded: bool = False
+    lasting: bool = True
+
+    @property
+    def short_side(self) -> int:
+        """The shorter side in pixels."""
+        return min(self.width, self.height)
+
+
+def rules() -> str:
+    """By what verdicts are reached: with another Pillow or another limit they may differ."""
+    return f"1 {PIL.__version__} {max_pixels()}"
+
+
+def examine(path: str, decode: bool = True) -> Facts:
+    """Read a file whole, and decode it unless told not to. Nothing is raised: what is wrong becomes the reason."""
+    try:
+        key = file_hash(path)
+    except OSError as error:
+        return Facts(None, error.strerror or str(error), lasting=False)
+    if not decode:
+        return Facts(key, None)
+    try:
+        width, height = verify(path)
+    except TlxError as error:
+        return Facts(key, str(error).removeprefix(f"cannot read image {path}: "), decoded=True)
+    return Facts(key, None, width, height, decoded=True)
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """Hash of the bytes of a file, hexadecimal.
+
+    Raises:
+        OSError: There is no such file, it may not be read, or it is a folder, a pipe or a device.
+    """
+    no_file = why_no_file(os.stat(path).st_mode)  # opening a pipe would wait for ever
+    if no_file:
+        raise OSError(no_file)
+    digest = blake2b(digest_size=16)
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+
+        limit = memory_limit()
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if hard == resource.RLIM_INFINITY or limit < hard:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    except (ImportError, ValueError, OSError):  # a system without such limits: the one on pixels remains
+        return
+
+
+@contextmanager
+def _answers() -> Iterator[int]:
+    """Standard output for answers alone: what a decoder prints there goes to standard error."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield answers
+    finally:
+        os.close(answers)
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    _limit_memory()
+    with _answers() as answers:
+        os.write(answers, READY)
+        for line in sys.stdin.buffer:
+            os.write(answers, json.dumps(astuple(examine(json.loads(line)))).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What a person should know of a set before trusting a figure: pure functions from labels, content and sizes to lines.
+
+The rules:
+
+- a class without images in a split is named;
+- a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
+- images of equal content in two splits are counted, and in train those whose labels contradict one another;
+- an image is far smaller than the input where its shorter side is less than half of the input's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from statistics import median
+
+from tlx.data.samples import ImageSet, Sample
+
+DOMINATES = 0.8  # of the training images
+DOMINATES_MEDIAN = 10  # times the images of the median class
+FAR_SMALLER = 0.5  # of the side of the input
+
+Keys = Mapping[str, Sequence[bytes]]  # split -> content of each sample
+
+
+def class_findings(images: ImageSet) -> Iterator[str]:
+    """Yield what is odd about the number of images of each class."""
+    for part, split in images.splits.items():
+        if not split:
+            yield f"{part} has no images"
+            continue
+        counts = Counter(sample.target for sample in split.samples)
+        absent = [name for target, name in enumerate(images.class_names) if not counts[target]]
+        if absent:
+            yield f"{part} has no images of {_counted(len(absent), 'class', 'classes')}: {enumerated(absent)}"
+    yield from _dominating(images)
+
+
+def _dominating(images: ImageSet) -> Iterator[str]:
+    counts = Counter(sample.target for sample in images.train.samples)
+    if len(images.class_names) < 2 or not counts:
+        return
+    target, most = max(counts.items(), key=lambda item: (item[1], -item[0]))
+    middle = median(counts[t] for t in range(len(images.class_names)))
+    total = sum(counts.values())
+    if most > DOMINATES * total or most > DOMINATES_MEDIAN * middle:
+        share = f"{most:,} of {total:,} training images, the median class has {middle:,.0f}"
+        yield f"class '{images.class_names[target]}' dominates: {share}"
+
+
+def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
+    """Yield which splits share images, and which training images contradict one another."""
+    for seen, held_out in combinations(("train", "val", "test"), 2):
+        pairs = identical(images.splits[seen].samples, keys[seen], images.splits[held_out].samples, keys[held_out])
+        if pairs:
+            count = f"{len(pairs):,} of {len(images.splits[held_out]):,} {held_out} images"
+            yield f"{count} are in {seen} as well: {_named(pairs)}"
+    pairs = contradictions(images.train.samples, keys["train"])
+    if pairs:
+        names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
+        count = f"{len(pairs):,} training images are identical to one of another class"
+        yield f"{count}: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
+
+
+def identical(
+    seen: Sequence[Sample], seen_keys: Sequence[bytes], held_out: Sequence[Sample], held_out_keys: Sequence[bytes]
+) -> list[tuple[Sample, Sample]]:
+    """Pairs of samples of equal content, one of each split; one pair for each held-out sample that was seen."""
+    by_key = dict(zip(reversed(seen_keys), reversed(seen), strict=True))
+    return [(by_key[key], sample) for key, sample in zip(held_out_keys, held_out, strict=True) if key in by_key]
+
+
+def contradictions(samples: Sequence[Sample], keys: Sequence[bytes]) -> list[tuple[Sample, Sample]]:
+    """(first sample of a content, sample of the same content and another class), for each such sample."""
+    first: dict[bytes, Sample] = {}
+    pairs = []
+    for sample, key in zip(samples, keys, strict=True):
+        known = first.setdefault(key, sample)
+        if known.target != sample.target:
+            pairs.append((known, sample))
+    return pairs
+
+
+def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: int) -> Iterator[str]:
+    """Yield how many images are far smaller than the input.
+
+    Args:
+        names: Of the images.
+        short_sides: Their shorter sides in pixels.
+        input_size: Side of the square input in pixels.
+    """
+    small = [(side, name) for side, name in zip(short_sides, names, strict=True) if side < FAR_SMALLER * input_size]
+    if small:
+        side, name = min(small)
+        count = f"{len(small):,} of {len(names):,} images"
+        what = (
+            f"are far smaller than the input of {input_size} pixels (shorter side under {FAR_SMALLER * input_size:g})"
+        )
+        yield f"{count} {what}: the smallest has {side}, {name}"
+
+
+def enumerated(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
+
+
+def _named(pairs: Sequence[tuple[Sample, Sample]]) -> str:
+    seen, held_out = pairs[0]
+    return f"{held_out.name} is {seen.name}{', …' if len(pairs) > 1 else ''}"

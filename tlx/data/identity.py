@@ -1,0 +1,72 @@
+"""What a set is, wherever it lies: a hash of its content in place of its path. Only the standard library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from tlx.data.layout import EXTENSIONS, files_below, read_layout
+from tlx.data.tablefile import Columns, image_root, read_table
+from tlx.errors import TlxError
+
+_NAMED_BY_THEIR_NAME = {"tlx.data.digits", "tlx.data.torchvision_set"}
+
+
+def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what stands in the identity of a run in place of the keys `root` and `path` of a composed dataset node.
+
+    A folder is a hash of the names, relative to it, and sizes of its images: the same after it was moved or copied,
+    another one after an image was added, removed, renamed or changed in size. A table is a hash of its own bytes and of
+    the sizes of the images that it names. Sets that their name says all about are {}; None means that the path must
+    stand for itself, as of a source of the user's own; {"missing": True} that there is nothing there.
+    """
+    target = dataset.get("_target_")
+    if target in _NAMED_BY_THEIR_NAME:
+        return {}
+    try:
+        if target == "tlx.data.folder":
+            return {"content": _folder(Path(dataset["root"]).expanduser())}
+        if target == "tlx.data.table":
+            return {"content": _table(dataset)}
+    except (TlxError, OSError, KeyError, TypeError):
+        return {"missing": True}
+    return None
+
+
+def _folder(root: Path) -> str:
+    layout = read_layout(root)
+    places = [path / name for path in layout.splits.values() for name in layout.class_names]
+    return _digest(
+        b"",
+        [
+            (os.path.join(here, name)[len(str(root)) :], _size(os.path.join(here, name)))
+            for place in places
+            for here, name in files_below(place)
+            if os.path.splitext(name)[1].lower() in EXTENSIONS
+        ],
+    )
+
+
+def _table(dataset: Mapping[str, Any]) -> str:
+    path = Path(dataset["path"]).expanduser()
+    columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
+    base = image_root(path, dataset.get("root"))
+    rows = read_table(path, Columns(**columns)).rows
+    return _digest(path.read_bytes(), [(row.path, _size(base / row.path)) for row in rows])
+
+
+def _size(file: str | Path) -> int:
+    try:
+        return os.stat(file).st_size
+    except OSError:
+        return -1
+
+
+def _digest(start: bytes, entries: list[tuple[str, int]]) -> str:
+    digest = blake2b(start, digest_size=16)
+    for name, size in sorted(entries):
+        digest.update(os.fsencode(name) + f"\0{size}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""Images named in a table as a data set: CSV or Parquet with a path and a label a row."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.splits import carve, carve_val
+from tlx.data.tablefile import Columns, Row, Table, image_root, read_table
+
+
+def table(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str | None = "split",
+    test_fraction: float = 0.2,
+    *,
+    name: str = "table",
+    val_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> ImageSet:
+    """Return the images that a table names; `tlx.data.tablefile.read_table` says what it may look like.
+
+    Splits are those of the split column: one with train and val only keeps val as its test split, as a folder does, and
+    val is carved from train. Without such a column both are carved from all images.
+
+    Args:
+        path: The table; `~` is expanded.
+        root: What paths in the table are relative to; None: the table's folder.
+        path_column: Column with the image files.
+        label_column: Column with the class names.
+        split_column: Column with train, val or test; None: there is none. The usual name may be missing.
+        test_fraction: Fraction of all images for the test split, where it is carved.
+        name: Name of the set.
+        val_fraction: Fraction for validation, where it is carved: of all images, or of train.
+        split_seed: Seed of the split.
+
+    Raises:
+        TlxError: There is no such table, or it is not understood.
+    """
+    read = read_table(path, Columns(path_column, label_column, split_column))
+    base = image_root(path, root)
+    parts = {part: _split(read, read.part(part), base) for part in ("train", "val", "test")}
+    if not parts["test"]:
+        parts["val"], parts["test"] = parts["test"], parts["val"]
+    if not read.has_splits or not parts["test"]:
+        return carve(name, read.class_names, _split(read, read.rows, base), val_fraction, test_fraction, split_seed)
+    if not parts["val"]:
+        return carve_val(name, read.class_names, parts["train"], parts["test"], val_fraction, split_seed)
+    rule = "train, val and test as the table says"
+    return ImageSet(name, read.class_names, parts["train"], parts["val"], parts["test"], rule)
+
+
+def _split(read: Table, rows: list[Row], base: Path) -> Split:
+    targets = {name: target for target, name in enumerate(read.class_names)}
+    return Split([Sample(base / row.path, targets[row.label], row.path) for row in rows])

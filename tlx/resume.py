@@ -1,0 +1,73 @@
+"""`tlx train resume=RUN`: go on with a run from its directory alone, wherever that lies now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.config.check import check
+from tlx.config.naming import NOT_IDENTITY
+from tlx.config.overrides import at_home
+from tlx.config.safety import refuse_foreign_targets
+from tlx.errors import ConfigError, TlxError, did_you_mean
+from tlx.run import Run
+
+# Where files lie, by node; they may have moved together with the run, or lie where it was started.
+PATHS = {"dataset": ("root", "table"), "backbone": ("run", "path")}
+
+
+def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
+    """Return the configuration with which a run goes on.
+
+    Args:
+        directory: The run directory.
+        overrides: `key=value` for paths, and for what decides where and how fast a run trains, not what comes out.
+
+    Raises:
+        TlxError: There is no such run, a key may not change, or its configuration would run foreign code.
+    """
+    run = Run(directory)
+    config = run.config
+    refuse_foreign_targets(OmegaConf.to_container(config), str(run.directory / "config.yaml"))
+    was = config.run_dir
+    config.run_dir = str(run.directory)
+    if config.logger.get("save_dir") == was:
+        config.logger.save_dir = config.run_dir
+    config.force = False
+    _find_paths(config, run)
+    for text in at_home(overrides):
+        key, equals, _ = text.lstrip("+").partition("=")
+        if not equals:
+            raise TlxError(f"expected overrides as key=value, got '{text}'")
+        may_change = _may_change()
+        if key not in may_change:
+            hint = did_you_mean(key, may_change)
+            raise TlxError(
+                f"resume: expected the configuration that the run began with, got {text}; "
+                f"{hint or 'may change: ' + ', '.join(may_change)}; "
+                "for another configuration train a new run, with backbone=run to start from this one"
+            )
+        config.merge_with(OmegaConf.from_dotlist([text.lstrip("+")]))
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    mistakes = check(plain)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def _may_change() -> list[str]:
+    free = [f"{part}.{key}" for part, keys in NOT_IDENTITY.items() for key in keys]
+    return sorted([*free, *(f"{part}.{key}" for part, keys in PATHS.items() for key in keys)])
+
+
+def _find_paths(config: DictConfig, run: Run) -> None:
+    """Take a relative path that leads nowhere from here as meant from where the run was started."""
+    started = Path(run.environment[-1]["directory"]) if run.environment else Path.cwd()
+    for part, keys in PATHS.items():
+        for key in keys:
+            told = config[part].get(key)
+            if isinstance(told, str) and not Path(told).expanduser().exists() and (started / told).exists():
+                config[part][key] = str(started / told)

@@ -1,0 +1,94 @@
+"""What predictions are worth: confusion, precision and recall of each class, calibration. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BINS = 15  # Guo et al. 2017
+
+
+def confusion_matrix(target: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """Return counts (classes, classes): row = true class, column = predicted class.
+
+    Args:
+        target: True classes (N,), from 0.
+        predicted: Predicted classes (N,).
+        classes: Number of classes.
+    """
+    return torch.bincount(target * classes + predicted, minlength=classes * classes).view(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Figures of every class, each (K,), float64; NaN where there is nothing to divide by.
+
+    Args:
+        precision: Of the images predicted as the class, the fraction that belong to it.
+        recall: Of the images of the class, the fraction predicted as it.
+        f1: Harmonic mean of the two, as 2 TP / (2 TP + FP + FN).
+        support: Images of the class.
+    """
+
+    precision: Tensor
+    recall: Tensor
+    f1: Tensor
+    support: Tensor
+
+
+def class_figures(confusion: Tensor) -> ClassFigures:
+    """Return precision, recall and F1 of every class from a confusion matrix, rows true."""
+    counts = confusion.double()
+    right, support, called = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+    return ClassFigures(right / called, right / support, 2 * right / (called + support), support)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How confidence and accuracy agree, by bins of confidence.
+
+    Args:
+        edges: Borders of the bins (bins + 1,); a bin holds its upper border.
+        count: Images in each bin (bins,).
+        accuracy: Fraction of right ones in each bin; NaN where it is empty.
+        confidence: Mean confidence in each bin; NaN where it is empty.
+        ece: Expected calibration error: sum over bins of count / N * |accuracy - confidence|, in [0, 1].
+    """
+
+    edges: Tensor
+    count: Tensor
+    accuracy: Tensor
+    confidence: Tensor
+    ece: float
+
+
+def reliability(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Reliability:
+    """Return accuracy and confidence by bins of equal width.
+
+    Guo et al., On Calibration of Modern Neural Networks (2017), section 2.
+
+    Args:
+        confidence: Probability of the predicted class (N,), in [0, 1], N at least 1.
+        correct: Whether the prediction is right (N,).
+        bins: Number of bins, ((m - 1) / bins, m / bins].
+    """
+    confidence, right = confidence.double(), correct.double()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    bin_of = torch.bucketize(confidence, edges[1:-1])
+    count = torch.bincount(bin_of, minlength=bins)
+    accuracy = torch.bincount(bin_of, right, minlength=bins) / count
+    mean = torch.bincount(bin_of, confidence, minlength=bins) / count
+    error = (count / len(confidence) * (accuracy - mean).abs()).nansum()
+    return Reliability(edges, count, accuracy, mean, float(error))
+
+
+def most_confused(confusion: Tensor, most: int) -> list[tuple[int, int, int]]:
+    """Return up to `most` (true class, predicted class, images), the most frequent mistakes first."""
+    wrong = confusion.clone()
+    wrong.fill_diagonal_(0)
+    order = wrong.flatten().argsort(descending=True, stable=True)[:most].tolist()
+    classes = len(confusion)
+    pairs = [(place // classes, place % classes) for place in order]
+    return [(true, called, int(wrong[true, called])) for true, called in pairs if wrong[true, called] > 0]

@@ -1,0 +1,153 @@
+"""The review of a finished run: pictures, tables and figures of its test split, from one pass over it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from tlx.data.datamodule import ImageDataModule
+from tlx.files import write_text
+from tlx.review import pictures, tables
+from tlx.review.hparams import best_figures, hparams, write_hparams
+from tlx.review.measures import class_figures, confusion_matrix, reliability
+from tlx.review.projector import write_projector
+from tlx.review.witness import Evidence
+from tlx.run import Run
+
+log = logging.getLogger("tlx")
+
+
+def summary_figures(evidence: Evidence | None) -> dict[str, float]:
+    """Return what the review adds to a run's figures: `test/ece`, the expected calibration error."""
+    if evidence is None:
+        return {}
+    return {"test/ece": reliability(evidence.confidence, evidence.predicted == evidence.target).ece}
+
+
+def report(
+    run: Run,
+    config: DictConfig,
+    data: ImageDataModule,
+    evidence: Evidence | None,
+    figures: Mapping[str, float],
+    logger: Logger | bool | None,
+) -> dict[str, float]:
+    """Write the review of a run: test_predictions.csv; with a logger also `review/`, and all of it into TensorBoard.
+
+    Everything is logged at the step `train/steps`. A picture that cannot be drawn is a warning: the run is worth more.
+
+    Args:
+        run: The run.
+        config: Its configuration.
+        data: Where the images of the evidence are from.
+        evidence: From the Witness of the test; None where there was no test image.
+        figures: The run's final figures.
+        logger: Of training or a new one; none (None or False): no matplotlib, no pictures.
+
+    Returns:
+        Further figures, `test/ece`.
+    """
+    more = summary_figures(evidence)
+    figures = {**figures, **more}
+    step = int(figures["train/steps"])
+    if evidence is not None:
+        images = [_image_name(data, index) for index in evidence.index.tolist()]
+        write_text(run.directory / "test_predictions.csv", tables.predictions_csv(evidence, images, data.class_names))
+    if not isinstance(logger, Logger):
+        return more
+    tested = {name: value for name, value in figures.items() if name.startswith("test/")}
+    logger.log_metrics({**tested, **best_figures(figures)}, step)
+    writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
+    if writer is not None:
+        with _worth_a_warning("hparams"):
+            write_hparams(writer, hparams(config), run.directory.name, step)
+    if evidence is not None:
+        _review(run.directory / "review", data, evidence, figures, writer, step)
+    if writer is not None and evidence is not None and len(evidence.embedded):
+        with _worth_a_warning("projector"):
+            _project(Path(logger.log_dir or run.directory), data, evidence)
+    logger.save()
+    if writer is not None:
+        writer.close()
+    return more
+
+
+def _review(
+    folder: Path, data: ImageDataModule, evidence: Evidence, figures: Mapping[str, float], writer: Any, step: int
+) -> None:
+    names = data.class_names
+    confusion = confusion_matrix(evidence.target, evidence.predicted, len(names))
+    per_class = class_figures(confusion)
+    calibration = reliability(evidence.confidence, evidence.predicted == evidence.target)
+    wrong = _wrong_rows(data, evidence)
+    drawn: dict[str, Callable[[], Any]] = {
+        "confusion_matrix": lambda: pictures.confusion_picture(confusion, names),
+        "precision_recall": lambda: pictures.class_picture(per_class, names),
+        "reliability": lambda: pictures.reliability_picture(calibration),
+        "wrong": lambda: pictures.wrong_picture(evidence.wrong_images, [_caption(*row[:4]) for row in wrong]),
+    }
+    if not wrong:
+        del drawn["wrong"]
+    (folder / "wrong.png").unlink(missing_ok=True)
+    for name, figure in drawn.items():
+        with _worth_a_warning(f"{name}.png"):
+            pixels = pictures.draw(figure(), folder / f"{name}.png")
+            if writer is not None:
+                writer.add_image(f"review/{name}", pixels, step, dataformats="HWC")
+    texts = {
+        "per_class": tables.class_table(per_class, confusion, names),
+        "most_confidently_wrong": tables.wrong_table(wrong),
+    }
+    if writer is not None:
+        for name, text in texts.items():
+            writer.add_text(f"review/{name}", text, step)
+    parts = [f"# {folder.parent.name}", tables.figures_table(figures)]
+    parts += ["## Classes", texts["per_class"], "## The most confidently wrong images", texts["most_confidently_wrong"]]
+    parts += [f"![{name}]({name}.png)" for name in drawn if (folder / f"{name}.png").is_file()]
+    write_text(folder / "review.md", "\n\n".join(parts) + "\n")
+
+
+def _project(directory: Path, data: ImageDataModule, evidence: Evidence) -> None:
+    place = {index: i for i, index in enumerate(evidence.index.tolist())}
+    rows = []
+    for index in evidence.embedded.tolist():
+        true, called = int(evidence.target[place[index]]), int(evidence.predicted[place[index]])
+        verdict = "right" if true == called else "wrong"
+        rows.append([_image_name(data, index), data.class_names[true], data.class_names[called], verdict])
+    columns = ["image", "true", "predicted", "verdict"]
+    write_projector(directory, evidence.features, evidence.thumbnails, columns, rows)
+
+
+def _wrong_rows(data: ImageDataModule, evidence: Evidence) -> list[tuple[str, str, str, float, float]]:
+    place = {index: i for i, index in enumerate(evidence.index.tolist())}
+    rows = []
+    for index in evidence.wrong:
+        i = place[index]
+        true, called = data.class_names[int(evidence.target[i])], data.class_names[int(evidence.predicted[i])]
+        probabilities = float(evidence.confidence[i]), float(evidence.true_probability[i])
+        rows.append((_image_name(data, index), true, called, *probabilities))
+    return rows
+
+
+def _caption(image: str, true: str, called: str, probability: float) -> str:
+    lines = pictures.short(image, 30), f"true: {pictures.short(true)}", f"predicted: {pictures.short(called)}"
+    return "\n".join(lines) + f" ({probability:.2f})"
+
+
+def _image_name(data: ImageDataModule, index: int) -> str:
+    return data.splits["test"].samples[index].name
+
+
+@contextmanager
+def _worth_a_warning(what: str) -> Iterator[None]:
+    """Let a run end well although a part of its review could not be made."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("review: expected to write %s, got %s: %s", what, type(error).__name__, error)

@@ -1,0 +1,92 @@
+"""The tables of a review: predictions as CSV, figures and mistakes as Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from tlx.review.measures import ClassFigures, most_confused
+from tlx.review.witness import Evidence
+
+CONFUSED_AT_MOST = 10  # pairs of classes
+
+
+def predictions_csv(evidence: Evidence, images: Sequence[str], names: Sequence[str]) -> str:
+    """Return one row a test image: image, true class, predicted class, its probability, that of every class.
+
+    Args:
+        evidence: What was seen.
+        images: Name of each image of the evidence.
+        names: Class names. Where the evidence holds not all probabilities, there is one more column, that of the true
+            class.
+    """
+    whole = evidence.probabilities.shape[1] > 0
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["image", "true", "predicted", "confidence", *(names if whole else ["probability of the true class"])]
+    )
+    probabilities = evidence.probabilities if whole else evidence.true_probability[:, None]
+    for image, true, called, confidence, row in zip(
+        images,
+        evidence.target.tolist(),
+        evidence.predicted.tolist(),
+        evidence.confidence.tolist(),
+        probabilities.tolist(),
+        strict=True,
+    ):
+        writer.writerow([image, names[true], names[called], f"{confidence:.6f}", *(f"{p:.6f}" for p in row)])
+    return text.getvalue()
+
+
+def class_table(figures: ClassFigures, confusion: Tensor, names: Sequence[str]) -> str:
+    """Return precision, recall, F1 and number of images of each class, and which classes are confused most."""
+    columns = (figures.precision, figures.recall, figures.f1)
+    rows = [
+        [_cell(name), *(_fraction(float(column[i])) for column in columns), f"{int(figures.support[i]):,}"]
+        for i, name in enumerate(names)
+    ]
+    table = _table(["class", "precision", "recall", "F1", "images"], rows)
+    pairs = most_confused(confusion, CONFUSED_AT_MOST)
+    if not pairs:
+        return table
+    confused = [[_cell(names[true]), _cell(names[called]), f"{count:,}"] for true, called, count in pairs]
+    return f"{table}\n\nConfused most:\n\n{_table(['true', 'predicted', 'images'], confused)}"
+
+
+def wrong_table(rows: Sequence[tuple[str, str, str, float, float]]) -> str:
+    """Return the most confidently wrong images.
+
+    Args:
+        rows: Image, true class, predicted class, probability of the predicted and of the true class.
+    """
+    if not rows:
+        return "No test image is wrong."
+    cells = [[_cell(name), _cell(true), _cell(called), f"{p:.4f}", f"{q:.4f}"] for name, true, called, p, q in rows]
+    return _table(["image", "true", "predicted", "probability of it", "of the true class"], cells)
+
+
+def figures_table(figures: Mapping[str, float]) -> str:
+    """Return figures by name."""
+    return _table(["figure", "value"], [[f"`{name}`", f"{value:.4f}"] for name, value in sorted(figures.items())])
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _fraction(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _cell(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    text = " ".join(text.split())
+    for character in "\\|`*_<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text

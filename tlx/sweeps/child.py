@@ -1,0 +1,176 @@
+"""A job trains in a process of its own: whatever kills it takes no other job with it.
+
+The processes are forked from a server that has imported torch and done nothing else. So torch is imported once a sweep,
+and no thread is lost in the fork. A process that starts jobs and dies takes its jobs along in order: they notice, save
+and end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from tlx.sweeps.records import State
+from tlx.sweeps.stopping import Stop
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_STARTING = threading.Lock()
+GRACE = 20.0  # seconds in which the helpers of a killed job may end in order
+Outcome = tuple[State, str]
+
+
+class Child:
+    """The process that trains one configuration.
+
+    Args:
+        config: Plain values, resolved.
+        environment: All environment variables of the process.
+    """
+
+    def __init__(self, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        self._ours, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_main, args=(config, dict(environment), theirs))
+        with _STARTING, _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            # numpy's and torch's pools of threads are made by the imports in the server
+            _CONTEXT.set_forkserver_preload(["tlx.train"])
+            self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid
+
+    def wait(self, stop: Stop) -> Outcome:
+        """Return how it ended; have it save and end where `stop` says so."""
+        told: Outcome | None = None
+        asked = False
+        while self._process.exitcode is None:
+            if stop.number is not None and not asked:
+                self.ask(stop.number)
+                asked = True
+            ready = wait([self._process.sentinel, *([] if told else [self._ours])], timeout=0.2)
+            if self._ours in ready:
+                told = self._hear() or told
+                if told is None:  # its end is closed: the process is about to be gone
+                    self._process.join(timeout=1)
+            if self._process.sentinel in ready:
+                self._process.join()
+        told = told or self._hear()
+        code = self._process.exitcode
+        if told is None:
+            self._end_helpers()
+        self._ours.close()
+        if told is not None:
+            return told
+        if asked:
+            return "interrupted", f"stopped by {stop.number.name if stop.number else 'a signal'} before it began"
+        if code < 0:
+            number = signal.Signals(-code)
+            hint = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+            return "killed", f"killed by signal {-code} ({number.name}){hint}"
+        return "killed", f"its process ended with exit code {code} and without a word; see job.log of the run"
+
+    def ask(self, number: signal.Signals) -> None:
+        """Let the job receive a signal, on which it saves and ends."""
+        with suppress(OSError):
+            self._ours.send(int(number))
+
+    def _hear(self) -> Outcome | None:
+        try:
+            return self._ours.recv() if self._ours.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def _end_helpers(self) -> None:
+        """End what a killed job has left: readers of images, torchrun and its workers."""
+        until = time.monotonic() + GRACE
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid or -1, number)
+                while time.monotonic() < until:
+                    os.killpg(self._process.pid or -1, 0)
+                    time.sleep(0.05)
+            except (ProcessLookupError, PermissionError):
+                return
+
+
+def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection) -> None:
+    os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ["TLX_CONSOLE"] = "0"
+    directory = Path(config["run_dir"])
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "job.log").open("ab") as log:  # what other libraries print; tlx's own lines are in tlx.log
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    threading.Thread(target=_obey, args=(parent,), daemon=True).start()
+    with suppress(OSError):  # the parent may be gone
+        parent.send(_train(config))
+
+
+def _train(config: Mapping[str, Any]) -> Outcome:
+    from omegaconf import OmegaConf
+
+    from tlx.errors import Interrupted, Pruned, TlxError
+    from tlx.train import train
+
+    try:
+        train(OmegaConf.create(dict(config)))
+    except Pruned as error:
+        return "pruned", error.reason
+    except Interrupted as error:
+        return "interrupted", error.reason
+    except KeyboardInterrupt:
+        return "interrupted", "stopped by SIGINT before it began"
+    except BaseException as error:
+        traceback.print_exc()
+        cause = error.__cause__ if type(error).__name__ == "InstantiationException" and error.__cause__ else error
+        return "failed", str(cause) if isinstance(cause, TlxError) else f"{type(cause).__name__}: {cause}"
+    return "finished", ""
+
+
+def _obey(parent: Connection) -> None:
+    """Turn what the parent sends into one signal; its death is a SIGTERM."""
+    try:
+        number = parent.recv()
+    except (EOFError, OSError):
+        number = signal.SIGTERM
+    os.kill(os.getpid(), number)
+
+
+class _variables:
+    """Environment variables of this process as another's, for a moment."""
+
+    def __init__(self, environment: Mapping[str, str], *names: str) -> None:
+        self.wanted = {name: environment.get(name) for name in names}
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in self.wanted}
+        self._set(self.wanted)
+
+    def __exit__(self, *exc: object) -> None:
+        self._set(self.before)
+
+    @staticmethod
+    def _set(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,36 @@
+"""Several jobs at once on this machine, by joblib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlx.errors import TlxError
+from tlx.sweeps.job import Job, run
+from tlx.sweeps.launcher import TlxLauncher, at_once
+from tlx.sweeps.stopping import SWEEP
+
+
+class JoblibLauncher(TlxLauncher):
+    """joblib's threads, each of which waits for the process that trains its job.
+
+    joblib's own processes would import torch once each, and lose all their jobs with the first one that is killed.
+
+    Args:
+        n_jobs: Jobs at once; `auto`: one a GPU, without GPUs half of the cores, at least 2.
+        verbose: joblib's own reports, 0 to 50.
+    """
+
+    def __init__(self, n_jobs: int | str = "auto", verbose: int = 0, **unknown: Any) -> None:
+        if unknown:
+            raise TlxError(f"hydra.launcher: expected n_jobs and verbose, got {', '.join(unknown)}")
+        self.at_once = at_once(n_jobs, "n_jobs")
+        self.verbose = verbose
+
+    def spread(self, jobs: Sequence[Job]) -> None:
+        """Run them, `n_jobs` at once."""
+        from joblib import Parallel, delayed
+
+        Parallel(n_jobs=self.at_once, backend="threading", batch_size=1, verbose=self.verbose)(
+            delayed(run)(job, SWEEP) for job in jobs
+        )

@@ -1,0 +1,179 @@
+"""Launchers: how the jobs of a sweep are spread. All of them leave out what is finished and run the rest the same way.
+
+Hydra's own launcher plugins are not used: those for joblib and submitit lose a sweep, or stop waiting for it, when one
+of its processes dies, the one for Ray does not go with today's joblib, and all of them start a process, or a job on the
+cluster, for a run that is finished.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.config import safety
+from tlx.config.compose import checked
+from tlx.config.compositions import Compositions
+from tlx.errors import TlxError
+from tlx.run import Run
+from tlx.sweeps import gpus
+from tlx.sweeps.command import swept_values
+from tlx.sweeps.job import Job, run, threads
+from tlx.sweeps.records import ALREADY, ENDED, Record, Records
+from tlx.sweeps.stopping import SWEEP
+
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # the name; tlx.sweeps.plugins says what it builds
+
+
+class TlxLauncher(Launcher):
+    """Composes and checks the jobs, skips what is finished, has `spread` run the others, reports from their records.
+
+    Attributes:
+        at_once: Jobs at once on this machine.
+        hands_out_gpus: Whether each job takes a GPU of this machine; where a cluster does that, tlx does not.
+    """
+
+    at_once = 1
+    hands_out_gpus = True
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over."""
+        self.config = config
+        self.records = Records(str(config.hydra.sweep.dir))
+        self.compositions = Compositions(
+            lambda overrides: hydra_context.config_loader.load_sweep_config(config, overrides),
+            hydra_context.config_loader.get_group_options("", ObjectType.GROUP),
+        )
+        self.swept = [*self.records.about.get("swept", []), *(config.hydra.sweeper.get("params") or {})]
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs and wait for them, as Hydra's sweepers ask for it."""
+        return self.launch_jobs(
+            [(initial_job_idx + i, list(overrides), {}) for i, overrides in enumerate(job_overrides)]
+        )
+
+    def launch_jobs(self, asked: Sequence[tuple[int, list[str], Mapping[str, str]]]) -> list[JobReturn]:
+        """Run jobs and wait for them.
+
+        Args:
+            asked: For each its number, its overrides and the environment variables of its process.
+
+        Returns:
+            What Hydra expects of a launcher, in the same order.
+
+        Raises:
+            Interrupted: A signal ended the sweep; the jobs have saved.
+            TlxError: A configuration that no job of a multirun can have.
+        """
+        share = threads(self.at_once)
+        if safety.VARIABLE in os.environ:  # what was typed is allowed on other machines, too
+            share[safety.VARIABLE] = os.environ[safety.VARIABLE]
+        several = self.at_once > 1 and len(asked) > 1
+        devices = gpus.visible(gpus.installed(), os.environ) if several and self.hands_out_gpus else {}
+        jobs: list[Job] = []
+        records: list[Record] = []
+        for number, overrides, variables in asked:
+            record, config = self._compose(number, overrides)
+            if record.state == "waiting" and record.run_dir not in {r.run_dir for r in records}:
+                jobs.append(Job(record, str(self.records.directory), config, {**share, **variables}, devices))
+            records.append(record)
+        for record in records:
+            self.records.write(record)
+        self.spread(jobs)
+        own = {job.record.run_dir: job.record.number for job in jobs}
+        for record in records:
+            self._settle(record, own.get(record.run_dir, record.number))
+        SWEEP.check()
+        return [self._returned(number, overrides) for number, overrides, _ in asked]
+
+    def spread(self, jobs: Sequence[Job]) -> None:
+        """Run the jobs and wait for them; none raises anything, each writes its record."""
+        raise NotImplementedError
+
+    def _compose(self, number: int, overrides: list[str]) -> tuple[Record, dict[str, Any]]:
+        swept = swept_values(overrides, self.swept)
+        config, mistakes = checked(self.compositions.compose(overrides))
+        if config is None:  # values that are right by themselves and not together
+            return Record(number, swept, "").end("failed", "\n".join(map(str, mistakes))), {}
+        if config.trainer.num_nodes > 1:
+            raise TlxError(
+                "trainer.num_nodes: expected 1 in a multirun, where a job is on one machine, got "
+                f"{config.trainer.num_nodes}; several machines train one run at a time: torchrun or srun, without -m"
+            )
+        directory = Path(config.run_dir).expanduser()
+        record = Record(number, swept, str(directory))
+        if Run(directory).finished and not config.force:
+            record = record.end("finished", ALREADY)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return record, {**plain, "run_dir": str(directory)}
+
+    def _settle(self, record: Record, number: int) -> None:
+        """Write what became of a job that did not write it itself: another job's run, or one whose worker was lost."""
+        trained = self.records.read(number)
+        if trained.state == "running" and SWEEP.number is not None:  # a launcher that ends its workers at once
+            _await(trained)
+            trained = self.records.read(number)
+            if trained.state == "running":
+                trained = trained.end("interrupted", f"stopped by {SWEEP.number.name}")
+        elif trained.state not in ENDED and SWEEP.number is None:
+            trained = trained.end("killed", "the process or the machine that ran it was lost")
+        self.records.write(replace(trained, number=record.number, swept=record.swept))
+
+    def _returned(self, number: int, overrides: list[str]) -> JobReturn:
+        """What Hydra wants to know; only the plain grid goes on after an error, other sweepers are told of it."""
+        record = self.records.read(number)
+        returned = JobReturn(overrides=overrides, task_name="tlx", status=JobStatus.COMPLETED)
+        if record.state == "finished":
+            run = Run(record.run_dir)
+            returned.return_value = run.metrics.get(run.config.task.monitor)
+        elif self.config.hydra.sweeper._target_ != GRID:
+            returned.status = JobStatus.FAILED
+            returned.return_value = TlxError(f"{record.name}: {record.note}")
+        return returned
+
+
+class BasicLauncher(TlxLauncher):
+    """One job after another."""
+
+    def spread(self, jobs: Sequence[Job]) -> None:
+        """Run them in turn."""
+        for job in jobs:
+            run(job, SWEEP)
+
+
+def _await(record: Record, seconds: float = 60.0) -> None:
+    """Give the process that trains a job, if it is one of this machine, time to save."""
+    until = time.monotonic() + seconds
+    stat = Path(f"/proc/{record.pid}/stat")
+    while record.host == socket.gethostname() and time.monotonic() < until:
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        time.sleep(0.1)
+
+
+def at_once(asked: int | str, key: str) -> int:
+    """Return how many jobs run at once on this machine.
+
+    `auto` is one a GPU; without GPUs half of the cores, at least 2.
+
+    Raises:
+        TlxError: It is no number of at least 1.
+    """
+    if asked == "auto":
+        return len(gpus.visible(gpus.installed(), os.environ)) or max(2, len(os.sched_getaffinity(0)) // 2)
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+        raise TlxError(f"hydra.launcher.{key}: expected auto or a number of at least 1, got '{asked}'")
+    return asked

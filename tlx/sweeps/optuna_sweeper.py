@@ -1,0 +1,177 @@
+"""A search by Optuna, on its ask-and-tell interface: it can be stopped at any moment and goes on to the planned total.
+
+The study is a journal in the sweep's directory. A trial is told what its run directory says, not what a launcher
+returned, so a launcher that loses a job loses nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.config.building import build_node
+from tlx.errors import TlxError
+from tlx.files import is_locked, locked
+from tlx.run import Run
+from tlx.sweeps.launcher import TlxLauncher
+from tlx.sweeps.records import Record, Records
+from tlx.sweeps.space import Space, space
+from tlx.sweeps.trial import TrialPlace
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+
+class OptunaSweeper(Sweeper):
+    """Asks for points, has the launcher train them, tells how they ended.
+
+    Args:
+        n_trials: The planned total, those of earlier starts included, whatever became of them.
+        n_jobs: Trials at once; `auto`: as many jobs as the launcher runs at once.
+        seed: Of the sampler, together with the number of trials before: a search that goes on asks for new points.
+        sampler: The node of one of `optuna.samplers`.
+        pruner: The node of one of `optuna.pruners`.
+        params: A search space beside that of the command line, `{key: "interval(0.1, 1)"}`.
+    """
+
+    def __init__(
+        self,
+        n_trials: int = 30,
+        n_jobs: int | str = "auto",
+        seed: int = 0,
+        sampler: Mapping[str, Any] | None = None,
+        pruner: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            known = "n_trials, n_jobs, seed, sampler, pruner and params"
+            raise TlxError(f"hydra.sweeper: expected {known}, got {', '.join(unknown)}")
+        if not isinstance(n_trials, int) or n_trials < 1:
+            raise TlxError(f"hydra.sweeper.n_trials: expected a number of at least 1, got '{n_trials}'")
+        if n_jobs != "auto" and (not isinstance(n_jobs, int) or n_jobs < 1):
+            raise TlxError(f"hydra.sweeper.n_jobs: expected auto or a number of at least 1, got '{n_jobs}'")
+        self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
+        self.sampler: dict[str, Any] = _plain(sampler) or {"_target_": "optuna.samplers.TPESampler"}
+        self.pruner: dict[str, Any] = _plain(pruner) or {"_target_": "optuna.pruners.NopPruner"}
+        self.params: dict[str, str] = _plain(params) or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over."""
+        from hydra.core.plugins import Plugins
+
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        if not isinstance(launcher, TlxLauncher):
+            raise TlxError(
+                "hydra/launcher: expected basic, joblib, submitit_local, submitit_slurm or ray for a search, got "
+                f"'{config.hydra.launcher._target_}'"
+            )
+        self.launcher = launcher
+        self.directory = Path(str(config.hydra.sweep.dir))
+        self.journal = self.directory / "study.log"
+        self.records = Records(self.directory)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search until there are `n_trials` trials.
+
+        Raises:
+            TlxError: The same search runs already.
+            Interrupted: It was stopped; trials that ran go on at the next start.
+        """
+        from tlx.sweeps.storage import open_study
+
+        def busy() -> None:
+            raise TlxError(f"expected a search that nobody runs, got {self.directory}, which another process runs now")
+
+        with locked(self.directory / ".lock", busy):
+            wanted = space([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
+            goes_on = self.journal.is_file()
+            mode = self.records.about.get("mode", "min")
+            study = open_study(self.journal, "minimize" if mode == "min" else "maximize")
+            self.launcher.swept = list(wanted.searched)
+            self.records.tell(total=self.n_trials, swept=self.launcher.swept)
+            if goes_on:
+                self._tell_finished(study)
+            study.sampler = self._sampler(before=len(study.get_trials(deepcopy=False)))
+            while trials := self._next(study, wanted):
+                self.launcher.launch_jobs(
+                    [(t.number, wanted.overrides(t.params), self._place(t).variable()) for t in trials]
+                )
+                for trial in trials:
+                    self._tell(study, trial.number)
+
+    def _next(self, study: Study, wanted: Space) -> list[Trial]:
+        """Return the trials to train now: those that a kill left unfinished, then new ones, up to the planned total."""
+        from optuna import Trial
+        from optuna.trial import TrialState
+
+        known = study.get_trials(deepcopy=False)
+        at_once = self.launcher.at_once if self.n_jobs == "auto" else int(self.n_jobs)
+        left = [t for t in known if t.state == TrialState.RUNNING]
+        whole = [t for t in left if set(t.params) == set(wanted.searched)]
+        for one in left:
+            if one not in whole:  # the sweep was killed while it asked for this one: there is nothing to go on with
+                study.tell(one.number, state=TrialState.FAIL)
+        trials = [Trial(study, t._trial_id) for t in whole[:at_once]]
+        while len(trials) < at_once and len(study.get_trials(deepcopy=False)) < self.n_trials:
+            trials.append(study.ask(dict(wanted.searched)))
+        return trials
+
+    def _tell_finished(self, study: Study) -> None:
+        """Tell of trials that ended and of which a killed sweep did not tell any more."""
+        from optuna.trial import TrialState
+
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if self.records.path(trial.number).is_file():
+                record = self.records.read(trial.number)
+                if record.run_dir and Run(record.run_dir).finished and not is_locked(Path(record.run_dir) / ".lock"):
+                    self._tell(study, trial.number)
+
+    def _tell(self, study: Study, number: int) -> None:
+        from optuna.trial import TrialState
+
+        from tlx.sweeps.storage import PRUNED
+
+        record = self.records.read(number)
+        value = _value(record)
+        if value is not None and math.isfinite(value):
+            study.tell(number, value)
+        elif PRUNED in next(t for t in study.get_trials(deepcopy=False) if t.number == number).user_attrs:
+            study.tell(number, state=TrialState.PRUNED)
+            self.records.write(
+                replace(record, state="pruned")
+            )  # of several processes, whose launcher knows of an error
+        else:
+            study.tell(number, state=TrialState.FAIL)
+
+    def _place(self, trial: Trial) -> TrialPlace:
+        return TrialPlace(trial.number, str(self.journal.resolve()), self.pruner)
+
+    def _sampler(self, before: int) -> Any:
+        node = dict(self.sampler)
+        accepted = signature(get_class(node["_target_"])).parameters
+        if "seed" in accepted and node.get("seed") is None:
+            node["seed"] = self.seed + before
+        return build_node(node)
+
+
+def _value(record: Record) -> float | None:
+    if record.state != "finished":
+        return None
+    run = Run(record.run_dir)
+    return run.metrics.get(run.config.task.monitor)
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -1,0 +1,111 @@
+"""A live line a job, read from the records and from what the runs write, whatever process or machine trains them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from tlx.run import Run
+from tlx.sweeps.records import Record, Records
+
+EVERY = 0.3  # seconds between looks
+
+
+class Progress:
+    """Prints a line when a job starts and one when it ends; on a terminal, too, how those that run stand.
+
+    Args:
+        records: Of the sweep.
+        stream: Where to.
+    """
+
+    def __init__(self, records: Records, stream: TextIO | None = None) -> None:
+        self.records = records
+        self.stream = stream or sys.stdout
+        self._seen = records.stamps()  # what an earlier start has left
+        self._said: dict[int, str] = {}
+        self._running: dict[int, Record] = {}
+        self._live = ""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.look()
+        self._show("")
+
+    def look(self) -> None:
+        """Print what has changed."""
+        stamps = self.records.stamps()
+        changed = [number for number, stamp in sorted(stamps.items()) if self._seen.get(number) != stamp]
+        self._seen = stamps
+        for number in changed:
+            record = self.records.read(number)
+            self._running.pop(number, None)
+            if record.state == "running":
+                self._running[number] = record
+            self._say(record)
+
+    def _say(self, record: Record) -> None:
+        if self._said.get(record.number) == record.state or record.state == "waiting":
+            return
+        self._said[record.number] = record.state
+        live, self._live = self._live, ""
+        if live:
+            self.stream.write("\r\033[K")
+        print(f"{self._count(record)} {record.name}  {told(record, self.records.about.get('monitor', ''))}",
+              file=self.stream, flush=True)  # fmt: skip
+
+    def _count(self, record: Record) -> str:
+        total = str(self.records.about.get("total") or "?")
+        return f"[{record.number + 1:>{len(total)}}/{total}]"
+
+    def _follow(self) -> None:
+        while not self._over.wait(EVERY):
+            self.look()
+            if self.stream.isatty():
+                monitor = self.records.about.get("monitor", "")
+                self._show("   ".join(f"{self._count(r)} {at(r, monitor)}" for r in self._running.values()))
+
+    def _show(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]
+        if line != self._live:
+            self.stream.write("\r\033[K" + line)
+            self.stream.flush()
+            self._live = line
+
+
+def told(record: Record, monitor: str) -> str:
+    """Return what is said of a job that has started or ended: `val/loss 0.12  test/accuracy 0.95  12 s`."""
+    if record.state == "running":
+        return "started"
+    if record.state != "finished":
+        note = record.brief
+        return f"{record.state}: {note}" if note and not note.startswith(record.state) else note or record.state
+    metrics = Run(record.run_dir).metrics
+    figures = [f"{name} {metrics[name]:.4g}" for name in (monitor, "test/accuracy") if name in metrics]
+    took = f"{record.ended - record.started:.0f} s" if record.started and record.ended else record.note
+    return "  ".join([*figures, took])
+
+
+def at(record: Record, monitor: str) -> str:
+    """Return where a running job stands: `full epoch 7 val/loss 0.31`, from the last row of its metrics.csv."""
+    path = Path(record.run_dir) / "metrics.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError:
+        rows = []
+    if not rows:
+        return "starts"
+    value = rows[-1].get(monitor) or "nan"
+    return f"{rows[-1].get('stage', '')} epoch {int(rows[-1]['epoch']) + 1} {monitor} {float(value):.4g}"

@@ -1,0 +1,156 @@
+"""Jobs by submitit: on SLURM, one job of an array each, or in processes of this machine to try that out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from tlx.errors import TlxError
+from tlx.sweeps import gpus
+from tlx.sweeps.job import Job, run
+from tlx.sweeps.launcher import TlxLauncher, at_once
+from tlx.sweeps.records import ENDED
+from tlx.sweeps.stopping import SWEEP, Stop
+
+SAVING = 90.0  # seconds that a job may take to save where it is
+
+
+class Worker:
+    """What submitit carries to the machine that runs a job, and calls there."""
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+
+    def __call__(self, job: Job) -> None:
+        """Run the job. In a thread: submitit's signal of the end of its time is handled in the main one."""
+        self.thread = threading.Thread(target=run, args=(job, self.stop))
+        with self.stop.on_signals(signal.SIGTERM, signal.SIGINT):
+            self.thread.start()
+            while self.thread.is_alive():
+                self.thread.join(timeout=0.5)
+
+    def checkpoint(self, job: Job) -> Any:
+        """Have the job save; return what submitit puts into the queue again: the same job, which goes on from there."""
+        from submitit.helpers import DelayedSubmission
+
+        self.stop.number = signal.SIGTERM
+        self.thread.join(timeout=SAVING)
+        return DelayedSubmission(Worker(), replace(job, record=replace(job.record, state="waiting")))
+
+
+class SubmititLauncher(TlxLauncher):
+    """What the two have in common."""
+
+    cluster = ""
+    poll = 1.0  # seconds
+    parameters: dict[str, Any]
+    max_num_timeout = 0
+
+    def _executor(self) -> Any:
+        import submitit
+
+        times = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
+        executor = submitit.AutoExecutor(self.records.directory / ".submitit" / "%j", cluster=self.cluster, **times)
+        try:
+            executor.update_parameters(**{k: v for k, v in self.parameters.items() if v is not None})
+        except (NameError, ValueError, TypeError) as error:
+            raise TlxError(f"hydra.launcher: expected parameters that submitit takes, got: {error}") from error
+        return executor
+
+    def _wait(self, running: list[Any]) -> list[Any]:
+        """Return the jobs that still run, after a moment; cancel them where the sweep is to stop."""
+        if SWEEP.number is not None:
+            until = time.monotonic() + SAVING
+            for one in running:
+                with suppress(Exception):  # it has just ended
+                    one.cancel()
+            while time.monotonic() < until and not all(one.done() for one in running):
+                time.sleep(self.poll)
+            return []
+        time.sleep(self.poll)
+        return [one for one in running if not one.done()]
+
+
+class LocalLauncher(SubmititLauncher):
+    """Processes of this machine, which go on to the end of their jobs when the sweep itself is killed.
+
+    Args:
+        n_jobs: Jobs at once; `auto`: one a GPU, without GPUs half of the cores, at least 2.
+        timeout_min: Minutes that a job may take before it saves and starts again, up to five times.
+    """
+
+    cluster = "local"
+    poll = 0.2
+    hands_out_gpus = True
+    always_hands_out = True  # submitit hides the GPUs from its jobs
+    max_num_timeout = 5
+
+    def __init__(self, n_jobs: int | str = "auto", timeout_min: int = 10080, **unknown: Any) -> None:
+        if unknown:
+            raise TlxError(f"hydra.launcher: expected n_jobs and timeout_min, got {', '.join(unknown)}")
+        self.at_once = at_once(n_jobs, "n_jobs")
+        self.parameters = {"timeout_min": timeout_min}
+
+    def spread(self, jobs: Sequence[Job]) -> None:
+        """Run them, `n_jobs` at once: submitit itself would start all."""
+        executor = self._executor()
+        seen = ",".join(gpus.visible(gpus.installed(), os.environ))
+        waiting = [replace(job, variables={"CUDA_VISIBLE_DEVICES": seen, **job.variables}) for job in jobs]
+        running: list[Any] = []
+        while waiting or running:
+            while waiting and len(running) < self.at_once and SWEEP.number is None:
+                running.append(executor.submit(Worker(), waiting.pop(0)))
+            running = self._wait(running)
+            if SWEEP.number is not None:
+                return
+
+
+class SlurmLauncher(SubmititLauncher):
+    """A SLURM job array, one job of it each.
+
+    Args:
+        max_num_timeout: How often a job whose time is up is put into the queue again; it goes on from its checkpoint.
+        parameters: What submitit takes: partition, gpus_per_node, cpus_per_task, timeout_min, mem_gb, …
+    """
+
+    cluster = "slurm"
+    hands_out_gpus = False
+    GENERAL = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "name", "stderr_to_stdout")
+
+    def __init__(self, max_num_timeout: int = 20, **parameters: Any) -> None:
+        nodes, tasks = parameters.pop("nodes", 1), parameters.pop("tasks_per_node", 1)
+        if nodes != 1 or tasks != 1:
+            raise TlxError(
+                f"hydra.launcher: expected nodes and tasks_per_node of 1, got {nodes} and {tasks}: tlx starts the "
+                "processes of a job itself; for two GPUs a job: hydra.launcher.gpus_per_node=2 trainer.devices=2"
+            )
+        self.max_num_timeout = max_num_timeout
+        self.parameters = {k if k in self.GENERAL else f"slurm_{k}": _plain(v) for k, v in parameters.items()}
+
+    def spread(self, jobs: Sequence[Job]) -> None:
+        """Submit them as one array and wait for them."""
+        if not jobs:
+            return
+        executor = self._executor()
+        with executor.batch():
+            running = [executor.submit(Worker(), job) for job in jobs]
+        print(f"submitted to SLURM: {running[0].job_id.partition('_')[0]}, {len(running)} jobs", flush=True)
+        while running:
+            running = self._wait(running)
+        until = time.monotonic() + 30  # a shared file system may be late with the last records
+        while time.monotonic() < until and SWEEP.number is None:
+            if all(self.records.read(job.record.number).state in ENDED for job in jobs):
+                return
+            time.sleep(self.poll)
+
+
+def _plain(value: Any) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
