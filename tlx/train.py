@@ -162,6 +162,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
             logger = build_logger(config, at["global_step"])  # events of an earlier attempt at this review do not count
             run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+        judge.strategy.barrier()  # no process returns before the run is finished
 
 
 class _Train(ModuleType):

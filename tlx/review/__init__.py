@@ -1,1 +1,1 @@
-"""What a person looks at: curves in TensorBoard, a table of epochs."""
+"""What a person looks at: curves in TensorBoard, a table of epochs, the review of a finished run."""

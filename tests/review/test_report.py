@@ -1,0 +1,132 @@
+"""The review of test splits that are at the edge: one image, none wrong, very many classes, names that bite."""
+
+from __future__ import annotations
+
+import csv
+from types import SimpleNamespace
+
+import pytest
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tlx import Run
+from tlx.config import compose
+from tlx.data import Sample, Split
+from tlx.review import report as module
+from tlx.review.measures import class_figures
+from tlx.review.report import report
+from tlx.review.tables import class_table, predictions_csv, wrong_table
+from tlx.review.witness import Evidence
+
+FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}
+
+
+def evidence_of(target: list[int], predicted: list[int], classes: int) -> Evidence:
+    count = len(target)
+    logits = torch.randn(count, classes, generator=torch.Generator().manual_seed(0))
+    logits[range(count), predicted] = 5 + torch.rand(count, generator=torch.Generator().manual_seed(1))
+    probabilities = logits.softmax(dim=1)
+    confidence = probabilities.max(dim=1).values
+    wrong = sorted((i for i in range(count) if target[i] != predicted[i]), key=lambda i: -float(confidence[i]))[:20]
+    images = torch.randint(0, 256, (count, 3, 12, 12), dtype=torch.uint8)
+    return Evidence(
+        torch.arange(count), torch.tensor(target), torch.tensor(predicted), confidence,
+        probabilities[range(count), target], probabilities, torch.arange(count), torch.randn(count, 4), images,
+        wrong, [images[i] for i in wrong],
+    )  # fmt: skip
+
+
+def review(directory, evidence, names, images=None):
+    images = images or [f"images/{i}.png" for i in range(0 if evidence is None else len(evidence))]
+    split = Split([Sample(i, 0, name) for i, name in enumerate(images)])
+    data = SimpleNamespace(splits={"test": split}, class_names=names)
+    run = Run(directory / "run")
+    logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
+    more = report(run, compose(["backbone=small_cnn"]), data, evidence, FIGURES, logger)
+    return run, more, EventAccumulator(str(run.directory), size_guidance={"tensors": 0}).Reload()
+
+
+def test_a_perfect_classifier_has_a_review_without_a_picture_of_mistakes(tmp_path):
+    """Guards against an empty grid that breaks a run at its end, and an old picture that stays."""
+    old = tmp_path / "run" / "review" / "wrong.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    run, more, events = review(tmp_path, evidence_of([0, 1, 1], [0, 1, 1], 2), ["a", "b"])
+    assert 0 <= more["test/ece"] < 0.1
+    pictures = {"confusion_matrix", "precision_recall", "reliability"}
+    assert {p.stem for p in (run.directory / "review").glob("*.png")} == pictures
+    assert set(events.Tags()["images"]) == {f"review/{name}" for name in pictures}
+    told = events.Tensors("review/most_confidently_wrong/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert told == "No test image is wrong."
+
+
+@pytest.mark.parametrize(
+    ("target", "predicted", "classes"), [([0], [1], 2), ([1], [1], 2), (list(range(120)), [3] * 120, 120)]
+)
+def test_one_image_and_very_many_classes(target, predicted, classes, tmp_path, caplog):
+    """Guards against a review that needs several images or few classes."""
+    run, more, events = review(
+        tmp_path, evidence_of(target, predicted, classes), [f"class {i}" for i in range(classes)]
+    )
+    assert not caplog.records  # no part was given up
+    wrong = target != predicted
+    assert len(events.Tags()["images"]) == 3 + wrong
+    assert (run.directory / "projector" / "metadata.tsv").read_text().count("\n") == len(target) + 1
+    assert set(more) == {"test/ece"}
+
+
+def test_without_test_images_there_is_still_a_row(tmp_path):
+    """Guards against a run without test split that fails at its end."""
+    run, more, events = review(tmp_path, None, ["a", "b"])
+    assert more == {}
+    assert {"best/val_accuracy", "best/test_accuracy"} <= set(events.Tags()["scalars"])
+    assert "_hparams_/session_start_info" in events.Tags()["tensors"]
+    assert not (run.directory / "test_predictions.csv").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch, caplog):
+    """Guards against hours of training that are lost to a font."""
+    monkeypatch.setattr(module.pictures, "confusion_picture", lambda *a: 1 / 0)
+    run, more, events = review(tmp_path, evidence_of([0, 1], [0, 0], 2), ["a", "b"])
+    assert "expected to write confusion_matrix.png, got ZeroDivisionError" in caplog.text
+    assert "review/reliability" in events.Tags()["images"]
+    assert "confusion_matrix" not in (run.directory / "review" / "review.md").read_text()
+    assert "test/ece" in more
+
+
+def test_names_that_mean_something_elsewhere_come_through(tmp_path):
+    """Guards against commas, pipes, tabs, quotes and letters of all scripts that break a table or a picture."""
+    names = ["a|b,c", '"q"\t$x$ 中文']
+    images = ["dir, one/<b>1</b>.png", "_*emph*_\n[link](x).png"]
+    evidence = evidence_of([0, 1], [1, 0], 2)
+    run, _, _ = review(tmp_path, evidence, names, images)
+    with (run.directory / "test_predictions.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [row["image"] for row in table] == images
+    assert [row["true"] for row in table] == names
+    assert float(table[0][names[1]]) == pytest.approx(float(evidence.confidence[0]), abs=1e-6)
+    for line in (run.directory / "review" / "review.md").read_text().splitlines():
+        if "emph" in line:
+            assert r"\_\*emph\*\_ \[link\](x).png" in line
+            assert line.replace(r"\|", "").count("|") == 6
+
+
+def test_where_there_are_too_many_classes_the_table_has_the_true_ones_probability():
+    """Guards against a table of a gigabyte."""
+    evidence = evidence_of([0, 1], [0, 0], 3)
+    small = Evidence(**{**evidence.__dict__, "probabilities": evidence.probabilities[:, :0]})
+    lines = predictions_csv(small, ["x.png", "y.png"], ["a", "b", "c"]).splitlines()
+    assert lines[0] == "image,true,predicted,confidence,probability of the true class"
+    assert float(lines[2].split(",")[4]) == pytest.approx(float(evidence.probabilities[1, 1]), abs=1e-6)
+
+
+def test_tables_of_text():
+    """Guards against nan in the text, and pairs of classes that were never confused."""
+    confusion = torch.tensor([[2, 0], [0, 0]])
+    table = class_table(class_figures(confusion), confusion, ["a", "b"])
+    assert "| a | 1.000 | 1.000 | 1.000 | 2 |" in table
+    assert "| b | – | – | – | 0 |" in table
+    assert "Confused" not in table
+    assert "| a | b | 1 |" in class_table(class_figures(confusion), torch.tensor([[1, 1], [0, 0]]), ["a", "b"])
+    assert wrong_table([("x.png", "a", "b", 0.9, 0.05)]).splitlines()[2] == "| x.png | a | b | 0.9000 | 0.0500 |"
