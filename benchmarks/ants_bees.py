@@ -136,12 +136,9 @@ def table(name: str, rows: list[tuple[str, list[float], float]]) -> str:
 
 
 def draw(results: dict[str, list[tuple[str, list[float], float]]]) -> None:
-    """Draw docs/results.png where matplotlib is installed (`pip install tlx[plot]`)."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("no matplotlib: docs/results.png is not drawn")
-        return
+    """Draw docs/results.png."""
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

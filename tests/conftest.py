@@ -29,6 +29,12 @@ def test_data() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests find out about files out of the user's cache."""
+    os.environ["TLX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of three stages on the digits 0 to 4 (gray, 16 px), a second or two; not to be written to."""

@@ -21,7 +21,7 @@ from tlx.planning import plan_table
 CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
-NEEDS = {"backbone": {"run", "file", "timm"}, "dataset": {"folder"}, "experiment": {"digits_5to9"}}
+NEEDS = {"backbone": {"run", "file", "timm"}, "dataset": {"folder", "table"}, "experiment": {"digits_5to9"}}
 # One of each kind of network that torchvision has.
 FAMILIES = [
     "alexnet", "vgg11", "vgg11_bn", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "mobilenet_v2",
@@ -47,6 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
     (tmp_path / "FILE").touch()
+    (tmp_path / "pets.csv").write_text("path,label\npets/cat/1.png,cat\npets/dog/1.png,dog\n")
     (tmp_path / "RUN").symlink_to(tiny_run.directory)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -148,6 +149,7 @@ def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tin
         "backbone=file": ["backbone.path=weights.pth", "backbone.architecture=small_cnn"],
         "backbone=timm": ["backbone.name=resnet10t"],
         "dataset=folder": ["dataset.root=~/pets", *SMALL],
+        "dataset=table": ["dataset.path=~/pets.csv", *SMALL],
         "experiment=digits_5to9": ["backbone.run=RUN"],
     }.items():
         assert check_command_line([choice], None, multirun=False), choice

@@ -13,6 +13,14 @@ from PIL import Image
 from tlx.backbones.preprocessing import Preprocessing
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for every test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TLX_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[[Mapping[str, int]], Path]:
     """Write `{"train/cat": 3, …}`: that many PNG files of 12x8 pixels, no two alike, in each folder."""
@@ -52,6 +60,8 @@ def node() -> Callable[..., dict[str, Any]]:
             "labels_per_class": None,
             "fraction": None,
             "subset_seed": 0,
+            "check": True,
+            "on_bad": "stop",
         }
         return {"_target_": f"tlx.data.{source}", "name": source, **common, **keys}
 

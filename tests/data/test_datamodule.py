@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -120,11 +118,11 @@ def test_channels_and_size_override(tree, node, preprocessing):
             assert (batch["image"][:, 3] == 255).all()
 
 
-def test_test_images_are_not_opened_before_the_test(tree, node, preprocessing):
-    """Guards against a test split that has been looked at: these files cannot even be read."""
+def test_an_unchecked_test_split_is_not_opened_before_the_test(tree, node, preprocessing):
+    """Guards against `check=false` opening files all the same: these cannot even be read."""
     for path in (tree / "test").rglob("*.png"):
         path.write_bytes(b"no image")
-    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    data = ImageDataModule(node("folder", root=str(tree), check=False), preprocessing, seed=0)
     data.setup("fit")
     epoch_of(data)
     list(data.val_dataloader())
@@ -133,17 +131,48 @@ def test_test_images_are_not_opened_before_the_test(tree, node, preprocessing):
         list(data.test_dataloader())
 
 
-def test_leaks_into_the_test_split_are_reported(tree, node, preprocessing, caplog):
+def test_a_set_is_checked_before_it_is_trained_on(tree, node, preprocessing):
+    """Guards against a broken file that ends a training hours after its start."""
+    (tree / "train" / "b" / "3.png").write_bytes(b"no image")
+    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
+    with pytest.raises(TlxError, match=r"1 broken file\n.*train/b/3\.png: it is in no image format"):
+        data.setup()
+    data = ImageDataModule(node("folder", root=str(tree), on_bad="skip"), preprocessing, seed=0)
+    data.setup()
+    assert sum(data.sizes.values()) == 38
+    assert len(torch.cat([b["target"] for b in data.val_dataloader()])) == data.sizes["val"]
+    assert "  left out: 1 broken file\n    " in data.describe()
+    assert "train/b/3.png: it is in no image format" in data.describe()
+
+
+def test_what_is_odd_about_a_set_is_said(tree, node, preprocessing):
     """Guards against a test figure that rests on images trained on, without a word."""
     data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
-    with caplog.at_level(logging.WARNING):
-        data.test_dataloader()
-    assert not caplog.records
+    assert "warning" not in data.describe()
     (tree / "test" / "a" / "copy.png").write_bytes(data.splits["train"].samples[0].source.read_bytes())
-    data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed=0)
-    with caplog.at_level(logging.WARNING):
-        data.test_dataloader()
-    assert "1 of 8 test images are in train as well: test/a/copy.png is train/a/" in caplog.text
+    data = ImageDataModule(node("folder", root=str(tree), image_size=20), preprocessing, seed=0)
+    warnings = [line for line in data.describe().splitlines() if "warning" in line]
+    assert "1 of 8 test images are in train as well: test/a/copy.png is train/a/" in warnings[0]
+    assert "40 of 40 images are far smaller than the input of 20 pixels (shorter side under 10)" in warnings[1]
+
+
+def test_names_paths_and_fingerprint(tree, node, preprocessing):
+    """Guards against a review of other images than were shown, and against resuming on a set that has changed."""
+
+    def make(**keys):
+        return ImageDataModule(node("folder", root=str(tree), **keys), preprocessing, seed=0)
+
+    data = make()
+    assert data.sample_names("test")[3] == "test/b/0.png"
+    assert data.sample_paths("test")[3] == tree / "test" / "b" / "0.png"
+    assert ImageDataModule(node(), preprocessing, seed=0).sample_paths("val")[0] is None
+    first = data.fingerprint()
+    assert first == make().fingerprint() == make(batch_size=4).fingerprint()
+    assert first != make(split_seed=1).fingerprint()
+    assert first != make(labels_per_class=3).fingerprint()
+    with (tree / "train" / "a" / "5.png").open("ab") as file:
+        file.write(b"more")
+    assert first != make().fingerprint()
 
 
 def test_predict(tree, node, preprocessing):

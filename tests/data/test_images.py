@@ -36,6 +36,7 @@ def test_every_odd_file_is_read_or_refused_by_name(test_data):
             with pytest.raises(TlxError, match="cannot read image") as caught:
                 read_image(path)
             assert str(path) in str(caught.value)
+            assert str(caught.value).rpartition(": ")[2]
             refused += 1
     assert (read, refused) == (57, 24)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tlx.data import digits, folder, leaks
+from tlx.data.findings import contradictions
 from tlx.data.samples import Sample, Split
 from tlx.data.splits import content_keys, divide, fewer_labels
 from tlx.errors import TlxError
@@ -188,6 +189,8 @@ def test_plate_characters_have_no_duplicates_across(test_data, tmp_path):
     assert not keys["train"] & keys["test"]
     assert not keys["val"] & keys["test"]
     assert not keys["train"] & keys["val"]
+    pairs = [pair for split in images.splits.values() for pair in contradictions(split.samples, content_keys(split))]
+    assert len({first.name for first, _ in pairs}) == 7
     per_class = {name: Counter(s.target for s in split.samples) for name, split in images.splits.items()}
     for target in range(len(images.class_names)):
         total = sum(counts[target] for counts in per_class.values())

@@ -108,7 +108,8 @@ class ImageDataModule(pl.LightningDataModule):
         digest = blake2b(digest_size=16)
         for part in ("train", "val"):
             for sample in self.splits[part].samples:
-                size = sample.source.stat().st_size if isinstance(sample.source, Path) else -1
+                path = sample.source
+                size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
                 digest.update(repr((part, sample.name, sample.target, size)).encode())
         return digest.hexdigest()
 

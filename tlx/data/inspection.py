@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ def _open(stamps: dict[str, Stamp], decode: bool, known: dict[str, Facts], store
     fresh: list[tuple[str, Stamp, Facts]] = []
     written = time.monotonic()
     try:
-        with _progress(len(names)) as bar:
-            for position, facts in examine_all(names) if decode else _hash_all(names):
+        with _progress(len(names)) as bar, closing(examine_all(names) if decode else _hash_all(names)) as results:
+            for position, facts in results:
                 name = names[position]
                 known[name] = facts
                 fresh.append((name, stamps[name], facts))
@@ -89,7 +89,7 @@ def _open(stamps: dict[str, Stamp], decode: bool, known: dict[str, Facts], store
         store.put(fresh)
 
 
-def _hash_all(names: list[str]) -> Iterator[tuple[int, Facts]]:
+def _hash_all(names: list[str]) -> Generator[tuple[int, Facts], None, None]:
     with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing lets other threads run
         yield from enumerate(threads.map(lambda name: examine(name, decode=False), names))
 

@@ -18,27 +18,29 @@ class LateLoader(DataLoader[Batch]):
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
 
     Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
-    run goes on in the middle of an epoch: the first iteration then begins after them.
+    run goes on in the middle of an epoch: the iteration of that epoch then begins after them.
     """
 
     _drawn = 0
-    _skipped = 0
+    _state: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self._drawn, self._skipped = self._skipped, 0
-        if isinstance(self.sampler, EpochSampler):
-            self.sampler.skipped = self._drawn * (self.batch_size or 1)
+        sampler, state = self.sampler, self._state
+        self._drawn, self._state = 0, None
+        if isinstance(sampler, EpochSampler) and state is not None and state["epoch"] == sampler.epoch:
+            self._drawn = state["batches"]
+            sampler.skipped = self._drawn * (self.batch_size or 1)
         for batch in super().__iter__():
             self._drawn += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches of this epoch were drawn."""
-        return {"batches": self._drawn}
+        """Return how many batches of which epoch were drawn."""
+        return {"epoch": self.sampler.epoch if isinstance(self.sampler, EpochSampler) else 0, "batches": self._drawn}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next iteration after so many batches."""
-        self._skipped = state["batches"]
+        """Begin the next iteration, if it is one of the same epoch, after so many batches."""
+        self._state = state
 
 
 def as_it_is(batch: Any) -> Any:

@@ -13,7 +13,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ _BATCH = 32  # files asked for at once
 _Job = tuple[int, str]  # position, path
 
 
-def examine_all(paths: Sequence[str], processes: int | None = None) -> Iterator[tuple[int, Facts]]:
+def examine_all(paths: Sequence[str], processes: int | None = None) -> Generator[tuple[int, Facts], None, None]:
     """Read and decode files; yield (position in `paths`, facts) in the order in which they come.
 
     Args:
@@ -134,6 +134,7 @@ class _Worker:
                 stderr=subprocess.DEVNULL,  # decoders complain there about what the reasons say
                 env={**os.environ, "PYTHONPATH": path, **one_thread},
                 bufsize=0,
+                start_new_session=True,  # Ctrl-C is for the one who waits: it ends these
             )
             _, gone = self._line(self._process)
             if gone and not self.closed:

@@ -1,0 +1,139 @@
+"""Sets whose files were opened: what stops a run, what is left out, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tlx.data import checked as checked_module
+from tlx.data import load_checked
+from tlx.data.splits import content_keys
+from tlx.errors import TlxError
+
+
+def spoil(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).write_bytes(b"no image: " + name.encode())
+
+
+def names(split) -> list[str]:
+    return [sample.name for sample in split.samples]
+
+
+def test_all_broken_files_are_named_at_once(make_tree, node, cache):
+    """Guards against mending a set file by file, one run for each."""
+    root = make_tree({"a": 30, "b": 30})
+    broken = [f"a/{i}.png" for i in range(25)]
+    spoil(root, *broken)
+    with pytest.raises(TlxError) as caught:
+        load_checked(node("folder", root=str(root)))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "dataset 'folder': 25 broken files"
+    assert len([line for line in lines if line.endswith(": it is in no image format that tlx reads")]) == 20
+    assert lines[-1].endswith("dataset.on_bad=skip")
+    path = Path(lines[-2].split("all of them: ")[1])
+    assert path.parent == cache
+    told = [line.split("\t")[0] for line in path.read_text().splitlines()]
+    assert sorted(told) == sorted(str(root / name) for name in broken)
+
+
+def test_without_a_cache_the_rest_is_to_be_had_from_the_check(make_tree, node, tmp_path, monkeypatch):
+    """Guards against a second error while the first is told."""
+    root = make_tree({"a": 30, "b": 3})
+    spoil(root, *[f"a/{i}.png" for i in range(21)])
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TLX_CACHE", str(tmp_path / "file" / "x"))
+    with pytest.raises(TlxError, match="and 1 more; all of them: tlx check"):
+        load_checked(node("folder", root=str(root)))
+
+
+def test_skipped_files_move_no_other(make_tree, node):
+    """Guards against another test split because a file of another split was left out."""
+    root = make_tree({"a": 40, "b": 30})
+    spoil(root, "a/3.png", "a/4.png", "b/5.png")
+    (root / "b" / "gone.png").symlink_to(root / "nothing")
+    whole = load_checked(node("folder", root=str(root), check=True), stop=False)
+    skipped = load_checked(node("folder", root=str(root), on_bad="skip"))
+    assert {part: names(split) for part, split in whole.splits.items()} == {
+        part: names(split) for part, split in skipped.splits.items()
+    }
+    everything = [sample.name for split in skipped.images.splits.values() for sample in split.samples]
+    assert len(everything) == 67
+    assert sorted(e.sample.name for e in skipped.broken) == ["a/3.png", "a/4.png", "b/5.png", "b/gone.png"]
+    (root / "b" / "gone.png").unlink()
+    unchecked = load_checked(node("folder", root=str(root), check=False))
+    for part, split in skipped.splits.items():  # where the broken ones would be is kept free
+        assert set(names(split)) <= set(names(unchecked.splits[part]))
+
+
+def test_labels_are_counted_without_the_broken_files(make_tree, node):
+    """Guards against ten labels a class of which two cannot be read."""
+    root = make_tree({"train/a": 8, "train/b": 8, "val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2})
+    spoil(root, "train/a/0.png", "train/a/1.png")
+    checked = load_checked(node("folder", root=str(root), on_bad="skip", labels_per_class=6))
+    assert len(checked.splits["train"]) == 12
+    with pytest.raises(TlxError, match="too few in: a 6"):
+        _ = load_checked(node("folder", root=str(root), on_bad="skip", labels_per_class=7)).splits
+
+
+def test_classes_without_images_are_named(make_tree, node):
+    """Guards against a class that is a folder and no class, and one that lost all its images to the check."""
+    root = make_tree({"train/a": 6, "train/b": 4, "train/c": 0, "val/a": 2, "test/a": 2, "test/b": 1, "val/b": 0})
+    spoil(root, "test/b/0.png")
+    found = load_checked(node("folder", root=str(root), on_bad="skip")).findings(8)
+    assert found == [
+        "no image in 2 folders: train/c, val/b",
+        "val has no images of 1 class: b",
+        "test has no images of 1 class: b",
+    ]
+
+
+def test_without_a_check_nothing_is_opened_that_is_not_split(make_tree, node, monkeypatch):
+    """Guards against `check=false` reading a huge set all the same."""
+    root = make_tree({"train/a": 3, "train/b": 3, "val/a": 2, "val/b": 1, "test/a": 1, "test/b": 1})
+    monkeypatch.setattr(checked_module, "file_facts", None)
+    monkeypatch.setattr("tlx.data.splits.file_facts", None)
+    checked = load_checked(node("folder", root=str(root), check=False))
+    assert (checked.opened, checked.broken, checked.findings(999)) == (0, [], [])
+    assert "no file was opened: dataset.check is false" in checked.report(8)
+
+
+def test_sets_in_memory_are_looked_at_too(node):
+    """Guards against findings for files alone."""
+    checked = load_checked(node("digits", classes=[0, 1]))
+    assert checked.opened == 0
+    (line,) = checked.findings(64)
+    assert line.startswith("360 of 360 images are far smaller than the input of 64 pixels (shorter side under 32)")
+    assert checked.findings(16) == []
+    assert "held in memory" in checked.report(None)
+
+
+def test_a_mixed_source_is_looked_at_whole(make_tree, node):
+    """Guards against images in memory beside files being taken for copies of one another, or for broken files."""
+    root = make_tree({"a": 3})
+    own = {**node("x", root=str(root)), "_target_": f"{__name__}.mixed_source"}
+    checked = load_checked(own)
+    assert checked.opened == 5
+    assert checked.findings(16) == []
+
+
+def mixed_source(root, name, val_fraction, split_seed):
+    from tlx.data import ImageSet, Sample, Split, digits
+
+    pixels = digits().train.pixels
+    rows = Split([Sample(0, 0, "row 0"), Sample(Path(root) / "a" / "0.png", 1, "file"), Sample(2, 1, "row 2")], pixels)
+    files = [Split([Sample(Path(root) / "a" / f"{i}.png", t, f"{i}") for t in (0, 1)]) for i in (1, 2)]
+    return ImageSet(name, ["a", "b"], rows, *files, "by hand")
+
+
+def test_brain_scans(test_data, node):
+    """Guards against a real leak going unseen: 15 groups of identical files lie in Training and in Testing."""
+    checked = load_checked(node("folder", root=str(test_data("brain_tumor_mri"))))
+    assert (checked.opened, checked.broken) == (1194, [])
+    in_train, in_val = checked.findings(224)
+    assert in_train.startswith("18 of 394 test images are in train as well: Testing/")
+    assert in_val.startswith("5 of 394 test images are in val as well: Testing/")
+    images = checked.images
+    seen = {*content_keys(images.train), *content_keys(images.val)}
+    assert len(seen & set(content_keys(images.test))) == 15

@@ -1,0 +1,75 @@
+"""The rules by which a set is called odd, on labels, content and sizes by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tlx.data.findings import class_findings, content_findings, enumerated, size_findings
+from tlx.data.samples import ImageSet, Sample, Split
+
+
+def image_set(train: str, val: str = "ab", test: str = "ab", classes: str = "ab") -> ImageSet:
+    """A letter an image: its class."""
+
+    def split(part: str, letters: str) -> Split:
+        return Split([Sample(i, classes.index(letter), f"{part}{i}") for i, letter in enumerate(letters)])
+
+    parts = {"train": split("train", train), "val": split("val", val), "test": split("test", test)}
+    return ImageSet("set", list(classes), **parts, rule="by hand")
+
+
+def test_nothing_odd():
+    """Guards against warnings about every set, which nobody reads any more."""
+    images = image_set("aaabb")
+    keys = {part: [f"{part}{i}".encode() for i in range(len(split))] for part, split in images.splits.items()}
+    assert [*class_findings(images), *content_findings(images, keys), *size_findings(["x"], [112], 224)] == []
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (image_set("ab", val="a"), "val has no images of 1 class: b"),
+        (image_set("aab", test="c", classes="abc"), "test has no images of 2 classes: a, b"),
+        (image_set("ab", test=""), "test has no images"),
+        (image_set("a" * 9 + "b" * 2), "class 'a' dominates: 9 of 11 training images, the median class has 6"),
+        (
+            image_set("c" * 110 + "abdef" * 10, *["abcdef"] * 2, classes="abcdef"),
+            "class 'c' dominates: 110 of 160 training images, the median class has 10",
+        ),
+    ],
+)
+def test_classes(images, expected):
+    """Guards against an accuracy that says nothing: a class that is absent, or one that is nearly all there is."""
+    assert expected in list(class_findings(images))
+
+
+@pytest.mark.parametrize("images", [image_set("a" * 8 + "b" * 2), image_set("c" * 100 + "abde" * 10, classes="abcde")])
+def test_just_below_the_rule(images):
+    """Guards against rules other than those that are written down: above 80 %, above ten times the median."""
+    assert not [line for line in class_findings(images) if "dominates" in line]
+
+
+def test_content():
+    """Guards against copies across splits, and copies with other labels, going unseen."""
+    images = image_set("aab", "ab", "abb")
+    keys = {"train": [b"1", b"2", b"1"], "val": [b"2", b"3"], "test": [b"1", b"3", b"3"]}
+    assert list(content_findings(images, keys)) == [
+        "1 of 2 val images are in train as well: val0 is train1",
+        "1 of 3 test images are in train as well: test0 is train0",
+        "2 of 3 test images are in val as well: test1 is val1, …",
+        "1 training images are identical to one of another class: train0 (a) is train2 (b)",
+    ]
+
+
+def test_sizes():
+    """Guards against pictures that are enlarged to blurs without a word; the rule is half of the input's side."""
+    (line,) = size_findings(["a", "b", "c"], [111, 112, 20], 224)
+    assert line == (
+        "2 of 3 images are far smaller than the input of 224 pixels (shorter side under 112): the smallest has 20, c"
+    )
+
+
+def test_long_lists_are_cut():
+    """Guards against a thousand class names in one line."""
+    assert enumerated(["a"] * 10) == ", ".join("a" * 10)
+    assert enumerated(["a"] * 12) == ", ".join("a" * 10) + " and 2 more"
