@@ -139,7 +139,7 @@ def test_every_file_of_the_pages_composes(here: Path, monkeypatch: pytest.Monkey
     files = sorted((here / "mine").rglob("*.yaml"))
     assert files
     for file in files:
-        group, option = file.parent.name, file.stem
+        group, option = file.parent.relative_to(here / "mine").as_posix(), file.stem
         set_variables(file.read_text(encoding="utf-8"), monkeypatch)
         overrides = [] if group == "local" else [f"{group}={option}"]
         if group == "dataset":

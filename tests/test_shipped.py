@@ -60,10 +60,11 @@ def test_a_file_opens_with_the_command_that_uses_it(path, home):
     command = re.split(r"\s{2,}", opening(path).removeprefix("# "))[0]
     words = shlex.split(command.replace("=NAME", "=resnet18"))
     assert words[:2] == ["tlx", "train"], f"{path} opens with: {opening(path)}"
-    group, _, name = path.removesuffix(".yaml").partition("/")
-    if name and name not in ("base", "default"):
+    group, _, name = path.removesuffix(".yaml").rpartition("/")
+    if group and name not in ("base", "default"):
         assert f"{group}={name}" in words
-    assert not check_command_line(words[2:], None, multirun=False)
+    overrides = [word for word in words[2:] if word != "-m"]
+    assert not check_command_line(overrides, None, multirun="-m" in words)
 
 
 def test_there_are_files_to_check():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -72,7 +72,7 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     return code or int(bool(wrong))
 
 
-def _hydra(arguments: Sequence[str], task: object) -> None:
+def _hydra(arguments: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     register()
     if os.environ.get("TLX_FULL_ERROR") == "1":
         os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -21,6 +21,7 @@ from tlx.run import Run
 from tlx.strategies.divergence import Divergence
 from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
+from tlx.sweeps import sweep_callbacks
 
 
 def build_trainer(
@@ -90,6 +91,7 @@ def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints
         Curves(),
         Movement(stages),
         EpochTable(run.directory / "metrics.csv", stages),
+        *sweep_callbacks(config, stages),
         checkpoints,
     ]
     if config.trainer.patience is not None:

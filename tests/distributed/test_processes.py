@@ -106,7 +106,7 @@ def test_a_multirun_with_two_processes_leaves_one_directory_a_job(tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    runs = [Run(p) for p in tmp_path.iterdir() if p.is_dir()]
+    runs = [Run(p.parent) for p in tmp_path.glob("*/config.yaml")]
     assert sorted(OmegaConf.select(r.config, "strategy.name") for r in runs) == ["full", "linear_probe"]
     for run in runs:
         assert run.finished

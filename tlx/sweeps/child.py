@@ -42,7 +42,7 @@ class Child:
         self._process = _CONTEXT.Process(target=_main, args=(config, dict(environment), theirs))
         with _STARTING, _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             # numpy's and torch's pools of threads are made by the imports in the server
-            _CONTEXT.set_forkserver_preload(["tlx.train"])
+            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train"])
             self._process.start()
         theirs.close()
 
@@ -108,7 +108,7 @@ class Child:
 def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection) -> None:
     os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # SIGUSR1 and 2 stay ignored, as in the server: the sweep hears them
     os.environ.clear()
     os.environ.update(environment)
     os.environ["TLX_CONSOLE"] = "0"

@@ -12,6 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from tlx.errors import Mistake, TlxError, did_you_mean
 
@@ -75,7 +76,7 @@ def sweep_name(overrides: Sequence[str]) -> str:
     sweeper = plugins(overrides)["sweeper"]
     kept = sorted(o.lstrip("+") for o in overrides if not o.lstrip("+").startswith(("hydra.", "hydra/", "force=")))
     digest = hashlib.sha256("\n".join([sweeper, *kept]).encode()).hexdigest()[:8]
-    label = "-".join(key.rpartition(".")[2].replace("/", "_") for key in swept_keys(overrides))
+    label = "-".join(key.rpartition(".")[2].replace("/", "_") for key in sorted(swept_keys(overrides)))
     return f"{label[:60] or 'single'}-{digest}"
 
 
@@ -118,14 +119,15 @@ def _missing_package(name: str) -> Iterator[Mistake]:
 
 def _unknown_keys(loader: ConfigLoaderImpl, overrides: Sequence[str], kind: str, name: str) -> Iterator[Mistake]:
     result = loader.repository.load_config(f"hydra/{kind}/{name}")
-    if result is None or not str(result.config.get("_target_", "")).startswith("hydra_plugins.tlx."):
+    node = result.config if result is not None else None
+    if not isinstance(node, DictConfig) or not str(node.get("_target_")).startswith("hydra_plugins.tlx."):
         return
     prefix = f"hydra.{kind}."
     for override in parsed(overrides):
         key = override.key_or_group
         first = key.removeprefix(prefix).partition(".")[0]
-        if key.startswith(prefix) and first not in result.config:
-            known = [str(k) for k in result.config if k != "_target_"]
+        if key.startswith(prefix) and first not in node:
+            known = [str(k) for k in node if k != "_target_"]
             hint = did_you_mean(first, known) or f"known: {', '.join(known)}"
             yield Mistake(key, f"a key of hydra/{kind}={name}", f"'{first}'", hint)
 

@@ -29,7 +29,7 @@ from tlx.run import Run
 from tlx.sweeps import gpus
 from tlx.sweeps.command import swept_values
 from tlx.sweeps.job import Job, run, threads
-from tlx.sweeps.records import ALREADY, ENDED, Record, Records
+from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # the name; tlx.sweeps.plugins says what it builds
@@ -120,12 +120,15 @@ class TlxLauncher(Launcher):
     def _settle(self, record: Record, number: int) -> None:
         """Write what became of a job that did not write it itself: another job's run, or one whose worker was lost."""
         trained = self.records.read(number)
-        if trained.state == "running" and SWEEP.number is not None:  # a launcher that ends its workers at once
+        if trained.state == "running" and SWEEP.number is not None:  # the launcher may have ended its worker at once
             _await(trained)
             trained = self.records.read(number)
-            if trained.state == "running":
-                trained = trained.end("interrupted", f"stopped by {SWEEP.number.name}")
-        elif trained.state not in ENDED and SWEEP.number is None:
+        begun = trained.state == "running" or (trained.state == "waiting" and SWEEP.number is None)
+        if begun and trained.run_dir and Run(trained.run_dir).finished:
+            trained = trained.end("finished")
+        elif begun and SWEEP.number is not None:
+            trained = trained.end("interrupted", f"stopped by {SWEEP.number.name}")
+        elif begun:
             trained = trained.end("killed", "the process or the machine that ran it was lost")
         self.records.write(replace(trained, number=record.number, swept=record.swept))
 

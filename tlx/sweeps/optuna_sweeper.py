@@ -77,7 +77,7 @@ class OptunaSweeper(Sweeper):
                 "hydra/launcher: expected basic, joblib, submitit_local, submitit_slurm or ray for a search, got "
                 f"'{config.hydra.launcher._target_}'"
             )
-        self.launcher = launcher
+        self.jobs = launcher
         self.directory = Path(str(config.hydra.sweep.dir))
         self.journal = self.directory / "study.log"
         self.records = Records(self.directory)
@@ -99,13 +99,13 @@ class OptunaSweeper(Sweeper):
             goes_on = self.journal.is_file()
             mode = self.records.about.get("mode", "min")
             study = open_study(self.journal, "minimize" if mode == "min" else "maximize")
-            self.launcher.swept = list(wanted.searched)
-            self.records.tell(total=self.n_trials, swept=self.launcher.swept)
+            self.jobs.swept = list(wanted.searched)
+            self.records.tell(total=self.n_trials, swept=self.jobs.swept)
             if goes_on:
                 self._tell_finished(study)
             study.sampler = self._sampler(before=len(study.get_trials(deepcopy=False)))
             while trials := self._next(study, wanted):
-                self.launcher.launch_jobs(
+                self.jobs.launch_jobs(
                     [(t.number, wanted.overrides(t.params), self._place(t).variable()) for t in trials]
                 )
                 for trial in trials:
@@ -117,7 +117,7 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import TrialState
 
         known = study.get_trials(deepcopy=False)
-        at_once = self.launcher.at_once if self.n_jobs == "auto" else int(self.n_jobs)
+        at_once = self.jobs.at_once if self.n_jobs == "auto" else int(self.n_jobs)
         left = [t for t in known if t.state == TrialState.RUNNING]
         whole = [t for t in left if set(t.params) == set(wanted.searched)]
         for one in left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -53,8 +54,8 @@ class RayLauncher(TlxLauncher):
         cores = max(len(os.sched_getaffinity(0)), self.jobs)
         own = not ray.is_initialized()
         if own:
-            here = {} if self.address else {"num_cpus": cores, "num_gpus": len(gpus.installed())}
-            ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+            here: dict[str, Any] = {} if self.address else {"num_cpus": cores, "num_gpus": len(gpus.installed())}
+            ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
         try:
             auto_cpus = 1 if self.address else cores // self.jobs
             auto_gpus = 1 if ray.cluster_resources().get("GPU") and not _on_cpu(jobs) else 0

@@ -103,7 +103,9 @@ class Records:
     def stamps(self) -> dict[int, int]:
         """Return when each record's file was written (nanoseconds), by number: cheap to ask for again and again."""
         folder = self.directory / "jobs"
-        entries = os.scandir(folder) if folder.is_dir() else []
+        if not folder.is_dir():
+            return {}
+        entries = os.scandir(folder)
         return {int(e.name[:-5]): e.stat().st_mtime_ns for e in entries if e.name.endswith(".json")}
 
     @property

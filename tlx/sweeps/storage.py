@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tlx.config.building import build_node
 from tlx.sweeps.trial import TrialPlace
@@ -12,24 +12,19 @@ from tlx.sweeps.trial import TrialPlace
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
 
 NAME = "tlx"
 PRUNED = "pruned_in_epoch"  # attribute of a trial whose training process gave it up
 
 
 def open_study(
-    path: str | Path,
-    direction: str | None = None,
-    sampler: BaseSampler | None = None,
-    pruner: BasePruner | None = None,
+    path: str | Path, direction: Literal["minimize", "maximize"] | None = None, pruner: BasePruner | None = None
 ) -> Study:
     """Return the study in a file; made where there is none and a direction is given.
 
     Args:
         path: `study.log` in the sweep's directory.
-        direction: `minimize` or `maximize`.
-        sampler: What proposes points.
+        direction: Of the search.
         pruner: What gives trials up.
     """
     import optuna
@@ -40,10 +35,8 @@ def open_study(
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     kept = JournalStorage(JournalFileBackend(str(path)))
     if direction is None:
-        return optuna.load_study(study_name=NAME, storage=kept, sampler=sampler, pruner=pruner)
-    return optuna.create_study(
-        study_name=NAME, storage=kept, sampler=sampler, pruner=pruner, direction=direction, load_if_exists=True
-    )
+        return optuna.load_study(study_name=NAME, storage=kept, pruner=pruner)
+    return optuna.create_study(study_name=NAME, storage=kept, direction=direction, load_if_exists=True)
 
 
 def trial_of(place: TrialPlace) -> Trial | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -55,6 +56,7 @@ class SubmititLauncher(TlxLauncher):
     def _executor(self) -> Any:
         import submitit
 
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # a cluster without accounting is told once a minute
         times = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
         executor = submitit.AutoExecutor(self.records.directory / ".submitit" / "%j", cluster=self.cluster, **times)
         try:
@@ -63,18 +65,26 @@ class SubmititLauncher(TlxLauncher):
             raise TlxError(f"hydra.launcher: expected parameters that submitit takes, got: {error}") from error
         return executor
 
-    def _wait(self, running: list[Any]) -> list[Any]:
-        """Return the jobs that still run, after a moment; cancel them where the sweep is to stop."""
-        if SWEEP.number is not None:
-            until = time.monotonic() + SAVING
-            for one in running:
-                with suppress(Exception):  # it has just ended
-                    one.cancel()
-            while time.monotonic() < until and not all(one.done() for one in running):
-                time.sleep(self.poll)
-            return []
+    def _wait(self, running: dict[int, Any]) -> dict[int, Any]:
+        """Return the jobs, by number, that still run, after a moment; cancel them where the sweep is to stop."""
         time.sleep(self.poll)
-        return [one for one in running if not one.done()]
+        if SWEEP.number is None:
+            return {number: one for number, one in running.items() if not self._over(number, one, ("interrupted",))}
+        until = time.monotonic() + SAVING
+        for one in running.values():
+            with suppress(Exception):  # it has just ended
+                self._cancel(one)
+        while time.monotonic() < until and not all(self._over(*item) for item in running.items()):
+            time.sleep(self.poll)
+        return {}
+
+    def _cancel(self, one: Any) -> None:
+        one.cancel()
+
+    def _over(self, number: int, one: Any, but: Sequence[str] = ()) -> bool:
+        """Its record knows of its end before the cluster does; one that was interrupted may be in the queue again."""
+        state = self.records.read(number).state
+        return (state in ENDED and state not in but) or one.done()
 
 
 class LocalLauncher(SubmititLauncher):
@@ -88,7 +98,6 @@ class LocalLauncher(SubmititLauncher):
     cluster = "local"
     poll = 0.2
     hands_out_gpus = True
-    always_hands_out = True  # submitit hides the GPUs from its jobs
     max_num_timeout = 5
 
     def __init__(self, n_jobs: int | str = "auto", timeout_min: int = 10080, **unknown: Any) -> None:
@@ -102,13 +111,19 @@ class LocalLauncher(SubmititLauncher):
         executor = self._executor()
         seen = ",".join(gpus.visible(gpus.installed(), os.environ))
         waiting = [replace(job, variables={"CUDA_VISIBLE_DEVICES": seen, **job.variables}) for job in jobs]
-        running: list[Any] = []
+        running: dict[int, Any] = {}
         while waiting or running:
             while waiting and len(running) < self.at_once and SWEEP.number is None:
-                running.append(executor.submit(Worker(), waiting.pop(0)))
+                job = waiting.pop(0)
+                before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which passes it on
+                running[job.record.number] = executor.submit(Worker(), job)
+                signal.signal(signal.SIGINT, before)
             running = self._wait(running)
             if SWEEP.number is not None:
                 return
+
+    def _cancel(self, one: Any) -> None:
+        os.kill(int(one.job_id), signal.SIGTERM)  # submitit's own way kills a job after a second
 
 
 class SlurmLauncher(SubmititLauncher):
@@ -139,8 +154,10 @@ class SlurmLauncher(SubmititLauncher):
             return
         executor = self._executor()
         with executor.batch():
-            running = [executor.submit(Worker(), job) for job in jobs]
-        print(f"submitted to SLURM: {running[0].job_id.partition('_')[0]}, {len(running)} jobs", flush=True)
+            submitted = [executor.submit(Worker(), job) for job in jobs]
+        array = submitted[0].job_id.partition("_")[0]
+        print(f"submitted to SLURM: array {array}, {len(jobs)} {'jobs' if len(jobs) > 1 else 'job'}", flush=True)
+        running = {job.record.number: one for job, one in zip(jobs, submitted, strict=True)}
         while running:
             running = self._wait(running)
         until = time.monotonic() + 30  # a shared file system may be late with the last records

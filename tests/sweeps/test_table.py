@@ -1,0 +1,108 @@
+"""The tables of a sweep, from run directories written by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tlx.sweeps.progress import Progress
+from tlx.sweeps.records import Record, Records
+from tlx.sweeps.table import Result, aggregate, as_text, report
+
+
+def result(number: int, accuracy: float, **swept: str) -> Result:
+    record = Record(number, {k.replace("__", "."): v for k, v in swept.items()}, f"runs/{number}", "finished")
+    return Result(record, {"val/loss": 1 - accuracy, "test/accuracy": accuracy})
+
+
+def test_settings_are_ordered_by_the_mean_over_their_seeds() -> None:
+    """Guards against a table that is led by one lucky seed, or by the worst where less is better."""
+    found = [
+        result(0, 0.90, lr="0.1", seed="0"), result(1, 0.50, lr="0.1", seed="1"),
+        result(2, 0.80, lr="0.01", seed="0"), result(3, 0.76, lr="0.01", seed="1"),
+    ]  # fmt: skip
+    best, worst = aggregate(found, "val/loss", "min")
+    assert (best.values, best.seeds) == ({"lr": "0.01"}, 2)
+    assert best.mean["test/accuracy"] == pytest.approx(0.78)
+    assert best.sd["test/accuracy"] == pytest.approx(0.02 * math.sqrt(2))  # of a sample, n - 1
+    assert worst.mean["val/loss"] == pytest.approx(0.3)
+    assert [row.values["lr"] for row in aggregate(found, "test/accuracy", "max")] == ["0.01", "0.1"]
+    text = as_text([best, worst], "val/loss").splitlines()
+    assert text[0].split() == ["lr", "seeds", "val/loss", "test/accuracy"]
+    assert text[1].split() == ["0.01", "2", "0.2200", "±", "0.0283", "0.7800", "±", "0.0283"]
+
+
+def test_a_value_that_is_no_number_comes_last() -> None:
+    """Guards against NaN at the head of the table, where every comparison with it is false."""
+    found = [result(0, math.nan, lr="1"), result(1, 0.1, lr="2"), result(2, 0.9, lr="3")]
+    assert [row.values["lr"] for row in aggregate(found, "val/loss", "min")] == ["3", "2", "1"]
+
+
+def test_the_same_run_under_two_jobs_counts_once() -> None:
+    """Guards against a spread of 0 over two seeds that were one."""
+    twice = [result(0, 0.5, seed="0"), Result(result(0, 0.5, seed="0").record, {"val/loss": 0.5})]
+    (row,) = aggregate(twice, "val/loss", "min")
+    assert row.seeds == 1
+    assert math.isnan(row.sd["val/loss"])
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Records:
+    records = Records(tmp_path / "sweeps" / "x")
+    records.tell(monitor="val/loss", mode="min", total=3, swept=["lr"])
+    return records
+
+
+def run(tmp_path: Path, name: str, state: str, **status: str) -> str:
+    directory = tmp_path / name
+    directory.mkdir()
+    (directory / "status.json").write_text(json.dumps({"state": state, **status}))
+    (directory / "metrics.json").write_text(json.dumps({"val/loss": 0.25, "test/accuracy": 0.75}))
+    return str(directory)
+
+
+def test_a_run_directory_knows_better_than_a_record_whose_writer_was_killed(sweep: Records, tmp_path: Path) -> None:
+    """Guards against finished runs that the table leaves out, and failed ones of which nobody is told."""
+    sweep.write(Record(0, {"lr": "0.1"}, run(tmp_path, "a", "finished"), "running"))
+    sweep.write(Record(1, {"lr": "0.2"}, run(tmp_path, "b", "interrupted", reason="stopped"), "running"))
+    sweep.write(Record(2, {"lr": "0.30000000000004"}, run(tmp_path, "c", "running")).end("killed", "by\nsignal 9"))
+    text, found = report(sweep.directory)
+    assert [r.record.state for r in found] == ["finished", "interrupted", "killed"]
+    assert "1 interrupted:\n  lr=0.2: stopped" in text
+    assert f"1 killed:\n  lr=0.3: by signal 9\n      {tmp_path / 'c'}" in text
+    rows = list(csv.DictReader((sweep.directory / "runs.csv").open(newline="")))
+    assert rows[0] == {
+        "job": "0", "lr": "0.1", "state": "finished", "test/accuracy": "0.75", "val/loss": "0.25", "note": "",
+        "run_dir": str(tmp_path / "a"),
+    }  # fmt: skip
+    assert rows[2]["lr"] == "0.30000000000004"
+    assert [r["val/loss mean"] for r in csv.DictReader((sweep.directory / "table.csv").open(newline=""))] == ["0.25"]
+
+
+def test_progress_says_what_changes_and_nothing_of_an_earlier_start(sweep: Records, tmp_path: Path) -> None:
+    """Guards against a second start that prints the first one's failures, or a line twice."""
+    sweep.write(Record(0, {"lr": "0.1"}, "nowhere").end("failed", "old"))
+    out = StringIO()
+    progress = Progress(sweep, out)
+    progress.look()
+    assert out.getvalue() == ""
+    record = Record(0, {"lr": "0.1"}, run(tmp_path, "a", "finished"))
+    sweep.write(record)
+    progress.look()
+    sweep.write(record.begin(1))
+    progress.look()
+    progress.look()
+    sweep.write(record.begin(1).end("finished"))
+    progress.look()
+    sweep.write(Record(1, {"lr": "0.2"}, "nowhere").end("failed", "no\n  memory"))
+    progress.look()
+    assert out.getvalue().splitlines() == [
+        "[1/3] lr=0.1  started",
+        "[1/3] lr=0.1  val/loss 0.25  test/accuracy 0.75  0 s",
+        "[2/3] lr=0.2  failed: no memory",
+    ]
