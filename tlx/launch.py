@@ -20,7 +20,17 @@ from tlx.run import Run
 
 def hydra_main(arguments: list[str]) -> None:
     """Run `tlx train` under Hydra with checked arguments, without -m."""
-    _hydra(arguments, single_job)
+    found: list[TlxError] = []
+
+    def task(config: DictConfig) -> None:
+        try:
+            job(config)
+        except TlxError as error:  # kept from Hydra, which would say more of it than its message
+            found.append(error)
+
+    _hydra(arguments, task)
+    if found:
+        raise found[0]
 
 
 def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | None) -> int:
@@ -74,11 +84,8 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
 
 def _hydra(arguments: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     register()
-    if os.environ.get("TLX_FULL_ERROR") == "1":
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands an exception on as it is; tlx.cli says what a user can mend
     sys.argv = [sys.argv[0], *arguments]
-    if task is job:  # Hydra then hands an exception on as it is, instead of a part of its traceback
-        os.environ["HYDRA_FULL_ERROR"] = "1"
     hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(task)()
 
 
@@ -86,21 +93,10 @@ def job(config: DictConfig) -> float | None:
     """Train one configuration; return the best monitored value, which sweepers optimise."""
     config = complete(config)
     run = Run(config.run_dir)
-    if run.finished and not config.force:  # known before torch is imported
+    if run.standing(config) == "finished":  # known before torch is imported
         print(run.finished_already)
     else:
         from tlx.train import train
 
         run = train(config)
     return run.metrics.get(config.task.monitor)
-
-
-def single_job(config: DictConfig) -> None:
-    """Train one configuration; a mistake that the user can mend ends in its message and exit code 2."""
-    try:
-        job(config)
-    except TlxError as error:
-        if os.environ.get("TLX_FULL_ERROR") == "1":
-            raise
-        print(f"tlx: {error}", file=sys.stderr)
-        sys.exit(2)

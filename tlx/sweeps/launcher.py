@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.config import safety
 from tlx.config.compose import checked
 from tlx.config.compositions import Compositions
+from tlx.config.naming import identity_hash
 from tlx.errors import TlxError
 from tlx.run import Run
 from tlx.sweeps import gpus
@@ -82,8 +83,13 @@ class TlxLauncher(Launcher):
         devices = gpus.visible(gpus.installed(), os.environ) if several and self.hands_out_gpus else {}
         jobs: list[Job] = []
         records: list[Record] = []
+        runs: dict[str, str] = {}  # what is trained in each directory
         for number, overrides, variables in asked:
             record, config = self._compose(number, overrides)
+            what = identity_hash(OmegaConf.create(config)) if config else ""
+            if record.state == "waiting" and runs.setdefault(record.run_dir, what) != what:
+                told = f"run_dir: expected one for each job, got {record.run_dir} for several; leave it out"
+                record = replace(record, run_dir="").end("failed", told)
             if record.state == "waiting" and record.run_dir not in {r.run_dir for r in records}:
                 jobs.append(Job(record, str(self.records.directory), config, {**share, **variables}, devices))
             records.append(record)
@@ -112,8 +118,11 @@ class TlxLauncher(Launcher):
             )
         directory = Path(config.run_dir).expanduser()
         record = Record(number, swept, str(directory))
-        if Run(directory).finished and not config.force:
-            record = record.end("finished", ALREADY)
+        try:
+            if Run(directory).standing(config) == "finished":
+                record = record.end("finished", ALREADY)
+        except TlxError as error:  # a run_dir that the user chose, with the run of another configuration in it
+            record = replace(record, run_dir="").end("failed", str(error))
         plain: Any = OmegaConf.to_container(config, resolve=True)
         return record, {**plain, "run_dir": str(directory)}
 
