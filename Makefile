@@ -26,6 +26,7 @@ lint: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/ants_bees.py
 
 $(INSTALLED): pyproject.toml

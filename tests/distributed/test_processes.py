@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from tlx import compose
 from tlx.run import Run
@@ -95,20 +94,3 @@ def test_sharded_training_equals_one_process(tmp_path):
     ]
     assert apart(*states) < 1e-5  # single precision: Lightning shards in no other
     assert runs["one"].metrics["test/loss"] == pytest.approx(runs["fsdp"].metrics["test/loss"], abs=1e-4)
-
-
-def test_a_multirun_with_two_processes_leaves_one_directory_a_job(tmp_path):
-    """Guards against DDP's child process running the whole sweep again beside its parent."""
-    command = [
-        sys.executable, "-m", "tlx", "train", "-m", "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16",
-        "dataset.labels_per_class=4", "strategy=linear_probe,full", "trainer.stage_epochs=1", "trainer.devices=2",
-        f"output_dir={tmp_path}",
-    ]  # fmt: skip
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    runs = [Run(p.parent) for p in tmp_path.glob("*/config.yaml")]
-    assert sorted(OmegaConf.select(r.config, "strategy.name") for r in runs) == ["full", "linear_probe"]
-    for run in runs:
-        assert run.finished
-        assert len(list(run.checkpoints.glob("last*.ckpt"))) == 1
-        assert (run.directory / "metrics.csv").read_text().count("\n") == 2

@@ -1,0 +1,62 @@
+"""What the shipped pruner gives up, on made-up trials."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tlx.errors import Pruned
+from tlx.sweeps.trial import TrialPlace
+
+optuna = pytest.importorskip("optuna", reason="a search needs the package optuna")
+PRUNER = yaml.safe_load((ROOT / "conf/hydra/sweeper/optuna.yaml").read_text())["pruner"]
+EPOCHS = 6
+
+
+def given_up(tmp_path, losses: list[float], before: int) -> str | None:
+    """Report a trial after `before` others whose loss fell from 1.0 to 0.5; return why it ended, if it did."""
+    from tlx.sweeps.pruning import Pruning
+    from tlx.sweeps.storage import open_study
+
+    study = open_study(tmp_path / "study.log", "minimize")
+    for _ in range(before):
+        trial = study.ask()
+        for epoch in range(EPOCHS):
+            trial.report(1.0 - 0.1 * epoch, epoch)
+        study.tell(trial, 0.5)
+    place = TrialPlace(study.ask().number, str(tmp_path / "study.log"), PRUNER)
+    trainer = SimpleNamespace(
+        sanity_checking=False, is_global_zero=True, strategy=SimpleNamespace(broadcast=lambda value: value)
+    )
+    stages = SimpleNamespace(stages=[SimpleNamespace(name="first"), SimpleNamespace(name="last")], stage=None)
+    pruning = Pruning(place, "val/loss", stages)
+    for epoch, loss in enumerate(losses):
+        stages.stage = stages.stages[epoch // 3]
+        trainer.current_epoch, trainer.callback_metrics = epoch, {"val/loss": loss}
+        try:
+            pruning.on_validation_end(trainer, None)
+        except Pruned as error:
+            return error.reason
+    return None
+
+
+@pytest.mark.parametrize(
+    ("losses", "before", "reason"),
+    [
+        (
+            [9.0] * EPOCHS,
+            5,
+            "pruned in epoch 4, stage last: other trials do better",
+        ),  # worse than all from the start: not before the last stage
+        ([9.0] * EPOCHS, 4, None),  # too few trials to compare with
+        ([0.9 - 0.1 * epoch for epoch in range(EPOCHS)], 5, None),  # better than all
+        ([0.5, 0.5, 0.5, 0.5, 0.9, 0.9], 5, None),  # once better than the median of the end, which is what counts
+        ([float("nan")] * EPOCHS, 5, None),  # NaN is not judged: the run itself stops
+    ],
+)
+def test_the_shipped_pruner_gives_up_what_is_worse_than_the_median(tmp_path, losses, before, reason):
+    """Guards against a search that lets hopeless trials train to their end, or ends good ones."""
+    assert given_up(tmp_path, losses, before) == reason
