@@ -24,8 +24,10 @@ from torch.nn import functional as F
 from tlx.backbones import Backbone, efficientnet_lite0, torchvision_backbone
 from tlx.console import quiet
 from tlx.review.curves import Curves
+from tlx.strategies.divergence import Divergence
 from tlx.strategies.optimizers import build_optimizer
 from tlx.strategies.plan import plan_stages
+from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
 from tlx.tasks import Classification
 
@@ -103,7 +105,7 @@ def with_tlx(task: Classification, batches: Batches, device: torch.device, bf16:
             devices=1,
             max_epochs=1,
             precision="bf16-mixed" if bf16 else "32-true",
-            callbacks=[clock, stages, Curves()],
+            callbacks=[clock, stages, StepSeeds(0), Divergence(stages), Curves()],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
