@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from tlx import distributed
 from tlx.checkpoints import Checkpoints, PlainIO
@@ -18,6 +18,7 @@ from tlx.review.curves import Curves
 from tlx.review.epochs import EpochTable
 from tlx.review.movement import Movement
 from tlx.run import Run
+from tlx.sharding import Sharded
 from tlx.strategies.divergence import Divergence
 from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
@@ -104,9 +105,7 @@ def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints
 
 def _strategy(name: str, processes: int) -> Strategy | str:
     if name == "fsdp":
-        return ModelParallelStrategy(
-            data_parallel_size=processes, tensor_parallel_size=1, save_distributed_checkpoint=False
-        )
+        return Sharded(processes)
     if name == "ddp" or processes > 1:
         return DDPStrategy()
     return "auto"

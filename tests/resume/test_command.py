@@ -122,11 +122,15 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_of_one_run_stop_together_and_go_on(tmp_path):
-    """Guards against workers that train on beside the next start, and against a status that blames the command."""
-    run = Run(tmp_path / "outputs" / "two")
-    arguments = [*TINY, "run_name=two", "trainer.devices=2", "trainer.accelerator=cpu"]
-    process = command(tmp_path, "train", *arguments)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
+    """Guards against workers that train on beside the next start, against a status that blames the command, and against
+    shards of weights and optimizer that are not put back, nor the best weights of the stage before."""
+    more = ["trainer.devices=2", "trainer.accelerator=cpu", f"trainer.strategy={strategy}"]
+    arguments = [*TINY, *more, "strategy.stages.2.start_from=best"]
+    arguments = [text.replace("epochs=10", "epochs=4") for text in arguments]
+    run, undisturbed = Run(tmp_path / "outputs" / "two"), Run(tmp_path / "outputs" / "undisturbed")
+    process = command(tmp_path, "train", *arguments, "run_name=two")
     until(lambda: epochs_of(run) >= 2, process)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=120)[0]
@@ -135,11 +139,14 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path):
     before = epochs_of(run)
     time.sleep(1)
     assert epochs_of(run) == before
-    process = command(tmp_path, "train", *arguments[:-2], "trainer.devices=1")
-    told = process.communicate(timeout=180)[0]
-    assert process.returncode == 0, told
-    assert "goes on after" in told
-    assert run.metrics["train/epochs"] == 30
+    for name in ("two", "undisturbed"):
+        process = command(tmp_path, "train", *arguments, f"run_name={name}")
+        told = process.communicate(timeout=180)[0]
+        assert process.returncode == 0, told
+        assert ("goes on after" in told) == (name == "two")
+    for name in ("best.ckpt", "last.ckpt"):
+        mine, theirs = (torch.load(r.checkpoints / name, weights_only=True)["state_dict"] for r in (run, undisturbed))
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs), name
 
 
 @pytest.mark.slow
