@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 import tlx
 from tlx import Run, TlxError
@@ -218,3 +219,21 @@ def test_a_failed_run_says_so_and_is_trained_again(tmp_path, monkeypatch):
     with pytest.raises(TlxError, match=r"expected a finished run with metrics\.json, got .* \(failed\)"):
         _ = run.metrics
     assert tlx.train(config).finished
+
+
+def test_every_broken_image_is_named_before_anything_is_predicted(tiny_run, tmp_path):
+    """Guards against minutes of predictions that are lost to one file, and against a message that is a worker's
+    traceback."""
+    for name in ("good", "bad1", "bad2"):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
+    for name in ("bad1", "bad2"):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(TlxError) as caught:
+        tiny_run.predict([tmp_path])
+    told = str(caught.value)
+    assert told.startswith("2 broken files")
+    assert "bad1.png" in told
+    assert "bad2.png" in told
+    assert "Traceback" not in told
+    assert len(tiny_run.predict([tmp_path / "good.png"])) == 1

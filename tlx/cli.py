@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ tlx train [-m] [--config-dir DIR] [key=value …]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
+    if arguments is None:  # a command of its own
+        signal.signal(signal.SIGINT, _leave)
     args = list(sys.argv[1:] if arguments is None else arguments)
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
@@ -78,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Interrupted as error:
         print(f"tlx: {error}; the same command again goes on", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _leave(number: int, frame: object) -> None:
+    """End at once on Ctrl-C, where nothing has begun that could be saved; an exception might end in the imports."""
+    os.write(2, b"\ntlx: stopped by SIGINT\n")
+    os._exit(128 + number)
 
 
 def _train(args: list[str]) -> None:
@@ -232,6 +241,8 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
             config_dir = value or rest.pop(0)
         elif name in ("--config-name", "-cn", "--config-path", "-cp"):
             raise TlxError(f"expected a command line without {name}; put experiment/NAME.yaml into a --config-dir")
+        elif name == "--resume":
+            raise TlxError(f"expected resume=RUN without dashes; type: tlx train resume={value or 'RUN'}")
         elif arg in with_value and rest:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):

@@ -49,13 +49,20 @@ def logging_to(directory: Path) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what Lightning and torch print about every run; their errors still come through."""
-    names = ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning.pytorch", "lightning_fabric")
+    names = (
+        "matplotlib",
+        "pytorch_lightning",
+        "pytorch_lightning.utilities.rank_zero",
+        "lightning.pytorch",
+        "lightning_fabric",
+    )
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torchmetrics)\..*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="(Corrupt|Truncated|Possibly corrupt) .*", module="PIL")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
         try:
             yield

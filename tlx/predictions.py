@@ -10,8 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tlx.data.checked import Broken, broken_files
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.inspection import decoding, file_facts
 from tlx.data.layout import find_images
+from tlx.data.samples import Sample
+from tlx.errors import TlxError
 from tlx.run import Run
 
 
@@ -54,6 +58,11 @@ def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Pre
         TlxError: A file, folder or glob matches no image, or a file is broken.
     """
     paths = find_images(images)
+    with decoding(True):  # all broken files in one message, before the minutes that the others may take
+        facts = file_facts(paths)
+    broken = [Broken(Sample(p, -1, str(p)), "", f.reason) for p, f in zip(paths, facts, strict=True) if f.reason]
+    if broken:
+        raise TlxError(f"{broken_files(broken)}\nleave them out")
     task = run.model
     dataset = {**run.config.dataset, "batch_size": batch_size}
     loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)

@@ -12,11 +12,11 @@ from tlx.config.check import check
 from tlx.config.naming import NOT_IDENTITY
 from tlx.config.overrides import at_home
 from tlx.config.safety import refuse_foreign_targets
-from tlx.errors import ConfigError, TlxError, did_you_mean
+from tlx.errors import ConfigError, TlxError
 from tlx.run import Run
 
 # Where files lie, by node; they may have moved together with the run, or lie where it was started.
-PATHS = {"dataset": ("root", "table"), "backbone": ("run", "path")}
+PATHS = {"dataset": ("root", "path"), "backbone": ("run", "path")}
 
 
 def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
@@ -30,6 +30,8 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
         TlxError: There is no such run, a key may not change, or its configuration would run foreign code.
     """
     run = Run(directory)
+    if run.directory.is_dir() and not run.status:
+        raise TlxError(f"resume: expected a run directory, got '{run.directory}', which has no status.json")
     config = run.config
     refuse_foreign_targets(OmegaConf.to_container(config), str(run.directory / "config.yaml"))
     was = config.run_dir
@@ -44,11 +46,10 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
             raise TlxError(f"expected overrides as key=value, got '{text}'")
         may_change = _may_change()
         if key not in may_change:
-            hint = did_you_mean(key, may_change)
             raise TlxError(
-                f"resume: expected the configuration that the run began with, got {text}; "
-                f"{hint or 'may change: ' + ', '.join(may_change)}; "
-                "for another configuration train a new run, with backbone=run to start from this one"
+                f"resume: expected the configuration that the run began with, got {text}; may change: "
+                f"{', '.join(may_change)}; for another configuration train a new run, with backbone=run to start from "
+                "this one"
             )
         config.merge_with(OmegaConf.from_dotlist([text.lstrip("+")]))
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -60,7 +61,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
 
 def _may_change() -> list[str]:
     free = [f"{part}.{key}" for part, keys in NOT_IDENTITY.items() for key in keys]
-    return sorted([*free, *(f"{part}.{key}" for part, keys in PATHS.items() for key in keys)])
+    return sorted(["force", *free, *(f"{part}.{key}" for part, keys in PATHS.items() for key in keys)])
 
 
 def _find_paths(config: DictConfig, run: Run) -> None:

@@ -80,9 +80,15 @@ class Run:
         if config.force or not self.status:
             return "nothing"
         if self.status.get("identity") not in (None, identity_hash(config)):
+            keys = difference(self.config, config)
+            if not keys:  # the same keys, and something else behind a path
+                raise TlxError(
+                    f"expected the images, weights or source run that {self.directory} began with, got others behind "
+                    "the same paths; force=true trains it anew"
+                )
             raise TlxError(
                 f"run_dir: expected a new directory or one of this configuration, got '{self.directory}' of another "
-                f"({difference(self.config, config)}); leave run_dir and run_name out, or force=true replaces it"
+                f"({keys}); leave run_dir and run_name out, or force=true replaces it"
             )
         if self.finished:
             return "finished"

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tlx import compose
+from tlx import Run, TlxError, compose
 
 
 @pytest.fixture
@@ -95,3 +95,14 @@ def test_a_weight_file_counts_by_its_content(tmp_path):
     assert of_file(shutil.copy(path, tmp_path / "other.pth")) == first
     path.write_bytes(b"two")
     assert of_file(path) != first
+
+
+def test_a_run_whose_images_have_changed_is_told_so(pets, tmp_path):
+    """Guards against a refusal that names no key, as none differs."""
+    typed = ["backbone=small_cnn", "dataset=folder", f"dataset.root={pets}", f"run_dir={tmp_path / 'run'}"]
+    run = Run(tmp_path / "run")
+    run.begin(compose(typed))
+    assert run.standing(compose(typed)) == "nothing"
+    Image.new("RGB", (9, 9)).save(pets / "cats" / "3.png")
+    with pytest.raises(TlxError, match=r"got others behind the same paths; force=true trains it anew"):
+        run.standing(compose(typed))

@@ -223,3 +223,11 @@ def test_parquet(labelled, node, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     file.write_bytes(b"another")
     assert "pip install 'tlx[parquet]'" in str(mistakes(node("table", path=str(file)))[0])
+
+
+def test_a_split_column_in_other_letters_is_not_passed_over(tmp_path):
+    """Guards against an official split that is dropped without a word because its column is called Split."""
+    path = tmp_path / "t.csv"
+    path.write_text("path,label,Split\na.png,x,train\n")
+    with pytest.raises(TlxError, match=r"got 'Split'; type dataset\.split_column=Split"):
+        read_table(path, Columns())

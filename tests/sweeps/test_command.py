@@ -105,3 +105,11 @@ def test_values_are_put_into_a_configuration_that_was_composed_before(tmp_path: 
             assert (got.strategy.name, got.optimizer.lr, got.seed) == (strategy, float(lr), 3)
     assert composed == [["backbone=small_cnn", "strategy=full"], ["backbone=small_cnn", "strategy=gradual"]]
     assert "hydra" not in got
+
+
+def test_one_directory_for_several_jobs_is_refused_beforehand():
+    """Guards against a sweep of which one job trains and the others are told that their place is taken."""
+    (mistake,) = check_command_line(["run_dir=outputs/x", "seed=0,1", "backbone=small_cnn"], None, multirun=True)
+    assert mistake.path == "run_dir"
+    assert "for several" in mistake.got
+    assert not check_command_line(["run_dir='outputs/x${seed}'", "seed=0,1", "backbone=small_cnn"], None, multirun=True)

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from tlx.data.dataset import Batch
 from tlx.data.sampler import EpochSampler
+from tlx.errors import TlxError
 
 
 class LateLoader(DataLoader[Batch]):
@@ -30,9 +31,12 @@ class LateLoader(DataLoader[Batch]):
         if isinstance(sampler, EpochSampler) and state is not None and state["epoch"] == sampler.epoch:
             self._drawn = state["batches"]
             sampler.skipped = self._drawn * (self.batch_size or 1)
-        for batch in super().__iter__():
-            self._drawn += 1
-            yield batch
+        try:
+            for batch in super().__iter__():
+                self._drawn += 1
+                yield batch
+        except TlxError as error:  # of a worker: torch puts its whole traceback into the message
+            raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of which epoch were drawn."""

@@ -104,6 +104,13 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, in
     wanted = {"path": columns.path, "label": columns.label}
     if columns.split is not None and (columns.split in header or columns.split != Columns.split):
         wanted["split"] = columns.split  # that by the usual name may be missing
+    elif columns.split is not None:
+        near = [name for name in header if name.strip().lower() == columns.split]
+        if near:  # it would be passed over, and other splits made
+            raise TlxError(
+                f"{path}: expected a column 'split' or none, got '{near[0]}'; type dataset.split_column={near[0]}, or "
+                "dataset.split_column=null to have the splits carved"
+            )
     for role, name in wanted.items():
         if name not in header:
             hint = f"{did_you_mean(name, header)}; type dataset.{role}_column=NAME".lstrip("; ")

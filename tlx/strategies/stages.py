@@ -44,6 +44,7 @@ class Stages(pl.Callback):
         self.waited = 0
         self.running = self.stages[0]  # the stage of the epoch that runs, or that has just ended
         self.keep_weights = False  # whether the epoch that has just ended is one that the next stage may start from
+        self._told = False  # whether this process has said which stage it is in
         self._wrapped_for: int | None = None  # the stage that the network is frozen and wrapped for, in this process
 
     @property
@@ -96,8 +97,9 @@ class Stages(pl.Callback):
             if isinstance(trainer.strategy, DDPStrategy):
                 _rewrap(trainer.strategy, pl_module)
             self._wrapped_for = self.index
-        if begins:
+        if begins or not self._told:
             log.info(self.line(pl_module))
+            self._told = True
         pl_module.train()  # frozen groups are in eval mode, whatever Lightning restored after validation
 
     def on_train_batch_start(

@@ -91,6 +91,7 @@ def sweep_mistakes(loader: ConfigLoaderImpl, overrides: Sequence[str], multirun:
         *(m for name in chosen.values() for m in _missing_package(name)),
         *(m for kind, name in chosen.items() for m in _unknown_keys(loader, overrides, kind, name)),
         *_intervals(overrides, chosen["sweeper"]),
+        *_one_directory(overrides),
     ]
 
 
@@ -130,6 +131,14 @@ def _unknown_keys(loader: ConfigLoaderImpl, overrides: Sequence[str], kind: str,
             known = [str(k) for k in node if k != "_target_"]
             hint = did_you_mean(first, known) or f"known: {', '.join(known)}"
             yield Mistake(key, f"a key of hydra/{kind}={name}", f"'{first}'", hint)
+
+
+def _one_directory(overrides: Sequence[str]) -> Iterator[Mistake]:
+    for override in parsed(overrides):
+        value = str(override.value())
+        if override.key_or_group in ("run_dir", "run_name") and "${" not in value and count(overrides) != 1:
+            hint = f"leave it out: each run has a name of its own, or {override.key_or_group}='…${{seed}}'"
+            yield Mistake(override.key_or_group, "one for each job", f"'{value}' for several", hint)
 
 
 def _intervals(overrides: Sequence[str], sweeper: str) -> Iterator[Mistake]:

@@ -162,8 +162,8 @@ def report(directory: Path) -> tuple[str, list[Result]]:
 
 
 def _line(record: Record) -> str:
-    note = record.brief
-    where = f"\n      {record.run_dir}" if record.run_dir and record.state in ("failed", "killed") else ""
+    note = " ".join(record.note.split())
+    where = f"\n      {record.run_dir}" if record.run_dir and record.state not in ("pruned", "waiting") else ""
     return f"  {record.name}{': ' + note if note else ''}{where}"
 
 
