@@ -71,9 +71,8 @@ class Checkpoints(Checkpoint):
     # Lightning's hooks
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count; take the signals back from Lightning's Trainer, which would only note them."""
+        """Begin to count."""
         self._since = time.perf_counter()
-        self.interruption.take_over()
         if self.epoch is not None:
             assert isinstance(pl_module, Task)
             pl_module.load_epoch_state(self.epoch)

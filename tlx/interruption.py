@@ -26,7 +26,6 @@ class Interruption:
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
         self._deferred = False
-        self._watching = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -35,20 +34,13 @@ class Interruption:
             yield
             return
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        self._watching = True
-        self.take_over()
+        for number in SIGNALS:
+            signal.signal(number, self._receive)
         try:
             yield
         finally:
-            self._watching = False
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def take_over(self) -> None:
-        """Make the signals ours again: Lightning's Trainer puts its own handler in front when it starts."""
-        if self._watching:
-            for number in SIGNALS:
-                signal.signal(number, self._receive)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -42,7 +42,7 @@ def build_trainer(
     count = distributed.processes(config)
     on_cpu = node.accelerator == "cpu" or (node.accelerator == "auto" and _no_gpu())
     devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="cpu" if on_cpu else node.accelerator,
         devices=count if on_cpu or devices in ("auto", -1) else devices,
         num_nodes=node.num_nodes,
@@ -67,6 +67,9 @@ def build_trainer(
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
     )
+    # Signals are ours (tlx/interruption.py). Lightning would put a handler in front, which raises an error of its own.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:

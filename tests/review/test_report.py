@@ -69,7 +69,7 @@ def test_one_image_and_very_many_classes(target, predicted, classes, tmp_path, c
     run, more, events = review(
         tmp_path, evidence_of(target, predicted, classes), [f"class {i}" for i in range(classes)]
     )
-    assert not caplog.records  # no part was given up
+    assert not [record for record in caplog.records if record.name == "tlx"]  # no part was given up
     wrong = target != predicted
     assert len(events.Tags()["images"]) == 3 + wrong
     assert (run.directory / "projector" / "metadata.tsv").read_text().count("\n") == len(target) + 1
