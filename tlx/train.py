@@ -96,7 +96,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
         return run
     if distributed.is_first():
         config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
-    fit(config, *build(config), Interruption())
+    fit(config, *build(config), Interruption(), anew=standing == "nothing")
     return run
 
 
@@ -114,15 +114,16 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     return data, task
 
 
-def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
+def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption, anew: bool = False) -> None:
     """Train and test in this process, which may be one of several; the first one writes the run directory.
 
-    Where the run directory holds a last checkpoint, training goes on from it.
+    Where the run directory holds a last checkpoint, training goes on from it, unless `anew`: then another process may
+    be about to remove it.
     """
     run = Run(config.run_dir)
     stages = Stages(plan(config, task.group_names), config.task.monitor, config.task.mode, run.checkpoints)
     checkpoints = Checkpoints(run.checkpoints, stages, config.task.monitor, config.task.mode, interruption)
-    at = progress(checkpoints.last) if checkpoints.last.is_file() else None
+    at = progress(checkpoints.last) if checkpoints.last.is_file() and not anew else None
     with logging_to(run.directory), quiet():
         images = data.fingerprint()
         if at is not None and at["data"] != images:
