@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
 from tlx.data.facts import Facts, rules
+from tlx.files import locked
 
 _NAME = "facts.sqlite"
 _PATIENCE = 30.0  # seconds that another process may be writing
@@ -89,19 +90,10 @@ class FactsStore:
             yield
             return
         name = f"lock-{blake2b(os.fsencode(what), digest_size=8).hexdigest()}"
-        try:
-            import fcntl
-
-            handle = os.open(self._file.with_name(name), os.O_RDWR | os.O_CREAT, 0o644)
-        except (ImportError, OSError):
+        with ExitStack() as held:
+            with suppress(OSError):  # a cache that cannot be written
+                held.enter_context(locked(self._file.with_name(name), waiting=lambda: None))
             yield
-            return
-        try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     def _do(self, action: Callable[[sqlite3.Connection], object]) -> None:
         """Run `action(database)` in a transaction; without a cache that works, nothing happens."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -71,8 +70,6 @@ class Movement(pl.Callback):
                 values[f"movement/{group}"] = moved
         for logger in trainer.loggers if trainer.is_global_zero else ():
             logger.log_metrics(values, step=max(trainer.global_step - 1, 0))
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.flush()  # before the checkpoint: a run that goes on logs none of this again
 
 
 def _whole(parameter: Tensor) -> Tensor:
