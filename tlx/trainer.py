@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -81,9 +83,20 @@ def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
     """
     if config.logger.get("_target_") is None:
         return False
-    purge = {"purge_step": step} if step is not None and config.logger._target_.endswith(".TensorBoardLogger") else {}
-    logger: Logger = build_node(config.logger, **purge)
-    return logger
+    if not config.logger._target_.endswith(".TensorBoardLogger"):
+        return build_node(config.logger)  # type: ignore[no-any-return]
+    _wait_for_a_later_name(config.run_dir)
+    return build_node(config.logger, **({} if step is None else {"purge_step": step}))  # type: ignore[no-any-return]
+
+
+def _wait_for_a_later_name(directory: str) -> None:
+    """Wait, for less than a second, where the next events file would be read before the last one and be purged by it.
+
+    TensorBoard reads them in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS.COUNT`: in one and the
+    same second, 10 comes before 9.
+    """
+    while any(path.name.endswith("9") for path in Path(directory).glob(f"events.out.tfevents.{int(time.time())}.*")):
+        time.sleep(0.05)
 
 
 def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints, run: Run) -> list[pl.Callback]:
