@@ -49,6 +49,7 @@ class Checkpoints(Checkpoint):
         self.directory, self.stages, self.interruption = directory, stages, interruption
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
+        self.figures: dict[str, float] = {}  # `val/…` of the best weights
         self.done = False  # whether training came to its end
         self.seconds = 0.0  # of training, in all starts together
         self.epoch: dict[str, float] | None = None  # what had added up in an epoch that was left in its middle
@@ -62,11 +63,13 @@ class Checkpoints(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: plain numbers only."""
         seconds = self.seconds + time.perf_counter() - self._since
-        return {"best": self.best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
+        best = {"best": self.best, "figures": self.figures}
+        return {**best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from these numbers."""
-        self.best, self.done, self.seconds, self.epoch = (state_dict[k] for k in ("best", "done", "seconds", "epoch"))
+        for key in ("best", "figures", "done", "seconds", "epoch"):
+            setattr(self, key, state_dict[key])
 
     # Lightning's hooks
 
@@ -109,6 +112,7 @@ class Checkpoints(Checkpoint):
         fresh = []
         if self._is_best(trainer):
             fresh.append("best.ckpt")
+            self.figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if self.stages.keep_weights:
             fresh.append("stage_best.ckpt")
         for name in fresh:
@@ -167,7 +171,7 @@ def settle_files(directory: Path) -> None:
 
 
 def progress(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of its run: whole `epochs`, `global_step`, `seconds`, `done`, `data`.
+    """Return what a checkpoint says of its run: whole `epochs`, `global_step`, `seconds`, `done`, `data`, `figures`.
 
     Raises:
         TlxError: It cannot be read.
@@ -179,7 +183,8 @@ def progress(path: Path) -> dict[str, Any]:
         told = {"epochs": epochs, "global_step": held["global_step"], "data": held.get("tlx", {}).get("data", "")}
     except (KeyError, TypeError) as error:
         raise TlxError(f"{path}: expected a checkpoint of tlx, got one without {error}") from error
-    return {**told, "done": bool(own.get("done")), "seconds": float(own.get("seconds", 0.0))}
+    ended = {"done": bool(own.get("done")), "figures": dict(own.get("figures", {}))}
+    return {**told, **ended, "seconds": float(own.get("seconds", 0.0))}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
+from tlx.imports import start_lean
 
 HELP = """\
 tlx: transfer a deep vision network to your own images.
@@ -23,6 +24,7 @@ tlx: transfer a deep vision network to your own images.
   tlx test RUN [key=value …]         the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
   tlx list backbones|datasets|strategies|optimizers [GLOB]
+  tlx cache [clear [ENTRY…]]         what frozen layer groups gave, kept on disk: size, age, owner
   tlx demo                           digits 0-4 to digits 5-9, three seeds, offline
   tensorboard --logdir outputs       look at the runs
 
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
     if arguments is None:  # a command of its own
         signal.signal(signal.SIGINT, _leave)
+        start_lean()
     args = list(sys.argv[1:] if arguments is None else arguments)
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "test": _test,
         "predict": _predict,
         "list": _list,
+        "cache": _cache,
         "demo": _demo,
     }
     if not args or args[0] in ("-h", "--help", "help"):
@@ -210,6 +214,31 @@ def _list(args: list[str]) -> None:
 
     for line in listing(known.what, known.glob, known.config_dir):
         print(line)
+
+
+def _cache(args: list[str]) -> None:
+    parser = _parser(
+        "cache",
+        "List what is kept of frozen layer groups: key, size, when it was last used, what it is and whose. "
+        "`clear` removes all entries, or those named; runs compute again what they need.",
+    )
+    parser.add_argument("action", nargs="?", default="list", metavar="clear", help="remove entries")
+    parser.add_argument("entries", nargs="*", metavar="ENTRY", help="keys, or how they begin (default: all)")
+    parser.add_argument("--dir", help="the folder that cache.dir names (default: TLX_CACHE or ~/.cache/tlx)")
+    known = parser.parse_args(args)
+    from tlx.features.store import Store, count, gigabytes, table
+
+    if known.action not in ("list", "clear"):
+        raise TlxError(f"cache: expected clear or nothing, got '{known.action}'; type: tlx cache clear")
+    store = Store(known.dir)
+    if known.action == "list":
+        print("\n".join(table(store)))
+        return
+    found = store.find(known.entries)
+    freed = sum(entry.bytes for entry in found)
+    for entry in found:
+        entry.remove()
+    print(f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}")
 
 
 def _demo(args: list[str]) -> None:

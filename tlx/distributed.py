@@ -57,7 +57,7 @@ def check_world(config: DictConfig) -> None:
             f"trainer.devices x trainer.num_nodes: expected {started}, the processes that torchrun or SLURM started, "
             f"got {wanted}; for example trainer.num_nodes={nodes} trainer.devices={max(1, started // nodes)}"
         )
-    for key in ("precision", "channels_last"):
+    for key in ("precision", "channels_last", "compile"):
         if config.trainer[key] == "auto":
             raise TlxError(f"trainer.{key}: expected a choice where torchrun or SLURM start the processes, got auto")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch.overrides import TorchFunctionMode
 
 from tlx.backbones.backbone import Backbone
 from tlx.config.building import build_node
@@ -42,7 +43,7 @@ def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
 
 def plan_table(config: DictConfig) -> str:
     """Return the plan as text; builds the network on the meta device: no memory, no download."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         backbone = build_backbone(config, load=False)
     names = [*backbone.group_names, HEAD]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
@@ -72,6 +73,16 @@ def plan_table(config: DictConfig) -> str:
         row = f"{label:<{name_width}}  {'':>{size_width}}"
         lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
     return "\n".join(line.rstrip() for line in lines)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves initial weights undrawn: on the meta device that would import a compiler, which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _footers(stages: list[PlannedStage], sizes: dict[str, int]) -> list[tuple[str, list[str]]]:

@@ -190,7 +190,7 @@ class Run:
     def go_on(self, config: DictConfig) -> DictConfig:
         """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
         config = config.copy()
-        for key in ("precision", "channels_last"):
+        for key in ("precision", "channels_last", "compile"):
             config.trainer[key] = self.config.trainer[key]
         self._start(config)
         return config

@@ -19,6 +19,7 @@ from tlx.config.safety import refuse_foreign_targets
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
+from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
 from tlx.planning import build_backbone, plan
 from tlx.review.report import report
@@ -26,7 +27,7 @@ from tlx.review.witness import Witness
 from tlx.run import Run
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
-from tlx.trainer import build_callbacks, build_logger, build_trainer
+from tlx.trainer import build_cache, build_callbacks, build_logger, build_trainer
 from tlx.trial import needs_trial, settle
 
 log = logging.getLogger("tlx")
@@ -61,7 +62,7 @@ def train(config: DictConfig) -> Run:
             count = distributed.processes(config)
             data, task = build(config)
             if needs_trial(config):
-                config = settle(config, task, data, plan(config, task.group_names)[-1])
+                config = settle(config, task, data, plan(config, task.group_names))
                 run.write_config(config)
             if count > 1:
                 distributed.launch(run, count, lock)
@@ -105,7 +106,7 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     refuse_foreign_targets(OmegaConf.to_container(config), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
-    data = ImageDataModule(config.dataset, backbone.preprocessing, seed=config.seed)
+    data = ImageDataModule(config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed)
     data.prepare_data()
     data.setup()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
@@ -140,9 +141,10 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         task.set_layout(bool(config.trainer.channels_last))
         if config.trainer.compile:
             task.backbone.compile()
+        cache = build_cache(config, data, interruption)
         if at is None or not at["done"]:
             logger = build_logger(config, at["global_step"] if at else None)
-            callbacks = build_callbacks(config, stages, checkpoints, run)
+            callbacks = build_callbacks(config, stages, checkpoints, run, cache)
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
             with interruption.deferred():
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
@@ -154,12 +156,13 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         # Selection by validation; the test split is read once, here.
         best = run.model
         best.set_layout(bool(config.trainer.channels_last))
-        witness = Witness(data.sizes["test"])
-        judge = build_trainer(config, [witness], False, stages.total_epochs, judge=True)
-        validated = judge.validate(best, datamodule=data, verbose=False)[0]
+        logged = config.logger.get("_target_") is not None
+        witness = Witness(data.sizes["test"], data.test_images if logged else None)
+        untouched = [UntouchedPrefix(stages.stages, cache)] if cache is not None else []
+        judge = build_trainer(config, [*untouched, witness], False, stages.total_epochs, judge=True)
         tested = judge.test(best, datamodule=data, verbose=False)[0]
         if distributed.is_first():
-            figures = {**trained, **validated, **tested}
+            figures = {**trained, **at["figures"], **tested}
             logger = build_logger(config, at["global_step"])  # events of an earlier attempt at this review do not count
             run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))

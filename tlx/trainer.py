@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,16 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from tlx import distributed
 from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
+from tlx.data.datamodule import ImageDataModule
+from tlx.features.frozen_prefix import FrozenPrefix
+from tlx.features.prefix_cache import PrefixCache
+from tlx.interruption import Interruption
 from tlx.review.curves import Curves
 from tlx.review.epochs import EpochTable
 from tlx.review.movement import Movement
@@ -43,6 +50,8 @@ def build_trainer(
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
     on_cpu = node.accelerator == "cpu" or (node.accelerator == "auto" and _no_gpu())
+    if _no_gpu():  # Lightning sets it for the sake of CUDA in forked processes; torch's Adam would look for one each step
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
     trainer = pl.Trainer(
         accelerator="cpu" if on_cpu else node.accelerator,
@@ -68,9 +77,12 @@ def build_trainer(
         enable_progress_bar=not judge and _shows_progress(node.progress_bar),
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
+        profiler=_Unprofiled(),
     )
     # Signals are ours (tlx/interruption.py). Lightning would put a handler in front, which raises an error of its own.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    # So there is nothing to tell the other processes of, for which Lightning would wait for the device in every step.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
@@ -84,9 +96,9 @@ def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
     if config.logger.get("_target_") is None:
         return False
     if not config.logger._target_.endswith(".TensorBoardLogger"):
-        return build_node(config.logger)  # type: ignore[no-any-return]
+        return build_node(config.logger)
     _wait_for_a_later_name(config.run_dir)
-    return build_node(config.logger, **({} if step is None else {"purge_step": step}))  # type: ignore[no-any-return]
+    return build_node(config.logger, **({} if step is None else {"purge_step": step}))
 
 
 def _wait_for_a_later_name(directory: str) -> None:
@@ -99,10 +111,21 @@ def _wait_for_a_later_name(directory: str) -> None:
         time.sleep(0.05)
 
 
-def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints, run: Run) -> list[pl.Callback]:
+def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interruption) -> PrefixCache | None:
+    """Return the cache of what frozen layer groups give, or None where stages are to compute from images."""
+    whole = config.trainer.limit_batches is None  # a few batches are sooner computed than all images
+    if not config.cache.enabled or not whole or config.trainer.strategy == "fsdp":
+        return None
+    return PrefixCache(config.cache, data, str(config.run_dir), interruption)
+
+
+def build_callbacks(
+    config: DictConfig, stages: Stages, checkpoints: Checkpoints, run: Run, cache: PrefixCache | None
+) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
         stages,
+        FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
         Divergence(stages),
         Curves(),
@@ -117,6 +140,17 @@ def build_callbacks(config: DictConfig, stages: Stages, checkpoints: Checkpoints
     if _shows_progress(config.trainer.progress_bar):
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks
+
+
+class _Unprofiled(PassThroughProfiler):
+    """Lightning enters `profile` dozens of times a step; its own default makes a generator each time."""
+
+    def profile(self, action_name: str) -> Any:
+        """Return a context in which nothing is measured."""
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 def _strategy(name: str, processes: int) -> Strategy | str:

@@ -7,10 +7,12 @@ import sys
 import traceback
 
 from tlx.errors import TlxError
+from tlx.imports import start_lean
 
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
+    start_lean()
     from tlx.interruption import Interruption
     from tlx.run import Run
     from tlx.train import build, fit

@@ -61,7 +61,10 @@ def test_what_changes_no_result_changes_no_name(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=1", "optimizer.lr=2e-3", "dataset.batch_size=16", "dataset.augment=strong", "trainer.precision=bf16-mixed"],
+    [
+        *("seed=1", "optimizer.lr=2e-3", "dataset.batch_size=16", "dataset.augment=strong", "dataset.decode=full"),
+        "trainer.precision=bf16-mixed",
+    ],
 )
 def test_what_changes_the_result_changes_the_name(override):
     """Guards against a run of other settings that is returned for this one."""

@@ -108,6 +108,78 @@ def test_images_in_memory_are_resized_once_and_right(node, preprocessing, monkey
     assert torch.equal(fast[0, 3]["image"][0], eval_transform(data.preprocessing)(pixels))
 
 
+@pytest.mark.parametrize(
+    ("augment", "channels"),
+    [*(("none", 1), ("none", 3), ("none", 5)), *(("light", 1), ("light", 4), ("strong", 5), ("trivial", 3))],
+)
+def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, monkeypatch, augment, channels):
+    """Guards against other pixels once an image is kept, and against files that are read again all the same."""
+    for i, path in enumerate(sorted(test_data("exif_orientation").glob("*_[36].jpg"))):
+        for part, name in (("train", "ab"[i % 2]), ("test", "ab"[i % 2])):
+            (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / part / name / path.name).write_bytes(path.read_bytes())
+    keys = {"root": str(tmp_path), "channels": channels, "augment": augment, "batch_size": 4, "decode": "reduced"}
+
+    def epochs(at_most):
+        monkeypatch.setattr("tlx.data.kept.KEPT_AT_MOST", at_most)
+        data = ImageDataModule(node("folder", **keys), preprocessing, seed=0)
+        loaders = data.train_dataloader(), data.val_dataloader()
+        seen = []
+        for epoch in range(2):
+            data.set_epoch(epoch)
+            seen += [batch for loader in loaders for batch in loader]
+        return data, loaders, seen
+
+    expected = epochs(0)
+    assert expected[0]._kept == dict.fromkeys([("train", augment != "none"), ("val", False)])
+    data, loaders, seen = epochs(2**29)
+    assert same(expected[2], seen)
+    assert all(a["image"].stride() == b["image"].stride() for a, b in zip(expected[2], seen, strict=True))
+    for loader in loaders:
+        assert loader.dataset.kept.count == len(loader.dataset)
+    monkeypatch.setattr("tlx.data.dataset.read_pixels", None)
+    assert same(seen[-len(loaders[1]) :], list(loaders[1]))
+    data.set_epoch(1)
+    assert same(seen[-len(loaders[1]) - len(loaders[0]) : -len(loaders[1])], list(loaders[0]))
+
+
+def test_workers_share_what_they_keep(tree, node, preprocessing, monkeypatch):
+    """Guards against each reading process keeping images for itself alone, or this one seeing none of them."""
+    for augment in ("none", "light"):
+        data = ImageDataModule(node("folder", root=str(tree), num_workers=2, augment=augment), preprocessing, seed=0)
+        loader = data.train_dataloader()
+        first = epoch_of_loader(data, loader, 0)
+        assert loader.dataset.kept.count >= 24  # of 26: the last, incomplete batch is dropped
+        for path in tree.rglob("*.png"):
+            path.rename(path.with_suffix(".gone"))
+        again = epoch_of_loader(data, loader, 0)
+        for path in tree.rglob("*.gone"):
+            path.rename(path.with_suffix(".png"))
+        assert same(first, again)
+
+
+def epoch_of_loader(data, loader, epoch):
+    data.set_epoch(epoch)
+    return list(loader)
+
+
+def test_large_photographs_are_decoded_at_a_reduced_size(test_data, node, preprocessing):
+    """Guards against `dataset.decode` without effect, or one that shows, where files are predicted."""
+    photograph = test_data("exif_orientation") / "Portrait_6.jpg"
+    images = {}
+    for decode in ("full", "reduced"):
+        keys = {"root": "/nowhere", "channels": 3, "decode": decode}
+        data = ImageDataModule(node("folder", **keys), preprocessing, seed=0)
+        (batch,) = data.predict_loader([photograph])
+        images[decode] = batch["image"][0]
+        assert torch.equal(
+            images[decode],
+            eval_transform(preprocessing)(read_image(photograph, 3, 32 if decode == "reduced" else None)),
+        )
+    difference = (images["full"].float() - images["reduced"].float()).abs()
+    assert 0 < difference.mean() < 2
+
+
 def test_channels_and_size_override(tree, node, preprocessing):
     """Guards against `dataset.channels` and `dataset.image_size` reaching files or arrays only."""
     for source, keys in (("folder", {"root": str(tree)}), ("digits", {})):
@@ -198,13 +270,27 @@ def test_description(tree, node, preprocessing):
     ]
 
 
-def test_automatic_workers(tree, node, preprocessing, monkeypatch):
+def test_automatic_workers(tree, node, preprocessing, monkeypatch, caplog):
     """Guards against idle processes for sets in memory, and against more processes than cores under torchrun."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for local_world, files in (("1", 4), ("4", 2), ("16", 0)):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("tlx.data.datamodule.WORTH_A_TRIAL", 20)  # there are 26 images to train on
+    monkeypatch.setattr("tlx.data.datamodule.seconds_an_image", lambda _: 0.1)
+    caplog.set_level("INFO", "tlx")
+    for step, local_world, expected in (
+        *((None, "1", 4), (None, "4", 2), (None, "16", 0)),
+        *((0.9, "1", 1), (0.3, "1", 3), (0.3, "4", 2), (0.01, "1", 8), (90, "1", 0)),
+    ):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", local_world)
         data = ImageDataModule(node("folder", root=str(tree), num_workers="auto"), preprocessing, seed=0)
-        assert data.train_dataloader().num_workers == files
+        data.step_seconds = step
+        for _ in range(2):
+            assert data.train_dataloader().num_workers == expected
+        assert data.test_dataloader().num_workers == 0  # 7 images
+    assert len(caplog.messages) == 8  # one line a choice
+    assert "reading processes: 3 (reading a batch takes 800 ms in one process, a step takes 300 ms; 8 cores)" in (
+        caplog.messages
+    )
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     for augment, worth_it, expected in (("light", 5000, 0), ("light", 1000, 4), ("none", 1000, 0)):
         monkeypatch.setattr("tlx.data.datamodule.WORTH_WORKERS", worth_it)

@@ -265,7 +265,7 @@ def test_how_many_processes(monkeypatch):
     """Guards against more processes than the memory holds when each meets the largest image allowed."""
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     for gigabytes, expected in ((1000, 16), (4, 4), (0.2, 1)):
-        monkeypatch.setattr(workers, "_memory_available", lambda size=gigabytes: int(size * 2**30))
+        monkeypatch.setattr(workers, "memory_available", lambda size=gigabytes: int(size * 2**30))
         assert workers.how_many() == expected
 
 

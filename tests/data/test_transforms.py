@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.data.randomness import seeded
-from tlx.data.transforms import AUGMENTATIONS, eval_transform, train_transform
+from tlx.data.transforms import AUGMENTATIONS, eval_transform, needed_side, train_transform
 from tlx.errors import TlxError
 
 SIDES = [(1, 1), (8, 8), (16, 16), (10, 30), (57, 23), (300, 16)]
@@ -84,6 +85,31 @@ def test_unknown_augmentation(preprocessing):
     """Guards against training unaugmented because of a typo."""
     with pytest.raises(TlxError, match="got 'lite'; did you mean 'light'"):
         train_transform(preprocessing, "lite", True)
+
+
+@pytest.mark.parametrize(
+    ("size", "crop", "augment", "expected"),
+    [
+        *((224, 1.0, "none", 448), (224, 0.875, "none", 512), (64, 0.875, "none", 146)),
+        *((224, 0.875, "light", 732), (224, 0.875, "trivial", 732), (224, 0.875, "strong", 1035)),
+    ],
+)
+def test_needed_side(size, crop, augment, expected):
+    """Guards against images decoded smaller than twice what the transform of that name resizes to."""
+    assert needed_side(Preprocessing(size, (0.5,), (0.5,), crop=crop), augment) == expected
+
+
+@pytest.mark.parametrize("augment", ["light", "strong", "trivial"])
+def test_the_smallest_random_part_has_the_pixels_that_are_needed(augment):
+    """Guards against a random part smaller than `needed_side` reckons with: it would be blurred by reduced decoding."""
+    preprocessing = Preprocessing(16, (0.5,), (0.5,))
+    side = needed_side(preprocessing, augment)
+    crop = train_transform(preprocessing, augment, False)
+    crop = crop if isinstance(crop, v2.RandomResizedCrop) else crop.transforms[0]
+    torch.manual_seed(0)
+    parts = [crop.make_params([torch.zeros(1, side, side)]) for _ in range(2000)]
+    shortest = min(min(p["height"], p["width"]) for p in parts)
+    assert 2 * 16 - 1 <= shortest < 2.2 * 16
 
 
 def test_seeded_is_a_function_of_its_parts():

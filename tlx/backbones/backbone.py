@@ -135,6 +135,14 @@ class Backbone(nn.Module):
                 found[name] = self.layouts[name].to_map(out, x)
         return [found[name] for name in names]
 
+    def above(self, name: str) -> str | None:
+        """Return the layer group above another one; None for the last one, whose output goes to the pool.
+
+        Raises:
+            TlxError: The group is unknown.
+        """
+        return next(iter(self.group_names[self._index(name) + 1 :]), None)
+
     def group_modules(self, name: str) -> list[nn.Module]:
         """Return the modules of a layer group: its own, and the pool for the last one.
 

@@ -8,9 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from tlx.config.schema import SCHEMAS, Dataset, Optimizer, Strategy, Trainer
+from tlx.config.schema import SCHEMAS, Cache, Dataset, Optimizer, Strategy, Trainer
 
-_BY_PART: dict[str, type] = {"dataset": Dataset, "optimizer": Optimizer, "strategy": Strategy, "trainer": Trainer}
+_BY_PART: dict[str, type] = {
+    "dataset": Dataset,
+    "optimizer": Optimizer, "strategy": Strategy, "trainer": Trainer,
+    "cache": Cache,
+}
 
 
 def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 def complete(config: DictConfig) -> DictConfig:
     """Add to a checked configuration what its nodes leave out, in place; return it."""
-    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer"):
+    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache"):
         node = config[part]
         with open_dict(node):
             for key, value in left_out(part, OmegaConf.to_container(node)).items():  # type: ignore[arg-type]

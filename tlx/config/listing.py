@@ -19,6 +19,7 @@ GROUPS = {
     "optimizers": "optimizer",
     "trainers": "trainer",
     "loggers": "logger",
+    "caches": "cache",
     "experiments": "experiment",
 }
 

@@ -26,8 +26,9 @@ NOT_IDENTITY = {
         "log_every_n_steps",
     },
     "dataset": {"num_workers", "download", "check", "on_bad"},
+    "cache": {"enabled", "dir", "max_gb"},
 }
-PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "seed")
+PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed")
 
 
 def identity(config: DictConfig) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Dataset:
     image_size: int | None = field(default=None, metadata=within(8))
     batch_size: int = field(default=32, metadata=AT_LEAST_1)
     num_workers: int | Literal["auto"] = field(default="auto", metadata=NOT_NEGATIVE)
+    decode: Literal["reduced", "full"] = "reduced"
     augment: Literal["none", "light", "strong", "trivial"] = "light"
     horizontal_flip: bool = True
     val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
@@ -173,6 +174,7 @@ class Optimizer:
     layer_decay: float = field(default=1.0, metadata=within(0, 1, open_low=True))
     group_lr: dict[str, float] = field(default_factory=dict, metadata=NOT_NEGATIVE)
     decay_norm_and_bias: bool = False
+    fused: bool | Literal["auto"] = "auto"
 
 
 @dataclass
@@ -185,7 +187,7 @@ class Trainer:
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"] = "32-true"
     channels_last: bool | Literal["auto"] = True
-    compile: bool = False
+    compile: bool | Literal["auto"] = False
     sync_batchnorm: bool = False
     gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
@@ -196,6 +198,18 @@ class Trainer:
     deterministic: bool = False
     progress_bar: bool | Literal["auto"] = "auto"
     model_summary: bool = False
+
+
+@dataclass
+class Cache:
+    """What frozen layer groups give, kept on disk."""
+
+    enabled: bool = True
+    views: int = field(default=4, metadata=NOT_NEGATIVE)
+    view_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    precision: Literal["training", "bf16"] = "training"
+    dir: str | None = None
+    max_gb: float = field(default=20.0, metadata=POSITIVE)
 
 
 @dataclass
@@ -228,6 +242,7 @@ class Experiment:
     optimizer: Any
     trainer: Trainer
     logger: Any
+    cache: Cache = field(default_factory=Cache)
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
     force: bool = False
     output_dir: str = "outputs"

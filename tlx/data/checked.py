@@ -22,7 +22,7 @@ from tlx.errors import TlxError
 
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
-    *("_target_", "channels", "image_size", "batch_size", "num_workers", "augment", "horizontal_flip"),
+    *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
     *("labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
 }
 _NAMED = 20  # broken files named in a message
@@ -57,6 +57,17 @@ class CheckedSet:
     def opened(self) -> int:
         """Files that were opened, or known from before."""
         return sum(f.decoded for facts in self.facts.values() for f in facts) + len(self.broken)
+
+    @cached_property
+    def by_file(self) -> dict[Path, Facts]:
+        """What is known of each file."""
+        pairs = ((self.images.splits[part].samples, facts) for part, facts in self.facts.items())
+        return {
+            s.source: f
+            for samples, own in pairs
+            for s, f in zip(samples, own, strict=True)
+            if isinstance(s.source, Path)
+        }
 
     @cached_property
     def splits(self) -> dict[str, Split]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -14,21 +15,27 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor
 
 from tlx.data.checked import CheckedSet, load_checked
-from tlx.data.dataset import SplitDataset
+from tlx.data.dataset import Rows, SplitDataset, Views
+from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.layout import find_images
 from tlx.data.loader import LateLoader, as_it_is
-from tlx.data.sampler import EpochSampler
+from tlx.data.reading import WORTH_A_TRIAL, choose_workers, cores_here, seconds_an_image, told
+from tlx.data.sampler import Chosen, EpochSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.transforms import eval_transform, train_transform
+from tlx.data.splits import content_keys
+from tlx.data.transforms import eval_transform, needed_side, train_transform
 from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
+log = logging.getLogger("tlx")
+
 WORTH_WORKERS = 5_000  # images held in memory, from which on augmenting them takes longer than starting processes
+FORWARD_PART = 3  # a step takes about so many times as long as the prediction of its batch
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -43,9 +50,15 @@ class ImageDataModule(pl.LightningDataModule):
             `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
         preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
         seed: Seed of order and augmentation.
+        view_seed: Seed of the views that stages with a frozen prefix are given, see `take_turns`.
+
+    Attributes:
+        step_seconds: What a training step takes, where that was measured; `num_workers=auto` goes by it.
     """
 
-    def __init__(self, dataset: Mapping[str, Any] | DictConfig, preprocessing: Preprocessing, seed: int) -> None:
+    def __init__(
+        self, dataset: Mapping[str, Any] | DictConfig, preprocessing: Preprocessing, seed: int, view_seed: int = 0
+    ) -> None:
         super().__init__()
         if isinstance(dataset, DictConfig):
             dataset = OmegaConf.to_container(dataset, resolve=True)  # type: ignore[assignment]
@@ -56,7 +69,16 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size: int = self.dataset.get("batch_size", 32)
         self.seed = seed
         self._epoch = 0
+        self.view_seed = view_seed
         self._samplers: list[EpochSampler] = []
+        self._datasets: dict[str, SplitDataset] = {}
+        self._rows: dict[str, Rows] = {}
+        self._keys: dict[str, list[bytes]] = {}
+        self._kept: dict[tuple[str, bool], KeptImages | None] = {}
+        self._turns = (0, 0)
+        self.step_seconds: float | None = None
+        self._image_seconds: float | None = None
+        self._told = ""
 
     # What there is
 
@@ -134,30 +156,90 @@ class ImageDataModule(pl.LightningDataModule):
         for sampler in self._samplers:
             sampler.set_epoch(epoch)
 
+    # Frozen layer groups
+
+    @property
+    def augmented(self) -> bool:
+        """Whether anything is drawn for an image in training."""
+        return str(self.dataset.get("augment", "light")) != "none"
+
+    def content_keys(self, split: str) -> list[bytes]:
+        """A hash of the content of each image of `train`, `val` or `test`."""
+        if split not in self._keys:
+            self._keys[split] = content_keys(self.splits[split])
+        return self._keys[split]
+
+    def drawing(self, split: str, view: int | None) -> dict[str, Any]:
+        """Return all that decides the pixels of an image besides its content: plain values.
+
+        Args:
+            split: `train`, `val` or `test`.
+            view: Number of an augmented view, from 0; None: as for evaluation.
+        """
+        told = {"preprocessing": self.preprocessing.to_dict(), "channels": self.channels}
+        told["decode"] = self.dataset.get("decode", "full")
+        if view is None or split != "train":
+            return told
+        drawn = {"augment": self.dataset.get("augment", "light"), "flip": self.dataset.get("horizontal_flip", True)}
+        return {**told, **drawn, "view": view, "view_seed": self.view_seed}
+
+    def take_turns(self, views: int, first_epoch: int) -> None:
+        """From the next epoch on, draw `views` views of each training image in turn; 0: something new in every epoch.
+
+        Args:
+            views: How many.
+            first_epoch: The epoch with the first one.
+        """
+        self._turns = views, first_epoch
+        for sampler in self._samplers:
+            sampler.views, sampler.first_epoch = self._turns
+
+    def feed(self, split: str, rows: Rows | None) -> None:
+        """From the next epoch on, give what frozen layer groups made of the images of a split in the images' place."""
+        if rows is None:
+            self._rows.pop(split, None)
+        else:
+            self._rows[split] = rows
+        if split in self._datasets:
+            self._datasets[split].rows = rows
+
+    def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> LateLoader:
+        """Batches of some images of a split, in the order given; as for evaluation, or an augmented view of them."""
+        draw = 0 if view is None else view_draw(view)
+        chosen = Chosen([(draw, index) for index in indices])
+        dataset = self._dataset(split, augmented=view is not None)
+        if view is not None:  # one of several
+            self._keep(split, dataset)
+        return self._loader(dataset, chosen)
+
+    def test_images(self, index: Tensor) -> Tensor:
+        """Return test images as the network sees them, uint8 (B, C, H, W); `index` holds their places (B,)."""
+        return self._datasets["test"].images([0] * len(index), index)
+
     def train_dataloader(self) -> LateLoader:
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
-        augment: str = self.dataset.get("augment", "light")
-        transform = train_transform(self.preprocessing, augment, self.dataset.get("horizontal_flip", True))
         rank, world = _rank_and_world()
         sampler = EpochSampler(len(self.splits["train"]), self.seed, shuffle=True, rank=rank, world=world)
         sampler.set_epoch(self._epoch)
+        sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]
-        seed = None if augment == "none" else self.seed
         drop_last = len(sampler) >= self.batch_share(world)
-        return self._loader(self.splits["train"], transform, sampler, seed, drop_last)
+        return self._loader(self._fed("train", self.augmented), sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> LateLoader | list[Any]:
         """In order, every image once; padding between processes has target -1. No loader where there are no images."""
-        return self._eval_loader(self.splits["val"])
+        return self._eval_loader("val")
 
     def test_dataloader(self) -> LateLoader | list[Any]:
         """As for validation."""
-        return self._eval_loader(self.splits["test"])
+        return self._eval_loader("test")
 
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
         split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
-        return self._loader(split, eval_transform(self.preprocessing), EpochSampler(len(split), 0, shuffle=False))
+        transform, at_least = eval_transform(self.preprocessing), self._at_least("none")
+        dataset = SplitDataset(split, transform, self.channels, at_least=at_least)
+        return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
 
@@ -175,24 +257,48 @@ class ImageDataModule(pl.LightningDataModule):
             )
         return self.batch_size // world
 
-    def _eval_loader(self, split: Split) -> LateLoader | list[Any]:
-        if not split:
+    def _eval_loader(self, split: str) -> LateLoader | list[Any]:
+        count = self.sizes[split]
+        if not count:
             return []
         rank, world = _rank_and_world()
-        sampler = EpochSampler(len(split), self.seed, shuffle=False, rank=rank, world=world)
-        return self._loader(split, eval_transform(self.preprocessing), sampler)
+        sampler = EpochSampler(count, self.seed, shuffle=False, rank=rank, world=world)
+        return self._loader(self._fed(split, augmented=False), sampler)
 
-    def _loader(
-        self,
-        split: Split,
-        transform: nn.Module,
-        sampler: EpochSampler,
-        seed: int | None = None,
-        drop_last: bool = False,
-    ) -> LateLoader:
-        workers = self._num_workers(split, augmented=seed is not None)
+    def _fed(self, split: str, augmented: bool) -> SplitDataset:
+        dataset = self._datasets[split] = self._dataset(split, augmented)
+        dataset.rows = self._rows.get(split)
+        if split != "test":  # which is read once
+            self._keep(split, dataset)
+        return dataset
+
+    def _dataset(self, split: str, augmented: bool) -> SplitDataset:
+        if not augmented:
+            transform, at_least = eval_transform(self.preprocessing), self._at_least("none")
+            return SplitDataset(self.splits[split], transform, self.channels, at_least=at_least)
+        flip: bool = self.dataset.get("horizontal_flip", True)
+        augment: str = self.dataset.get("augment", "light")
+        transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment)
+        views = Views(self.view_seed, self.content_keys(split))
+        return SplitDataset(self.splits[split], transform, self.channels, self.seed, views, at_least)
+
+    def _at_least(self, augment: str) -> int | None:
+        """At which size files are decoded, see `read_image`."""
+        return needed_side(self.preprocessing, augment) if self.dataset.get("decode", "full") == "reduced" else None
+
+    def _keep(self, split: str, dataset: SplitDataset) -> None:
+        """Give a data set that will be read more than once the images that were kept of that split before."""
+        drawn = dataset.seed is not None
+        if (split, drawn) not in self._kept:
+            size = None if drawn else self.preprocessing.size
+            kept = images_to_keep(dataset.split, self.checked.by_file, self.channels, dataset.at_least, size)
+            self._kept[split, drawn] = kept
+        dataset.kept = self._kept[split, drawn]
+
+    def _loader(self, dataset: SplitDataset, sampler: EpochSampler | Chosen, drop_last: bool = False) -> LateLoader:
+        workers = self._num_workers(dataset, training=isinstance(sampler, EpochSampler) and sampler.shuffle)
         return LateLoader(
-            SplitDataset(split, transform, self.channels, seed),
+            dataset,
             batch_size=self.batch_share(sampler.world),
             sampler=sampler,
             drop_last=drop_last,
@@ -203,14 +309,30 @@ class ImageDataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
         )
 
-    def _num_workers(self, split: Split, augmented: bool) -> int:
+    def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
+        """As many as asked for; with `auto` as many as a trial finds are needed, none where it would not pay."""
         asked = self.dataset.get("num_workers", "auto")
         if asked != "auto":
             return int(asked)
-        if split.in_memory and not (augmented and len(split) >= WORTH_WORKERS):
+        least = WORTH_WORKERS if dataset.split.in_memory else WORTH_A_TRIAL
+        if len(dataset) < least or (dataset.split.in_memory and dataset.seed is None) or dataset.rows is not None:
             return 0
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        if self._image_seconds is None:
+            self._image_seconds = seconds_an_image(dataset)
+        rank, world = _rank_and_world()
+        read = None if self._image_seconds is None else self._image_seconds * self.batch_share(world)
+        step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        workers = choose_workers(read, step, cores_here(), processes, self._on_gpu())
+        line = told(workers, read, step, cores_here(), processes)
+        if rank == 0 and line != self._told:
+            log.info("%s", line)
+        self._told = line
+        return workers
+
+    def _on_gpu(self) -> bool:
+        device = getattr(getattr(self.trainer, "strategy", None), "root_device", None)
+        return torch.cuda.is_available() if device is None else device.type != "cpu"
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -1,15 +1,19 @@
-"""The images of one split as torch sees them: an (epoch, index) pair goes in, pixels of the input size come out."""
+"""The images of one split as torch sees them: a (draw, index) pair goes in, pixels of the input size come out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tlx.data.images import read_image, to_channels
+from tlx.data.images import as_image, to_channels
+from tlx.data.kept import KeptImages
+from tlx.data.pixels import read_pixels
 from tlx.data.randomness import seeded
 from tlx.data.sampler import PADDING
 from tlx.data.samples import Split
@@ -18,28 +22,71 @@ RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, 
 _AT_ONCE = 1024  # images
 
 
-class Batch(TypedDict):
-    """`image` uint8 (B, C, H, W), not normalised; `target` int64 (B,), -1: to be ignored; `index` int64 (B,)."""
+class Batch(TypedDict, total=False):
+    """What a step is given.
+
+    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, what the frozen layer groups make of it
+    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,).
+    """
 
     image: Tensor
+    prefix: Tensor
     target: Tensor
     index: Tensor
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the views of an image are drawn from: a seed and the image's content, so that subsets share them.
+
+    Args:
+        seed: Any integer.
+        keys: Content of each image.
+    """
+
+    seed: int
+    keys: Sequence[bytes]
+
+
+class Rows(Protocol):
+    """What frozen layer groups gave for each image of a split."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return rows (len(index), …)."""
 
 
 class SplitDataset(Dataset[Batch]):
     """Read, transform and batch the samples of a split.
 
-    What is drawn for an image depends on (seed, epoch, index) alone. A set in memory is resized once where nothing is
-    drawn.
+    What is drawn for an image depends on (seed, epoch, index) alone, or for a view on (view_seed, view, content). A set
+    in memory is resized once where nothing is drawn.
 
     Args:
         split: The samples.
         transform: uint8 (C, H, W) -> uint8 (C, size, size).
         channels: Channels of the images that come out.
         seed: Seed of what `transform` draws; None: it draws nothing.
+        views: What views are drawn from, where the sampler asks for any.
+        at_least: At which size files are decoded, see `tlx.data.images.read_image`.
+
+    Attributes:
+        rows: Where set, batches hold rows of it in the place of images.
+        kept: Where set, images that were read before are taken from it.
     """
 
-    def __init__(self, split: Split, transform: nn.Module, channels: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        transform: nn.Module,
+        channels: int,
+        seed: int | None = None,
+        views: Views | None = None,
+        at_least: int | None = None,
+    ) -> None:
+        self.rows: Rows | None = None
+        self.kept: KeptImages | None = None
+        self.at_least = at_least
+        self.views = views
         self.split = split
         self.transform = transform
         self.channels = channels
@@ -58,26 +105,54 @@ class SplitDataset(Dataset[Batch]):
         """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
         index = torch.tensor([i for _, i in keys], dtype=torch.int64)
         place = index.clamp(min=0)  # padding looks like image 0 and is ignored by its target
-        if self._resized is not None:
-            image = to_channels(self._resized[place], self.channels).contiguous()
-        else:
-            image = torch.stack([self._image(epoch, i) for (epoch, _), i in zip(keys, place.tolist(), strict=True)])
         target = self.targets[place].masked_fill(index == PADDING, -1)
-        return {"image": image, "target": target, "index": index}
+        if self.rows is not None:
+            return {"prefix": self.rows.take(place), "target": target, "index": index}
+        return {"image": self.images([draw for draw, _ in keys], place), "target": target, "index": index}
 
-    def _image(self, epoch: int, index: int) -> Tensor:
+    def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
+        """Return images, uint8 (B, channels, H, W), whether or not `rows` stand for them.
+
+        Args:
+            draws: What is drawn for each of them.
+            index: Their places in the split, int64 (B,).
+        """
+        if self._resized is not None:
+            return to_channels(self._resized[index], self.channels).contiguous()
+        return torch.stack([self._image(draw, i) for draw, i in zip(draws, index.tolist(), strict=True)])
+
+    def _image(self, draw: int, index: int) -> Tensor:
+        if self.seed is not None:
+            image = self._read(index)
+            with seeded(*self._drawn_from(self.seed, draw, index)):
+                return to_channels(self.transform(image), self.channels)
+        kept = self.kept.get(index) if self.kept and self.kept.transformed else None
+        if kept is not None:
+            return kept
+        image = to_channels(self.transform(self._read(index)), self.channels)
+        if self.kept and self.kept.transformed:
+            self.kept.put(index, image)
+        return image
+
+    def _read(self, index: int) -> Tensor:
+        """An image as it was decoded, (C, H, W)."""
         source = self.split.samples[index].source
-        if isinstance(source, Path):
-            image = read_image(source, self.channels)
-        else:
+        if not isinstance(source, Path):
             assert self.split.pixels is not None
-            image = self.split.pixels[source]
-        if self.seed is None:
-            image = self.transform(image)
-        else:
-            with seeded(self.seed, "augment", epoch, index):
-                image = self.transform(image)
-        return to_channels(image, self.channels)
+            return self.split.pixels[source]
+        keep = self.kept if self.kept and not self.kept.transformed else None
+        pixels = keep.get(index) if keep else None
+        if pixels is None:
+            pixels = torch.from_numpy(read_pixels(source, self.channels, self.at_least))
+            if keep:
+                keep.put(index, pixels)
+        return as_image(pixels, self.channels)
+
+    def _drawn_from(self, seed: int, draw: int, index: int) -> tuple[int | str, ...]:
+        if draw >= 0:
+            return seed, "augment", draw, index
+        assert self.views is not None
+        return self.views.seed, "view", draw, self.views.keys[index].hex()
 
     def _resize_once(self) -> Tensor | None:
         """All images in the input size (N, C, size, size), in their own channels; None where that is too much."""

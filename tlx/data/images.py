@@ -15,7 +15,7 @@ from tlx.data.pixels import read_pixels
 from tlx.errors import TlxError
 
 
-def read_image(path: str | os.PathLike[str], channels: int = 3) -> Tensor:
+def read_image(path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None) -> Tensor:
     """Read one image.
 
     The first frame of an animation or a stack is taken; EXIF orientation is applied, and a damaged EXIF block is passed
@@ -25,6 +25,8 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> Tensor:
     Args:
         path: The file. Its content decides how it is read, not its extension.
         channels: Number of channels, at least 1.
+        at_least: Pixels that the shorter side keeps where a JPEG is decoded at a reduced size, which is faster; an
+            image whose shorter side has fewer is not reduced, nor is another format. None: the full size.
 
     Returns:
         uint8 tensor (channels, H, W), laid out in memory as (H, W, channels), in which resizing is fastest.
@@ -32,9 +34,12 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> Tensor:
     Raises:
         TlxError: The file is missing, broken, truncated, too large or no image; the message names it.
     """
-    tensor = torch.from_numpy(read_pixels(path, channels))
-    tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
-    return to_channels(tensor, channels)
+    return as_image(torch.from_numpy(read_pixels(path, channels, at_least)), channels)
+
+
+def as_image(pixels: Tensor, channels: int) -> Tensor:
+    """What `read_pixels` returned, uint8 (H, W) or (H, W, C), as an image (channels, H, W)."""
+    return to_channels(pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1), channels)
 
 
 def to_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader
+from torch.utils.data._utils.pin_memory import pin_memory
 
-from tlx.data.dataset import Batch
+from tlx.data.dataset import Batch, SplitDataset
 from tlx.data.sampler import EpochSampler
 from tlx.errors import TlxError
 
@@ -17,6 +18,8 @@ class LateLoader(DataLoader[Batch]):
 
     Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
+
+    Batches of rows (`SplitDataset.rows`) are taken in this process: they are a copy from memory.
 
     Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
     run goes on in the middle of an epoch: the iteration of that epoch then begins after them.
@@ -32,11 +35,24 @@ class LateLoader(DataLoader[Batch]):
             self._drawn = state["batches"]
             sampler.skipped = self._drawn * (self.batch_size or 1)
         try:
-            for batch in super().__iter__():
+            for batch in self._batches():
                 self._drawn += 1
                 yield batch
         except TlxError as error:  # of a worker: torch puts its whole traceback into the message
             raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
+
+    def _batches(self) -> Iterator[Batch]:
+        dataset = self.dataset
+        if not isinstance(dataset, SplitDataset) or dataset.rows is None:
+            if isinstance(dataset, SplitDataset) and dataset.kept is not None:
+                dataset.kept.take_memory(shared=self.num_workers > 0)
+            yield from super().__iter__()
+            return
+        self._iterator = None  # ends processes that read images in an earlier stage
+        assert self.batch_sampler is not None
+        for keys in self.batch_sampler:
+            batch = dataset.__getitems__(keys)
+            yield pin_memory(batch) if self.pin_memory else batch
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of which epoch were drawn."""

@@ -41,12 +41,14 @@ _PLUGINS = {
 }
 
 
-def read_pixels(path: str | os.PathLike[str], channels: int = 3) -> Pixels:
+def read_pixels(path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None) -> Pixels:
     """Read one image; `tlx.data.images.read_image` says how frames, depths and transparency are treated.
 
     Args:
         path: The file. Its content decides how it is read, not its extension.
         channels: Number of channels, at least 1.
+        at_least: Pixels, at least 1: a JPEG is decoded at an eighth, a quarter or half of its size where its shorter
+            side stays as long as this and both sides divide evenly; other formats are not. None: at the full size.
 
     Returns:
         uint8 array, laid out in memory in this order: (H, W) for 1 channel, (H, W, channels) for 2 and 4, otherwise
@@ -59,6 +61,9 @@ def read_pixels(path: str | os.PathLike[str], channels: int = 3) -> Pixels:
 
     mode = _MODES.get(channels, "RGB")
     with _opened(path) as image:
+        by = reduction(*image.size, at_least)
+        if by > 1:  # no effect on other formats; the JPEG decoder leaves out the high frequencies of each block
+            image.draft(None, (image.width // by, image.height // by))
         image.load()
         turn = _turn(image)
         scale = _float_scale(image)
@@ -89,6 +94,19 @@ def verify(path: str | os.PathLike[str]) -> tuple[int, int]:
         corner = image.crop((0, 0, 1, 1))  # whether a mode can be converted shows on one pixel
         _as_mode(_eight_bit(corner, 1.0), "RGB")
         return image.size
+
+
+def reduction(width: int, height: int, at_least: int | None) -> int:
+    """By how much `read_pixels` divides the sides of a JPEG of that size: 1, 2, 4 or 8.
+
+    Only where nothing remains: the pixels of a remainder would reach beyond the image, all others would be shifted by
+    parts of a pixel, and that would be most of the difference to the full size.
+    """
+    if at_least is None:
+        return 1
+    return max(
+        by for by in (1, 2, 4, 8) if by == 1 or (width % by == height % by == 0 and min(width, height) >= by * at_least)
+    )
 
 
 def max_pixels() -> int:

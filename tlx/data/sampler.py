@@ -12,8 +12,16 @@ from tlx.data.randomness import mix
 PADDING = -1  # an index that stands for no image
 
 
+def view_draw(view: int) -> int:
+    """Return the number that stands for an augmented view, from 0 on, in the place of an epoch."""
+    return -1 - view
+
+
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Yield (epoch, index) pairs, so that workers know the epoch without being told.
+    """Yield (draw, index) pairs, so that workers know without being told what to draw for an image.
+
+    A draw is the epoch, for augmentation that no epoch repeats; or, with `views`, one of that many views in turn, as
+    `view_draw` numbers them.
 
     Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
     processes, put together, are the batches of one process with B * world. All processes get equally many: for training
@@ -35,11 +43,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self.views = 0  # how many views take turns; 0: something new is drawn in every epoch
+        self.first_epoch = 0  # the epoch whose view is the first
         self.skipped = 0  # indices left out at the beginning of the next iteration, for a run that goes on
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is; Lightning does so before each."""
         self.epoch = epoch
+
+    @property
+    def draw(self) -> int:
+        """What is drawn in this epoch."""
+        return view_draw((self.epoch - self.first_epoch) % self.views) if self.views else self.epoch
 
     def __len__(self) -> int:
         whole, rest = divmod(self.size, self.world)
@@ -48,16 +63,35 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return whole + min(rest, 1)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, order, skipped = self.epoch, self._order(), self.skipped
+        draw, order, skipped = self.draw, self._order(), self.skipped
         self.skipped = 0
         for position in range(self.rank + skipped * self.world, len(self) * self.world, self.world):
             if position < self.size:
-                yield epoch, order[position]
+                yield draw, order[position]
             else:
-                yield epoch, order[position % self.size] if self.shuffle else PADDING
+                yield draw, order[position % self.size] if self.shuffle else PADDING
 
     def _order(self) -> list[int]:
         if not self.shuffle:
             return list(range(self.size))
         generator = torch.Generator().manual_seed(mix(self.seed, "order", self.epoch))
         return torch.randperm(self.size, generator=generator).tolist()
+
+
+class Chosen(Sampler[tuple[int, int]]):
+    """Yields the (draw, index) pairs that it is given.
+
+    Args:
+        pairs: Of the images that are wanted.
+        world: Number of processes; each one is given pairs of its own.
+    """
+
+    def __init__(self, pairs: list[tuple[int, int]], world: int = 1) -> None:
+        self.pairs = pairs
+        self.world = world
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.pairs)

@@ -5,6 +5,7 @@ Everything works on uint8 tensors (C, H, W) and keeps them uint8; all randomness
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,15 +18,26 @@ if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("none", "light", "strong", "trivial")
+ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
+_ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
 
 
 def eval_transform(preprocessing: Preprocessing) -> nn.Module:
     """Resize the shorter side to round(size / crop), then cut `size` x `size` from the centre."""
-    size = preprocessing.size
-    resize = v2.Resize(
-        round(size / preprocessing.crop), v2.InterpolationMode(preprocessing.interpolation), antialias=True
-    )
-    return v2.Compose([resize, v2.CenterCrop(size)])
+    resize = v2.Resize(_resized(preprocessing), v2.InterpolationMode(preprocessing.interpolation), antialias=True)
+    return v2.Compose([resize, v2.CenterCrop(preprocessing.size)])
+
+
+def needed_side(preprocessing: Preprocessing, augment: str) -> int:
+    """Pixels of an image's shorter side beyond which the transform of that name sees next to nothing more.
+
+    Twice what is resized to, in evaluation; with augmentation, as many as let the smallest random part that can be
+    drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
+    """
+    side: float = _resized(preprocessing)
+    if augment != "none":
+        side = preprocessing.size / math.sqrt(_least_area(augment) * _ASPECT[0])
+    return math.ceil(ENOUGH * side)
 
 
 def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
@@ -52,9 +64,12 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
         )
     if augment == "none":
         return eval_transform(preprocessing)
-    area = (0.25, 1.0) if augment == "strong" else (0.5, 1.0)
     crop = v2.RandomResizedCrop(
-        preprocessing.size, scale=area, interpolation=v2.InterpolationMode(preprocessing.interpolation), antialias=True
+        preprocessing.size,
+        scale=(_least_area(augment), 1.0),
+        ratio=_ASPECT,
+        interpolation=v2.InterpolationMode(preprocessing.interpolation),
+        antialias=True,
     )
     steps: list[nn.Module] = [crop]
     if horizontal_flip:
@@ -68,6 +83,16 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     if augment == "trivial":
         steps.append(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR))
     return v2.Compose(steps)
+
+
+def _resized(preprocessing: Preprocessing) -> int:
+    """Pixels that the shorter side has before the centre is cut out."""
+    return round(preprocessing.size / preprocessing.crop)
+
+
+def _least_area(augment: str) -> float:
+    """Part of the image that a random part covers at least."""
+    return 0.25 if augment == "strong" else 0.5
 
 
 class ColourJitter(nn.Module):

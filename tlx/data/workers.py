@@ -64,10 +64,10 @@ def examine_all(paths: Sequence[str], processes: int | None = None) -> Generator
 def how_many() -> int:
     """Processes that this machine has cores for, and memory if each meets the largest image allowed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, MOST, _memory_available() // memory_limit()))
+    return max(1, min(cores, MOST, memory_available() // memory_limit()))
 
 
-def _memory_available() -> int:
+def memory_available() -> int:
     """Bytes that can be had, of this machine and of this container; plenty where nobody says."""
     found = [2**60]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +59,8 @@ class _Gathered:
     """Lists of what the batches gave, in the order in which they came."""
 
     rows: dict[str, list[Tensor]] = field(default_factory=dict)
-    wrong: list[tuple[float, int, Tensor]] = field(default_factory=list)  # (-confidence, index, image)
+    # (-confidence, index, image); None where there was a prefix in its place
+    wrong: list[tuple[float, int, Tensor | None]] = field(default_factory=list)
 
     def add(self, **rows: Tensor) -> None:
         for name, tensor in rows.items():
@@ -75,10 +77,11 @@ class Witness(pl.Callback):
 
     Args:
         images: Images in the test split: which of them are embedded is drawn from so many.
+        read: Returns the images at some places of the split, where batches hold none; None: no pictures are kept then.
     """
 
-    def __init__(self, images: int) -> None:
-        self.images = images
+    def __init__(self, images: int, read: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.images, self.read = images, read
         self.evidence: Evidence | None = None
         self._seen = _Gathered()
         self._chosen: Tensor | None = None
@@ -98,7 +101,8 @@ class Witness(pl.Callback):
     ) -> None:
         """Keep what is needed of a batch; images that only fill it up (target -1) are left out."""
         real = batch["target"] >= 0
-        index, target, images = batch["index"][real].cpu(), batch["target"][real].cpu(), batch["image"][real]
+        index, target = batch["index"][real].cpu(), batch["target"][real].cpu()
+        images = batch["image"][real] if "image" in batch else None
         probabilities = outputs["logits"][real].float().softmax(dim=1).cpu()
         features = outputs["features"][real]
         confidence, predicted = probabilities.max(dim=1)
@@ -114,11 +118,12 @@ class Witness(pl.Callback):
         self._seen.add(
             embedded=index[chosen],
             features=features[chosen.to(features.device)].float(),
-            thumbnails=thumbnails(images[chosen.to(images.device)]),
+            thumbnails=self._thumbnails(images, index, chosen),
         )
         mistakes = (predicted != target).nonzero()[:, 0].tolist()
         for place in sorted(mistakes, key=lambda i: (-float(confidence[i]), int(index[i])))[:WRONG_AT_MOST]:
-            image = images[place].to("cpu", copy=True)  # a view would keep the whole batch
+            # A view would keep the whole batch.
+            image = None if images is None else images[place].to("cpu", copy=True)
             self._seen.wrong.append((-float(confidence[place]), int(index[place]), image))
         self._seen.keep_worst()
 
@@ -129,8 +134,15 @@ class Witness(pl.Callback):
             parts = [_Gathered() for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, self._seen)
         if trainer.is_global_zero and any(len(rows) for part in parts for rows in part.rows.get("index", [])):
-            self.evidence = _together(parts)
+            self.evidence = _together(parts, self.read)
         self._seen = _Gathered()
+
+    def _thumbnails(self, images: Tensor | None, index: Tensor, chosen: Tensor) -> Tensor:
+        if images is not None:
+            return thumbnails(images[chosen.to(images.device)])
+        if self.read is None or not chosen.any():
+            return torch.empty(0, dtype=torch.uint8)
+        return thumbnails(self.read(index[chosen]))
 
     def _affordable(self, probabilities: Tensor) -> Tensor:
         fits = self.images * probabilities.shape[1] <= PROBABILITIES_AT_MOST
@@ -158,15 +170,21 @@ def thumbnails(images: Tensor) -> Tensor:
     return shrunk.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-def _together(parts: list[_Gathered]) -> Evidence:
+def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None) -> Evidence:
     rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in parts[0].rows}
     order, embedded = rows["index"].argsort(), rows["embedded"].argsort()
     for name, tensor in rows.items():
-        rows[name] = tensor[embedded if name in ("embedded", "features", "thumbnails") else order]
+        if len(tensor):
+            rows[name] = tensor[embedded if name in ("embedded", "features", "thumbnails") else order]
     together = _Gathered(wrong=[entry for part in parts for entry in part.wrong])
     together.keep_worst()
     return Evidence(
         **rows,
         wrong=[index for _, index, _ in together.wrong],
-        wrong_images=[image for _, _, image in together.wrong],
+        wrong_images=_images(together.wrong, read),
     )
+
+
+def _images(wrong: list[tuple[float, int, Tensor | None]], read: Callable[[Tensor], Tensor] | None) -> list[Tensor]:
+    found = [read(torch.tensor([i]))[0] if image is None and read else image for _, i, image in wrong]
+    return [image for image in found if image is not None]

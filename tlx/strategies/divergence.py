@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -37,11 +38,15 @@ class Divergence(pl.Callback):
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor):
             return
+        if _at_hand(loss):
+            if not math.isfinite(loss):
+                self._complain(trainer, pl_module, trainer.global_step - 1)
+            return
         if self._first_bad is None:
             self._first_bad = torch.full((), NEVER, dtype=torch.int64, device=loss.device)
         bad = torch.where(loss.detach().isfinite(), NEVER, trainer.global_step - 1)
         self._first_bad = torch.minimum(self._first_bad, bad)
-        if loss.device.type == "cpu" or trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -49,8 +54,10 @@ class Divergence(pl.Callback):
         self._look(trainer, pl_module)
 
     def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._first_bad is None or (step := int(self._first_bad)) == NEVER:
-            return
+        if self._first_bad is not None and (step := int(self._first_bad)) != NEVER:
+            self._complain(trainer, pl_module, step)
+
+    def _complain(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> NoReturn:
         assert isinstance(pl_module, Task)
         stage = self.stages.running
         rates = {
@@ -69,6 +76,11 @@ class Divergence(pl.Callback):
             f"weights or gradients no longer finite in: {', '.join(spoilt) or 'none'}; {kept}. "
             f"Try a lower rate (optimizer.lr={max(rates.values()) / 10:.2g}) or trainer.gradient_clip_val=1.0"
         )
+
+
+def _at_hand(number: Tensor) -> bool:
+    """Return whether reading it waits for no device."""
+    return number.device.type == "cpu"
 
 
 def _spoilt(task: Task, group: str) -> bool:

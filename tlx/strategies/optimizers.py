@@ -10,12 +10,17 @@ from hydra.utils import get_class
 from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
-OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias"}
+from tlx.errors import TlxError
+
+OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused"}
 NO_DECAY = "/no_decay"
+FUSED_ON = {"cpu", "cuda"}  # device types for which torch has fused kernels of all that take `fused`
 Owned = tuple[nn.Module, str, nn.Parameter]
 
 
-def build_optimizer(node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned]]) -> optim.Optimizer:
+def build_optimizer(
+    node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned]], may_fuse: bool = True
+) -> optim.Optimizer:
     """Build the optimizer that a node names, with one or two parameter groups for each layer group.
 
     A layer group's norms and biases form a parameter group of their own, `NAME/no_decay`, without weight decay. All
@@ -24,6 +29,11 @@ def build_optimizer(node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned
     Args:
         node: A composed optimizer node as plain values.
         groups: Layer group -> (owning module, parameter name, parameter).
+        may_fuse: Whether `fused=auto` may choose torch's fused kernels, one for all tensors of a group: where the
+            class and the device have them.
+
+    Raises:
+        TlxError: `fused=true` for a class that has no such kernels.
     """
     weight_decay = float(node.get("weight_decay", 0.0))
     parameter_groups: list[dict[str, Any]] = []
@@ -45,7 +55,22 @@ def build_optimizer(node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned
     if "weight_decay" not in inspect.signature(cls).parameters:
         for group in parameter_groups:
             del group["weight_decay"]
+    if _fuses(node.get("fused", "auto"), cls, [p for group in parameter_groups for p in group["params"]], may_fuse):
+        extra["fused"] = True
     return cls(parameter_groups, lr=float(node["lr"]), **extra)
+
+
+def _fuses(choice: bool | str, cls: type, parameters: Sequence[nn.Parameter], may_fuse: bool) -> bool:
+    takes = "fused" in inspect.signature(cls).parameters
+    if choice is True and not takes:
+        raise TlxError(
+            f"optimizer.fused: expected auto or false for {cls.__name__}, which has no fused kernels, got true; "
+            "torch.optim.AdamW, Adam, SGD and Adagrad have them"
+        )
+    if choice != "auto":
+        return bool(choice)
+    kinds = {parameter.device.type for parameter in parameters}
+    return may_fuse and takes and cls.__module__.startswith("torch.optim.") and kinds <= FUSED_ON
 
 
 def layer_group(parameter_group: Mapping[str, Any]) -> str:

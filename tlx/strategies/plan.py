@@ -41,9 +41,12 @@ class PlannedStage:
 
         A pure function: nothing is carried from step to step, so a resumed run has the same rates.
         """
-        if group not in self.trained:
-            return 0.0
-        return self.peak_lr[self.trained.index(group)] * schedule_factor(self.schedule, self.warmup, step, steps)
+        return self.rates(step, steps).get(group, 0.0)
+
+    def rates(self, step: int, steps: int) -> dict[str, float]:
+        """Return the learning rates of the groups that train, for optimizer step `step` of `steps` in this stage."""
+        factor = schedule_factor(self.schedule, self.warmup, step, steps)
+        return {group: peak * factor for group, peak in zip(self.trained, self.peak_lr, strict=True)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

@@ -27,6 +27,11 @@ class StepSeeds(pl.Callback):
     ) -> None:
         """Seed for the step that comes."""
         number = mix(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
-        torch.manual_seed(number)
+        # torch.manual_seed visits every kind of accelerator, and keeps a note of each call for those never used.
+        torch.default_generator.manual_seed(number)
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+        elif pl_module.device.type != "cpu":
+            torch.manual_seed(number)
         np.random.seed(number % 2**32)
         random.seed(number)

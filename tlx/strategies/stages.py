@@ -106,10 +106,9 @@ class Stages(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of the step that comes."""
-        steps = self.steps_of_stage(trainer)
-        step = trainer.global_step - self.first_step
+        rates = self.stage.rates(trainer.global_step - self.first_step, self.steps_of_stage(trainer))
         for group in trainer.optimizers[0].param_groups:
-            group["lr"] = self.stage.rate(layer_group(group), step, steps)
+            group["lr"] = rates.get(layer_group(group), 0.0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide, after this epoch's validation, whether the stage goes on."""

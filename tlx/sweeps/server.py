@@ -8,5 +8,8 @@ from __future__ import annotations
 
 import signal
 
+from tlx.imports import start_lean
+
+start_lean()
 for _number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(_number, signal.SIG_IGN)

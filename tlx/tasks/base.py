@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchmetrics import MeanMetric
 
 from tlx.backbones.backbone import Backbone
 from tlx.strategies.optimizers import build_optimizer
@@ -40,6 +39,7 @@ class Task(pl.LightningModule):
         )
         self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
         self.layout = torch.contiguous_format
+        self.boundary: str | None = None  # the last group of the prefix that a batch's `prefix` comes from
         mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
         # Not part of the state: they belong to the preprocessing that model.json holds.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
@@ -48,7 +48,8 @@ class Task(pl.LightningModule):
         self.scale: Tensor
         self._trained: frozenset[str] = frozenset(self.group_names)
         self._sharded = False
-        self.train_loss = MeanMetric()
+        self._loss_sum: Tensor | None = None  # of this epoch's images so far, on the device
+        self._loss_images = 0
         self._batch_norm = "train"
 
     # Layer groups
@@ -144,25 +145,55 @@ class Task(pl.LightningModule):
         """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
         return self.backbone(self.normalise(image))
 
+    def features_of(self, batch: Batch) -> Tensor:
+        """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
+
+        The prefix's output is taken as it would be at that place: in the type of the weights, unless autocast has it.
+        """
+        if "prefix" not in batch:
+            return self.features(batch["image"])
+        assert self.boundary is not None
+        prefix, above = batch["prefix"], self.backbone.above(self.boundary)
+        if not torch.is_autocast_enabled(prefix.device.type):
+            prefix = prefix.to(self.mean.dtype)
+        return prefix if above is None else self.backbone(prefix, start=above)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
         assert self.optimizer_node is not None, "this task was not given an optimizer"
-        return build_optimizer(self.optimizer_node, {g: list(self.named_group(g)) for g in self.group_names})
+        # Gradients that are scaled for float16 are clipped before the step, for which fused kernels are too late.
+        may_fuse = not self._sharded and (self._trainer is None or self._trainer.precision != "16-mixed")
+        groups = {g: list(self.named_group(g)) for g in self.group_names}
+        return build_optimizer(self.optimizer_node, groups, may_fuse)
 
     def epoch_state(self) -> dict[str, float]:
         """Return what has added up in this epoch so far, for a run that stops in the middle of it."""
-        return {"total": float(self.train_loss.mean_value), "weight": float(self.train_loss.weight)}
+        return {"total": 0.0 if self._loss_sum is None else float(self._loss_sum), "weight": float(self._loss_images)}
 
     def load_epoch_state(self, state: dict[str, float]) -> None:
         """Go on adding up from there."""
-        self.train_loss.mean_value.fill_(state["total"])
-        self.train_loss.weight.fill_(state["weight"])
+        self._loss_sum = torch.tensor(state["total"], device=self.device)
+        self._loss_images = int(state["weight"])
 
     def log_loss(self, loss: Tensor, images: int) -> None:
-        """Log a step's loss, and its mean over the epoch, as `train/batch_loss` and `train/loss`."""
-        self.train_loss.update(loss.detach(), weight=images)
-        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True, logger=False)  # see review/curves.py
-        self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        """Log a step's loss, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
+
+        Lightning's log costs more than a small step: a loss that nobody would see is not given to it.
+        """
+        if self._loss_sum is None:
+            self._loss_sum = torch.zeros((), device=loss.device)
+        self._loss_sum.add_(loss.detach(), alpha=images)
+        self._loss_images += images
+        trainer = self.trainer
+        due = trainer.loggers and (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if due or trainer.progress_bar_callback is not None:
+            self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        if trainer.is_last_batch:
+            images_seen = torch.full_like(self._loss_sum, self._loss_images)
+            total, images_seen = trainer.strategy.reduce(torch.stack([self._loss_sum, images_seen]), reduce_op="sum")
+            # Not to the logger: see review/curves.py.
+            self.log("train/loss", total / images_seen, on_step=False, on_epoch=True, logger=False)
+            self._loss_sum, self._loss_images = None, 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a checkpoint tell by itself what it is."""

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from tlx.backbones.backbone import Backbone
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
-
-IGNORED = -1  # the target of images that only fill up the last batch of a process
+from tlx.tasks.tally import Tally
 
 
 class Classification(Task):
@@ -57,25 +54,23 @@ class Classification(Task):
         linear = nn.Linear(backbone.num_features, len(self.class_names))
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
-        metrics = MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(len(class_names), average="micro", ignore_index=IGNORED),
-                "balanced_accuracy": MulticlassAccuracy(len(class_names), average="macro", ignore_index=IGNORED),
-                "f1": MulticlassF1Score(len(class_names), average="macro", ignore_index=IGNORED),
-            }
-        )
-        self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
-        loss = F.cross_entropy(self(batch["image"]), batch["target"], label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(
+            self.head(self.features_of(batch)), batch["target"], label_smoothing=self.label_smoothing
+        )
         self.log_loss(loss, images=len(batch["target"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of the validation split."""
-        self._measure(self(batch["image"]), batch, self.val_metrics, self.val_loss)
+        self.val_tally.update(self.head(self.features_of(batch)).float(), batch["target"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of the validation split."""
+        self._log_figures(self.val_tally, "val/")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Measure a batch of the test split.
@@ -83,23 +78,23 @@ class Classification(Task):
         Returns:
             `logits` (B, num_classes) and the `features` (B, num_features) that they were made from.
         """
-        features = self.features(batch["image"])
+        features = self.features_of(batch)
         logits = self.head(features)
-        self._measure(logits, batch, self.test_metrics, self.test_loss)
+        self.test_tally.update(logits.float(), batch["target"])
         return {"logits": logits, "features": features}
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures of the test split."""
+        self._log_figures(self.test_tally, "test/")
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _measure(self, logits: Tensor, batch: Batch, metrics: MetricCollection, mean_loss: MeanMetric) -> None:
-        logits = logits.float()
-        real = batch["target"] != IGNORED  # images that fill up a process's last batch bend no figure
-        losses = F.cross_entropy(logits, batch["target"], ignore_index=IGNORED, reduction="none")
-        metrics.update(logits, batch["target"])
-        mean_loss.update(losses, weight=real)
-        self.log_dict(dict(metrics.items()), on_step=False, on_epoch=True)
-        self.log(f"{metrics.prefix}loss", mean_loss, on_step=False, on_epoch=True)
+    def _log_figures(self, tally: Tally, prefix: str) -> None:
+        if tally.update_called:  # a split may be empty
+            self.log_dict({prefix + name: value for name, value in tally.compute().items()})
+        tally.reset()
 
     def _match_head(self, linear: nn.Linear) -> str:
         source = self.backbone.head_source

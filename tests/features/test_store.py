@@ -1,0 +1,130 @@
+"""The folder of entries: what goes first, what stays, what is listed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tlx.cli import main
+from tlx.errors import TlxError
+from tlx.features.store import Store, gigabytes, table
+from tlx.files import locked
+
+
+def fill(store, key, size, age=0.0):
+    entry = store.entry(key)
+    (entry.folder / "x.rows").write_bytes(bytes(size))
+    entry.note({"backbone": "net", "boundary": "top", "size": 8, "precision": "32-true"}, f"runs/{key}", "pets")
+    os.utime(entry.folder / "about.json", (time.time() - age, time.time() - age))
+    return entry
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    """Guards against a cache that grows beyond its limit, or removes what was just used."""
+    store = Store(tmp_path, max_gb=10e-6)  # 10 kB
+    for key, age in (("old", 300), ("older", 400), ("new", 10)):
+        fill(store, key, 3000, age)
+    store.make_room(3000, keep=set())
+    assert [e.key for e in store.entries()] == ["new", "old"]
+    store.make_room(6000, keep={"old"})
+    assert [e.key for e in store.entries()] == ["old"]
+    store.make_room(10**6, keep={"old"})
+    assert [e.key for e in store.entries()] == ["old"]
+
+
+def test_an_entry_that_somebody_adds_to_stays(tmp_path):
+    """Guards against rows that vanish under the process that computes them."""
+    store = Store(tmp_path, max_gb=1e-6)
+    busy = fill(store, "busy", 3000, 500)
+    with locked(busy.folder / ".lock", waiting=lambda: None):
+        store.make_room(3000, keep=set())
+        assert [e.key for e in store.entries()] == ["busy"]
+    store.make_room(3000, keep=set())
+    assert store.entries() == []
+
+
+def test_room_is_the_limit_or_the_disk(tmp_path, monkeypatch):
+    """Guards against filling the disk."""
+    store = Store(tmp_path, max_gb=2)
+    assert store.room() == 2e9
+    usage = type("Usage", (), {"free": 1_500_000_000})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    assert store.room() == 500_000_000  # a gigabyte is left to others
+
+
+def test_owners_are_remembered_latest_last(tmp_path):
+    """Guards against an entry of which nobody knows whose it is."""
+    store = Store(tmp_path)
+    entry = store.entry("k")
+    for i in range(25):
+        entry.note({"backbone": "net"}, f"run{i}", "pets")
+    entry.note({"backbone": "net"}, "run7", "pets")
+    owners = list(store.entries()[0].about["owners"])
+    assert len(owners) == 20
+    assert owners[-2:] == ["run24", "run7"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """Guards against half files that fill the disk for ever."""
+    entry = Store(tmp_path).entry("k")
+    (entry.folder / "x.1.tmp").write_bytes(b"half")
+    with entry.alone():
+        assert not list(entry.folder.glob("*.tmp"))
+
+
+def test_a_folder_that_cannot_be_made_is_a_message(tmp_path):
+    """Guards against a traceback for a mistyped cache.dir."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(TlxError, match=r"cache\.dir: expected a folder that can be made, got"):
+        Store(tmp_path / "file")
+
+
+def test_sizes_in_words():
+    """Guards against kilobytes shown as gigabytes."""
+    assert [gigabytes(x) for x in (1500, 2_500_000, 3_100_000_000)] == ["2 kB", "2.5 MB", "3.1 GB"]
+
+
+def test_the_table_tells_size_age_and_owner(tmp_path):
+    """Guards against a list that does not say what may be removed."""
+    store = Store(tmp_path)
+    assert table(store) == [f"{tmp_path / 'features'}: empty"]
+    fill(store, "a" * 32, 5_000_000, age=7300)
+    header, row, total = table(store)
+    assert header.split() == ["entry", "size", "used", "what", "of"]
+    for word in ("aaaaaaaaaaaa", "5.0 MB", "2 h ago", "net up to top, 8 px, 32-true", f"pets: runs/{'a' * 32}"):
+        assert word in row
+    assert total.startswith("1 entry, 5.0 MB in ")
+
+
+def test_the_command_lists_and_clears(tmp_path, capsys):
+    """Guards against a verb that removes more, or less, than it was told to."""
+    store = Store(tmp_path)
+    for key in ("aa1", "aa2", "bb1"):
+        fill(store, key, 1000)
+    main(["cache", "--dir", str(tmp_path)])
+    assert "3 entries" in capsys.readouterr().out
+    main(["cache", "clear", "aa", "--dir", str(tmp_path)])
+    assert [e.key for e in store.entries()] == ["bb1"]
+    for words, told in ((["claer"], "expected clear or nothing"), (["clear", "zz"], "expected the key of an entry")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["cache", *words, "--dir", str(tmp_path)])
+        assert stopped.value.code == 2
+        assert told in capsys.readouterr().err
+    assert [e.key for e in store.entries()] == ["bb1"]
+    main(["cache", "clear", "--dir", str(tmp_path)])
+    assert store.entries() == []
+
+
+def test_the_command_does_without_torch(tmp_path):
+    """Guards against seconds of imports to list a folder."""
+    code = (
+        "import sys; from tlx.cli import main\n"
+        f"main(['cache', '--dir', {str(tmp_path)!r}])\n"
+        "print(sorted({'torch', 'numpy', 'hydra', 'pytorch_lightning'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

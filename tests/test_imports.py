@@ -1,0 +1,97 @@
+"""What each verb imports, and what it does not: seconds of every start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+TORCH = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "timm", "sklearn", "scipy", "matplotlib"}
+SHOWN = {"tensorboard", "torch.utils.tensorboard", "optuna", "ray", "submitit"}
+# As the command line starts: its arguments are the process's own.
+SPY = """
+import atexit, json, sys
+from tlx.cli import main
+atexit.register(lambda: open(sys.argv[-1], "w").write(json.dumps(sorted(sys.modules))))
+told = sys.argv
+sys.argv = ["tlx", *told[1:-1]]
+atexit.register(lambda: setattr(sys, "argv", told))
+main()
+"""
+SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "trainer.stage_epochs=1"]
+
+
+def imported(tmp_path: Path, *arguments: str, code: int = 0) -> set[str]:
+    """Return the names of all modules that a command has imported when it ends."""
+    out = tmp_path / "modules.json"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SPY, *arguments, str(out)]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return set(json.loads(out.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], 0), (["list", "backbones"], 0), (["train", "backbone=resnet51"], 2), (["train", "--cfg", "job"], 0)],
+)
+def test_what_needs_no_network_imports_no_torch(tmp_path, arguments, code):
+    """Guards against seconds of imports before a mistyped key is told."""
+    assert not imported(tmp_path, *arguments, code=code) & (TORCH | SHOWN)
+
+
+def test_a_plan_imports_torch_alone(tmp_path):
+    """Guards against a trainer, or a compiler for weights that are never drawn, for the sake of a table."""
+    found = imported(tmp_path, "plan", "strategy=gradual")
+    assert "torch" in found
+    assert not found & ((TORCH | SHOWN | {"torch._dynamo"}) - {"torch"})
+
+
+@pytest.mark.run
+def test_a_run_imports_what_it_uses(tmp_path):
+    """Guards against all of torchmetrics and scipy.signal, scikit-learn, timm and TensorBoard where none is used."""
+    from PIL import Image
+
+    for i in range(24):
+        file = tmp_path / "pictures" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (i, 40 * (i % 2), i)).save(file)
+    data = ["dataset=folder", "dataset.root=pictures"]
+    found = imported(tmp_path, "train", *SMALL, *data, "strategy=linear_probe", "logger=none")
+    unused = SHOWN | {"timm", "sklearn", "scipy", "torchmetrics.audio", "torchmetrics.image", "matplotlib.backends.backend_agg"}  # fmt: skip
+    assert not found & unused
+
+
+def test_torchmetrics_is_whole_when_it_is_asked(tmp_path):
+    """Guards against a lean start after which a user's own code lacks a metric, or sees two of one class."""
+    code = """
+from tlx.imports import start_lean
+start_lean()
+import sys, threading
+import pytorch_lightning, torchmetrics
+assert "scipy.signal" not in sys.modules and "torchmetrics.image" not in sys.modules
+assert not hasattr(torchmetrics, "__warningregistry__") and "torchmetrics.image" not in sys.modules
+early = torchmetrics.Metric
+found = []
+for thread in [threading.Thread(target=lambda: found.append(torchmetrics.Accuracy)) for _ in range(4)]:
+    thread.start()
+    thread.join(0)
+from torchmetrics.functional import accuracy
+from torchmetrics import *
+assert issubclass(Accuracy, object) and torchmetrics.Accuracy is Accuracy is torchmetrics.classification.Accuracy
+assert early is torchmetrics.Metric is torchmetrics.metric.Metric and issubclass(torchmetrics.F1Score(task="binary").__class__, early)
+assert torchmetrics.functional.accuracy is accuracy
+assert type(torchmetrics) is type(sys) and set(torchmetrics.__all__) <= set(dir(torchmetrics))
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+assert found == [Accuracy] * 4
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,107 @@
+"""Pooled features of many images, in the layout and precision in which this network is fastest on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tlx.backbones.backbone import Backbone
+
+log = logging.getLogger("tlx")
+_ROUNDS = 2  # timed after one that warms up
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is run.
+
+    Args:
+        channels_last: Memory layout of images and weights.
+        precision: `32-true` or `bf16-mixed`.
+    """
+
+    channels_last: bool
+    precision: str
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """As torch calls it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+@torch.inference_mode()
+def extract(
+    backbone: Backbone,
+    images: Tensor | Iterable[Tensor],
+    *,
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+    channels_last: Literal["auto"] | bool = "auto",
+    batch_size: int = 64,
+) -> Tensor:
+    """Return the pooled features of images: float32 (N, num_features), on the CPU, in the order of the images.
+
+    `auto` times a few batches of each choice and takes the fastest. bf16 rounds to 8 binary digits: features differ by
+    about 1 % from those in float32.
+
+    Args:
+        backbone: The network; it is put into eval mode, and left in the layout that was chosen.
+        images: uint8 (N, C, H, W) in [0, 255], or batches of them.
+        precision: In which the network computes.
+        channels_last: Whether channels lie innermost in memory.
+        batch_size: Images at once, where `images` is one tensor.
+    """
+    batches = iter(images.split(batch_size)) if isinstance(images, Tensor) else iter(images)
+    first = next(batches, None)
+    if first is None:
+        return torch.empty(0, backbone.num_features)
+    backbone.eval()
+    way = _fastest(backbone, first, precision, channels_last)
+    backbone.to(memory_format=way.layout)
+    return torch.cat([_run(backbone, batch, way).float().cpu() for batch in itertools.chain([first], batches)])
+
+
+def _fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
+    layouts = (True, False) if channels_last == "auto" else (bool(channels_last),)
+    precisions = ("32-true", "bf16-mixed") if precision == "auto" else (precision,)
+    ways = [Way(layout, name) for layout, name in itertools.product(layouts, precisions)]
+    if len(ways) == 1:
+        return ways[0]
+    seconds = {way: _seconds(backbone, batch, way) for way in ways}
+    for way, value in seconds.items():
+        name = "channels_last" if way.channels_last else "contiguous"
+        log.info("trial: %s, %s: %.0f images a second", name, way.precision, len(batch) / value)
+    return min(ways, key=lambda way: seconds[way])
+
+
+def _seconds(backbone: Backbone, batch: Tensor, way: Way) -> float:
+    backbone.to(memory_format=way.layout)
+    times = []
+    for _ in range(_ROUNDS + 1):
+        start = time.perf_counter()
+        _run(backbone, batch, way)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def _run(backbone: Backbone, batch: Tensor, way: Way) -> Tensor:
+    device = next(_tensors(backbone)).device
+    mean = torch.tensor(backbone.preprocessing.mean, device=device).view(1, -1, 1, 1) * 255
+    std = torch.tensor(backbone.preprocessing.std, device=device).view(1, -1, 1, 1) * 255
+    image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=way.layout)
+    with torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16-mixed"):
+        return backbone(image)
+
+
+def _tensors(backbone: Backbone) -> Iterator[Tensor]:
+    yield from backbone.parameters()
+    yield from backbone.buffers()
+    yield torch.empty(0)

@@ -1,0 +1,91 @@
+"""Run the bottom of a network over images: what frozen layer groups give for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from tlx.data.dataset import Batch
+from tlx.features.segments import SegmentWriter
+from tlx.features.store import Entry
+from tlx.tasks.base import Task
+
+COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed
+
+
+def boundary_outputs(task: Task, image: Tensor, boundaries: Sequence[str]) -> list[Tensor]:
+    """Return the outputs of some layer groups from one pass; the last group's is pooled.
+
+    Args:
+        task: The network, its frozen groups in eval mode.
+        image: uint8 (B, C, H, W).
+        boundaries: Layer groups, bottom to top.
+    """
+    found: list[Tensor] = []
+    x, start = task.normalise(image), None
+    for name in boundaries:
+        above = task.backbone.above(name)
+        # Not through __call__: a compiled network would be compiled anew for each part.
+        x = task.backbone.forward(x, start=start, stop=None if above is None else name)
+        found.append(x)
+        start = above
+    return found
+
+
+@torch.inference_mode()
+def compute(
+    task: Task,
+    batches: Iterable[Batch],
+    keys: Sequence[bytes],
+    wanted: Mapping[str, tuple[Entry, str, set[bytes]]],
+    context: Callable[[], AbstractContextManager[object]],
+    between: Callable[[int], None],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Run images through the prefix and write what the boundaries give.
+
+    Whatever ends it, what was computed by then is kept.
+
+    Args:
+        task: The network, its frozen groups in eval mode.
+        batches: Of images.
+        keys: Content of each image of the split that the batches are from.
+        wanted: Boundary, bottom to top -> its entry, the label of its segments, and the contents that are missing.
+        context: In which the network computes: autocast.
+        between: Told the number of images done, between two batches.
+        dtype: What floats are rounded to; None: they are kept as they are.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
+    device = task.mean.device
+    writers = {name: SegmentWriter(entry.folder, label) for name, (entry, label, _) in wanted.items()}
+    since, done = time.monotonic(), 0
+    try:
+        for batch in batches:
+            own = [keys[i] for i in batch["index"].tolist()]
+            with context():
+                outputs = boundary_outputs(task, batch["image"].to(device, non_blocking=True), list(wanted))
+            for (name, (_, _, missing)), rows in zip(wanted.items(), outputs, strict=True):
+                mine = [i for i, key in enumerate(own) if key in missing]
+                if mine:
+                    kept = rows if len(mine) == len(own) else rows[mine]
+                    writers[name].append(kept if dtype is None else kept.to(dtype), [own[i] for i in mine])
+            done += len(own)
+            if time.monotonic() - since > COMMIT_EVERY:
+                for name, (entry, label, _) in wanted.items():
+                    writers[name].commit()
+                    writers[name] = SegmentWriter(entry.folder, label)
+                since = time.monotonic()
+            between(done)
+    finally:
+        try:
+            for writer in writers.values():
+                writer.commit()
+        finally:
+            for writer in writers.values():
+                writer.discard()

@@ -1,0 +1,59 @@
+"""What decides the output of a frozen prefix: the key of an entry, and the label of its segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import PIL
+import torch
+import torchvision
+
+if TYPE_CHECKING:
+    from tlx.backbones.backbone import Backbone
+    from tlx.backbones.preprocessing import Preprocessing
+
+_VERSION = 1  # of what is kept; another one makes everything anew
+
+
+def weights_hash(backbone: Backbone, groups: Sequence[str]) -> str:
+    """Hash of the weights and buffers of layer groups, of their names, types and shapes."""
+    digest = blake2b(digest_size=16)
+    for group in groups:
+        for number, module in enumerate(backbone.group_modules(group)):
+            for name, tensor in module.state_dict().items():
+                plain = tensor.detach().cpu().contiguous()
+                digest.update(repr((group, number, name, str(plain.dtype), tuple(plain.shape))).encode())
+                digest.update(memoryview(plain.flatten().view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def prefix_key(
+    backbone: Backbone, groups: Sequence[str], preprocessing: Preprocessing, channels: int, **how: str
+) -> str:
+    """Return the key of what a frozen prefix gives.
+
+    Args:
+        backbone: The network.
+        groups: The prefix, bottom to top.
+        preprocessing: What its images went through.
+        channels: Of the images.
+        how: What else changes the last digits: precision, layout, device.
+    """
+    told = {
+        "version": _VERSION, "weights": weights_hash(backbone, groups), "groups": list(groups),
+        "architecture": backbone.architecture, "preprocessing": preprocessing.to_dict(), "channels": channels,
+        "torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__, **how,
+    }  # fmt: skip
+    return _short(told, 16)
+
+
+def label(drawing: Mapping[str, Any]) -> str:
+    """Return the label of segments whose images were drawn in one and the same way."""
+    return _short(drawing, 6)
+
+
+def _short(told: Mapping[str, Any], size: int) -> str:
+    return blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=size).hexdigest()

@@ -1,0 +1,90 @@
+"""The rows of a split, wherever they lie: looked up by content once, taken by index."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from tlx.features.segments import Damaged, Segment, segments
+from tlx.features.store import Entry
+
+log = logging.getLogger("tlx")
+
+
+class Rows:
+    """One row for each image of a split, from the segments of an entry.
+
+    Args:
+        found: The segments.
+        place: For each image the number of its segment and its position in it, int64 (N, 2).
+    """
+
+    def __init__(self, found: Sequence[Segment], place: Tensor) -> None:
+        self.segments = list(found)
+        self.place = place
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return copies of rows (len(index), …) in the layout in which they were given.
+
+        Args:
+            index: Places of images in the split, int64 (B,).
+        """
+        first = self.segments[0]
+        place = self.place[index]
+        if len(self.segments) == 1:
+            return first.shape.from_memory(first.take(place[:, 1]))
+        flat: Tensor | None = None
+        for number, segment in enumerate(self.segments):
+            mine = (place[:, 0] == number).nonzero()[:, 0]
+            if not len(mine):
+                continue
+            taken = segment.take(place[mine, 1])
+            if flat is None:
+                flat = taken.new_empty(len(index), taken.shape[1])
+            flat[mine] = taken
+        assert flat is not None
+        return first.shape.from_memory(flat)
+
+
+def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[Rows | None, list[int]]:
+    """Find the rows of images by their content.
+
+    A damaged segment is removed, and its rows count as missing.
+
+    Args:
+        entry: Where to look.
+        label: Of which segments: in which way the images were drawn.
+        keys: Content of each image.
+
+    Returns:
+        The rows, or None where some are missing; and the places in `keys` of those that are, each content once.
+    """
+    wanted = set(keys)
+    found: list[Segment] = []
+    places: dict[bytes, tuple[int, int]] = {}
+    for segment in _intact(entry, label):
+        new = {key: (len(found), row) for row, key in enumerate(segment.keys) if key in wanted and key not in places}
+        if new and (not found or segment.shape == found[0].shape):
+            places |= new
+            found.append(segment)
+    if len(places) == len(wanted):
+        return Rows(found, torch.tensor([places[key] for key in keys], dtype=torch.int64).view(-1, 2)), []
+    missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in places}
+    return None, sorted(missing.values())
+
+
+def _intact(entry: Entry, label: str) -> Iterable[Segment]:
+    for path in segments(entry.folder, label):
+        try:
+            yield Segment(path)
+        except Damaged as error:
+            log.warning("cache: %s; it is removed and computed again", error)
+            path.unlink(missing_ok=True)
+        except OSError:  # removed by another process just now
+            continue

@@ -1,0 +1,99 @@
+"""In a process of tlx's own: start torchmetrics without scipy, torchvision and a hundred metrics that no run asks for.
+
+pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else: seconds of every
+start. Here the package is there at once, and its `__init__` is executed, as it is, when a name is asked of it that
+needs it. So whoever uses torchmetrics, the user's own code included, finds all of it.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+# Name -> the module it is in: what Lightning and tlx ask of the packages themselves.
+EARLY: dict[str, dict[str, str]] = {
+    "torchmetrics": {
+        "Metric": "torchmetrics.metric",
+        "MetricCollection": "torchmetrics.collections",
+        "MeanMetric": "torchmetrics.aggregation",
+        "__version__": "torchmetrics.__about__",
+    },
+    "torchmetrics.functional": {},
+}
+_EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
+_LOCK = threading.RLock()
+
+
+def start_lean() -> None:
+    """Have torchmetrics imported as described above, unless it is there already. For processes of tlx's own."""
+    if "torchmetrics" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Package(ModuleType):
+    """A package whose `__init__` waits until it is needed."""
+
+    _begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        module = EARLY[self.__name__].get(name)
+        if module is not None:
+            value = getattr(import_module(module), name)
+            setattr(self, name, value)
+            return value
+        if name.startswith("__") and name not in _EXECUTED_FOR:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        with _LOCK:  # other threads wait here
+            if isinstance(self, _Package):
+                if self._begun:  # its __init__ asks, for what it has not made yet
+                    raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+                self._begun = True
+                assert self.__spec__ is not None and isinstance(self.__spec__.loader, _Loader)
+                self.__spec__.loader.whole.exec_module(self)
+                self.__class__ = ModuleType  # type: ignore[assignment]
+        return getattr(self, name)
+
+    def __dir__(self) -> list[str]:
+        _ = self.__all__
+        return dir(self)
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, whole: importlib.abc.Loader) -> None:
+        self.whole = whole
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return _Package(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ != "torchmetrics":
+            return
+        module._logger = logging.getLogger("torchmetrics")  # type: ignore[attr-defined]
+        try:
+            # In the order in which its own __init__ comes to them: they import one another.
+            for name in ("torchmetrics.utilities", "torchmetrics.collections", "torchmetrics.aggregation"):
+                import_module(name)
+        except (ImportError, AttributeError):  # another version of it: import it as it is
+            for name in [name for name in sys.modules if name.startswith("torchmetrics.")]:
+                del sys.modules[name]
+            module.__class__ = ModuleType
+            self.whole.exec_module(module)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name not in EARLY:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is not None and isinstance(spec.loader, importlib.abc.Loader):
+            spec.loader = _Loader(spec.loader)
+        return spec

@@ -1,0 +1,55 @@
+"""What adds up over a split of labelled images: a few counts a class, from which all figures follow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+IGNORED = -1  # the target of images that only fill up the last batch of a process
+
+
+class Tally(Metric):
+    """Loss, accuracy, balanced accuracy (mean recall over classes) and macro F1 of a split.
+
+    A batch costs a dozen small operations on the device that it is on, and nothing waits for them: no figure is worked
+    out before the end. As in torchmetrics' macro averages, classes that are neither there nor predicted do not count.
+
+    Args:
+        classes: Number of classes K.
+    """
+
+    full_state_update = False
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        for name in ("right", "predicted", "actual"):  # images of each class (K,)
+            self.add_state(name, torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")  # of all images together
+        self.right: Tensor
+        self.predicted: Tensor
+        self.actual: Tensor
+        self.loss: Tensor
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch: logits (B, K), float32; targets (B,), of which those that are IGNORED count in no figure."""
+        real = (target != IGNORED).long()
+        classes, called = target.clamp(min=0), logits.argmax(dim=1)
+        self.actual.index_add_(0, classes, real)
+        self.predicted.index_add_(0, called, real)
+        self.right.index_add_(0, classes, real * (called == target))
+        self.loss += F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the figures, each a scalar."""
+        images = self.actual.sum()
+        seen = (self.actual + self.predicted) > 0
+        recall = self.right / self.actual.clamp(min=1)
+        f1 = 2 * self.right / (self.actual + self.predicted).clamp(min=1)
+        return {
+            "loss": self.loss / images,
+            "accuracy": self.right.sum() / images,
+            "balanced_accuracy": recall.sum() / seen.sum(),
+            "f1": f1.sum() / seen.sum(),
+        }
