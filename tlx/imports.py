@@ -55,7 +55,8 @@ class _Package(ModuleType):
                 if self._begun:  # its __init__ asks, for what it has not made yet
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
                 self._begun = True
-                assert self.__spec__ is not None and isinstance(self.__spec__.loader, _Loader)
+                assert self.__spec__ is not None
+                assert isinstance(self.__spec__.loader, _Loader)
                 self.__spec__.loader.whole.exec_module(self)
                 self.__class__ = ModuleType  # type: ignore[assignment]
         return getattr(self, name)

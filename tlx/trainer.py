@@ -50,7 +50,7 @@ def build_trainer(
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
     on_cpu = node.accelerator == "cpu" or (node.accelerator == "auto" and _no_gpu())
-    if _no_gpu():  # Lightning sets it for the sake of CUDA in forked processes; torch's Adam would look for one each step
+    if _no_gpu():  # set by Lightning for CUDA in forked processes; with it torch's Adam looks for a driver in each step
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
     trainer = pl.Trainer(

@@ -27,17 +27,13 @@ class Classifier(pl.LightningModule):
         self.args = args
         self.backbone = timm.create_model(given.MODEL, num_classes=0, **given.pretrained(args.weights))
         self.head = nn.Linear(self.backbone.num_features, given.CLASSES)
+        if args.tuned:
+            self.backbone.eval()  # Lightning leaves it so
 
     def forward(self, x):
         if self.args.tuned:
             x = x.contiguous(memory_format=torch.channels_last)
         return self.head(self.backbone(x))
-
-    def train(self, mode=True):
-        super().train(mode)
-        if self.args.tuned:
-            self.backbone.eval()
-        return self
 
     def training_step(self, batch, _):
         images, targets = batch

@@ -26,6 +26,8 @@ class Classifier(pl.LightningModule):
         self.args = args
         self.backbone = timm.create_model(given.MODEL, num_classes=0, **given.pretrained(args.weights))
         self.head = nn.Linear(self.backbone.num_features, given.CLASSES)
+        if args.tuned and args.mode != "full":
+            self.backbone.eval()  # Lightning leaves it so
         names = [name for name, _ in self.backbone.named_parameters()]
         self.tune(names if args.mode == "full" else [])
 
@@ -43,12 +45,6 @@ class Classifier(pl.LightningModule):
         else:
             x = self.backbone(x)
         return self.head(x)
-
-    def train(self, mode=True):
-        super().train(mode)
-        if self.args.tuned and self.args.mode != "full":
-            self.backbone.eval()
-        return self
 
     def on_train_epoch_start(self):
         if self.args.mode == "last_layers" and self.current_epoch == self.args.epochs[0]:

@@ -98,7 +98,9 @@ def test_no_fused_kernels_where_there_is_no_device():
 def small_network():
     """Convolutions in channels_last, of which the first is frozen."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 3, groups=8, bias=False), nn.BatchNorm2d(16), nn.Conv2d(16, 4, 1))
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 3, groups=8, bias=False), nn.BatchNorm2d(16), nn.Conv2d(16, 4, 1)
+    )
     net.to(memory_format=torch.channels_last)
     net[0].requires_grad_(False)
     return net, {"stem": owned(net[0]), "stage1": owned(net[1], net[2]), "head": owned(net[3])}
@@ -138,7 +140,7 @@ def test_fused_steps_are_steps(name):
 @pytest.mark.parametrize("written", [True, False])
 @pytest.mark.parametrize("read", [True, False])
 def test_a_checkpoint_goes_on_as_it_was_written(name, written, read, tmp_path):
-    """Guards against a resumed run whose steps differ, by fused kernels or their lack, from those of the first start."""
+    """Guards against a resumed run whose steps differ, by fused kernels or their lack, from those before."""
     node = {**FUSED[name], "weight_decay": 0.1}
 
     def start(fused):

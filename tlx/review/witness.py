@@ -170,7 +170,7 @@ def thumbnails(images: Tensor) -> Tensor:
     return shrunk.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None) -> Evidence:
+def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> Evidence:
     rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in parts[0].rows}
     order, embedded = rows["index"].argsort(), rows["embedded"].argsort()
     for name, tensor in rows.items():
