@@ -26,7 +26,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from tlx.backbones import efficientnet_lite0
-from tlx.features.extract import extract
+from tlx.features import extract
 
 sys.path.append(str(Path(__file__).parent / "peers"))
 import given

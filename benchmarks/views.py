@@ -75,7 +75,9 @@ def main() -> None:
     lines = ["| set | strategy | " + " | ".join(heads) + " |", "| --- | --- |" + " ---: |" * len(VIEWS)]
     for name, (folder, own) in SETS.items():
         lines += table(name, sweep(name, folder, own, args.seeds, args.output))
-    how = f"Test accuracy, %, mean +- sd over {args.seeds} seeds, and mean seconds of training. {machine()}, two runs at"
+    how = (
+        f"Test accuracy, %, mean +- sd over {args.seeds} seeds, and mean seconds of training. {machine()}, two runs at"
+    )
     text = "\n".join([*lines, "", f"{how} a time; runs of the same seed share views."])
     print(text)
     write_section("views", text)

@@ -69,8 +69,8 @@ def main():
     options = {}
     if args.tuned:
         model = model.to(memory_format=torch.channels_last)
-        options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        options |= {"num_sanity_val_steps": 0}
+        options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        options |= {"enable_model_summary": False, "num_sanity_val_steps": 0}
     callback = fts.FinetuningScheduler(
         ft_schedule=schedule(args.epochs, args.lr), epoch_transitions_only=True, restore_best=not args.tuned
     )

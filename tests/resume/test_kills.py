@@ -165,7 +165,7 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undistu
     stops = in_the_middle = 0
     while True:
         pid = nursery.start(tmp_path / "stopped")
-        time.sleep(dice.uniform(0.5, 2.0))
+        time.sleep(dice.uniform(0.4, 1.4))
         nursery.signal(pid, number)
         ended = nursery.end()
         if ended == 0:
