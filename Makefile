@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 	$(BIN)/pip install -q -e '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy tlx
 
-# The figures of docs/results.md; an hour on 2 cores.
+# The figures of docs/results.md; six hours on 2 cores.
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py

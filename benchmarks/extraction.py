@@ -31,7 +31,7 @@ from tlx.features import extract
 sys.path.append(str(Path(__file__).parent / "peers"))
 import given
 
-BATCH, TURNS = 64, 3
+BATCH, TURNS = 64, 2
 
 
 def read(folder: Path) -> tuple[Tensor, np.ndarray]:

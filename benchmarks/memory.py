@@ -1,6 +1,6 @@
 """Peak memory of a cached linear probe, with few and with many training images.
 
-    python benchmarks/memory.py                         1,000 and 19,800 images, 32 px; MINUTES on 2 cores
+    python benchmarks/memory.py                         1,000 and 19,800 images, 32 px; about 5 minutes on 2 cores
 
 CIFAR-10 as JPEG files, all 20,000 of TLX_TEST_DATA: in both cases 100 for validation and 100 for the test, the others
 for training. Each case is a process of its own with an empty cache. Prints the largest resident memory (ru_maxrss) of

@@ -1,8 +1,8 @@
 """tlx against its peers: wall seconds of the whole process and validation accuracy, side by side.
 
-    python benchmarks/speed.py                          every row, twice; HOURS on 2 quiet cores
-    python benchmarks/speed.py --rows probe5,full       some of them
-    python benchmarks/speed.py --small                  70 images, one epoch a stage: does everything run? MINUTES
+    python benchmarks/speed.py                          every row, twice; about five hours on 2 cores
+    python benchmarks/speed.py --rows probe5,full       some of them; --rounds 1: once
+    python benchmarks/speed.py --small                  70 images, one epoch a stage: does everything run? 15 minutes
 
 Rows: probe5, probe20, last_layers, gradual, full, trials, extraction. 2,000 training and 2,000 validation images of
 CIFAR-10 as JPEG files, enlarged to 128 px, nothing augmented, EfficientNet-Lite0 with the same weights, batches of 32,
@@ -10,8 +10,9 @@ float32. tlx and its peers take turns. tlx starts with an empty cache each time,
 are the scripts in benchmarks/peers; fastai and finetuning-scheduler get environments of their own under --envs, made
 when missing (6 GB). Of a peer's 24 trials two are run, and the time is scaled; --all-trials runs all of them.
 
-Every measurement is kept in --work: started again, the benchmark goes on. Remove that folder to measure anew. The
-table is printed and, unless --small, written into docs/results.md.
+Every measurement is kept in --work (~/.cache/tlx-benchmarks/speed): started again, the benchmark goes on. Remove what
+is to be measured anew: measurements/, or a row's folder in it. The table is printed and, unless --small, written into
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import csv
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from pathlib import Path
 
 from cifar import write_images, write_weights
 from environments import PACKAGES, NotInstallable, python_of
-from report import ROOT, machine, write_section
+from report import machine, write_section
 from rows import DECAYS, RATES, ROWS, SEEDS, TRIALS, Peer, Row
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -47,6 +49,7 @@ class Benchmark:
         self.folder, self.envs, self.rounds, self.small = folder.resolve(), envs.resolve(), rounds, small
         self.trials = TRIALS if all_trials else TRIALS[:2]
         self.images, self.weights = self.folder / "images", self.folder / "lite0.pt"
+        self.pythons: dict[str, str] = {}
         self.missing: dict[str, str] = {}  # environment: why there is none
         if not self.weights.is_file():
             write_images(self.images, per_class=7 if small else 200)
@@ -90,12 +93,12 @@ class Benchmark:
         path.write_text(json.dumps(found))
 
     def _python(self, environment: str) -> str | None:
-        if environment not in self.missing:
+        if environment not in self.pythons | self.missing:
             try:
-                return python_of(environment, self.envs)
+                self.pythons[environment] = python_of(environment, self.envs)
             except NotInstallable as error:
                 self.missing[environment] = str(error)
-        return None
+        return self.pythons.get(environment)
 
     # One measurement each
 
@@ -168,8 +171,12 @@ def run(commands: list[list[str]], fresh: str, **settings: str) -> tuple[float, 
     for i, command in enumerate(commands):
         with Path(fresh, f"output{i}.txt").open("w") as log:
             running.append(subprocess.Popen(command, cwd=fresh, env=environment, stdout=log, stderr=subprocess.STDOUT))
-    codes = [process.wait() for process in running]
-    taken = time.perf_counter() - start
+    try:
+        codes = [process.wait() for process in running]
+        taken = time.perf_counter() - start
+    finally:
+        for process in running:  # those of a benchmark that is stopped
+            process.terminate()
     outputs = [Path(fresh, f"output{i}.txt").read_text(errors="replace") for i in range(len(commands))]
     for command, code, output in zip(commands, codes, outputs, strict=True):
         if code:
@@ -224,11 +231,12 @@ def main() -> None:
     parser.add_argument("--all-trials", action="store_true")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--envs", type=Path, default=CACHE / "envs")
-    parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "speed")
+    parser.add_argument("--work", type=Path, default=CACHE / "speed")
     args = parser.parse_args()
     if unknown := set(args.rows) - set(ROWS):
         parser.error(f"--rows: expected some of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
     folder = args.work / "small" if args.small else args.work
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     benchmark = Benchmark(folder, args.envs, args.rounds, args.small, args.all_trials)
     for name in args.rows:
         benchmark.measure(name)

@@ -101,3 +101,18 @@ assert found == [Accuracy] * 4
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("mine", [None, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_threads_wait_briefly_unless_the_user_says_how(mine):
+    """Guards against threads that keep busy cores from one another, and against a setting that overrides the user's."""
+    code = "from tlx.imports import start_lean; start_lean(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | ({mine: "7"} if mine else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert told == {None: "1000", "OMP_WAIT_POLICY": "None", "GOMP_SPINCOUNT": "7"}[mine]

@@ -1,8 +1,12 @@
-"""In a process of tlx's own: start torchmetrics without scipy, torchvision and a hundred metrics that no run asks for.
+"""What a process of tlx's own sees to before it imports torch and torchmetrics.
 
 pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else: seconds of every
 start. Here the package is there at once, and its `__init__` is executed, as it is, when a name is asked of it that
 needs it. So whoever uses torchmetrics, the user's own code included, finds all of it.
+
+torch's threads (GNU OpenMP) wait for one another in a loop that keeps a core for milliseconds. Where other processes
+want the cores too, parallel jobs of a sweep for one, each waits for one that waits: steps of one millisecond took
+forty. Here they loop for microseconds, then sleep.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -32,7 +37,9 @@ _LOCK = threading.RLock()
 
 
 def start_lean() -> None:
-    """Have torchmetrics imported as described above, unless it is there already. For processes of tlx's own."""
+    """Have torchmetrics imported, and threads wait, as described above; what is there or set already is left alone."""
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "1000"
     if "torchmetrics" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 

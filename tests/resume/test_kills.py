@@ -162,10 +162,11 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undistu
     exit code nobody knows, or that goes on with the wrong batch of the epoch."""
     run = prepare(tmp_path / "stopped")
     dice = random.Random(int(number))
-    stops = in_the_middle = 0
+    stops = in_the_middle = before = 0
+    span = 1.4
     while True:
         pid = nursery.start(tmp_path / "stopped")
-        time.sleep(dice.uniform(0.4, 1.4))
+        time.sleep(dice.uniform(0.4, span))
         nursery.signal(pid, number)
         ended = nursery.end()
         if ended == 0:
@@ -175,10 +176,11 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undistu
         assert run.status["reason"] == f"stopped by {signal.Signals(number).name}"
         stops += 1
         last = run.checkpoints / "last.ckpt"
-        if last.is_file():
-            step = progress(last)["global_step"]
-            in_the_middle += step % 37 != 0
-            assert step >= max((int(row["step"]) for row in rows(run)), default=0)
+        step = progress(last)["global_step"] if last.is_file() else 0
+        in_the_middle += step % 37 != 0
+        assert step >= max((int(row["step"]) for row in rows(run)), default=0)
+        span = 1.4 if step > before else span + 0.5  # a slow machine: let it come further
+        before = step
         assert stops < 100
     assert_equal(run, undisturbed)
     assert stops >= 5

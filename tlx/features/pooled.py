@@ -15,6 +15,7 @@ from torch import Tensor
 from tlx.backbones.backbone import Backbone
 
 log = logging.getLogger("tlx")
+_TRIED = 16  # images
 _ROUNDS = 2  # timed after one that warms up
 
 
@@ -68,9 +69,15 @@ def extract(
 
 
 def _fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
-    layouts = (True, False) if channels_last == "auto" else (bool(channels_last),)
-    precisions = ("32-true", "bf16-mixed") if precision == "auto" else (precision,)
-    ways = [Way(layout, name) for layout, name in itertools.product(layouts, precisions)]
+    """Try layouts first, then precisions in the better one."""
+    some = batch[:_TRIED]
+    names = ["32-true", "bf16-mixed"] if precision == "auto" else [precision]
+    layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
+    way = _best(backbone, some, [Way(layout, names[0]) for layout in layouts])
+    return _best(backbone, some, [Way(way.channels_last, name) for name in names])
+
+
+def _best(backbone: Backbone, batch: Tensor, ways: list[Way]) -> Way:
     if len(ways) == 1:
         return ways[0]
     seconds = {way: _seconds(backbone, batch, way) for way in ways}

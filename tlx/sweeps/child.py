@@ -7,6 +7,7 @@ and end.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -106,6 +107,7 @@ class Child:
 
 
 def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection) -> None:
+    gc.freeze()  # what the server has imported is never garbage: a collection would look through it, and copy its pages
     os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # SIGUSR1 and 2 stay ignored, as in the server: the sweep hears them
