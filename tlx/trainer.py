@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from tlx import distributed
 from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
 from tlx.data.datamodule import ImageDataModule
+from tlx.errors import TlxError
 from tlx.features.frozen_prefix import FrozenPrefix
 from tlx.features.prefix_cache import PrefixCache
 from tlx.interruption import Interruption
@@ -32,6 +34,8 @@ from tlx.strategies.divergence import Divergence
 from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
 from tlx.sweeps import sweep_callbacks
+
+log = logging.getLogger("tlx")
 
 
 def build_trainer(
@@ -116,7 +120,14 @@ def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interru
     whole = config.trainer.limit_batches is None  # a few batches are sooner computed than all images
     if not config.cache.enabled or not whole or config.trainer.strategy == "fsdp":
         return None
-    return PrefixCache(config.cache, data, str(config.run_dir), interruption)
+    owner = os.path.abspath(os.path.expanduser(config.run_dir))
+    try:
+        return PrefixCache(config.cache, data, owner, interruption)
+    except TlxError as error:
+        if config.cache.dir is not None:
+            raise
+        log.warning("%s; stages train without a cache", error)
+        return None
 
 
 def build_callbacks(

@@ -12,10 +12,14 @@ import pytest
 import torch
 
 import tlx
+from tlx.backbones import small_cnn
 from tlx.errors import Interrupted
 from tlx.features import extraction
+from tlx.features.frozen_prefix import still_prefix
 from tlx.features.segments import SegmentWriter
 from tlx.review.epochs import EpochTable
+from tlx.strategies.plan import plan_stages
+from tlx.tasks import Classification
 
 pytestmark = pytest.mark.run
 DIGITS = (
@@ -306,3 +310,34 @@ def test_rounded_rows_are_near(tmp_path):
     rounded = train(tmp_path / "rounded", *common, "cache.precision=bf16")
     assert rounded.metrics["val/loss"] == pytest.approx(whole.metrics["val/loss"], rel=0.02)
     assert rounded.metrics["val/loss"] != whole.metrics["val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "batch_norm", "expected"),
+    [
+        ("head", "frozen", ("stem", "stage1", "stage2", "stage3")),
+        ("last:2", "train", ("stem", "stage1", "stage2")),
+        ("stage2", "frozen", ("stem", "stage1")),  # those above are frozen too, but what they get changes
+        ("all", "frozen", ()),
+        ("head", "adapt", ()),  # statistics of the stem's BatchNorm move
+    ],
+)
+def test_the_prefix_that_stands_still(trained, batch_norm, expected):
+    """Guards against keeping what changes during a stage."""
+    stage, task = planned(trained, batch_norm)
+    assert still_prefix(task, stage) == expected
+
+
+def test_a_weight_that_trains_above_is_not_still_below():
+    """Guards against keeping the output of a frozen group that shares a weight with one that trains."""
+    stage, task = planned("last:2", "frozen")
+    convolutions = [m for m in task.backbone.groups["stage1"].modules() if isinstance(m, torch.nn.Conv2d)]
+    above = [m for m in task.backbone.groups["stage3"].modules() if isinstance(m, torch.nn.Conv2d)]
+    above[0].weight = convolutions[0].weight
+    assert still_prefix(task, stage) == ("stem",)
+
+
+def planned(trained: str, batch_norm: str):
+    task = Classification(small_cnn(width=4), ["a", "b"])
+    strategy = {"stages": [{"name": "x", "train": trained, "batch_norm": batch_norm}]}
+    return plan_stages(strategy, {"lr": 0.1}, task.group_names)[0], task

@@ -51,7 +51,7 @@ class FrozenPrefix(pl.Callback):
         data.take_turns(views, self.stages.first_epoch)
         train = val = None
         task.boundary = None
-        if self.cache is not None and prefix:
+        if self.cache is not None and not self.cache.failed and prefix:
             how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
             boundary, *later = self._choose(self.cache, task, how)
             if boundary is not None:
@@ -74,17 +74,16 @@ class FrozenPrefix(pl.Callback):
         if self._prepared != self.stages.index:
             self._prepared = self.stages.index
             self._boundaries = [self._boundary(cache, task, self.stages.running, how)]
-            trained = set(self.stages.running.trained)
+            now, trained = still_prefix(task, self.stages.running), set(self.stages.running.trained)
             for stage in self._coming:
-                prefix = frozen_prefix(stage, task.group_names)
-                lower = set(prefix) < set(still_prefix(task, self.stages.running)) and not trained & set(prefix)
+                prefix = set(still_prefix(task, stage))
+                comes_along = self._boundaries[0] is not None and prefix < set(now) and not trained & prefix
+                self._boundaries.append(self._boundary(cache, task, stage, how) if comes_along else None)
                 trained |= set(stage.trained)
-                usable = lower and stage.batch_norm != "adapt" and self._boundaries[0] is not None
-                self._boundaries.append(self._boundary(cache, task, stage, how) if usable else None)
         return self._boundaries
 
     def _boundary(self, cache: PrefixCache, task: Task, stage: PlannedStage, how: Numerics) -> Boundary | None:
-        prefix = still_prefix(task, stage) if stage is self.stages.running else frozen_prefix(stage, task.group_names)
+        prefix = still_prefix(task, stage)
         if not prefix:
             return None
         sizes = cache.data.sizes

@@ -17,7 +17,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.features.extraction import boundary_outputs, compute
 from tlx.features.keys import label, prefix_key
 from tlx.features.rows import Rows, lookup
-from tlx.features.segments import Shape
+from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
 from tlx.interruption import Interruption
 from tlx.tasks.base import Task
@@ -89,7 +89,9 @@ class PrefixCache:
         self.bf16 = node["precision"] == "bf16"
         self.data, self.owner = data, owner
         self.interruption = interruption
+        self.failed = False  # whether it could not be written; a run then leaves it alone
         self.used: set[str] = set()  # entries of this run, which do not make room for one another
+        self._found: dict[tuple[str, str, str], Rows] = {}  # checked already: entry, split, label
 
     def numerics(self, task: Task, precision: str, context: Callable[[], AbstractContextManager[object]]) -> Numerics:
         """Return how prefixes are computed for a training of that precision, which has `context` around each step."""
@@ -109,8 +111,8 @@ class PrefixCache:
         """
         for name, shape in reversed(self._shapes(task, prefix, how).items()):
             entry = self._entry(task, prefix[: prefix.index(name) + 1], how)
-            needed = images * (shape.bytes + 16)
-            if needed <= self.store.room():
+            needed = images * (shape.bytes + KEY_BYTES)
+            if not _any(needed > self.store.room(), task):
                 self.store.make_room(max(0, needed - entry.bytes), self.used | {entry.key})
                 self.used.add(entry.key)
                 return Boundary(name, shape, entry)
@@ -127,6 +129,17 @@ class PrefixCache:
         """
         keys = self.data.content_keys(request.split)
         drawn = label(self.data.drawing(request.split, request.view))
+        known = request.boundary.entry.key, request.split, drawn
+        if known not in self._found:
+            rows = self._complete(task, request, keys, drawn, how)
+            if rows is None:
+                return None
+            self._found[known] = rows
+        return self._found[known]
+
+    # Inside
+
+    def _complete(self, task: Task, request: Request, keys: Sequence[bytes], drawn: str, how: Numerics) -> Rows | None:
         rows, missing = lookup(request.boundary.entry, drawn, keys)
         if not _any(bool(missing), task):
             self._note(task, request.boundary, how)
@@ -152,8 +165,6 @@ class PrefixCache:
             self._note(task, one, how)
         return None if _any(rows is None, task) else rows
 
-    # Inside
-
     def _compute(
         self, task: Task, request: Request, boundaries: Sequence[Boundary], missing: Sequence[int],
         keys: Sequence[bytes], drawn: str, how: Numerics,
@@ -171,7 +182,7 @@ class PrefixCache:
                 batches = self.data.images_of(request.split, missing, request.view)
                 compute(task, batches, keys, wanted, how.context, lambda done: self._between(), how.dtype)
         except OSError as error:
-            log.warning("cache: cannot write %s: %s; this stage trains without it", self.store.folder, error)
+            log.warning("cache: cannot write %s: %s; training goes on without it", self.store.folder, error)
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
@@ -179,7 +190,8 @@ class PrefixCache:
             " and ".join(one.name for one in boundaries), time.monotonic() - start,
             gigabytes(sum(one.shape.bytes * len(wanted[one.name][2]) for one in boundaries)),
         )  # fmt: skip
-        return not _any(failed, task)
+        self.failed = _any(failed, task)
+        return not self.failed
 
     def _missing(self, boundary: Boundary, drawn: str, keys: Sequence[bytes]) -> set[bytes]:
         _, places = lookup(boundary.entry, drawn, keys)
