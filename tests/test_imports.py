@@ -115,4 +115,4 @@ def test_threads_wait_briefly_unless_the_user_says_how(mine):
         text=True,
         check=True,
     ).stdout.strip()
-    assert told == {None: "1000", "OMP_WAIT_POLICY": "None", "GOMP_SPINCOUNT": "7"}[mine]
+    assert told == {None: "10000", "OMP_WAIT_POLICY": "None", "GOMP_SPINCOUNT": "7"}[mine]

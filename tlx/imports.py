@@ -6,7 +6,7 @@ needs it. So whoever uses torchmetrics, the user's own code included, finds all 
 
 torch's threads (GNU OpenMP) wait for one another in a loop that keeps a core for milliseconds. Where other processes
 want the cores too, parallel jobs of a sweep for one, each waits for one that waits: steps of one millisecond took
-forty. Here they loop for microseconds, then sleep.
+forty. Here they loop for a fraction of one, then sleep.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOCK = threading.RLock()
 def start_lean() -> None:
     """Have torchmetrics imported, and threads wait, as described above; what is there or set already is left alone."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "10000"
     if "torchmetrics" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 

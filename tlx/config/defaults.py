@@ -12,7 +12,9 @@ from tlx.config.schema import SCHEMAS, Cache, Dataset, Optimizer, Strategy, Trai
 
 _BY_PART: dict[str, type] = {
     "dataset": Dataset,
-    "optimizer": Optimizer, "strategy": Strategy, "trainer": Trainer,
+    "optimizer": Optimizer,
+    "strategy": Strategy,
+    "trainer": Trainer,
     "cache": Cache,
 }
 
