@@ -28,7 +28,7 @@ _MAGIC = b"tlxrows1"
 _PAGE = 4096
 _FIXED = struct.Struct("<8sII")  # magic, length of the header, its CRC-32
 _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
-_AT_ONCE = 16 * 2**20  # bytes checked, or read before the pages are given back
+_AT_ONCE = 4 * 2**20  # bytes checked, or read before the pages are given back
 
 
 class Damaged(Exception):
