@@ -125,10 +125,16 @@ def assert_equal(run: Run, reference: Run) -> None:
         assert mine[tag] == theirs[tag], tag
 
 
-def let_it_run(run: Run, epochs: int, dice: random.Random) -> None:
+def saved_last(run: Run) -> int:
+    """When the last checkpoint was written."""
+    last = run.checkpoints / "last.ckpt"
+    return last.stat().st_mtime_ns if last.is_file() else 0
+
+
+def let_it_run(run: Run, saved: int, dice: random.Random) -> None:
     """Return at a random moment: soon after the next epoch, however long that takes; one time in four before it."""
     until = time.monotonic() + (dice.uniform(0.05, 1.0) if dice.random() < 0.25 else 60)
-    while time.monotonic() < until and len(rows(run)) <= epochs and not run.finished:
+    while time.monotonic() < until and saved_last(run) == saved and not run.finished:
         time.sleep(0.005)
     time.sleep(dice.uniform(0, 0.06))
 
@@ -142,8 +148,9 @@ def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undi
     kills: Counter[str] = Counter()
     while True:
         epochs_before = progress(run.checkpoints / "last.ckpt")["epochs"] if rows(run) else 0
+        saved_at = saved_last(run)
         pid = nursery.start(tmp_path / "killed")
-        let_it_run(run, epochs_before, dice)
+        let_it_run(run, saved_at, dice)
         nursery.signal(pid, signal.SIGKILL)
         code = nursery.end()
         if code == 0:
