@@ -236,16 +236,20 @@ def pictures(folder: Path, count: int) -> None:
             Image.fromarray((noise + shade).to(torch.uint8).numpy()).save(folder / label / f"{i}.bmp")
 
 
+def probe_of(folder: Path) -> tuple[str, ...]:
+    return (
+        "dataset=folder", f"dataset.root={folder}", "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16",
+        "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none", "logger=none",
+    )  # fmt: skip
+
+
 def test_a_set_that_changed_is_seen_as_it_is(tmp_path):
     """Guards against rows of a file that was replaced by another of the same name and size, or of one that is gone."""
     from PIL import Image
 
     folder = tmp_path / "set"
     pictures(folder, 20)
-    common = (
-        "dataset=folder", f"dataset.root={folder}", "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16",
-        "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none", "logger=none",
-    )  # fmt: skip
+    common = probe_of(folder)
     train(tmp_path / "first", *common)
     for label in ("dark", "light"):  # same names, same sizes in bytes
         for i in range(20):
@@ -262,10 +266,7 @@ def test_only_new_images_are_computed(tmp_path):
     """Guards against computing a whole set again because one image was added."""
     folder = tmp_path / "set"
     pictures(folder, 20)
-    common = (
-        "dataset=folder", f"dataset.root={folder}", "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16",
-        "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none", "logger=none",
-    )  # fmt: skip
+    common = probe_of(folder)
     train(tmp_path / "first", *common)
     pictures(folder, 21)
     train(tmp_path / "second", *common)
