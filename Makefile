@@ -29,6 +29,7 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/ants_bees.py
 
 $(INSTALLED): pyproject.toml
