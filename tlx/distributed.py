@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from omegaconf import DictConfig, ListConfig
 
 from tlx.errors import TlxError
@@ -70,6 +71,13 @@ def is_worker() -> bool:
 def is_first() -> bool:
     """Return whether this process writes: it is alone or the first of several."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return the number of this process among those that train together, and how many they are, once they have met."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 def launch(run: Run, count: int, lock: int) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -22,11 +21,13 @@ from tlx.data.dataset import Rows, SplitDataset, Views
 from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.layout import find_images
 from tlx.data.loader import LateLoader, as_it_is
-from tlx.data.reading import WORTH_A_TRIAL, choose_workers, cores_here, seconds_an_image, told
+from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
 from tlx.data.sampler import Chosen, EpochSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys
 from tlx.data.transforms import eval_transform, needed_side, train_transform
+from tlx.data.workers import cores_here
+from tlx.distributed import rank_and_world
 from tlx.errors import TlxError
 
 if TYPE_CHECKING:
@@ -169,16 +170,14 @@ class ImageDataModule(pl.LightningDataModule):
             self._keys[split] = content_keys(self.splits[split])
         return self._keys[split]
 
-    def drawing(self, split: str, view: int | None) -> dict[str, Any]:
-        """Return all that decides the pixels of an image besides its content: plain values.
+    def drawing(self, view: int | None) -> dict[str, Any]:
+        """Return what decides the pixels of an image besides its content, preprocessing and channels: plain values.
 
         Args:
-            split: `train`, `val` or `test`.
             view: Number of an augmented view, from 0; None: as for evaluation.
         """
-        told = {"preprocessing": self.preprocessing.to_dict(), "channels": self.channels}
-        told["decode"] = self.dataset.get("decode", "full")
-        if view is None or split != "train":
+        told = {"decode": self.dataset.get("decode", "full")}
+        if view is None:
             return told
         drawn = {"augment": self.dataset.get("augment", "light"), "flip": self.dataset.get("horizontal_flip", True)}
         return {**told, **drawn, "view": view, "view_seed": self.view_seed}
@@ -218,7 +217,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> LateLoader:
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         sampler = EpochSampler(len(self.splits["train"]), self.seed, shuffle=True, rank=rank, world=world)
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
@@ -261,7 +260,7 @@ class ImageDataModule(pl.LightningDataModule):
         count = self.sizes[split]
         if not count:
             return []
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         sampler = EpochSampler(count, self.seed, shuffle=False, rank=rank, world=world)
         return self._loader(self._fed(split, augmented=False), sampler)
 
@@ -319,7 +318,7 @@ class ImageDataModule(pl.LightningDataModule):
             return 0
         if self._image_seconds is None:
             self._image_seconds = seconds_an_image(dataset)
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         read = None if self._image_seconds is None else self._image_seconds * self.batch_share(world)
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -333,9 +332,3 @@ class ImageDataModule(pl.LightningDataModule):
     def _on_gpu(self) -> bool:
         device = getattr(getattr(self.trainer, "strategy", None), "root_device", None)
         return torch.cuda.is_available() if device is None else device.type != "cpu"
-
-
-def _rank_and_world() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1

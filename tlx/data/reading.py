@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sized
 from typing import Any, Protocol
@@ -78,8 +77,3 @@ def told(workers: int, read_seconds: float | None, step_seconds: float | None, c
     step = "" if step_seconds is None else f", a step takes {1000 * step_seconds:.0f} ms"
     where = f"{cores} core{'s' if cores > 1 else ''}" + (f" for {processes} processes" if processes > 1 else "")
     return f"reading processes: {workers} ({read}{step}; {where})"
-
-
-def cores_here() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -83,12 +83,12 @@ class Chosen(Sampler[tuple[int, int]]):
 
     Args:
         pairs: Of the images that are wanted.
-        world: Number of processes; each one is given pairs of its own.
     """
 
-    def __init__(self, pairs: list[tuple[int, int]], world: int = 1) -> None:
+    world = 1  # each process is given pairs of its own
+
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
         self.pairs = pairs
-        self.world = world
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -61,10 +61,14 @@ def examine_all(paths: Sequence[str], processes: int | None = None) -> Generator
             worker.close()
 
 
+def cores_here() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def how_many() -> int:
     """Processes that this machine has cores for, and memory if each meets the largest image allowed."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, MOST, memory_available() // memory_limit()))
+    return max(1, min(cores_here(), MOST, memory_available() // memory_limit()))
 
 
 def memory_available() -> int:

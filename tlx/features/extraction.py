@@ -43,7 +43,7 @@ def compute(
     keys: Sequence[bytes],
     wanted: Mapping[str, tuple[Entry, str, set[bytes]]],
     context: Callable[[], AbstractContextManager[object]],
-    between: Callable[[int], None],
+    between: Callable[[], None],
     dtype: torch.dtype | None = None,
 ) -> None:
     """Run images through the prefix and write what the boundaries give.
@@ -56,7 +56,7 @@ def compute(
         keys: Content of each image of the split that the batches are from.
         wanted: Boundary, bottom to top -> its entry, the label of its segments, and the contents that are missing.
         context: In which the network computes: autocast.
-        between: Told the number of images done, between two batches.
+        between: Called between two batches.
         dtype: What floats are rounded to; None: they are kept as they are.
 
     Raises:
@@ -64,7 +64,7 @@ def compute(
     """
     device = task.mean.device
     writers = {name: SegmentWriter(entry.folder, label) for name, (entry, label, _) in wanted.items()}
-    since, done = time.monotonic(), 0
+    since = time.monotonic()
     try:
         for batch in batches:
             own = [keys[i] for i in batch["index"].tolist()]
@@ -75,13 +75,12 @@ def compute(
                 if mine:
                     kept = rows if len(mine) == len(own) else rows[mine]
                     writers[name].append(kept if dtype is None else kept.to(dtype), [own[i] for i in mine])
-            done += len(own)
             if time.monotonic() - since > COMMIT_EVERY:
                 for name, (entry, label, _) in wanted.items():
                     writers[name].commit()
                     writers[name] = SegmentWriter(entry.folder, label)
                 since = time.monotonic()
-            between(done)
+            between()
     finally:
         try:
             for writer in writers.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,15 +100,9 @@ def _seconds(backbone: Backbone, batch: Tensor, way: Way) -> float:
 
 
 def _run(backbone: Backbone, batch: Tensor, way: Way) -> Tensor:
-    device = next(_tensors(backbone)).device
+    device = next(backbone.parameters()).device
     mean = torch.tensor(backbone.preprocessing.mean, device=device).view(1, -1, 1, 1) * 255
     std = torch.tensor(backbone.preprocessing.std, device=device).view(1, -1, 1, 1) * 255
     image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=way.layout)
     with torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16-mixed"):
         return backbone(image)
-
-
-def _tensors(backbone: Backbone) -> Iterator[Tensor]:
-    yield from backbone.parameters()
-    yield from backbone.buffers()
-    yield torch.empty(0)

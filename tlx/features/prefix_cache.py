@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.distributed import rank_and_world
 from tlx.features.extraction import boundary_outputs, compute
 from tlx.features.keys import label, prefix_key
 from tlx.features.rows import Rows, lookup
@@ -128,7 +129,7 @@ class PrefixCache:
         Every process of several calls it; each computes its share.
         """
         keys = self.data.content_keys(request.split)
-        drawn = label(self.data.drawing(request.split, request.view))
+        drawn = label(self.data.drawing(request.view))
         known = request.boundary.entry.key, request.split, drawn
         if known not in self._found:
             rows = self._complete(task, request, keys, drawn, how)
@@ -145,12 +146,13 @@ class PrefixCache:
             self._note(task, request.boundary, how)
             return rows
         boundaries = sorted([*request.also, request.boundary], key=lambda b: task.backbone.group_names.index(b.name))
+        rank, world = rank_and_world()
         with ExitStack() as held:
-            if _rank() == 0:
+            if rank == 0:
                 for one in sorted(boundaries, key=lambda b: b.entry.key):  # in one order: nobody waits for another
                     held.enter_context(one.entry.alone())
             _meet()
-            for share in ((_rank(), _world()), (_local("RANK"), _local("WORLD_SIZE"))):
+            for share in ((rank, world), (_local("RANK", rank), _local("WORLD_SIZE", world))):
                 # The second time is for machines that do not see what the processes of another one have written.
                 rows, missing = lookup(request.boundary.entry, drawn, keys)
                 if not _any(bool(missing), task):
@@ -180,7 +182,7 @@ class PrefixCache:
         try:
             if missing:
                 batches = self.data.images_of(request.split, missing, request.view)
-                compute(task, batches, keys, wanted, how.context, lambda done: self._between(), how.dtype)
+                compute(task, batches, keys, wanted, how.context, self._between, how.dtype)
         except OSError as error:
             log.warning("cache: cannot write %s: %s; training goes on without it", self.store.folder, error)
             failed = True
@@ -218,7 +220,7 @@ class PrefixCache:
         return self.store.entry(key)
 
     def _note(self, task: Task, boundary: Boundary, how: Numerics) -> None:
-        if _rank() != 0:
+        if rank_and_world()[0] != 0:
             return
         architecture = task.backbone.architecture
         about = {
@@ -231,32 +233,19 @@ class PrefixCache:
             return
 
 
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _rank() -> int:
-    return dist.get_rank() if _several() else 0
-
-
-def _world() -> int:
-    return dist.get_world_size() if _several() else 1
-
-
-def _local(what: str) -> int:
+def _local(what: str, default: int) -> int:
     """Rank of this process on its machine, or how many there are: torchrun and Lightning say so."""
-    default = {"RANK": _rank(), "WORLD_SIZE": _world()}[what]
     return int(os.environ.get(f"LOCAL_{what}", default))
 
 
 def _meet() -> None:
-    if _several():
+    if rank_and_world()[1] > 1:
         dist.barrier()
 
 
 def _any(here: bool, task: Task) -> bool:
     """Return whether something is so in any process."""
-    if not _several():
+    if rank_and_world()[1] == 1:
         return here
     told = torch.tensor(int(here), device=task.mean.device)
     dist.all_reduce(told, op=dist.ReduceOp.MAX)
