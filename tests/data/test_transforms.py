@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.data.randomness import seeded
-from tlx.data.transforms import AUGMENTATIONS, eval_transform, needed_side, train_transform
+from tlx.data.transforms import AUGMENTATIONS, distortion, eval_transform, needed_side, train_transform
 from tlx.errors import TlxError
 
 SIDES = [(1, 1), (8, 8), (16, 16), (10, 30), (57, 23), (300, 16)]
@@ -20,13 +20,16 @@ SIDES = [(1, 1), (8, 8), (16, 16), (10, 30), (57, 23), (300, 16)]
 )
 def test_every_augmentation_gives_the_input_size(preprocessing, augment, channels):
     """Guards against colour operations that refuse gray or alpha, and against images of another size or type."""
-    transform = train_transform(preprocessing, augment, horizontal_flip=True)
+    transform, distort = train_transform(preprocessing, augment, horizontal_flip=True), distortion(augment)
     for height, width in SIDES:
         for seed in range(20):
             with seeded(seed):
                 image = transform(torch.full((channels, height, width), 200, dtype=torch.uint8))
+                drawn = None if distort is None else distort.draw()[None]
             assert image.shape == (channels, 16, 16)
             assert image.dtype == torch.uint8
+            if distort is not None:
+                assert distort(image[None], drawn).shape == (1, channels, 16, 16)
 
 
 def test_evaluation_is_resize_and_centre_crop():
@@ -49,7 +52,7 @@ def test_none_is_the_transform_of_evaluation(preprocessing):
     assert torch.equal(train_transform(preprocessing, "none", True)(image), eval_transform(preprocessing)(image))
 
 
-@pytest.mark.parametrize("augment", ["light", "strong", "trivial"])
+@pytest.mark.parametrize("augment", ["light", "strong", "affine", "trivial"])
 def test_flips_only_where_allowed(preprocessing, augment):
     """Guards against mirrored digits and letters, which are examples of nothing."""
     image = torch.zeros(1, 32, 32, dtype=torch.uint8)
@@ -66,7 +69,7 @@ def test_flips_only_where_allowed(preprocessing, augment):
 
     allowed, forbidden = mirrored(True), mirrored(False)
     assert 60 < allowed < 140
-    assert forbidden <= (0 if augment == "light" else 15)  # erasing, inverting and large rotations look likewise
+    assert forbidden <= (15 if augment == "trivial" else 0)  # inverting and large rotations look likewise
 
 
 def test_light_keeps_half_the_picture_and_strong_changes_colours(preprocessing):
@@ -78,7 +81,10 @@ def test_light_keeps_half_the_picture_and_strong_changes_colours(preprocessing):
             train_transform(preprocessing, "light", False)(image), eval_transform(preprocessing)(image)
         )
         assert train_transform(preprocessing, "light", False)(gray).unique().tolist() == [100]
-        assert train_transform(preprocessing, "strong", False)(gray).unique().tolist() != [100]
+        strong = distortion("strong")
+        assert strong is not None
+        assert strong(gray[None], strong.draw()[None]).unique().tolist() != [100]
+    assert distortion("light") is None
 
 
 def test_unknown_augmentation(preprocessing):
@@ -92,6 +98,7 @@ def test_unknown_augmentation(preprocessing):
     [
         *((224, 1.0, "none", 448), (224, 0.875, "none", 512), (64, 0.875, "none", 146)),
         *((224, 0.875, "light", 732), (224, 0.875, "trivial", 732), (224, 0.875, "strong", 1035)),
+        (224, 0.875, "affine", 512),
     ],
 )
 def test_needed_side(size, crop, augment, expected):

@@ -25,7 +25,7 @@ from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, to
 from tlx.data.sampler import Chosen, EpochSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys
-from tlx.data.transforms import eval_transform, needed_side, train_transform
+from tlx.data.transforms import distortion, eval_transform, needed_side, train_transform
 from tlx.data.workers import cores_here
 from tlx.distributed import rank_and_world
 from tlx.errors import TlxError
@@ -279,7 +279,9 @@ class ImageDataModule(pl.LightningDataModule):
         augment: str = self.dataset.get("augment", "light")
         transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment)
         views = Views(self.view_seed, self.content_keys(split))
-        return SplitDataset(self.splits[split], transform, self.channels, self.seed, views, at_least)
+        return SplitDataset(
+            self.splits[split], transform, self.channels, self.seed, views, at_least, distortion(augment)
+        )
 
     def _at_least(self, augment: str) -> int | None:
         """At which size files are decoded, see `read_image`."""
@@ -296,7 +298,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _loader(self, dataset: SplitDataset, sampler: EpochSampler | Chosen, drop_last: bool = False) -> LateLoader:
         workers = self._num_workers(dataset, training=isinstance(sampler, EpochSampler) and sampler.shuffle)
-        return LateLoader(
+        device = self._gpu()
+        dataset.distort_later = device is not None
+        loader = LateLoader(
             dataset,
             batch_size=self.batch_share(sampler.world),
             sampler=sampler,
@@ -307,6 +311,8 @@ class ImageDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
         )
+        loader.device = device
+        return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
         """As many as asked for; with `auto` as many as a trial finds are needed, none where it would not pay."""
@@ -330,5 +336,14 @@ class ImageDataModule(pl.LightningDataModule):
         return workers
 
     def _on_gpu(self) -> bool:
-        device = getattr(getattr(self.trainer, "strategy", None), "root_device", None)
+        device = self._device
         return torch.cuda.is_available() if device is None else device.type != "cpu"
+
+    def _gpu(self) -> torch.device | None:
+        """The GPU that this process trains on, where it is one to which batches can be copied ahead."""
+        return self._device if self._device is not None and self._device.type == "cuda" else None
+
+    @property
+    def _device(self) -> torch.device | None:
+        """What this process trains on, or None before a Trainer says so."""
+        return getattr(getattr(self.trainer, "strategy", None), "root_device", None)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tlx.data.distortion import Distortion
 from tlx.data.images import as_image, to_channels
 from tlx.data.kept import KeptImages
 from tlx.data.pixels import read_pixels
@@ -26,13 +27,15 @@ class Batch(TypedDict, total=False):
     """What a step is given.
 
     `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, what the frozen layer groups make of it
-    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,).
+    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 20), where the images are
+    still to be distorted, as `Distortion` has drawn it.
     """
 
     image: Tensor
     prefix: Tensor
     target: Tensor
     index: Tensor
+    drawn: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ class SplitDataset(Dataset[Batch]):
         seed: Seed of what `transform` draws; None: it draws nothing.
         views: What views are drawn from, where the sampler asks for any.
         at_least: At which size files are decoded, see `tlx.data.images.read_image`.
+        distort: What is done to whole batches after that; what it draws follows what `transform` draws.
 
     Attributes:
+        distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
         rows: Where set, batches hold rows of it in the place of images.
         kept: Where set, images that were read before are taken from it.
     """
@@ -82,7 +87,10 @@ class SplitDataset(Dataset[Batch]):
         seed: int | None = None,
         views: Views | None = None,
         at_least: int | None = None,
+        distort: Distortion | None = None,
     ) -> None:
+        self.distort = distort
+        self.distort_later = False
         self.rows: Rows | None = None
         self.kept: KeptImages | None = None
         self.at_least = at_least
@@ -108,7 +116,15 @@ class SplitDataset(Dataset[Batch]):
         target = self.targets[place].masked_fill(index == PADDING, -1)
         if self.rows is not None:
             return {"prefix": self.rows.take(place), "target": target, "index": index}
-        return {"image": self.images([draw for draw, _ in keys], place), "target": target, "index": index}
+        draws = [draw for draw, _ in keys]
+        if self.seed is None:
+            return {"image": self.images(draws, place), "target": target, "index": index}
+        image, drawn = self._augmented(self.seed, draws, place)
+        if drawn is None or self.distort is None:
+            return {"image": image, "target": target, "index": index}
+        if self.distort_later:
+            return {"image": image, "target": target, "index": index, "drawn": drawn}
+        return {"image": self.distort(image, drawn), "target": target, "index": index}
 
     def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
         """Return images, uint8 (B, channels, H, W), whether or not `rows` stand for them.
@@ -117,15 +133,25 @@ class SplitDataset(Dataset[Batch]):
             draws: What is drawn for each of them.
             index: Their places in the split, int64 (B,).
         """
+        if self.seed is not None:
+            image, drawn = self._augmented(self.seed, draws, index)
+            return image if drawn is None or self.distort is None else self.distort(image, drawn)
         if self._resized is not None:
             return to_channels(self._resized[index], self.channels).contiguous()
-        return torch.stack([self._image(draw, i) for draw, i in zip(draws, index.tolist(), strict=True)])
+        return torch.stack([self._image(i) for i in index.tolist()])
 
-    def _image(self, draw: int, index: int) -> Tensor:
-        if self.seed is not None:
-            image = self._read(index)
-            with seeded(*self._drawn_from(self.seed, draw, index)):
-                return to_channels(self.transform(image), self.channels)
+    def _augmented(self, seed: int, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images that are yet to be distorted, and what was drawn for that."""
+        images, drawn = [], []
+        for draw, i in zip(draws, index.tolist(), strict=True):
+            image = self._read(i)
+            with seeded(*self._drawn_from(seed, draw, i)):
+                images.append(to_channels(self.transform(image), self.channels))
+                if self.distort is not None:
+                    drawn.append(self.distort.draw())
+        return torch.stack(images), torch.stack(drawn) if drawn else None
+
+    def _image(self, index: int) -> Tensor:
         kept = self.kept.get(index) if self.kept and self.kept.transformed else None
         if kept is not None:
             return kept

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from tlx.data.ahead import copied_ahead
 from tlx.data.dataset import Batch, SplitDataset
 from tlx.data.sampler import EpochSampler
 from tlx.errors import TlxError
@@ -19,12 +21,14 @@ class LateLoader(DataLoader[Batch]):
     Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
 
-    Batches of rows (`SplitDataset.rows`) are taken in this process: they are a copy from memory.
+    Batches of rows (`SplitDataset.rows`) are taken in this process: they are a copy from memory. For a GPU (`device`)
+    batches arrive there, copied ahead, and are distorted there, where their data set leaves that to somebody else.
 
     Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
     run goes on in the middle of an epoch: the iteration of that epoch then begins after them.
     """
 
+    device: torch.device | None = None
     _drawn = 0
     _state: dict[str, int] | None = None
 
@@ -35,9 +39,10 @@ class LateLoader(DataLoader[Batch]):
             self._drawn = state["batches"]
             sampler.skipped = self._drawn * (self.batch_size or 1)
         try:
-            for batch in self._batches():
+            batches = self._batches() if self.device is None else copied_ahead(self._batches(), self.device)
+            for batch in batches:
                 self._drawn += 1
-                yield batch
+                yield self._whole(batch)
         except TlxError as error:  # of a worker: torch puts its whole traceback into the message
             raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
 
@@ -53,6 +58,14 @@ class LateLoader(DataLoader[Batch]):
         for keys in self.batch_sampler:
             batch = dataset.__getitems__(keys)
             yield pin_memory(batch) if self.pin_memory else batch
+
+    def _whole(self, batch: Batch) -> Batch:
+        """Do what is still to be done to a batch."""
+        if "drawn" not in batch:
+            return batch
+        assert isinstance(self.dataset, SplitDataset) and self.dataset.distort is not None
+        drawn = batch.pop("drawn")
+        return {**batch, "image": self.dataset.distort(batch["image"], drawn)}
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of which epoch were drawn."""

@@ -8,16 +8,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.transforms import v2
 
+from tlx.data.distortion import Distortion, Jitter
 from tlx.errors import TlxError, did_you_mean
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
-AUGMENTATIONS = ("none", "light", "strong", "trivial")
+AUGMENTATIONS = ("none", "light", "strong", "affine", "trivial")
+_DISTORTIONS = {
+    "strong": Distortion(degrees=15, shift=0.1, shear=5, jitter=Jitter(), erase=0.25),
+    "affine": Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3)),
+}
 ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
 _ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
 
@@ -35,23 +39,24 @@ def needed_side(preprocessing: Preprocessing, augment: str) -> int:
     drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
     """
     side: float = _resized(preprocessing)
-    if augment != "none":
+    if augment not in ("none", "affine"):
         side = preprocessing.size / math.sqrt(_least_area(augment) * _ASPECT[0])
     return math.ceil(ENOUGH * side)
 
 
 def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
-    """Return the augmentation of that name, ending in images of (C, size, size).
+    """Return what the augmentation of that name does to one image, ending in (C, size, size).
 
     - `none`: as for evaluation.
     - `light`: a random part (half to all of the area) resized; flip.
-    - `strong`: a random part (a quarter to all); flip; colour jitter; small rotation, shift and shear; erasing.
+    - `strong`: a random part (a quarter to all); flip; then, see `distortion`, colours, geometry and erasing.
+    - `affine`: as for evaluation; flip; then, see `distortion`, rotation, shift, shear and size: for characters.
     - `trivial`: a random part (half to all); flip; TrivialAugmentWide (Mueller and Hutter 2021): one operation of
       random strength. For images of 1 or 3 channels.
 
     Args:
         preprocessing: Size and interpolation.
-        augment: One of `none`, `light`, `strong`, `trivial`.
+        augment: One of `none`, `light`, `strong`, `affine`, `trivial`.
         horizontal_flip: Whether a mirrored image is still an example of its class.
 
     Raises:
@@ -64,6 +69,9 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
         )
     if augment == "none":
         return eval_transform(preprocessing)
+    flip = [v2.RandomHorizontalFlip()] if horizontal_flip else []
+    if augment == "affine":
+        return v2.Compose([eval_transform(preprocessing), *flip])
     crop = v2.RandomResizedCrop(
         preprocessing.size,
         scale=(_least_area(augment), 1.0),
@@ -71,18 +79,15 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
         interpolation=v2.InterpolationMode(preprocessing.interpolation),
         antialias=True,
     )
-    steps: list[nn.Module] = [crop]
-    if horizontal_flip:
-        steps.append(v2.RandomHorizontalFlip())
-    if augment == "strong":
-        steps += [
-            ColourJitter(),
-            v2.RandomAffine(15, translate=(0.1, 0.1), shear=5, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.RandomErasing(p=0.25),
-        ]
+    steps: list[nn.Module] = [crop, *flip]
     if augment == "trivial":
         steps.append(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR))
     return v2.Compose(steps)
+
+
+def distortion(augment: str) -> Distortion | None:
+    """Return what the augmentation of that name does after `train_transform`, to whole batches; None: nothing."""
+    return _DISTORTIONS.get(augment)
 
 
 def _resized(preprocessing: Preprocessing) -> int:
@@ -93,17 +98,3 @@ def _resized(preprocessing: Preprocessing) -> int:
 def _least_area(augment: str) -> float:
     """Part of the image that a random part covers at least."""
     return 0.25 if augment == "strong" else 0.5
-
-
-class ColourJitter(nn.Module):
-    """Jitter brightness, contrast, saturation and hue of the colour channels; alpha and further channels are kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.05)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Jitter an image of shape (C, H, W)."""
-        colours = 1 if image.shape[0] < 3 else 3
-        jittered = self.jitter(image[:colours])
-        return jittered if colours == image.shape[0] else torch.cat([jittered, image[colours:]])

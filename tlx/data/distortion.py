@@ -1,0 +1,157 @@
+"""Augmentation of whole batches: drawn for each image on the host, applied wherever the batch is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+# Luma and two differences of colours, in which hue is an angle (NTSC's YIQ), and back.
+_TO_YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
+_FROM_YIQ = torch.linalg.inv(_TO_YIQ)
+_ERASED_AREA = (0.02, 0.33)  # of the image; these two as in Zhong et al., Random Erasing (2017)
+_ERASED_ASPECT = (0.3, 3.3)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far colours may change: factors from 1 - x to 1 + x; the hue by as much of a full turn either way."""
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.05
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Changes colours, geometry, and erases a part, in this order; what is not asked for is left out.
+
+    What comes out for an image depends on its pixels and on what was drawn for it, not on the rest of the batch. Pixels
+    from beyond the edge are those of the edge.
+
+    Args:
+        degrees: Largest rotation either way.
+        shift: Largest shift either way, as a fraction of the side.
+        shear: Largest horizontal shear either way, in degrees.
+        zoom: Smallest and largest size, in times the size that it has; evenly drawn on a logarithmic scale.
+        jitter: Of colours, or in gray images of brightness and contrast; alpha and further channels are kept.
+        erase: Probability that a rectangle becomes black.
+    """
+
+    degrees: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    jitter: Jitter | None = None
+    erase: float = 0.0
+
+    def draw(self) -> Tensor:
+        """Draw for one image, from torch's CPU generator: (20,), float32.
+
+        Six numbers of the geometry, ten of the colours, four of the rectangle.
+        """
+        return torch.cat([self._draw_geometry(), self._draw_colours(), self._draw_rectangle()]).float()
+
+    def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 20); returns the same shape and type."""
+        drawn = drawn.to(images.device)
+        pixels = images.float()
+        if self.jitter is not None:
+            pixels = _recolour(pixels, drawn[:, 6:15].view(-1, 3, 3), drawn[:, 15])
+        if self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0):
+            pixels = _move(pixels, drawn[:, :6])
+        if self.erase:
+            pixels = _erase(pixels, drawn[:, 16:])
+        return pixels.clamp_(0, 255).round_().to(torch.uint8)
+
+    def _draw_geometry(self) -> Tensor:
+        """Where in the image, from -1 to 1, each pixel of the result comes from: two rows of three numbers."""
+        turn, shear = math.radians(_between(-self.degrees, self.degrees)), _between(-self.shear, self.shear)
+        zoom = math.exp(_between(math.log(self.zoom[0]), math.log(self.zoom[1])))
+        right, down = (2 * _between(-self.shift, self.shift) for _ in range(2))
+        slant = math.tan(math.radians(shear))
+        cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
+        rows = [[cos, sin + slant * cos], [-sin, cos - slant * sin]]
+        return torch.tensor(
+            [v for a, b in rows for v in (a, b, -(a * right + b * down))], dtype=torch.float64
+        )
+
+    def _draw_colours(self) -> Tensor:
+        """A 3x3 matrix for brightness, saturation and hue, which are linear in the colours; and the contrast."""
+        jitter = self.jitter or Jitter(0.0, 0.0, 0.0, 0.0)
+        brightness, contrast, saturation = (
+            _between(1 - x, 1 + x) for x in (jitter.brightness, jitter.contrast, jitter.saturation)
+        )
+        angle = 2 * math.pi * _between(-jitter.hue, jitter.hue)
+        cos, sin = saturation * math.cos(angle), saturation * math.sin(angle)
+        turned = torch.tensor([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]], dtype=torch.float64)
+        matrix = brightness * (_FROM_YIQ @ turned @ _TO_YIQ)
+        return torch.cat([matrix.flatten(), torch.tensor([contrast], dtype=torch.float64)])
+
+    def _draw_rectangle(self) -> Tensor:
+        """Left, top, right and bottom as fractions of the sides; all zero: nothing is erased."""
+        wanted = _between(0, 1) < self.erase
+        area, aspect = _between(*_ERASED_AREA), math.exp(_between(*map(math.log, _ERASED_ASPECT)))
+        width, height = min(1.0, math.sqrt(area * aspect)), min(1.0, math.sqrt(area / aspect))
+        left, top = _between(0, 1 - width), _between(0, 1 - height)
+        box = [left, top, left + width, top + height] if wanted else [0.0] * 4
+        return torch.tensor(box, dtype=torch.float64)
+
+
+def _between(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), dtype=torch.float64))
+
+
+# Sums of three products, written out, and sums of whole numbers: a matrix product rounds differently in other batches.
+
+
+def _recolour(pixels: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
+    """Apply a matrix (B, 3, 3) to the colours, or its brightness to gray, then the contrast about the mean luma (B,)."""
+    colours = 1 if pixels.shape[1] < 3 else 3
+    before = pixels[:, :colours]
+    if colours == 1:  # of a gray colour the matrix changes the brightness only
+        after = before * (matrix[:, 0, 0] + matrix[:, 0, 1] + matrix[:, 0, 2]).view(-1, 1, 1, 1)
+        luma = after
+    else:
+        weights = matrix.view(*matrix.shape, 1, 1, 1)
+        after = torch.cat([_sum_of_three(before, weights[:, row]) for row in range(3)], dim=1)
+        luma = _sum_of_three(after, torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1, 1))
+    whole = luma.clamp(0, 255).round_().long()
+    mean = (whole.sum(dim=(1, 2, 3)) / whole[0].numel()).view(-1, 1, 1, 1)
+    factor = contrast.view(-1, 1, 1, 1)
+    after = (after - mean) * factor + mean
+    return torch.cat([after.clamp_(0, 255), pixels[:, colours:]], dim=1)
+
+
+def _sum_of_three(colours: Tensor, weights: Tensor) -> Tensor:
+    """Return (B, 1, H, W) from colours (B, 3, H, W) and weights that broadcast as (B, 3, 1, 1, 1)."""
+    return colours[:, 0:1] * weights[:, 0] + colours[:, 1:2] * weights[:, 1] + colours[:, 2:3] * weights[:, 2]
+
+
+def _move(pixels: Tensor, geometry: Tensor) -> Tensor:
+    """Take each pixel from where its geometry (B, 6) points to, bilinearly."""
+    height, width = pixels.shape[-2:]
+    y = _centres(height, pixels.device).view(1, -1, 1)
+    x = _centres(width, pixels.device).view(1, 1, -1)
+    a, b, c, d, e, f = geometry.view(-1, 6, 1, 1).unbind(1)
+    grid = torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
+    return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _erase(pixels: Tensor, rectangle: Tensor) -> Tensor:
+    height, width = pixels.shape[-2:]
+    y = (_centres(height, pixels.device).view(1, -1, 1) + 1) / 2
+    x = (_centres(width, pixels.device).view(1, 1, -1) + 1) / 2
+    left, top, right, bottom = rectangle.view(-1, 4, 1, 1).unbind(1)
+    inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    return pixels.masked_fill(inside.unsqueeze(1), 0.0)
+
+
+def _centres(count: int, device: torch.device) -> Tensor:
+    """Centres of so many pixels, from -1 at the one edge to 1 at the other."""
+    return (torch.arange(count, device=device, dtype=torch.float32) * 2 + 1) / count - 1
