@@ -18,6 +18,7 @@ from tlx.interruption import Interruption
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
 
+ORACLE = "oracle/accuracy"  # what tlx.adaptation.oracle logs
 NEXT = ".next"  # the suffix of a file that counts from the moment in which last.ckpt says so
 
 
@@ -32,6 +33,9 @@ class PlainIO(TorchCheckpointIO):
 
 class Checkpoints(Checkpoint):
     """Keeps `best.ckpt` and `stage_best.ckpt` (weights) and `last.ckpt` (all that training needs to go on).
+
+    Where labels of a target domain are at hand, `oracle.ckpt` has the weights that they would have chosen; nothing else
+    follows from them.
 
     They belong together. At the end of an epoch new best weights are written under another name, then last.ckpt with
     the scores, then the names change: whatever a kill leaves behind, `settle_files` makes it what last.ckpt tells of.
@@ -49,6 +53,7 @@ class Checkpoints(Checkpoint):
         self.directory, self.stages, self.interruption = directory, stages, interruption
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
+        self.oracle: float | None = None  # the best accuracy on labels of the target domain, which decides nothing
         self.figures: dict[str, float] = {}  # `val/…` of the best weights
         self.done = False  # whether training came to its end
         self.seconds = 0.0  # of training, in all starts together
@@ -63,12 +68,12 @@ class Checkpoints(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: plain numbers only."""
         seconds = self.seconds + time.perf_counter() - self._since
-        best = {"best": self.best, "figures": self.figures}
+        best = {"best": self.best, "oracle": self.oracle, "figures": self.figures}
         return {**best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from these numbers."""
-        for key in ("best", "figures", "done", "seconds", "epoch"):
+        for key in ("best", "oracle", "figures", "done", "seconds", "epoch"):
             setattr(self, key, state_dict[key])
 
     # Lightning's hooks
@@ -115,6 +120,8 @@ class Checkpoints(Checkpoint):
             self.figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if self.stages.keep_weights:
             fresh.append("stage_best.ckpt")
+        if self._is_best_of_the_oracle(trainer):
+            fresh.append("oracle.ckpt")
         for name in fresh:
             self._write(trainer, self.directory / (name + NEXT), weights_only=True)
         self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
@@ -140,6 +147,13 @@ class Checkpoints(Checkpoint):
         if self.best is not None and score <= self.best:
             return False
         self.best = score
+        return True
+
+    def _is_best_of_the_oracle(self, trainer: pl.Trainer) -> bool:
+        value = trainer.callback_metrics.get(ORACLE)
+        if value is None or (self.oracle is not None and float(value) <= self.oracle):
+            return False
+        self.oracle = float(value)
         return True
 
     def _write(self, trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:

@@ -20,7 +20,7 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
         TlxError: The data set's classes are not those that the run was trained on.
     """
     task = run.model
-    data = ImageDataModule(config.dataset, task.backbone.preprocessing, seed=config.seed)
+    data = ImageDataModule(config.dataset, task.backbone.preprocessing, config.seed, target=config.get("target"))
     data.prepare_data()
     data.setup()
     names = run.description["class_names"]

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
 from tlx.config.overrides import at_home, sweep_jobs
+from tlx.config.selection import monitored
 from tlx.errors import Interrupted, TlxError
 from tlx.run import Run
 
@@ -61,8 +62,8 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     records.tell(
         command=["tlx", "train", *arguments],
         swept=swept_keys(overrides),
-        monitor=first.task.monitor,
-        mode=first.task.mode,
+        monitor=monitored(first).name,
+        mode=monitored(first).mode,
         total=count(overrides),
     )
     plugins.register()
@@ -99,4 +100,4 @@ def job(config: DictConfig) -> float | None:
         from tlx.train import train
 
         run = train(config)
-    return run.metrics.get(config.task.monitor)
+    return run.metrics.get(monitored(config).name)

@@ -125,6 +125,10 @@ class Run:
     @cached_property
     def model(self) -> Task:
         """The trained task with its best weights, in eval mode, on the CPU."""
+        return self.with_weights("best.ckpt")
+
+    def with_weights(self, checkpoint: str) -> Task:
+        """Return the trained task with the weights of a checkpoint, in eval mode, on the CPU."""
         from tlx.backbones.preprocessing import Preprocessing
         from tlx.checkpoints import read_checkpoint
         from tlx.config.building import build_node
@@ -135,8 +139,9 @@ class Run:
         backbone = build_node(told["architecture"], load=False)
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
         task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
-        path = self._need("checkpoints/best.ckpt")
-        task.load_state_dict(read_checkpoint(path)["state_dict"])
+        weights = read_checkpoint(self._need(f"checkpoints/{checkpoint}"))["state_dict"]
+        # What adapted the network is no part of it.
+        task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
         return task.eval()
 
     def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:

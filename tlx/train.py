@@ -13,9 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx import distributed
+from tlx.adaptation import Adaptation
 from tlx.checkpoints import Checkpoints, progress, settle_files
 from tlx.config.building import build_node
 from tlx.config.safety import refuse_foreign_targets
+from tlx.config.selection import monitored
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
@@ -106,12 +108,19 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     refuse_foreign_targets(OmegaConf.to_container(config), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
-    data = ImageDataModule(config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed)
+    adapts = config.strategy.get("adapt") is not None
+    data = ImageDataModule(
+        config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts
+    )
     data.prepare_data()
     data.setup()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
     task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
     task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
+    if adapts:
+        adaptation: Adaptation = build_node(config.strategy.adapt)
+        adaptation.build(task, data)
+        task.adaptation = adaptation
     return data, task
 
 
@@ -122,8 +131,9 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
     be about to remove it.
     """
     run = Run(config.run_dir)
-    stages = Stages(plan(config, task.group_names), config.task.monitor, config.task.mode, run.checkpoints)
-    checkpoints = Checkpoints(run.checkpoints, stages, config.task.monitor, config.task.mode, interruption)
+    monitor = monitored(config)
+    stages = Stages(plan(config, task.group_names), *monitor, run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, stages, *monitor, interruption)
     at = progress(checkpoints.last) if checkpoints.last.is_file() and not anew else None
     with logging_to(run.directory), quiet():
         images = data.fingerprint()
@@ -144,7 +154,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         cache = build_cache(config, data, interruption)
         if at is None or not at["done"]:
             logger = build_logger(config, at["global_step"] if at else None)
-            callbacks = build_callbacks(config, stages, checkpoints, run, cache)
+            callbacks = build_callbacks(config, stages, checkpoints, run, data, cache)
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
             with interruption.deferred():
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
@@ -160,13 +170,24 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         witness = Witness(data.sizes["test"], data.test_images if logged else None)
         untouched = [UntouchedPrefix(stages.stages, cache)] if cache is not None else []
         judge = build_trainer(config, [*untouched, witness], False, stages.total_epochs, judge=True)
-        tested = judge.test(best, datamodule=data, verbose=False)[0]
+        tested = dict(judge.test(best, datamodule=data, verbose=False)[0])
+        if (run.checkpoints / "oracle.ckpt").is_file():
+            tested |= _oracle_selected(run, config, data)
         if distributed.is_first():
             figures = {**trained, **at["figures"], **tested}
             logger = build_logger(config, at["global_step"])  # events of an earlier attempt at this review do not count
             run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
         judge.strategy.barrier()  # no process returns before the run is finished
+
+
+def _oracle_selected(run: Run, config: DictConfig, data: ImageDataModule) -> dict[str, float]:
+    """Test the weights that a selection by the target's labels would have taken: `oracle/test_…`."""
+    chosen = run.with_weights("oracle.ckpt")
+    chosen.set_layout(bool(config.trainer.channels_last))
+    judge = build_trainer(config, [], False, epochs=1, judge=True)
+    tested = judge.test(chosen, datamodule=data, verbose=False)[0]
+    return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}
 
 
 class _Train(ModuleType):

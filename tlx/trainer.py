@@ -18,8 +18,10 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from tlx import distributed
+from tlx.adaptation.oracle import Oracle
 from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
+from tlx.config.selection import monitored
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import TlxError
 from tlx.features.frozen_prefix import FrozenPrefix
@@ -30,6 +32,7 @@ from tlx.review.epochs import EpochTable
 from tlx.review.movement import Movement
 from tlx.run import Run
 from tlx.sharding import Sharded
+from tlx.strategies.anchor import KeepSource
 from tlx.strategies.divergence import Divergence
 from tlx.strategies.randomness import StepSeeds
 from tlx.strategies.stages import Stages
@@ -131,7 +134,12 @@ def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interru
 
 
 def build_callbacks(
-    config: DictConfig, stages: Stages, checkpoints: Checkpoints, run: Run, cache: PrefixCache | None
+    config: DictConfig,
+    stages: Stages,
+    checkpoints: Checkpoints,
+    run: Run,
+    data: ImageDataModule,
+    cache: PrefixCache | None,
 ) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
@@ -145,9 +153,13 @@ def build_callbacks(
         *sweep_callbacks(config, stages),
         checkpoints,
     ]
+    if data.domain is not None and (data.domain.hidden_targets >= 0).any():
+        callbacks.insert(0, Oracle(data.domain.hidden_targets))  # its figure is there before the epoch is saved
+    if config.optimizer.get("keep_source"):
+        callbacks.insert(0, KeepSource(float(config.optimizer.keep_source)))
     if config.trainer.patience is not None:
-        patience = config.trainer.patience
-        callbacks.append(EarlyStopping(config.task.monitor, mode=config.task.mode, patience=patience))
+        patience, monitor = config.trainer.patience, monitored(config)
+        callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))
     if _shows_progress(config.trainer.progress_bar):
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks

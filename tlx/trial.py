@@ -42,7 +42,8 @@ def settle(config: DictConfig, task: Task, data: ImageDataModule, stages: Sequen
     precisions = ["32-true", "bf16-mixed"] if trainer.precision == "auto" else [str(trainer.precision)]
     device = torch.device("cuda" if torch.cuda.is_available() and trainer.accelerator != "cpu" else "cpu")
     loader: Any = data.train_dataloader()
-    batch: Batch = {k: v.to(device) for k, v in next(iter(loader)).items()}
+    drawn: Batch = next(iter(loader))
+    batch: Batch = {"image": drawn["image"].to(device), "target": drawn["target"].to(device)}
     seconds = {
         (layout, precision): _measure(task, batch, stages[-1], layout, precision, device)[0]
         for layout, precision in itertools.product(layouts, precisions)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config import safety, targets
 from tlx.config.schema import SCHEMAS, Dataset, Experiment, Optimizer
+from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
 from tlx.errors import Mistake, closest, did_you_mean
@@ -28,9 +30,10 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
             nothing is concluded from them.
     """
     mistakes = [*check_node(config, Experiment, ""), *_check_foreign(config)]
-    for part in ("backbone", "dataset", "task"):
-        if part in config:
+    for part in ("backbone", "dataset", "target", "task"):
+        if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
+    mistakes += _check_adapt(config)
     if "optimizer" in config:
         mistakes += _check_optimizer(config["optimizer"])
     if "logger" in config:
@@ -48,6 +51,8 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         found = data_catalog.mistakes(config["dataset"])
         mistakes += found
         broken |= {"dataset"} if found else set()
+    if config.get("target") is not None and not broken & {"target", "dataset"}:
+        mistakes += _check_target_domain(config["target"], config["dataset"])
     if "backbone" not in broken:
         mistakes += _check_backbone(config["backbone"])
     if "task" not in broken and config["task"]["_target_"] in SCHEMAS:
@@ -117,7 +122,7 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
     target = node.get("_target_")
     if target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], part)
-    elif part == "dataset" and isinstance(target, str):  # a user's own source still has what every data set has
+    elif part in ("dataset", "target") and isinstance(target, str):  # what every data set has
         yield from check_node(node, Dataset, part, allow_extra=True)
     elif not isinstance(target, str) or "." not in target:
         yield Mistake(
@@ -125,6 +130,49 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
         )
     elif target.startswith("tlx."):
         yield Mistake(f"{part}._target_", "something that tlx has", show(target), did_you_mean(target, SCHEMAS))
+
+
+def _check_adapt(config: Node) -> Iterator[Mistake]:
+    """A strategy that adapts, and what it asks of the rest."""
+    strategy, target = config.get("strategy"), config.get("target")
+    if not isinstance(strategy, Mapping):
+        return
+    adapt, trainer = strategy.get("adapt"), config.get("trainer")
+    if adapt is not None:
+        yield from _check_target_node(adapt, "strategy.adapt")
+        if target is None:
+            expected = f"a set of the target domain for strategy={strategy.get('name')}"
+            yield Mistake("target", expected, "none", "such as target=usps; all: tlx list targets")
+        if isinstance(trainer, Mapping) and trainer.get("strategy") == "fsdp":
+            yield Mistake("trainer.strategy", "auto or ddp with a strategy that adapts", "'fsdp'")
+    task = config.get("task")
+    asked = {"strategy.monitor": strategy.get("monitor")}
+    asked["task.monitor"] = task.get("monitor") if isinstance(task, Mapping) else None
+    for path, monitor in asked.items():
+        if target is None and str(monitor).startswith("target/"):
+            yield Mistake(
+                path, "a figure of val where there is no target domain", f"'{monitor}'", "val/loss, or target=…"
+            )
+
+
+def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
+    for key in ("labels_per_class", "fraction"):
+        if target.get(key) is not None:
+            hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
+            yield Mistake(f"target.{key}", "null: labels of the target are not used", show(target[key]), hint)
+    if target["_target_"] not in SCHEMAS:
+        return
+    found = data_catalog.mistakes(target)
+    yield from (replace(m, path=_of_target(m.path), hint=_of_target(m.hint)) for m in found)
+    own, others = (data_catalog.class_names(node) for node in (dataset, target))
+    if not found and own is not None and others is not None and not set(others) <= set(own):
+        unknown = [name for name in others if name not in own]
+        hint = f"choose some: target.classes=[{','.join(name for name in own if name in others)}]"
+        yield Mistake("target", f"classes of the source: {', '.join(own)}", f"besides {', '.join(unknown)}", hint)
+
+
+def _of_target(text: str) -> str:
+    return text.replace("dataset.", "target.")
 
 
 def _check_optimizer(node: Any) -> Iterator[Mistake]:
@@ -202,7 +250,7 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
 
 def _check_monitor(task: Node) -> Iterator[Mistake]:
     monitor, mode = task.get("monitor"), task.get("mode")
-    right = "min" if str(monitor).endswith("loss") else "max"
+    right = best_of(str(monitor))
     if mode in ("min", "max") and mode != right:  # the worst checkpoint would pass for the best
         yield Mistake("task.mode", f"{right} for task.monitor={monitor}", f"'{mode}'", f"type: task.mode={right}")
 

@@ -60,6 +60,9 @@ def register() -> None:
         flip = data_catalog.TORCHVISION[name].horizontal_flip  # not for characters
         full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2, "horizontal_flip": flip}
         store.store(group="dataset", name=name, node=full, provider="tlx")
+    files = {path.stem for path in (conf_dir() / "dataset").glob("*.yaml")} - {"base"}
+    for name in sorted(files | set(data_catalog.TORCHVISION)):  # every set can be the target domain
+        store.store(group="target", name=name, node={"defaults": [{"/dataset@_here_": name}]}, provider="tlx")
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:

@@ -12,6 +12,7 @@ from tlx.config.schema import SCHEMAS, Cache, Dataset, Optimizer, Strategy, Trai
 
 _BY_PART: dict[str, type] = {
     "dataset": Dataset,
+    "target": Dataset,
     "optimizer": Optimizer,
     "strategy": Strategy,
     "trainer": Trainer,
@@ -35,8 +36,10 @@ def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 def complete(config: DictConfig) -> DictConfig:
     """Add to a checked configuration what its nodes leave out, in place; return it."""
-    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache"):
-        node = config[part]
+    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "target"):
+        node = config.get(part)
+        if node is None:
+            continue
         with open_dict(node):
             for key, value in left_out(part, OmegaConf.to_container(node)).items():  # type: ignore[arg-type]
                 node[key] = value

@@ -14,6 +14,7 @@ from tlx.errors import TlxError, did_you_mean
 GROUPS = {
     "backbones": "backbone",
     "datasets": "dataset",
+    "targets": "target",
     "tasks": "task",
     "strategies": "strategy",
     "optimizers": "optimizer",
@@ -64,6 +65,7 @@ def _timm(glob: str) -> Iterator[str]:
 
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:
+    group = "dataset" if group == "target" else group  # the same sets
     for directory in (conf_dir(), Path(config_dir).expanduser() if config_dir else None):
         file = directory / group / f"{name}.yaml" if directory else None
         if file is not None and file.is_file():

@@ -26,9 +26,10 @@ NOT_IDENTITY = {
         "log_every_n_steps",
     },
     "dataset": {"num_workers", "download", "check", "on_bad"},
+    "target": {"num_workers", "download", "check", "on_bad"},
     "cache": {"enabled", "dir", "max_gb"},
 }
-PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed")
+PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target")
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
@@ -44,8 +45,10 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain: Any = OmegaConf.to_container(value, resolve=True)
             plain |= left_out(part, plain)
             plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
-            value = _without_paths(part, plain) if part in ("backbone", "dataset") else plain
+            value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
         kept[part] = value
+    if kept["target"] is None:  # most runs have none
+        del kept["target"]
     return kept
 
 
@@ -61,7 +64,7 @@ def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _content(part: str, node: str) -> dict[str, Any] | None:
     plain = json.loads(node)
-    if part == "dataset":
+    if part in ("dataset", "target"):
         return content_identity(plain)
     try:
         if plain["_target_"] == "tlx.backbones.run_backbone":
@@ -100,9 +103,14 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver behind `${run_name:}`."""
+    """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver behind `${run_name:}`.
+
+    With a target domain the first part is `SOURCE_to_TARGET`.
+    """
     digest = identity_hash(_root_)[:8]
     words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
+    if _root_.get("target") is not None:
+        words[0] += f"_to_{_root_.target.get('name', 'target')}"
     label = "-".join(w.replace("/", "_").replace(" ", "_") for w in words)
     return f"{label}-s{_root_.seed}-{digest}"
 

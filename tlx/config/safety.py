@@ -20,7 +20,7 @@ import yaml
 from tlx.errors import TlxError
 
 ALLOWED = (
-    *("tlx.backbones", "tlx.data", "tlx.tasks", "torch.nn", "torch.optim", "torchvision.models"),
+    *("tlx.backbones", "tlx.data", "tlx.tasks", "tlx.adaptation", "torch.nn", "torch.optim", "torchvision.models"),
     *("timm.models", "timm.optim", "pytorch_lightning.loggers"),
 )
 EXPECTED = f"defined in {', '.join(ALLOWED)}"

@@ -100,6 +100,7 @@ class Digits(Dataset):
 class Folder(Dataset):
     """A tree of class folders."""
 
+    classes: list[int | str] | None = None
     root: str = "???"
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
@@ -108,6 +109,7 @@ class Folder(Dataset):
 class Table(Dataset):
     """A table with a path and a label for each image."""
 
+    classes: list[int | str] | None = None
     path: str = "???"
     root: str | None = None
     path_column: str = "path"
@@ -117,12 +119,35 @@ class Table(Dataset):
 
 
 @dataclass
+class Arrays(Dataset):
+    """Images and labels in one .npz file."""
+
+    classes: list[int | str] | None = None
+    path: str = "???"
+    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+@dataclass
+class Characters(Dataset):
+    """Characters that are drawn."""
+
+    characters: str | list[int | str] = "digits"
+    per_class: int = field(default=300, metadata=AT_LEAST_1)
+    draw_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+@dataclass
 class TorchvisionDataset(Dataset):
     """One of torchvision's data sets."""
 
+    classes: list[int | str] | None = None
     root: str = "data"
     download: bool = True
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
+
+
+Monitored = Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss", "target/entropy", "target/infomax"]
 
 
 @dataclass
@@ -132,7 +157,7 @@ class Classification:
     _target_: str
     name: str
     num_classes: int | None = field(default=None, metadata=AT_LEAST_1)
-    monitor: Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss"] = "val/loss"
+    monitor: Monitored = "val/loss"
     mode: Literal["min", "max"] = "min"
     label_smoothing: float = field(default=0.0, metadata=FRACTION)
     dropout: float = field(default=0.0, metadata=FRACTION)
@@ -162,6 +187,63 @@ class Strategy:
     name: str
     stages: list[Stage]
     reset: bool = False
+    adapt: Any = None
+    monitor: Monitored | None = None
+
+
+@dataclass
+class Adaptation:
+    """What every way of adapting to a target domain has."""
+
+    _target_: str
+    weight: float = field(default=1.0, metadata=NOT_NEGATIVE)
+    start: float = field(default=0.0, metadata=within(0, 0.99))
+    batch_norm: Literal["separate", "joint"] = "separate"
+
+
+@dataclass
+class AdaBn:
+    """BatchNorm statistics of the target; there is nothing to set."""
+
+    _target_: str
+
+
+@dataclass
+class Dan(Adaptation):
+    """Maximum mean discrepancy."""
+
+    kernels: int = field(default=5, metadata=AT_LEAST_1)
+
+
+@dataclass
+class Dann(Adaptation):
+    """A discriminator of domains."""
+
+    hidden: int = field(default=256, metadata=AT_LEAST_1)
+    slope: float = field(default=10.0, metadata=POSITIVE)
+
+
+@dataclass
+class Cdan(Dann):
+    """A discriminator that sees predictions, too."""
+
+    entropy: bool = True
+
+
+@dataclass
+class Mcc(Adaptation):
+    """Minimum class confusion."""
+
+    temperature: float = field(default=2.5, metadata=POSITIVE)
+
+
+@dataclass
+class SelfTraining(Adaptation):
+    """Pseudo-labels."""
+
+    start: float = field(default=0.2, metadata=within(0, 0.99))
+    portion_start: float = field(default=0.3, metadata=within(0, 1, open_low=True))
+    portion_end: float = field(default=0.9, metadata=within(0, 1, open_low=True))
 
 
 @dataclass
@@ -174,6 +256,7 @@ class Optimizer:
     layer_decay: float = field(default=1.0, metadata=within(0, 1, open_low=True))
     group_lr: dict[str, float] = field(default_factory=dict, metadata=NOT_NEGATIVE)
     decay_norm_and_bias: bool = False
+    keep_source: float = field(default=0.0, metadata=NOT_NEGATIVE)
     fused: bool | Literal["auto"] = "auto"
 
 
@@ -243,6 +326,7 @@ class Experiment:
     trainer: Trainer
     logger: Any
     cache: Cache = field(default_factory=Cache)
+    target: Any = None
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
     force: bool = False
     output_dir: str = "outputs"
@@ -260,7 +344,17 @@ SCHEMAS: dict[str, type] = {
     "tlx.data.digits": Digits,
     "tlx.data.folder": Folder,
     "tlx.data.table": Table,
+    "tlx.data.arrays": Arrays,
+    "tlx.data.plates": Characters,
+    "tlx.data.letters": Characters,
     "tlx.data.torchvision_set": TorchvisionDataset,
     "tlx.tasks.Classification": Classification,
+    "tlx.adaptation.AdaBn": AdaBn,
+    "tlx.adaptation.Coral": Adaptation,
+    "tlx.adaptation.Dan": Dan,
+    "tlx.adaptation.Dann": Dann,
+    "tlx.adaptation.Cdan": Cdan,
+    "tlx.adaptation.Mcc": Mcc,
+    "tlx.adaptation.SelfTraining": SelfTraining,
     "pytorch_lightning.loggers.TensorBoardLogger": TensorBoard,
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 # A name here must not be that of a module beside it, which would take its place once imported.
 _HOME = {
+    "arrays": "array_sets",
     "ImageDataModule": "datamodule",
     "ImageSet": "samples",
     "Sample": "samples",
@@ -17,8 +18,10 @@ _HOME = {
     "digits": "embedded",
     "find_images": "layout",
     "folder": "folders",
+    "letters": "characters",
     "leaks": "duplicates",
     "load_checked": "checked",
+    "plates": "characters",
     "read_image": "images",
     "table": "tables",
     "torchvision_set": "torchvision_sets",

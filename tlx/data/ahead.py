@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 from tlx.data.dataset import Batch
 
@@ -27,7 +28,7 @@ def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Bat
 
     def start(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         with torch.cuda.stream(stream):
-            moved: Batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}  # type: ignore
+            moved: Batch = tree_map(lambda value: value.to(device, non_blocking=True), batch)
             event = torch.cuda.Event()
             event.record(stream)
         return moved, event
@@ -36,8 +37,8 @@ def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Bat
         moved, event = started
         using = torch.cuda.current_stream(device)
         using.wait_event(event)
-        for value in moved.values():
-            value.record_stream(using)  # type: ignore[attr-defined]  # or the next copy could take its memory too early
+        for value in tree_leaves(moved):
+            value.record_stream(using)  # or the next copy could take its memory too early
         return moved
 
     yield from one_ahead(batches, start, finish)

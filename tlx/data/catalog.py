@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tlx.data.arrayfile import class_names_of
+from tlx.data.glyphs import alphabet
 from tlx.data.identity import content_identity
 from tlx.data.layout import closest_file, read_layout, why_no_folder
 from tlx.data.tablefile import Columns, Table, image_root, read_table
@@ -19,33 +21,42 @@ DIGITS = "tlx.data.digits"
 FOLDER = "tlx.data.folder"
 TABLE = "tlx.data.table"
 TORCHVISION_SET = "tlx.data.torchvision_set"
+ARRAYS = "tlx.data.arrays"
+DRAWN = {"tlx.data.plates", "tlx.data.letters"}
 
 
 def class_names(dataset: Mapping[str, Any]) -> list[str] | None:
     """Class names of a composed dataset node, in the order of targets, or None where only loading it tells them."""
+    if dataset.get("_target_") != DIGITS and dataset.get("classes") is not None:
+        return [str(name) for name in dataset["classes"]]
+    return _all_class_names(dataset)
+
+
+def _all_class_names(dataset: Mapping[str, Any]) -> list[str] | None:
     target = dataset.get("_target_")
     if target == DIGITS:
         classes = dataset.get("classes")
         return [str(c) for c in (range(10) if classes is None else classes)]
-    if target == FOLDER:
-        try:
-            return read_layout(dataset["root"]).class_names if _is_set(dataset, "root") else None
-        except TlxError:
-            return None
-    if target == TABLE:
-        try:
-            return _table(dataset).class_names if _is_set(dataset, "path") else None
-        except TlxError:
-            return None
     if target == TORCHVISION_SET:
         known = TORCHVISION.get(str(dataset.get("name")))
         return list(known.names) if known and known.names else None
+    try:
+        if target == FOLDER:
+            return read_layout(dataset["root"]).class_names if _is_set(dataset, "root") else None
+        if target == TABLE:
+            return _table(dataset).class_names if _is_set(dataset, "path") else None
+        if target == ARRAYS:
+            return class_names_of(_path(dataset)) if _is_set(dataset, "path") else None
+        if target in DRAWN:
+            return list(alphabet(dataset.get("characters", "digits")))
+    except TlxError:
+        return None
     return None
 
 
 def num_classes(dataset: Mapping[str, Any]) -> int | None:
     """Number of classes of a composed dataset node, or None where only loading it tells."""
-    if dataset.get("_target_") == TORCHVISION_SET:
+    if dataset.get("_target_") == TORCHVISION_SET and dataset.get("classes") is None:
         known = TORCHVISION.get(str(dataset.get("name")))
         return known.num_classes if known else None
     names = class_names(dataset)
@@ -58,6 +69,8 @@ def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         DIGITS: _digits_mistakes,
         FOLDER: _folder_mistakes,
         TABLE: _table_mistakes,
+        ARRAYS: _arrays_mistakes,
+        **dict.fromkeys(DRAWN, _drawn_mistakes),
         TORCHVISION_SET: _torchvision_mistakes,
     }
     check = checks.get(str(dataset.get("_target_")))
@@ -115,6 +128,28 @@ def _table_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     return []
 
 
+def _arrays_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    try:
+        if _is_set(dataset, "path"):
+            class_names_of(_path(dataset))
+    except TlxError as error:
+        expected, _, hint = str(error).partition("; ")
+        return [Mistake("dataset.path", "a .npz file of images and labels", f"'{dataset['path']}': {expected}", hint)]
+    return []
+
+
+def _drawn_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    try:
+        alphabet(dataset.get("characters", "digits"))
+    except TlxError as error:
+        return [Mistake("dataset.characters", "characters to draw", f"'{dataset['characters']}'", str(error))]
+    return []
+
+
+def _path(dataset: Mapping[str, Any]) -> Path:
+    return Path(dataset["path"]).expanduser()
+
+
 def _table(dataset: Mapping[str, Any]) -> Table:
     columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
     return read_table(dataset["path"], Columns(**columns))
@@ -145,10 +180,23 @@ def _mistakes_of_any(dataset: Mapping[str, Any]) -> list[Mistake]:
         got = f"labels_per_class={dataset['labels_per_class']} and fraction={dataset['fraction']}"
         expected = "one of labels_per_class and fraction"
         found.append(Mistake("dataset.labels_per_class", expected, got, "set the other to null"))
+    found += _classes_mistakes(dataset)
     if dataset.get("augment") == "trivial" and dataset.get("channels") not in (1, 3, None):
         got = f"trivial with channels={dataset['channels']}"
         found.append(Mistake("dataset.augment", "none, light or strong where channels is not 1 or 3", got))
     return found
+
+
+def _classes_mistakes(dataset: Mapping[str, Any]) -> Iterator[Mistake]:
+    classes = dataset.get("classes")
+    if dataset.get("_target_") == DIGITS or not isinstance(classes, list):
+        return
+    known, chosen = _all_class_names(dataset), [str(name) for name in classes]
+    unknown = [name for name in chosen if known is not None and name not in known]
+    if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        expected = "at least two different classes" + ("" if known is None else f" of {', '.join(known[:40])}")
+        hint = did_you_mean(unknown[0], known or []) if unknown else ""
+        yield Mistake("dataset.classes", expected, str(chosen), hint)
 
 
 def missing_files(known: TorchvisionSet, root: Path) -> list[str]:

@@ -25,6 +25,8 @@ COMMON_KEYS = {
     *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
     *("labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
 }
+# Sources of which `classes` chooses some; others have such a key of their own, or none.
+CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
 _NAMED = 20  # broken files named in a message
 
 
@@ -160,7 +162,11 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     source = get_method(node["_target_"])
     check = bool(node.get("check", True))
     with decoding(check):
-        images: ImageSet = source(**{key: value for key, value in node.items() if key not in COMMON_KEYS})
+        arguments = {str(key): value for key, value in node.items() if key not in COMMON_KEYS}
+        classes = arguments.pop("classes", None) if node["_target_"] in CHOOSING else None
+        images: ImageSet = source(**arguments)
+        if classes is not None:
+            images = images.only(classes)
         if not check or not any(_files(split) for split in images.splits.values()):
             return CheckedSet(node, images, [], {})
         facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))

@@ -16,13 +16,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from tlx.data import domains
 from tlx.data.checked import CheckedSet, load_checked
-from tlx.data.dataset import Rows, SplitDataset, Views
+from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
+from tlx.data.domains import TargetDomain
 from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.layout import find_images
 from tlx.data.loader import LateLoader, as_it_is
 from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
-from tlx.data.sampler import Chosen, EpochSampler, view_draw
+from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys
 from tlx.data.transforms import distortion, eval_transform, needed_side, train_transform
@@ -52,18 +54,27 @@ class ImageDataModule(pl.LightningDataModule):
         preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
         seed: Seed of order and augmentation.
         view_seed: Seed of the views that stages with a frozen prefix are given, see `take_turns`.
+        target: A node of another set with the same classes, the target domain; size, channels and batches are those of
+            `dataset`. Its test split takes the place of the source's, `target_train` and `target_val` have no labels.
+        paired: Whether training batches bring images of the target domain along.
 
     Attributes:
         step_seconds: What a training step takes, where that was measured; `num_workers=auto` goes by it.
     """
 
     def __init__(
-        self, dataset: Mapping[str, Any] | DictConfig, preprocessing: Preprocessing, seed: int, view_seed: int = 0
+        self,
+        dataset: Mapping[str, Any] | DictConfig,
+        preprocessing: Preprocessing,
+        seed: int,
+        view_seed: int = 0,
+        target: Mapping[str, Any] | DictConfig | None = None,
+        paired: bool = False,
     ) -> None:
         super().__init__()
-        if isinstance(dataset, DictConfig):
-            dataset = OmegaConf.to_container(dataset, resolve=True)  # type: ignore[assignment]
-        self.dataset: dict[str, Any] = {str(key): value for key, value in dataset.items()}
+        self.dataset = _plain(dataset)
+        self.target = None if target is None else _plain(target)
+        self.paired = paired
         size = self.dataset.get("image_size")
         self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
         self.channels: int = self.dataset.get("channels", 3)
@@ -93,10 +104,21 @@ class ImageDataModule(pl.LightningDataModule):
         """The set before labels are taken away, without the files that were left out."""
         return self.checked.images
 
+    @cached_property
+    def domain(self) -> TargetDomain | None:
+        """The target domain, where there is one."""
+        return None if self.target is None else TargetDomain.load(self.target, self.class_names)
+
     @property
     def splits(self) -> dict[str, Split]:
-        """The three splits; train with as few labels as asked for."""
-        return self.checked.splits
+        """The splits; train with as few labels as asked for."""
+        own = self.checked.splits
+        return own if self.domain is None else {**own, **self.domain.splits}
+
+    def _node_of(self, split: str) -> dict[str, Any]:
+        """The node that says how images of a split are drawn."""
+        of_target = self.target is not None and split in (domains.TRAIN, domains.VAL, "test")
+        return self.target if of_target and self.target is not None else self.dataset
 
     @property
     def class_names(self) -> list[str]:
@@ -115,8 +137,14 @@ class ImageDataModule(pl.LightningDataModule):
 
     def describe(self) -> str:
         """How many images and classes each split has, how the splits came about, and what is odd about the set."""
-        warnings = [f"  warning: {line}" for line in self.checked.findings(self.preprocessing.size)]
-        return "\n".join([*self.checked.describe(), *warnings])
+        sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
+        lines: list[str] = []
+        for one in sets:
+            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.size))]
+        if self.domain is not None:
+            sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.domain.splits.items())
+            lines.append(f"  target domain, divided without its labels: {sizes}")
+        return "\n".join(lines)
 
     def sample_names(self, split: str) -> list[str]:
         """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
@@ -127,9 +155,12 @@ class ImageDataModule(pl.LightningDataModule):
         return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
 
     def fingerprint(self) -> str:
-        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one."""
+        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one.
+
+        Targets of the target domain are all -1.
+        """
         digest = blake2b(digest_size=16)
-        for part in ("train", "val"):
+        for part in (name for name in self.splits if name != "test"):
             for sample in self.splits[part].samples:
                 path = sample.source
                 size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
@@ -142,6 +173,8 @@ class ImageDataModule(pl.LightningDataModule):
         """Download what has to be downloaded, in one process of each machine."""
         if self.dataset.get("download"):
             _ = self.image_set
+        if self.target is not None and self.target.get("download"):
+            _ = self.domain
 
     def setup(self, stage: str | None = None) -> None:
         """List, check and split the images.
@@ -160,26 +193,37 @@ class ImageDataModule(pl.LightningDataModule):
     # Frozen layer groups
 
     @property
-    def augmented(self) -> bool:
-        """Whether anything is drawn for an image in training."""
-        return str(self.dataset.get("augment", "light")) != "none"
+    def trained_on(self) -> tuple[str, ...]:
+        """The splits that training batches come from."""
+        return ("train", domains.TRAIN) if self.paired else ("train",)
+
+    @property
+    def selected_on(self) -> tuple[str, ...]:
+        """The splits that are looked at after every epoch."""
+        return ("val",) if self.domain is None else ("val", domains.VAL)
+
+    def augmented(self, split: str = "train") -> bool:
+        """Whether anything is drawn for an image of a split in training."""
+        return str(self._node_of(split).get("augment", "light")) != "none"
 
     def content_keys(self, split: str) -> list[bytes]:
-        """A hash of the content of each image of `train`, `val` or `test`."""
+        """A hash of the content of each image of a split."""
         if split not in self._keys:
             self._keys[split] = content_keys(self.splits[split])
         return self._keys[split]
 
-    def drawing(self, view: int | None) -> dict[str, Any]:
+    def drawing(self, split: str, view: int | None) -> dict[str, Any]:
         """Return what decides the pixels of an image besides its content, preprocessing and channels: plain values.
 
         Args:
+            split: Its split.
             view: Number of an augmented view, from 0; None: as for evaluation.
         """
-        told = {"decode": self.dataset.get("decode", "full")}
+        node = self._node_of(split)
+        told = {"decode": node.get("decode", "full")}
         if view is None:
             return told
-        drawn = {"augment": self.dataset.get("augment", "light"), "flip": self.dataset.get("horizontal_flip", True)}
+        drawn = {"augment": node.get("augment", "light"), "flip": node.get("horizontal_flip", True)}
         return {**told, **drawn, "view": view, "view_seed": self.view_seed}
 
     def take_turns(self, views: int, first_epoch: int) -> None:
@@ -218,16 +262,32 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> LateLoader:
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
         rank, world = rank_and_world()
-        sampler = EpochSampler(len(self.splits["train"]), self.seed, shuffle=True, rank=rank, world=world)
+        count = self.sizes["train"]
+        dataset: SplitDataset | PairedDataset = self._fed("train", self.augmented())
+        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world)
+        if self.paired:
+            assert isinstance(dataset, SplitDataset)
+            dataset = PairedDataset(dataset, self._fed(domains.TRAIN, self.augmented(domains.TRAIN)))
+            sampler = PairedSampler(count, self.seed, other=self.sizes[domains.TRAIN], rank=rank, world=world)
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]
         drop_last = len(sampler) >= self.batch_share(world)
-        return self._loader(self._fed("train", self.augmented), sampler, drop_last=drop_last)
+        return self._loader(dataset, sampler, drop_last=drop_last)
+
+    def in_order(self, split: str) -> LateLoader:
+        """Batches of this process's share of a split: images as for evaluation, whether or not rows stand for them."""
+        rank, world = rank_and_world()
+        dataset = self._dataset(split, augmented=False)
+        self._keep(split, dataset)
+        return self._loader(dataset, EpochSampler(self.sizes[split], self.seed, shuffle=False, rank=rank, world=world))
 
     def val_dataloader(self) -> LateLoader | list[Any]:
-        """In order, every image once; padding between processes has target -1. No loader where there are no images."""
-        return self._eval_loader("val")
+        """In order, every image once; padding between processes has target -1. No loader where there are no images.
+
+        With a target domain there are two: of `val` and of `target_val`.
+        """
+        return self._eval_loader("val") if self.domain is None else [self._eval_loader(s) for s in self.selected_on]
 
     def test_dataloader(self) -> LateLoader | list[Any]:
         """As for validation."""
@@ -236,7 +296,7 @@ class ImageDataModule(pl.LightningDataModule):
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
         split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
-        transform, at_least = eval_transform(self.preprocessing), self._at_least("none")
+        transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self.dataset)
         dataset = SplitDataset(split, transform, self.channels, at_least=at_least)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
@@ -273,33 +333,41 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         if not augmented:
-            transform, at_least = eval_transform(self.preprocessing), self._at_least("none")
+            transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self._node_of(split))
             return SplitDataset(self.splits[split], transform, self.channels, at_least=at_least)
-        flip: bool = self.dataset.get("horizontal_flip", True)
-        augment: str = self.dataset.get("augment", "light")
-        transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment)
+        node = self._node_of(split)
+        flip: bool = node.get("horizontal_flip", True)
+        augment: str = node.get("augment", "light")
+        transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment, node)
         views = Views(self.view_seed, self.content_keys(split))
         return SplitDataset(
             self.splits[split], transform, self.channels, self.seed, views, at_least, distortion(augment)
         )
 
-    def _at_least(self, augment: str) -> int | None:
+    def _at_least(self, augment: str, node: Mapping[str, Any]) -> int | None:
         """At which size files are decoded, see `read_image`."""
-        return needed_side(self.preprocessing, augment) if self.dataset.get("decode", "full") == "reduced" else None
+        return needed_side(self.preprocessing, augment) if node.get("decode", "full") == "reduced" else None
 
     def _keep(self, split: str, dataset: SplitDataset) -> None:
         """Give a data set that will be read more than once the images that were kept of that split before."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
             size = None if drawn else self.preprocessing.size
-            kept = images_to_keep(dataset.split, self.checked.by_file, self.channels, dataset.at_least, size)
+            of_target = self.domain is not None and self._node_of(split) is self.target
+            facts = self.domain.checked.by_file if of_target and self.domain is not None else self.checked.by_file
+            kept = images_to_keep(dataset.split, facts, self.channels, dataset.at_least, size)
             self._kept[split, drawn] = kept
         dataset.kept = self._kept[split, drawn]
 
-    def _loader(self, dataset: SplitDataset, sampler: EpochSampler | Chosen, drop_last: bool = False) -> LateLoader:
-        workers = self._num_workers(dataset, training=isinstance(sampler, EpochSampler) and sampler.shuffle)
+    def _loader(
+        self, dataset: SplitDataset | PairedDataset, sampler: EpochSampler | Chosen, drop_last: bool = False
+    ) -> LateLoader:
+        parts = [dataset.source, dataset.target] if isinstance(dataset, PairedDataset) else [dataset]
+        training = isinstance(sampler, EpochSampler) and sampler.shuffle
+        workers = max(self._num_workers(part, training) for part in parts)
         device = self._gpu()
-        dataset.distort_later = device is not None
+        for part in parts:
+            part.distort_later = device is not None
         loader = LateLoader(
             dataset,
             batch_size=self.batch_share(sampler.world),
@@ -347,3 +415,8 @@ class ImageDataModule(pl.LightningDataModule):
     def _device(self) -> torch.device | None:
         """What this process trains on, or None before a Trainer says so."""
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
+
+
+def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    return {str(key): value for key, value in values.items()}

@@ -28,7 +28,7 @@ class Batch(TypedDict, total=False):
 
     `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, what the frozen layer groups make of it
     (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 20), where the images are
-    still to be distorted, as `Distortion` has drawn it.
+    still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain, every target -1.
     """
 
     image: Tensor
@@ -36,6 +36,7 @@ class Batch(TypedDict, total=False):
     target: Tensor
     index: Tensor
     drawn: Tensor
+    unlabelled: Batch
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,19 @@ class SplitDataset(Dataset[Batch]):
             return to_channels(self._resized[index], self.channels).contiguous()
         return torch.stack([self._image(i) for i in index.tolist()])
 
+    def take_memory(self, shared: bool) -> None:
+        """Take the memory for images that are kept; `shared` where other processes read."""
+        if self.kept is not None:
+            self.kept.take_memory(shared)
+
+    def finish(self, batch: Batch) -> Batch:
+        """Do to a batch, wherever it is by now, what was left for later."""
+        if "drawn" not in batch:
+            return batch
+        assert self.distort is not None
+        image = self.distort(batch["image"], batch["drawn"])
+        return {"image": image, "target": batch["target"], "index": batch["index"]}
+
     def _augmented(self, seed: int, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images that are yet to be distorted, and what was drawn for that."""
         images, drawn = [], []
@@ -195,3 +209,41 @@ class SplitDataset(Dataset[Batch]):
             chunk = slice(start, start + _AT_ONCE)
             resized[chunk] = self.transform(pixels[rows[chunk]])
         return resized
+
+
+class PairedDataset(Dataset[Batch]):
+    """Batches of the source domain, each with one of the target domain as its `unlabelled`.
+
+    Args:
+        source: Labelled images.
+        target: Images without labels.
+    """
+
+    def __init__(self, source: SplitDataset, target: SplitDataset) -> None:
+        self.source, self.target = source, target
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, pair: tuple[tuple[int, int], tuple[int, int]]) -> Batch:
+        """Return the batch of one image of each."""
+        return self.__getitems__([pair])
+
+    def __getitems__(self, pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> Batch:
+        """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
+        batch = self.source.__getitems__([own for own, _ in pairs])
+        return {**batch, "unlabelled": self.target.__getitems__([other for _, other in pairs])}
+
+    @property
+    def rows(self) -> Rows | None:
+        """Rows of both, or of none: they are given to both together."""
+        return self.source.rows
+
+    def take_memory(self, shared: bool) -> None:
+        """Take the memory for images that are kept."""
+        self.source.take_memory(shared)
+        self.target.take_memory(shared)
+
+    def finish(self, batch: Batch) -> Batch:
+        """Do to both batches what was left for later."""
+        return {**self.source.finish(batch), "unlabelled": self.target.finish(batch["unlabelled"])}

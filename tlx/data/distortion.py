@@ -58,7 +58,7 @@ class Distortion:
         return torch.cat([self._draw_geometry(), self._draw_colours(), self._draw_rectangle()]).float()
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 20); returns the same shape and type."""
+        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 20)."""
         drawn = drawn.to(images.device)
         pixels = images.float()
         if self.jitter is not None:
@@ -77,9 +77,7 @@ class Distortion:
         slant = math.tan(math.radians(shear))
         cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
         rows = [[cos, sin + slant * cos], [-sin, cos - slant * sin]]
-        return torch.tensor(
-            [v for a, b in rows for v in (a, b, -(a * right + b * down))], dtype=torch.float64
-        )
+        return torch.tensor([v for a, b in rows for v in (a, b, -(a * right + b * down))], dtype=torch.float64)
 
     def _draw_colours(self) -> Tensor:
         """A 3x3 matrix for brightness, saturation and hue, which are linear in the colours; and the contrast."""
@@ -111,7 +109,7 @@ def _between(low: float, high: float) -> float:
 
 
 def _recolour(pixels: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
-    """Apply a matrix (B, 3, 3) to the colours, or its brightness to gray, then the contrast about the mean luma (B,)."""
+    """Apply a matrix (B, 3, 3) to colours, or its brightness to gray, then the contrast (B,) about the mean luma."""
     colours = 1 if pixels.shape[1] < 3 else 3
     before = pixels[:, :colours]
     if colours == 1:  # of a gray colour the matrix changes the brightness only

@@ -12,7 +12,7 @@ from tlx.data.layout import EXTENSIONS, files_below, read_layout
 from tlx.data.tablefile import Columns, image_root, read_table
 from tlx.errors import TlxError
 
-_NAMED_BY_THEIR_NAME = {"tlx.data.digits", "tlx.data.torchvision_set"}
+_NAMED_BY_THEIR_NAME = {"tlx.data.digits", "tlx.data.torchvision_set", "tlx.data.letters", "tlx.data.plates"}
 
 
 def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -20,8 +20,9 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
 
     A folder is a hash of the names, relative to it, and sizes of its images: the same after it was moved or copied,
     another one after an image was added, removed, renamed or changed in size. A table is a hash of its own bytes and of
-    the sizes of the images that it names. Sets that their name says all about are {}; None means that the path must
-    stand for itself, as of a source of the user's own; {"missing": True} that there is nothing there.
+    the sizes of the images that it names; a .npz file one of its bytes.
+    Sets that their name says all about are {}; None means that the path must stand for itself, as of a source of the
+    user's own; {"missing": True} that there is nothing there.
     """
     target = dataset.get("_target_")
     if target in _NAMED_BY_THEIR_NAME:
@@ -31,6 +32,8 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
             return {"content": _folder(Path(dataset["root"]).expanduser())}
         if target == "tlx.data.table":
             return {"content": _table(dataset)}
+        if target == "tlx.data.arrays":
+            return {"content": _digest(Path(dataset["path"]).expanduser().read_bytes(), [])}
     except (TlxError, OSError, KeyError, TypeError):
         return {"missing": True}
     return None

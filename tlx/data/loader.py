@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from tlx.data.ahead import copied_ahead
-from tlx.data.dataset import Batch, SplitDataset
+from tlx.data.dataset import Batch, PairedDataset, SplitDataset
 from tlx.data.sampler import EpochSampler
 from tlx.errors import TlxError
 
@@ -48,24 +48,22 @@ class LateLoader(DataLoader[Batch]):
 
     def _batches(self) -> Iterator[Batch]:
         dataset = self.dataset
-        if not isinstance(dataset, SplitDataset) or dataset.rows is None:
-            if isinstance(dataset, SplitDataset) and dataset.kept is not None:
-                dataset.kept.take_memory(shared=self.num_workers > 0)
+        if not isinstance(dataset, SplitDataset | PairedDataset):
+            yield from super().__iter__()
+            return
+        if dataset.rows is None:
+            dataset.take_memory(shared=self.num_workers > 0)
             yield from super().__iter__()
             return
         self._iterator = None  # ends processes that read images in an earlier stage
         assert self.batch_sampler is not None
         for keys in self.batch_sampler:
-            batch = dataset.__getitems__(keys)
+            batch = dataset.__getitems__(keys)  # type: ignore[arg-type]
             yield pin_memory(batch) if self.pin_memory else batch
 
     def _whole(self, batch: Batch) -> Batch:
         """Do what is still to be done to a batch."""
-        if "drawn" not in batch:
-            return batch
-        assert isinstance(self.dataset, SplitDataset) and self.dataset.distort is not None
-        drawn = batch.pop("drawn")
-        return {**batch, "image": self.dataset.distort(batch["image"], drawn)}
+        return self.dataset.finish(batch) if isinstance(self.dataset, SplitDataset | PairedDataset) else batch
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of which epoch were drawn."""

@@ -78,6 +78,38 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return torch.randperm(self.size, generator=generator).tolist()
 
 
+class PairedSampler(EpochSampler):
+    """Yield pairs: what `EpochSampler` gives of the source in training, and beside it a (draw, index) of the target.
+
+    The target's images come round by round in orders of their own, whatever an epoch of the source is, so none is seen
+    twice before all were seen. Which they are is a function of (seed, epoch, position), as everything here is.
+
+    Args:
+        size: Number of images of the source.
+        seed: Seed of both orders.
+        other: Number of images of the target.
+        rank: Number of this process, from 0.
+        world: Number of processes.
+    """
+
+    def __init__(self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1) -> None:
+        super().__init__(size, seed, shuffle=True, rank=rank, world=world)
+        self.other = other
+        self._round: tuple[int, list[int]] = (-1, [])
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:  # type: ignore[override]
+        draw, first = self.draw, self.epoch * len(self) + self.skipped
+        for position, pair in enumerate(super().__iter__(), first):
+            yield pair, (draw, self._other(position * self.world + self.rank))
+
+    def _other(self, place: int) -> int:
+        number, within = divmod(place, self.other)
+        if self._round[0] != number:
+            generator = torch.Generator().manual_seed(mix(self.seed, "target order", number))
+            self._round = number, torch.randperm(self.other, generator=generator).tolist()
+        return self._round[1][within]
+
+
 class Chosen(Sampler[tuple[int, int]]):
     """Yields the (draw, index) pairs that it is given.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tlx.errors import TlxError, did_you_mean
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
     from torch import Tensor
@@ -62,6 +65,7 @@ class ImageSet:
         test: Samples for the figure that is reported.
         rule: How the splits came about, in words.
         notes: What a person should be told of the set besides, a line each.
+        carved: Which of `val` and `test` were carved, and so might have been divided otherwise.
     """
 
     name: str
@@ -71,8 +75,29 @@ class ImageSet:
     test: Split
     rule: str
     notes: tuple[str, ...] = ()
+    carved: frozenset[str] = frozenset()
 
     @property
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def only(self, classes: Sequence[int | str]) -> ImageSet:
+        """Return the images of some classes; their targets follow the order given.
+
+        Raises:
+            TlxError: There is no such class, or one is named twice.
+        """
+        chosen = [str(name) for name in classes]
+        unknown = [name for name in chosen if name not in self.class_names]
+        if unknown or len(set(chosen)) != len(chosen):
+            hint = did_you_mean(unknown[0], self.class_names) if unknown else "name each class once"
+            raise TlxError(f"dataset.classes: expected some of {', '.join(self.class_names)}, got {chosen}; {hint}")
+        places = {self.class_names.index(name): target for target, name in enumerate(chosen)}
+        parts = {name: _retarget(split, places) for name, split in self.splits.items()}
+        return replace(self, class_names=chosen, train=parts["train"], val=parts["val"], test=parts["test"])
+
+
+def _retarget(split: Split, places: dict[int, int]) -> Split:
+    kept = [replace(sample, target=places[sample.target]) for sample in split.samples if sample.target in places]
+    return Split(kept, split.pixels)

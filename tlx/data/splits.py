@@ -103,14 +103,15 @@ def carve(name: str, class_names: list[str], all_: Split, val: float, test: floa
     shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
     rule = f"{shares} carved from all images, a class at a time, by content, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
-    return ImageSet(name, class_names, train, val_split, test_split, rule)
+    return ImageSet(name, class_names, train, val_split, test_split, rule, carved=frozenset({"val", "test"}))
 
 
 def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
     """Divide the train split into train and val; the test split is the one given."""
     parts = divide(content_keys(train), [s.target for s in train.samples], {"val": val}, seed)
     rule = f"own test split; val ({100 * val:g} %) carved from train, a class at a time, by content, seed {seed}"
-    return ImageSet(name, class_names, train.take(parts["train"]), train.take(parts["val"]), test, rule)
+    left, val_split = train.take(parts["train"]), train.take(parts["val"])
+    return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}))
 
 
 def fewer_labels(

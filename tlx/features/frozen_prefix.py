@@ -47,23 +47,29 @@ class FrozenPrefix(pl.Callback):
         assert isinstance(task, Task)
         data = trainer.datamodule  # type: ignore[attr-defined]
         prefix = still_prefix(task, self.stages.running)
-        views = self.views if prefix and data.augmented else 0
+        augmented = any(data.augmented(split) for split in data.trained_on)
+        views = self.views if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
-        train = val = None
+        fed: dict[str, Rows | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
         task.boundary = None
         if self.cache is not None and not self.cache.failed and prefix:
             how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
             boundary, *later = self._choose(self.cache, task, how)
             if boundary is not None:
                 task.boundary = boundary.name
-                val = self._rows(self.cache, task, "val", None, boundary, [b for b in later if b is not None], how)
-                if views or not data.augmented:
-                    epoch = trainer.current_epoch - self.stages.first_epoch
-                    view = epoch % views if views else None
-                    also = [b for b, s in zip(later, self._coming, strict=True) if b and (view or 0) < s.epochs]
-                    train = self._rows(self.cache, task, "train", view, boundary, also, how)
-        data.feed("train", train)
-        data.feed("val", val)
+                for split in data.selected_on:
+                    comes = [b for b in later if b is not None]
+                    fed[split] = self._rows(self.cache, task, split, None, boundary, comes, how)
+                if views or not augmented:
+                    turn = (trainer.current_epoch - self.stages.first_epoch) % views if views else 0
+                    also = [b for b, s in zip(later, self._coming, strict=True) if b and turn < s.epochs]
+                    for split in data.trained_on:
+                        view = turn if data.augmented(split) else None
+                        fed[split] = self._rows(self.cache, task, split, view, boundary, also, how)
+        if any(fed[split] is None for split in data.trained_on):  # all of them from images then
+            fed |= dict.fromkeys(data.trained_on)
+        for split, rows in fed.items():
+            data.feed(split, rows)
 
     @property
     def _coming(self) -> list[PlannedStage]:
@@ -86,9 +92,12 @@ class FrozenPrefix(pl.Callback):
         prefix = still_prefix(task, stage)
         if not prefix:
             return None
-        sizes = cache.data.sizes
-        drawn = min(self.views, stage.epochs) if cache.data.augmented else 1
-        found = cache.boundary(task, prefix, sizes["train"] * drawn + sizes["val"] + sizes["test"], how)
+        data, sizes = cache.data, cache.data.sizes
+        drawn = {s: min(self.views, stage.epochs) if data.augmented(s) else 1 for s in data.trained_on}
+        images = sum(sizes[s] * count for s, count in drawn.items()) + sum(
+            sizes[s] for s in (*data.selected_on, "test")
+        )
+        found = cache.boundary(task, prefix, images, how)
         if stage is self.stages.running:
             if found is None:
                 log.info("cache: no output of %s fits: stage %s trains from images", "..".join(prefix), stage.name)

@@ -61,7 +61,7 @@ class Request:
     """Rows that are wanted.
 
     Args:
-        split: `train`, `val` or `test`.
+        split: A name of `ImageDataModule.splits`.
         view: Number of an augmented view; None: as for evaluation.
         boundary: Whose output.
         also: Further boundaries below it, which a later stage will ask for: they come with the same pass.
@@ -129,7 +129,7 @@ class PrefixCache:
         Every process of several calls it; each computes its share.
         """
         keys = self.data.content_keys(request.split)
-        drawn = label(self.data.drawing(request.view))
+        drawn = label(self.data.drawing(request.split, request.view))
         known = request.boundary.entry.key, request.split, drawn
         if known not in self._found:
             rows = self._complete(task, request, keys, drawn, how)

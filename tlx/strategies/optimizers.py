@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from tlx.errors import TlxError
 
-OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused"}
+OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused", "keep_source"}
 NO_DECAY = "/no_decay"
 FUSED_ON = {"cpu", "cuda"}  # device types for which torch has fused kernels of all that take `fused`
 Owned = tuple[nn.Module, str, nn.Parameter]

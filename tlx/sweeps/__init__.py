@@ -15,10 +15,11 @@ def sweep_callbacks(config: DictConfig, stages: Stages) -> list[pl.Callback]:
     """Return the callbacks that the sweep in which a run takes part adds to its training; none outside a search."""
     import os
 
+    from tlx.config.selection import monitored
     from tlx.sweeps.trial import TRIAL, TrialPlace
 
     if TRIAL not in os.environ:
         return []
     from tlx.sweeps.pruning import Pruning
 
-    return [Pruning(TrialPlace.heard(os.environ[TRIAL]), config.task.monitor, stages)]
+    return [Pruning(TrialPlace.heard(os.environ[TRIAL]), monitored(config).name, stages)]

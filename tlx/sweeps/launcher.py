@@ -25,6 +25,7 @@ from tlx.config import safety
 from tlx.config.compose import checked
 from tlx.config.compositions import Compositions
 from tlx.config.naming import identity_hash
+from tlx.config.selection import monitored
 from tlx.errors import TlxError
 from tlx.run import Run
 from tlx.sweeps import gpus
@@ -147,7 +148,7 @@ class TlxLauncher(Launcher):
         returned = JobReturn(overrides=overrides, task_name="tlx", status=JobStatus.COMPLETED)
         if record.state == "finished":
             run = Run(record.run_dir)
-            returned.return_value = run.metrics.get(run.config.task.monitor)
+            returned.return_value = run.metrics.get(monitored(run.config).name)
         elif self.config.hydra.sweeper._target_ != GRID:
             returned.status = JobStatus.FAILED
             returned.return_value = TlxError(f"{record.name}: {record.note}")

@@ -19,6 +19,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.building import build_node
+from tlx.config.selection import monitored
 from tlx.errors import TlxError
 from tlx.files import is_locked, locked
 from tlx.run import Run
@@ -170,7 +171,7 @@ def _value(record: Record) -> float | None:
     if record.state != "finished":
         return None
     run = Run(record.run_dir)
-    return run.metrics.get(run.config.task.monitor)
+    return run.metrics.get(monitored(run.config).name)
 
 
 def _plain(node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
 from tlx.strategies.optimizers import build_optimizer
 from tlx.strategies.plan import PlannedStage
@@ -37,6 +39,7 @@ class Task(pl.LightningModule):
         self.optimizer_node: Any = (
             None  # a composed optimizer node as plain values; a task that only predicts needs none
         )
+        self.adaptation: Adaptation | None = None  # to a target domain
         self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
         self.layout = torch.contiguous_format
         self.boundary: str | None = None  # the last group of the prefix that a batch's `prefix` comes from
@@ -61,11 +64,17 @@ class Task(pl.LightningModule):
 
     def group_parameters(self, group: str) -> Iterator[nn.Parameter]:
         """Yield the parameters of a layer group."""
-        return self.head.parameters() if group == HEAD else self.backbone.group_parameters(group)
+        if group != HEAD:
+            yield from self.backbone.group_parameters(group)
+            return
+        for module in self.group_modules(HEAD):
+            yield from module.parameters()
 
     def group_modules(self, group: str) -> list[nn.Module]:
-        """Return the modules whose parameters make up a layer group."""
-        return [self.head] if group == HEAD else self.backbone.group_modules(group)
+        """Return the modules whose parameters make up a layer group; what an adaptation trains belongs to the head."""
+        if group != HEAD:
+            return self.backbone.group_modules(group)
+        return [self.head, *(self.adaptation.trained() if self.adaptation is not None else ())]
 
     @property
     def trainable_parameters(self) -> int:
@@ -129,6 +138,20 @@ class Task(pl.LightningModule):
         """Choose the memory layout of images and of convolution weights."""
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.layout)
+
+    # Adaptation
+
+    @property
+    def done(self) -> float:
+        """Part of the planned training that is over, in [0, 1]: a function of the step."""
+        trainer = self.trainer
+        per_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
+        return trainer.global_step / max(per_epoch * (trainer.max_epochs or 1), 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Let the adaptation do what it does once an epoch; the stage callback has had its turn."""
+        if self.adaptation is not None and (progress := self.adaptation.progress(self.done)) is not None:
+            self.adaptation.begin_epoch(self, self.trainer.datamodule, progress)  # type: ignore[attr-defined]
 
     # Computation
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
@@ -18,7 +19,7 @@ class Classification(Task):
     """Image classification.
 
     Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
-    (macro), all fractions in [0, 1] but the loss.
+    (macro), all fractions in [0, 1] but the loss. With a target domain also `target/entropy` and `target/infomax`.
 
     Args:
         backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
@@ -55,22 +56,42 @@ class Classification(Task):
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
         self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
+        self.certainty = Certainty(len(self.class_names))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy of a batch."""
-        loss = F.cross_entropy(
-            self.head(self.features_of(batch)), batch["target"], label_smoothing=self.label_smoothing
-        )
+        """Return the mean cross-entropy of a batch, and what an adaptation adds to it."""
+        if self.adaptation is None:
+            loss = self._loss(self.head(self.features_of(batch)), batch["target"])
+        else:
+            source, other = self.adaptation.both(self, batch)
+            progress = self.adaptation.progress(self.done)
+            # Before the adaptation begins it counts nothing, but what it trains stays in the graph, as DDP wants it.
+            weight = 0.0 if progress is None else self.adaptation.weight
+            penalty = self.adaptation.penalty(source, other, progress or 0.0)
+            loss = self._loss(source.logits, batch["target"]) + weight * penalty
         self.log_loss(loss, images=len(batch["target"]))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch of the validation split."""
-        self.val_tally.update(self.head(self.features_of(batch)).float(), batch["target"])
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
+        """Measure a batch of the validation split; or, of the second loader, what needs no labels of the target domain.
+
+        Returns:
+            For the target domain `predicted` classes (B,) and the `index` (B,) of their images.
+        """
+        logits = self.head(self.features_of(batch)).float()
+        if dataloader_idx == 0:
+            self.val_tally.update(logits, batch["target"])
+            return None
+        self.certainty.update(logits, batch["index"])
+        return {"predicted": logits.argmax(1), "index": batch["index"]}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of the validation split."""
+        """Log the figures of the validation split, and of the target domain where there is one."""
         self._log_figures(self.val_tally, "val/")
+        self._log_figures(self.certainty, "target/")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Measure a batch of the test split.
@@ -91,7 +112,7 @@ class Classification(Task):
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _log_figures(self, tally: Tally, prefix: str) -> None:
+    def _log_figures(self, tally: Tally | Certainty, prefix: str) -> None:
         if tally.update_called:  # a split may be empty
             self.log_dict({prefix + name: value for name, value in tally.compute().items()})
         tally.reset()

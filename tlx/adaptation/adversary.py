@@ -1,0 +1,161 @@
+"""Adversarial adaptation: a discriminator learns to tell the domains apart, the features learn that it cannot."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tlx.adaptation.base import Adaptation, Domain
+
+if TYPE_CHECKING:
+    from tlx.data.datamodule import ImageDataModule
+    from tlx.tasks.base import Task
+
+WIDEST = 4096  # of features x classes, from which on the map of CDAN is a random one
+
+
+class _Reversed(torch.autograd.Function):
+    """The identity, whose gradient comes back times -factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return -ctx.factor * gradient, None
+
+
+def reverse_gradient(x: Tensor, factor: float) -> Tensor:
+    """Return `x`; its gradient is multiplied by -factor on the way back."""
+    return _Reversed.apply(x, factor)
+
+
+def reversal(progress: float, slope: float = 10.0) -> float:
+    """Return the factor of the reversed gradient, from 0 to 1 as training goes on (Ganin et al. 2016, section 5.2.2).
+
+    A function of the progress alone: a run that goes on has the factor that it would have had.
+    """
+    return 2 / (1 + math.exp(-slope * progress)) - 1
+
+
+class Dann(Adaptation):
+    """DANN (Ganin et al. 2016): features in which a discriminator cannot tell source and target apart.
+
+    Args:
+        weight: Factor of the penalty.
+        start: See `Adaptation`.
+        batch_norm: See `Adaptation`.
+        hidden: Width of the discriminator's two hidden layers.
+        slope: How fast the reversed gradient grows, see `reversal`.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        start: float = 0.0,
+        batch_norm: str = "separate",
+        hidden: int = 256,
+        slope: float = 10.0,
+    ) -> None:
+        super().__init__(weight, start, batch_norm)
+        self.hidden, self.slope = hidden, slope
+        self.discriminator: nn.Module = nn.Identity()
+
+    def build(self, task: Task, data: ImageDataModule) -> None:
+        """Make the discriminator."""
+        self.discriminator = discriminator(self.width(task), self.hidden)
+
+    def width(self, task: Task) -> int:
+        """Return the number of inputs of the discriminator."""
+        return task.backbone.num_features
+
+    def trained(self) -> list[nn.Module]:
+        """Return the discriminator."""
+        return [self.discriminator]
+
+    def seen(self, domain: Domain) -> Tensor:
+        """Return what the discriminator is shown of a batch (B, width)."""
+        return domain.features.float()
+
+    def importance(self, domain: Domain) -> Tensor:
+        """Return how much each image counts (B,), in mean 1."""
+        return torch.ones(len(domain.logits), device=domain.logits.device)
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return the discriminator's binary cross-entropy, the mean of both domains."""
+        factor = reversal(progress, self.slope)
+        losses = []
+        for domain, label in ((source, 1.0), (target, 0.0)):
+            verdict = self.discriminator(reverse_gradient(self.seen(domain), factor)).squeeze(1)
+            each = binary_cross_entropy_with_logits(verdict, torch.full_like(verdict, label), reduction="none")
+            losses.append((each * self.importance(domain)).mean())
+        return (losses[0] + losses[1]) / 2
+
+
+class Cdan(Dann):
+    """CDAN+E (Long et al. 2018): the discriminator sees features x class probabilities, certain images count more.
+
+    Where features x classes are more than 4,096 numbers, a random map of both replaces their product (their section
+    3.2); it is part of the checkpoint.
+
+    Args:
+        weight: Factor of the penalty.
+        start: See `Adaptation`.
+        batch_norm: See `Adaptation`.
+        hidden: Width of the discriminator's two hidden layers.
+        slope: How fast the reversed gradient grows, see `reversal`.
+        entropy: Whether certain images count more.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        start: float = 0.0,
+        batch_norm: str = "separate",
+        hidden: int = 256,
+        slope: float = 10.0,
+        entropy: bool = True,
+    ) -> None:
+        super().__init__(weight, start, batch_norm, hidden, slope)
+        self.entropy = entropy
+
+    def build(self, task: Task, data: ImageDataModule) -> None:
+        """Make the discriminator, and the random map where one is needed."""
+        features, classes = task.backbone.num_features, len(task.class_names)
+        if features * classes > WIDEST:
+            self.register_buffer("feature_map", torch.randn(features, WIDEST))
+            self.register_buffer("class_map", torch.randn(classes, WIDEST))
+        super().build(task, data)
+
+    def width(self, task: Task) -> int:
+        """Return the number of inputs of the discriminator."""
+        return min(task.backbone.num_features * len(task.class_names), WIDEST)
+
+    def seen(self, domain: Domain) -> Tensor:
+        """Return features x probabilities (B, F * K), or their random map (B, 4096)."""
+        features, probabilities = domain.features.float(), domain.logits.float().softmax(1).detach()
+        if hasattr(self, "feature_map"):
+            return (features @ self.feature_map) * (probabilities @ self.class_map) / math.sqrt(WIDEST)
+        return (features.unsqueeze(2) * probabilities.unsqueeze(1)).flatten(1)
+
+    def importance(self, domain: Domain) -> Tensor:
+        """Return 1 + exp(-entropy), scaled to a mean of 1 (their equation 8)."""
+        if not self.entropy:
+            return super().importance(domain)
+        logits = domain.logits.detach().float()
+        certain = 1 + torch.exp(-torch.distributions.Categorical(logits=logits, validate_args=False).entropy())
+        return certain / certain.mean()
+
+
+def discriminator(width: int, hidden: int) -> nn.Module:
+    """Return a network from (B, width) to one number an image (B, 1), positive for the source domain."""
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, 1),
+    )  # fmt: skip

@@ -1,0 +1,132 @@
+"""What every way of adapting shares: a batch of each domain goes through the network, a penalty compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tlx.errors import TlxError
+
+if TYPE_CHECKING:
+    from tlx.data.datamodule import ImageDataModule
+    from tlx.data.dataset import Batch
+    from tlx.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What the network makes of a batch of one domain.
+
+    Args:
+        features: Pooled features (B, F), the head's input.
+        logits: The head's output (B, K).
+        index: Places of the images in their split (B,).
+    """
+
+    features: Tensor
+    logits: Tensor
+    index: Tensor
+
+
+class Adaptation(nn.Module):
+    """A penalty on what a network makes of the source and of the target domain, and how both go through it.
+
+    Subclasses define `penalty`. Nothing here is given a label of the target domain.
+
+    Args:
+        weight: Factor of the penalty in the loss.
+        start: Part of the training, in [0, 1), before which the penalty does not count: on the source alone until then.
+        batch_norm: `separate`: each domain is normalised with the statistics of its own batch, and those that are kept
+            for evaluation are the target's. `joint`: one batch of both, one set of statistics.
+    """
+
+    needs_gradient = True  # whether the penalty depends on the target's batch; else only its statistics are of use
+
+    def __init__(self, weight: float = 1.0, start: float = 0.0, batch_norm: str = "separate") -> None:
+        super().__init__()
+        self.weight, self.start, self.batch_norm = weight, start, batch_norm
+
+    def build(self, task: Task, data: ImageDataModule) -> None:
+        """Make what depends on the network and the images; called once, before training.
+
+        Raises:
+            TlxError: The network has nothing to adapt.
+        """
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return the penalty, a scalar, for a batch of each domain.
+
+        Args:
+            source: Of the source domain.
+            target: Of the target domain.
+            progress: Part of the adaptation that is done, in [0, 1].
+        """
+        raise NotImplementedError
+
+    def trained(self) -> list[nn.Module]:
+        """Return the modules of its own that train, together with the head."""
+        return []
+
+    def begin_epoch(self, task: Task, data: ImageDataModule, progress: float) -> None:
+        """Do what is done once an epoch, before its first step."""
+
+    def progress(self, done: float) -> float | None:
+        """Return the part of the adaptation that is over when `done` of the training is; None before it begins."""
+        return None if done < self.start else min(1.0, (done - self.start) / (1 - self.start))
+
+    def both(self, task: Task, batch: Batch) -> tuple[Domain, Domain]:
+        """Run the batches of both domains through the network."""
+        other = batch["unlabelled"]
+        if self.batch_norm == "joint":
+            key = "prefix" if "prefix" in batch else "image"
+            together: Any = {key: torch.cat([batch[key], other[key]])}  # type: ignore[literal-required]
+            features = task.features_of(together)
+            logits = task.head(features)
+            count = len(batch["target"])
+            return (
+                Domain(features[:count], logits[:count], batch["index"]),
+                Domain(features[count:], logits[count:], other["index"]),
+            )
+        with _statistics_kept(task):
+            source = _domain(task, batch)
+        with nullcontext() if self.needs_gradient else torch.no_grad():
+            return source, _domain(task, other)
+
+
+def _domain(task: Task, batch: Batch) -> Domain:
+    features = task.features_of(batch)
+    return Domain(features, task.head(features), batch["index"])
+
+
+@contextmanager
+def _statistics_kept(task: nn.Module) -> Iterator[None]:
+    """Let BatchNorm layers normalise with the batch, as in training, and leave what they keep for evaluation alone."""
+    layers = [m for m in task.modules() if isinstance(m, _BatchNorm) and m.training]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def need_batch_norm(task: Task, name: str) -> None:
+    """Refuse networks whose statistics cannot be adapted.
+
+    Raises:
+        TlxError: There is no BatchNorm layer.
+    """
+    if not any(isinstance(module, _BatchNorm) for module in task.backbone.modules()):
+        known = str(task.backbone.architecture.get("name", "this network"))
+        raise TlxError(
+            f"strategy={name}: expected a backbone with BatchNorm layers, got {known}, which has none; "
+            "coral, dan, dann, cdan, mcc and self_training need none"
+        )

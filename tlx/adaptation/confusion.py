@@ -1,0 +1,35 @@
+"""Adaptation by the target's predictions alone: few classes should be confused with one another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tlx.adaptation.base import Adaptation, Domain
+
+
+class Mcc(Adaptation):
+    """MCC (Jin et al. 2020): the smallest confusion of classes in batches of the target domain.
+
+    Args:
+        weight: Factor of the penalty.
+        start: See `Adaptation`.
+        batch_norm: See `Adaptation`.
+        temperature: By which logits are divided, so that certain predictions are not all that counts.
+    """
+
+    def __init__(
+        self, weight: float = 1.0, start: float = 0.0, batch_norm: str = "separate", temperature: float = 2.5
+    ) -> None:
+        super().__init__(weight, start, batch_norm)
+        self.temperature = temperature
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return the mean confusion of a class with others (their equations 3 to 7)."""
+        p = (target.logits.float() / self.temperature).softmax(1)
+        entropy = -(p * p.clamp(min=1e-12).log()).sum(1)
+        weight = 1 + torch.exp(-entropy).detach()
+        weight = len(p) * weight / weight.sum()
+        confusion = (p * weight.unsqueeze(1)).T @ p  # (K, K)
+        confusion = confusion / confusion.sum(1, keepdim=True)
+        return (confusion.sum() - confusion.trace()) / p.shape[1]

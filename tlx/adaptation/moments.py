@@ -1,0 +1,94 @@
+"""Adaptation by moments: of the activations (AdaBN), of the features (Deep CORAL), of all orders at once (DAN)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tlx.adaptation.base import Adaptation, Domain, need_batch_norm
+
+if TYPE_CHECKING:
+    from tlx.data.datamodule import ImageDataModule
+    from tlx.tasks.base import Task
+
+
+class AdaBn(Adaptation):
+    """BatchNorm statistics of the target domain, weights of the source (Li et al., Revisiting BatchNorm, 2016).
+
+    While the weights train on the source, batches of the target pass through the network only to move the statistics
+    that evaluation uses.
+    """
+
+    needs_gradient = False
+
+    def __init__(self) -> None:
+        super().__init__(weight=0.0)
+
+    def build(self, task: Task, data: ImageDataModule) -> None:
+        """Refuse networks without BatchNorm."""
+        need_batch_norm(task, "adabn")
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return 0."""
+        return source.logits.new_zeros(())
+
+
+class Coral(Adaptation):
+    """Deep CORAL (Sun and Saenko 2016): features of both domains with the same covariances.
+
+    Args:
+        weight: Factor of the penalty.
+        start: See `Adaptation`.
+        batch_norm: See `Adaptation`.
+    """
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return the squared Frobenius distance of the covariances over 4 F² (their equation 1)."""
+        width = source.features.shape[1]
+        difference = _covariance(source.features.float()) - _covariance(target.features.float())
+        return difference.square().sum() / (4 * width**2)
+
+
+class Dan(Adaptation):
+    """DAN (Long et al. 2015): a small maximum mean discrepancy of features and of class probabilities.
+
+    Args:
+        weight: Factor of the penalty.
+        start: See `Adaptation`.
+        batch_norm: See `Adaptation`.
+        kernels: Number of Gaussian kernels that are averaged; variances are 2^k times the mean squared distance of the
+            pooled batch, k from -(kernels // 2) upwards.
+    """
+
+    def __init__(self, weight: float = 1.0, start: float = 0.0, batch_norm: str = "separate", kernels: int = 5) -> None:
+        super().__init__(weight, start, batch_norm)
+        self.kernels = kernels
+
+    def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
+        """Return the sum of both discrepancies."""
+        features = multi_kernel_mmd(source.features.float(), target.features.float(), self.kernels)
+        probabilities = source.logits.float().softmax(1), target.logits.float().softmax(1)
+        return features + multi_kernel_mmd(*probabilities, self.kernels)
+
+
+def multi_kernel_mmd(one: Tensor, other: Tensor, kernels: int) -> Tensor:
+    """Return the squared maximum mean discrepancy of two samples (B, F) and (B', F), unbiased (Gretton et al. 2012)."""
+    pooled = torch.cat([one, other])
+    distances = (pooled.unsqueeze(0) - pooled.unsqueeze(1)).square().sum(2)
+    count = len(pooled)
+    mean = distances.detach().sum() / (count * (count - 1))
+    k = sum(
+        torch.exp(-distances / (2 * mean * 2.0**power + 1e-12)) for power in range(-(kernels // 2), (kernels + 1) // 2)
+    )
+    k = k / kernels  # type: ignore[operator]
+    m, n = len(one), len(other)
+    within_one = (k[:m, :m].sum() - k[:m, :m].trace()) / (m * (m - 1))
+    within_other = (k[m:, m:].sum() - k[m:, m:].trace()) / (n * (n - 1))
+    return within_one + within_other - 2 * k[:m, m:].mean()
+
+
+def _covariance(features: Tensor) -> Tensor:
+    centred = features - features.mean(0, keepdim=True)
+    return centred.T @ centred / max(len(features) - 1, 1)

@@ -1,0 +1,90 @@
+"""The target domain of an adaptation: images whose labels nobody sees before the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.samples import Split
+from tlx.data.splits import content_keys, divide
+from tlx.errors import TlxError
+
+TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of the source
+
+
+@dataclass(frozen=True)
+class TargetDomain:
+    """Another set with the classes of the source.
+
+    Its training and validation images come without labels, in an order and a division that no label decides: parts that
+    its source carved a class at a time are put together and divided again by content alone.
+
+    Args:
+        checked: The set as it was loaded.
+        class_names: The source's classes; targets of the test split are places in them.
+    """
+
+    checked: CheckedSet
+    class_names: Sequence[str]
+
+    @classmethod
+    def load(cls, node: Mapping[str, Any], class_names: Sequence[str]) -> TargetDomain:
+        """Load the set of a composed `target` node.
+
+        Raises:
+            TlxError: It has classes that the source has not, or what its source raises.
+        """
+        checked = load_checked(node)
+        unknown = [name for name in checked.images.class_names if name not in class_names]
+        if unknown:
+            raise TlxError(
+                f"target: expected the classes of the source, {', '.join(class_names)}, got besides: "
+                f"{', '.join(unknown)}; choose some: target.classes=[{','.join(class_names)}]"
+            )
+        return cls(checked, class_names)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """`target_train` and `target_val`, every target -1, and `test`."""
+        return {name: _unlabelled(split) if name != "test" else split for name, split in self._labelled.items()}
+
+    @property
+    def hidden_targets(self) -> Tensor:
+        """Targets of `target_val` (N,), for a figure that says that it has seen them."""
+        return torch.tensor([sample.target for sample in self._labelled[VAL].samples])
+
+    @cached_property
+    def _labelled(self) -> dict[str, Split]:
+        images = self.checked.images
+        own = {TRAIN: images.train, VAL: images.val, "test": images.test}
+        home = {"val": VAL, "test": "test"}
+        carved = [home[part] for part in ("test", "val") if part in images.carved]
+        if carved:
+            pooled = _together([own[TRAIN], *(own[part] for part in carved)])
+            fractions = {part: len(own[part]) / max(len(pooled), 1) for part in carved}
+            seed = int(self.checked.node.get("split_seed", 0))
+            parts = divide(content_keys(pooled), [0] * len(pooled), fractions, seed)
+            own |= {TRAIN: pooled.take(parts["train"]), **{part: pooled.take(parts[part]) for part in carved}}
+        places = {i: self.class_names.index(name) for i, name in enumerate(images.class_names)}
+        return {name: _by_content(split, places) for name, split in own.items()}
+
+
+def _together(splits: Sequence[Split]) -> Split:
+    """Splits of one set, which share their pixels, as one."""
+    return Split([sample for split in splits for sample in split.samples], splits[0].pixels)
+
+
+def _by_content(split: Split, places: Mapping[int, int]) -> Split:
+    """The samples in the order of their content, which is not that of class folders."""
+    keyed = sorted(zip(content_keys(split), split.samples, strict=True), key=lambda pair: (pair[0], pair[1].name))
+    return Split([replace(sample, target=places[sample.target]) for _, sample in keyed], split.pixels)
+
+
+def _unlabelled(split: Split) -> Split:
+    return Split([replace(sample, target=-1) for sample in split.samples], split.pixels)
