@@ -1,4 +1,4 @@
-"""The real sets of TLX_TEST_DATA as .npz files that `dataset=arrays` reads: written once, into a folder of one's own."""
+"""The real sets of TLX_TEST_DATA as .npz files that `dataset=arrays` reads: written once, into a folder of theirs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def npz(name: str, folder: Path = CACHE / "sets") -> Path:
         np.savez(beside, **SETS[name]())
         beside.replace(path)
     return path
+
+
+def chosen(key: str, name: str, classes: list[int] | None = None) -> list[str]:
+    """Return the overrides that make a set the `dataset` or the `target`, with some of its classes.
+
+    `plates` and `letters` are drawn by tlx, `digits` is scikit-learn's.
+    """
+    if name in ("plates", "letters"):
+        return [f"{key}={name}", *([f"{key}.characters={classes}"] if classes is not None else [])]
+    some = [f"{key}.classes={classes}"] if classes is not None else []
+    return [f"{key}=digits", *some] if name == "digits" else [
+        f"{key}=arrays", f"{key}.name={name}", f"{key}.path={npz(name)}", *some
+    ]  # fmt: skip
 
 
 def _mnist() -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
@@ -21,13 +22,20 @@ from tlx.planning import plan_table
 CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
-NEEDS = {"backbone": {"run", "file", "timm"}, "dataset": {"folder", "table"}, "experiment": {"digits_5to9"}}
+NEEDS = {
+    "backbone": {"run", "file", "timm"},
+    "dataset": {"folder", "table", "arrays"},
+    "experiment": {"digits_5to9", "digits_to_letters"},
+}
 # One of each kind of network that torchvision has.
 FAMILIES = [
     "alexnet", "vgg11", "vgg11_bn", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "mobilenet_v2",
     "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "regnet_x_400mf", "regnet_y_400mf",
     "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t", "swin_v2_t",
 ]  # fmt: skip
+
+
+ADAPTING = {"adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"}
 
 
 def without_needs(group: str) -> list[str]:
@@ -48,6 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path
         Image.new("L", (8, 8)).save(tmp_path / name)
     (tmp_path / "FILE").touch()
     (tmp_path / "pets.csv").write_text("path,label\npets/cat/1.png,cat\npets/dog/1.png,dog\n")
+    np.savez(tmp_path / "pathmnist.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]))
     (tmp_path / "RUN").symlink_to(tiny_run.directory)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -117,10 +126,11 @@ def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeyp
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer):
     """Guards against a shipped strategy that its own check refuses."""
-    config = compose([f"strategy={strategy}", f"optimizer={optimizer}", *SMALL])
+    target = ["target=plates"] if strategy in ADAPTING else []
+    config = compose([f"strategy={strategy}", f"optimizer={optimizer}", *SMALL, *target])
     table = plan_table(config)
     assert f"strategy {strategy}, optimizer {config.optimizer._target_}" in table
-    assert "frozen" in table or strategy in ("full", "scratch")
+    assert "frozen" in table or strategy in ("full", "scratch", *ADAPTING)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +161,7 @@ def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tin
         "backbone=timm": ["backbone.name=resnet10t"],
         "dataset=folder": ["dataset.root=~/pets", *SMALL],
         "dataset=table": ["dataset.path=~/pets.csv", *SMALL],
+        "dataset=arrays": ["dataset.path=~/pathmnist.npz", *SMALL],
         "experiment=digits_5to9": ["backbone.run=RUN"],
     }.items():
         assert check_command_line([choice], None, multirun=False), choice

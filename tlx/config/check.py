@@ -146,7 +146,7 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
         if isinstance(trainer, Mapping) and trainer.get("strategy") == "fsdp":
             yield Mistake("trainer.strategy", "auto or ddp with a strategy that adapts", "'fsdp'")
     task = config.get("task")
-    asked = {"strategy.monitor": strategy.get("monitor")}
+    asked = {"strategy.monitor": strategy.get("monitor") if adapt is None else None}
     asked["task.monitor"] = task.get("monitor") if isinstance(task, Mapping) else None
     for path, monitor in asked.items():
         if target is None and str(monitor).startswith("target/"):

@@ -1,0 +1,101 @@
+"""Domain adaptation between sets of digits: every strategy, source only, and fine-tuning on a few target labels.
+
+    python benchmarks/domains.py                                   all pairs and strategies, 5 seeds
+    python benchmarks/domains.py --pairs mnist_to_usps --strategies scratch,self_training --seeds 3
+
+Test accuracy on the target: of the weights that the strategy selects without a label of the target, and, marked as
+oracle, of those that its labels would have selected. Networks start from random weights. Two runs at a time, one thread
+each; started again it goes on where it stopped (--output). Prints a table and writes it into docs/results.md.
+Data: TLX_TEST_DATA, see the tests; `plates` is drawn by tlx, `digits` is scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+from real_sets import CACHE, chosen
+from report import machine, write_section
+from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
+
+STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
+FEW = "10 target labels a class"
+NAMES = {"scratch": "source only"}
+EPOCHS = {"digits": 60, "usps": 10, "mnist": 8, "plates": 16, "plate_digits": 16}  # of the source
+ONLY = {"plates": [0, 1, 2, 3, 4], "plate_digits": [0, 1, 2, 3, 4]}  # a target with the five digits of the source
+PAIRS = (
+    "mnist_to_usps", "usps_to_mnist", "digits_to_mnist", "digits_to_usps", "mnist_to_digits", "usps_to_digits",
+    "digits_to_plates", "mnist_to_plates", "digits_to_plate_digits", "mnist_to_plate_digits",
+)  # fmt: skip
+FIELD = {
+    "mnist_to_usps": "source only 82.1, DANN 91.7, CDAN 96.0",
+    "usps_to_mnist": "source only 74.6, DANN 95.2, CDAN 97.7, ADDA 98.3",
+}
+
+
+def overrides(pair: str, strategy: str, seed: int, output: Path) -> list[str]:
+    source, target = pair.split("_to_")
+    classes = ONLY.get(target)
+    return [
+        *chosen("dataset", source, classes), *chosen("target", target, classes), *SMALL, "target.augment=affine",
+        "target.horizontal_flip=false", f"strategy={strategy}", f"strategy.stages.0.epochs={EPOCHS[source]}",
+        f"seed={seed}", f"output_dir={output}",
+    ]  # fmt: skip
+
+
+def few_labels(pair: str, seed: int, source_run: str, output: Path) -> list[str]:
+    target = pair.split("_to_")[1]
+    return [
+        *chosen("dataset", target, ONLY.get(target)), *FROM_RUN, "backbone=run", f"backbone.run={source_run}",
+        "dataset.labels_per_class=10", "strategy=full", "strategy.stages.0.epochs=20", f"seed={seed}",
+        f"output_dir={output}",
+    ]  # fmt: skip
+
+
+def measure(pair: str, strategies: list[str], seeds: range, output: Path) -> dict[str, list[dict[str, float]]]:
+    jobs = [(strategy, seed) for strategy in strategies for seed in seeds]
+    with two_at_a_time() as pool:
+        found = list(pool.map(one_run, [overrides(pair, *job, output) for job in jobs]))
+        results = {s: [m for (own, _), (m, _) in zip(jobs, found, strict=True) if own == s] for s in strategies}
+        if "scratch" in strategies:
+            sources = [directory for (s, _), (_, directory) in zip(jobs, found, strict=True) if s == "scratch"]
+            few = [few_labels(pair, seed, run, output) for seed, run in zip(seeds, sources, strict=True)]
+            results[FEW] = [metrics for metrics, _ in pool.map(one_run, few)]
+    return results
+
+
+def lines(pair: str, results: dict[str, list[dict[str, float]]]) -> list[str]:
+    rows = []
+    for strategy, found in results.items():
+        cells = [pair.replace("_to_", " to ").replace("_", " "), NAMES.get(strategy, strategy)]
+        cells += [spread([m["test/accuracy"] for m in found])]
+        cells += [spread([m["oracle/test_accuracy"] for m in found]) if strategy != FEW else "-"]
+        cells += [str(len(found)), f"{statistics.mean(m['train/seconds'] for m in found):.0f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=lambda text: text.split(","), default=list(PAIRS))
+    parser.add_argument("--strategies", type=lambda text: text.split(","), default=list(STRATEGIES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=CACHE / "domains")
+    args = parser.parse_args()
+    table = ["| source to target | strategy | test, % | oracle-selected, % | seeds | s |"]
+    table.append("| --- | --- | ---: | ---: | ---: | ---: |")
+    for pair in args.pairs:
+        found = lines(pair, measure(pair, args.strategies, range(args.seeds), args.output))
+        print("\n".join(found), flush=True)
+        table += found
+    notes = [f"Published, oracle-selected: {p.replace('_to_', ' to ')}: {FIELD[p]}." for p in args.pairs if p in FIELD]
+    epochs = ", ".join(f"{name} {count}" for name, count in EPOCHS.items())
+    how = f"Epochs by source: {epochs}. {machine()}, two runs at a time, one thread each; s: seconds of training."
+    text = "\n".join([*table, "", *notes, "", how])
+    print(text)
+    write_section("domains", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Runs of several seeds, two at a time, a thread each; and what is said of their figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+# A small network from random weights, as the published figures for digits are of one.
+SMALL = (
+    "backbone=small_cnn", "backbone.width=16", "dataset.channels=1", "dataset.image_size=28", "dataset.augment=affine",
+    "dataset.horizontal_flip=false", "dataset.batch_size=64", "dataset.num_workers=0", "optimizer.lr=3e-3",
+    "logger=none", "trainer.devices=1",
+)  # fmt: skip
+FROM_RUN = tuple(override for override in SMALL if not override.startswith("backbone"))
+Outcome = tuple[dict[str, float], str]  # figures of a run, and its directory
+
+
+@contextmanager
+def two_at_a_time() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def one_run(arguments: list[str]) -> Outcome:
+    """Train in a process of its own; a finished run is returned as it is."""
+    import torch
+
+    import tlx
+
+    torch.set_num_threads(1)
+    run = tlx.train(tlx.compose(arguments))
+    return run.metrics, str(run.directory)
+
+
+def spread(scores: list[float]) -> str:
+    """Mean and standard deviation in per cent."""
+    sd = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{100 * statistics.mean(scores):.1f}{sd}"
