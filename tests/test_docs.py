@@ -54,7 +54,7 @@ COMMANDS = commands()
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with what the commands speak of: images, weights, a finished run, the pages' own configuration files."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg"):
+    for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg", "photos/1.jpg"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
     (home / "pets.csv").write_text("path,label\npets/cats/1.jpg,cats\npets/dogs/1.jpg,dogs\n")

@@ -51,7 +51,7 @@ def opening(path: str) -> str:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path:
     """A home and working directory with what the commands in conf/ speak of."""
-    for name in ("pets/cat/1.png", "pets/dog/1.png"):
+    for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
     (tmp_path / "FILE").touch()

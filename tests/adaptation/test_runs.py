@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import tlx
 from tlx.errors import ConfigError, TlxError
@@ -75,6 +76,25 @@ def test_every_strategy_has_its_figures(strategy, overrides, tmp_path):
     (target,) = [o.removeprefix("target.") for o in overrides if o.startswith("target.path")]
     after = train(tmp_path / "after", *own, f"dataset.{target}", *few)
     assert "4 of 4 classes carried over by name" in (after.directory / "tlx.log").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_photographs_without_labels_can_be_the_target(overrides, domains, tmp_path):
+    """Guards against a target that has to be labelled after all, and against a test of nothing."""
+    with np.load(domains[1]) as held:
+        for i, pixels in enumerate(held["images"][:60]):
+            folder = tmp_path / "photos" / f"day {i % 3}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    own = [o for o in overrides if not o.startswith("target")]
+    photos = ["target=unlabelled", f"target.root={tmp_path / 'photos'}", "target.augment=affine"]
+    run = train(tmp_path / "run", *own, *photos, "strategy=self_training")
+    assert "target_train 48, target_val 12" in (run.directory / "tlx.log").read_text(encoding="utf-8")
+    assert "oracle/accuracy" not in history(run)[0]
+    assert not (run.checkpoints / "oracle.ckpt").exists()
+    assert float(history(run)[-1]["target/infomax"]) > 0
+    assert len((run.directory / "test_predictions.csv").read_text().splitlines()) == 1 + 72, "the source's test images"
+    with pytest.raises(ConfigError, match="a set with labels"):
+        tlx.compose(["dataset._target_=tlx.data.unlabelled", f"dataset.root={tmp_path}", *photos])
 
 
 def test_source_only_is_the_same_with_and_without_a_target(overrides, tmp_path):

@@ -65,7 +65,8 @@ def _timm(glob: str) -> Iterator[str]:
 
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:
-    group = "dataset" if group == "target" else group  # the same sets
+    if group == "target" and not (conf_dir() / group / f"{name}.yaml").is_file():
+        group = "dataset"  # the same sets
     for directory in (conf_dir(), Path(config_dir).expanduser() if config_dir else None):
         file = directory / group / f"{name}.yaml" if directory else None
         if file is not None and file.is_file():

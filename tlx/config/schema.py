@@ -138,6 +138,13 @@ class Characters(Dataset):
 
 
 @dataclass
+class Unlabelled(Dataset):
+    """Any images below a folder."""
+
+    root: str = "???"
+
+
+@dataclass
 class TorchvisionDataset(Dataset):
     """One of torchvision's data sets."""
 
@@ -348,6 +355,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.data.plates": Characters,
     "tlx.data.letters": Characters,
     "tlx.data.torchvision_set": TorchvisionDataset,
+    "tlx.data.unlabelled": Unlabelled,
     "tlx.tasks.Classification": Classification,
     "tlx.adaptation.AdaBn": AdaBn,
     "tlx.adaptation.Coral": Adaptation,

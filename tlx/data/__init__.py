@@ -24,6 +24,7 @@ _HOME = {
     "plates": "characters",
     "read_image": "images",
     "table": "tables",
+    "unlabelled": "unlabelled_folders",
     "torchvision_set": "torchvision_sets",
 }
 

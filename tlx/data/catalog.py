@@ -10,7 +10,7 @@ from typing import Any
 from tlx.data.arrayfile import class_names_of
 from tlx.data.glyphs import alphabet
 from tlx.data.identity import content_identity
-from tlx.data.layout import closest_file, read_layout, why_no_folder
+from tlx.data.layout import closest_file, images_below, read_layout, why_no_folder
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.errors import Mistake, TlxError, did_you_mean
@@ -22,6 +22,7 @@ FOLDER = "tlx.data.folder"
 TABLE = "tlx.data.table"
 TORCHVISION_SET = "tlx.data.torchvision_set"
 ARRAYS = "tlx.data.arrays"
+UNLABELLED = "tlx.data.unlabelled"
 DRAWN = {"tlx.data.plates", "tlx.data.letters"}
 
 
@@ -70,6 +71,7 @@ def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         FOLDER: _folder_mistakes,
         TABLE: _table_mistakes,
         ARRAYS: _arrays_mistakes,
+        UNLABELLED: _unlabelled_mistakes,
         **dict.fromkeys(DRAWN, _drawn_mistakes),
         TORCHVISION_SET: _torchvision_mistakes,
     }
@@ -136,6 +138,16 @@ def _arrays_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         expected, _, hint = str(error).partition("; ")
         return [Mistake("dataset.path", "a .npz file of images and labels", f"'{dataset['path']}': {expected}", hint)]
     return []
+
+
+def _unlabelled_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
+    if not _is_set(dataset, "root"):
+        return []
+    root = Path(dataset["root"]).expanduser()
+    if not root.is_dir():
+        why, _, hint = why_no_folder(root).partition("; ")
+        return [Mistake("dataset.root", "a folder of images", f"'{dataset['root']}', which {why}", hint)]
+    return [] if images_below(root) else [Mistake("dataset.root", "a folder of images", "one without any")]
 
 
 def _drawn_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:

@@ -134,11 +134,14 @@ class CheckedSet:
     def describe(self) -> list[str]:
         """How many images and classes each split has, how the splits came about, what was left out; a line each."""
         images = self.images
-        lines = [f"{images.name}: {len(images.class_names)} classes; {images.rule}"]
+        classes = f"{len(images.class_names)} classes; " if images.class_names else ""
+        lines = [f"{images.name}: {classes}{images.rule}"]
         for name, split in self.splits.items():
             counts = Counter(sample.target for sample in split.samples)
             a_class = [counts[target] for target in range(len(images.class_names))]
-            line = f"  {name:<5} {len(split):>7,} images, {min(a_class):,} to {max(a_class):,} a class"
+            line = f"  {name:<5} {len(split):>7,} images"
+            if a_class:
+                line += f", {min(a_class):,} to {max(a_class):,} a class"
             if name == "train" and len(split) < len(images.train):
                 line += f", of {len(images.train):,} (subset seed {self.node.get('subset_seed', 0)})"
             lines.append(line)

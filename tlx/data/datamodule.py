@@ -117,8 +117,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _node_of(self, split: str) -> dict[str, Any]:
         """The node that says how images of a split are drawn."""
-        of_target = self.target is not None and split in (domains.TRAIN, domains.VAL, "test")
-        return self.target if of_target and self.target is not None else self.dataset
+        if self.target is not None and self.domain is not None and split in self.domain.splits:
+            return self.target
+        return self.dataset
 
     @property
     def class_names(self) -> list[str]:

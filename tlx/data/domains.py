@@ -51,8 +51,9 @@ class TargetDomain:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """`target_train` and `target_val`, every target -1, and `test`."""
-        return {name: _unlabelled(split) if name != "test" else split for name, split in self._labelled.items()}
+        """`target_train` and `target_val`, every target -1, and `test` where the set has labels."""
+        tested = {"test": self._labelled["test"]} if self.checked.images.class_names else {}
+        return {**{name: _unlabelled(self._labelled[name]) for name in (TRAIN, VAL)}, **tested}
 
     @property
     def hidden_targets(self) -> Tensor:
@@ -83,7 +84,7 @@ def _together(splits: Sequence[Split]) -> Split:
 def _by_content(split: Split, places: Mapping[int, int]) -> Split:
     """The samples in the order of their content, which is not that of class folders."""
     keyed = sorted(zip(content_keys(split), split.samples, strict=True), key=lambda pair: (pair[0], pair[1].name))
-    return Split([replace(sample, target=places[sample.target]) for _, sample in keyed], split.pixels)
+    return Split([replace(sample, target=places.get(sample.target, -1)) for _, sample in keyed], split.pixels)
 
 
 def _unlabelled(split: Split) -> Split:

@@ -26,6 +26,8 @@ Keys = Mapping[str, Sequence[bytes]]  # split -> content of each sample
 
 def class_findings(images: ImageSet) -> Iterator[str]:
     """Yield what is odd about the number of images of each class."""
+    if not images.class_names:  # a target domain without labels
+        return
     for part, split in images.splits.items():
         if not split:
             yield f"{part} has no images"

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tlx.data.layout import EXTENSIONS, files_below, read_layout
+from tlx.data.layout import EXTENSIONS, files_below, images_below, read_layout
 from tlx.data.tablefile import Columns, image_root, read_table
 from tlx.errors import TlxError
 
@@ -30,6 +30,9 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         if target == "tlx.data.folder":
             return {"content": _folder(Path(dataset["root"]).expanduser())}
+        if target == "tlx.data.unlabelled":
+            root = Path(dataset["root"]).expanduser()
+            return {"content": _digest(b"", [(str(p.relative_to(root)), _size(p)) for p in images_below(root)])}
         if target == "tlx.data.table":
             return {"content": _table(dataset)}
         if target == "tlx.data.arrays":
