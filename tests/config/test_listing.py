@@ -18,3 +18,12 @@ def test_experiments_are_listed_with_their_command() -> None:
     lines = listing("experiments")
     assert len(lines) >= 3
     assert all(f"experiment={line.split()[0]} " in line for line in lines)
+
+
+def test_every_set_can_be_a_target_and_images_without_labels_too() -> None:
+    """Guards against a target that nobody finds, or one without a word of what it is."""
+    lines = {line.split()[0]: line for line in listing("targets")}
+    assert {"usps", "plates", "folder", "unlabelled"} <= set(lines)
+    assert "any images" in lines["unlabelled"]
+    assert "digits from envelopes" in lines["usps"]
+    assert set(lines) - {"unlabelled"} == {line.split()[0] for line in listing("datasets")}

@@ -65,11 +65,8 @@ def test_colours_change_as_in_torchvision(name, reference):
     distort = Distortion(jitter=replace(NOTHING, **{name: 0.3}))
     for seed in range(5):
         with seeded(seed):
-            for _ in range(4):  # the geometry is drawn before: rotation, shear, size, two shifts
-                torch.rand((), dtype=torch.float64)
-            torch.rand((), dtype=torch.float64)
-            which = ["brightness", "contrast", "saturation"].index(name)
-            factor = 0.7 + 0.6 * [float(torch.rand((), dtype=torch.float64)) for _ in range(3)][which]
+            u = torch.rand(14, dtype=torch.float64)[5 + ["brightness", "contrast", "saturation"].index(name)]
+        factor = 0.7 + 0.6 * float(u)
         ours = distort(photo()[None], drawn(distort, seed))[0]
         difference = (ours.int() - reference(photo(), factor).int()).abs()
         assert difference.max() <= 1, f"{name} {factor}"
@@ -95,7 +92,7 @@ def test_geometry_is_that_of_torchvision():
     distort = Distortion(degrees=20, shift=0.1, zoom=(0.8, 1.2))
     for seed in range(6):
         with seeded(seed):
-            turn, _, zoom, right, down = [float(torch.rand((), dtype=torch.float64)) for _ in range(5)]
+            turn, _, zoom, right, down = torch.rand(14, dtype=torch.float64)[:5].tolist()
         turn, zoom = -20 + 40 * turn, 0.8 * (1.2 / 0.8) ** zoom
         right, down = (41 * (-0.1 + 0.2 * u) for u in (right, down))
         ours = distort(image, drawn(distort, seed))

@@ -94,3 +94,16 @@ def test_sharded_training_equals_one_process(tmp_path):
     ]
     assert apart(*states) < 1e-5  # single precision: Lightning shards in no other
     assert runs["one"].metrics["test/loss"] == pytest.approx(runs["fsdp"].metrics["test/loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["dann", "self_training"])
+def test_processes_adapt_one_network(strategy, tmp_path):
+    """Guards against a discriminator that each process has for itself, pseudo-labels that differ between processes,
+    and images of the target domain that two processes draw twice."""
+    domain = ["target=plates", "target.per_class=24", f"strategy={strategy}", "strategy.adapt.start=0"]
+    two = train(tmp_path / "two", 2, 32, "rewrap", *domain)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
+    if strategy == "dann":  # its loss is a mean over images; pseudo-labels are counted in each process's batch
+        one = train(tmp_path / "one", 1, 32, "rewrap", *domain)
+        assert apart(two[0][-1], one[0][-1]) < 1e-10

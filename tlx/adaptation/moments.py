@@ -76,8 +76,9 @@ class Dan(Adaptation):
 def multi_kernel_mmd(one: Tensor, other: Tensor, kernels: int) -> Tensor:
     """Return the squared maximum mean discrepancy of two samples (B, F) and (B', F), unbiased (Gretton et al. 2012)."""
     pooled = torch.cat([one, other])
-    distances = (pooled.unsqueeze(0) - pooled.unsqueeze(1)).square().sum(2)
-    count = len(pooled)
+    count, norms = len(pooled), pooled.square().sum(1)
+    distances = (norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * pooled @ pooled.T).clamp(min=0)
+    distances = distances * (1 - torch.eye(count, device=pooled.device))
     mean = distances.detach().sum() / (count * (count - 1))
     k = sum(
         torch.exp(-distances / (2 * mean * 2.0**power + 1e-12)) for power in range(-(kernels // 2), (kernels + 1) // 2)

@@ -13,6 +13,8 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 # Luma and two differences of colours, in which hue is an angle (NTSC's YIQ), and back.
 _TO_YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
+_SAME_COLOURS = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]
+_NUMBERS = 14  # drawn for an image: five of the geometry, four of the colours, five of the rectangle
 _ERASED_AREA = (0.02, 0.33)  # of the image; these two as in Zhong et al., Random Erasing (2017)
 _ERASED_ASPECT = (0.3, 3.3)
 
@@ -55,7 +57,10 @@ class Distortion:
 
         Six numbers of the geometry, ten of the colours, four of the rectangle.
         """
-        return torch.cat([self._draw_geometry(), self._draw_colours(), self._draw_rectangle()]).float()
+        u = torch.rand(
+            _NUMBERS, dtype=torch.float64
+        ).tolist()  # at once: a call for each would take longer than all else
+        return torch.tensor([*self._geometry(u[:5]), *self._colours(u[5:9]), *self._rectangle(u[9:])])
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 20)."""
@@ -69,40 +74,39 @@ class Distortion:
             pixels = _erase(pixels, drawn[:, 16:])
         return pixels.clamp_(0, 255).round_().to(torch.uint8)
 
-    def _draw_geometry(self) -> Tensor:
+    def _geometry(self, u: list[float]) -> list[float]:
         """Where in the image, from -1 to 1, each pixel of the result comes from: two rows of three numbers."""
-        turn, shear = math.radians(_between(-self.degrees, self.degrees)), _between(-self.shear, self.shear)
-        zoom = math.exp(_between(math.log(self.zoom[0]), math.log(self.zoom[1])))
-        right, down = (2 * _between(-self.shift, self.shift) for _ in range(2))
-        slant = math.tan(math.radians(shear))
+        turn = math.radians(_between(u[0], -self.degrees, self.degrees))
+        slant = math.tan(math.radians(_between(u[1], -self.shear, self.shear)))
+        zoom = math.exp(_between(u[2], math.log(self.zoom[0]), math.log(self.zoom[1])))
+        right, down = (2 * _between(one, -self.shift, self.shift) for one in u[3:])
         cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
-        rows = [[cos, sin + slant * cos], [-sin, cos - slant * sin]]
-        return torch.tensor([v for a, b in rows for v in (a, b, -(a * right + b * down))], dtype=torch.float64)
+        rows = ((cos, sin + slant * cos), (-sin, cos - slant * sin))
+        return [value for a, b in rows for value in (a, b, -(a * right + b * down))]
 
-    def _draw_colours(self) -> Tensor:
+    def _colours(self, u: list[float]) -> list[float]:
         """A 3x3 matrix for brightness, saturation and hue, which are linear in the colours; and the contrast."""
-        jitter = self.jitter or Jitter(0.0, 0.0, 0.0, 0.0)
-        brightness, contrast, saturation = (
-            _between(1 - x, 1 + x) for x in (jitter.brightness, jitter.contrast, jitter.saturation)
-        )
-        angle = 2 * math.pi * _between(-jitter.hue, jitter.hue)
+        if self.jitter is None:
+            return _SAME_COLOURS
+        most = (self.jitter.brightness, self.jitter.contrast, self.jitter.saturation)
+        brightness, contrast, saturation = (_between(one, 1 - x, 1 + x) for one, x in zip(u, most, strict=False))
+        angle = 2 * math.pi * _between(u[3], -self.jitter.hue, self.jitter.hue)
         cos, sin = saturation * math.cos(angle), saturation * math.sin(angle)
         turned = torch.tensor([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]], dtype=torch.float64)
-        matrix = brightness * (_FROM_YIQ @ turned @ _TO_YIQ)
-        return torch.cat([matrix.flatten(), torch.tensor([contrast], dtype=torch.float64)])
+        return [*(brightness * (_FROM_YIQ @ turned @ _TO_YIQ)).flatten().tolist(), contrast]
 
-    def _draw_rectangle(self) -> Tensor:
+    def _rectangle(self, u: list[float]) -> list[float]:
         """Left, top, right and bottom as fractions of the sides; all zero: nothing is erased."""
-        wanted = _between(0, 1) < self.erase
-        area, aspect = _between(*_ERASED_AREA), math.exp(_between(*map(math.log, _ERASED_ASPECT)))
+        if u[0] >= self.erase:
+            return [0.0] * 4
+        area, aspect = _between(u[1], *_ERASED_AREA), math.exp(_between(u[2], *map(math.log, _ERASED_ASPECT)))
         width, height = min(1.0, math.sqrt(area * aspect)), min(1.0, math.sqrt(area / aspect))
-        left, top = _between(0, 1 - width), _between(0, 1 - height)
-        box = [left, top, left + width, top + height] if wanted else [0.0] * 4
-        return torch.tensor(box, dtype=torch.float64)
+        left, top = _between(u[3], 0, 1 - width), _between(u[4], 0, 1 - height)
+        return [left, top, left + width, top + height]
 
 
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), dtype=torch.float64))
+def _between(u: float, low: float, high: float) -> float:
+    return low + (high - low) * u
 
 
 # Sums of three products, written out, and sums of whole numbers: a matrix product rounds differently in other batches.
