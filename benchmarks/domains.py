@@ -42,7 +42,8 @@ def overrides(pair: str, strategy: str, seed: int, output: Path) -> list[str]:
     source, target = pair.split("_to_")
     classes = ONLY.get(target)
     return [
-        *chosen("dataset", source, classes), *chosen("target", target, classes), *SMALL, "target.augment=affine",
+        *chosen("dataset", source, classes), *chosen("target", target, classes), *SMALL,
+        *(f"{key}.augment={'characters' if target == 'plates' else 'affine'}" for key in ("dataset", "target")),
         "target.horizontal_flip=false", f"strategy={strategy}", f"strategy.stages.0.epochs={EPOCHS[source]}",
         f"seed={seed}", f"output_dir={output}",
     ]  # fmt: skip
@@ -72,7 +73,7 @@ def measure(pair: str, strategies: list[str], seeds: range, output: Path) -> tup
 
 
 def selections(directories: list[str]) -> dict[str, float]:
-    """Return score -> accuracy on the target's validation images at the epoch that it would have selected, mean of runs.
+    """Return score -> accuracy on the target's validation images at the epoch that it selects, mean of runs.
 
     From the table of epochs of runs that are there: selecting by another score trains nothing anew.
     """

@@ -65,7 +65,7 @@ def test_colours_change_as_in_torchvision(name, reference):
     distort = Distortion(jitter=replace(NOTHING, **{name: 0.3}))
     for seed in range(5):
         with seeded(seed):
-            u = torch.rand(14, dtype=torch.float64)[5 + ["brightness", "contrast", "saturation"].index(name)]
+            u = torch.rand(15, dtype=torch.float64)[5 + ["brightness", "contrast", "saturation"].index(name)]
         factor = 0.7 + 0.6 * float(u)
         ours = distort(photo()[None], drawn(distort, seed))[0]
         difference = (ours.int() - reference(photo(), factor).int()).abs()
@@ -92,7 +92,7 @@ def test_geometry_is_that_of_torchvision():
     distort = Distortion(degrees=20, shift=0.1, zoom=(0.8, 1.2))
     for seed in range(6):
         with seeded(seed):
-            turn, _, zoom, right, down = torch.rand(14, dtype=torch.float64)[:5].tolist()
+            turn, _, zoom, right, down = torch.rand(15, dtype=torch.float64)[:5].tolist()
         turn, zoom = -20 + 40 * turn, 0.8 * (1.2 / 0.8) ** zoom
         right, down = (41 * (-0.1 + 0.2 * u) for u in (right, down))
         ours = distort(image, drawn(distort, seed))
@@ -119,6 +119,18 @@ def test_erasing_happens_as_often_as_it_says_and_erases_a_part():
     assert 70 < len(hit) < 130
     assert min(hit) > 0.01
     assert max(hit) < 0.36
+
+
+def test_half_of_the_characters_are_inverted():
+    """Guards against ink of one brightness, and against inverted alpha."""
+    distort = Distortion(invert=0.5)
+    image = photo(2)[None]
+    changed = [distort(image, drawn(distort, seed)) for seed in range(200)]
+    inverted = [x for x in changed if torch.equal(x[:, :1], 255 - image[:, :1])]
+    assert 70 < len(inverted) < 130
+    assert sum(torch.equal(x, image) for x in changed) == 200 - len(inverted)
+    assert all(torch.equal(x[:, 1:], image[:, 1:]) for x in changed)
+    assert distortion("characters").invert == 0.5
 
 
 def test_nothing_asked_for_changes_nothing():

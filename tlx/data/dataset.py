@@ -27,7 +27,7 @@ class Batch(TypedDict, total=False):
     """What a step is given.
 
     `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, what the frozen layer groups make of it
-    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 20), where the images are
+    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 21), where the images are
     still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain, every target -1.
     """
 

@@ -14,7 +14,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 _TO_YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _SAME_COLOURS = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]
-_NUMBERS = 14  # drawn for an image: five of the geometry, four of the colours, five of the rectangle
+_NUMBERS = 15  # drawn for an image: five of the geometry, four of the colours, five of the rectangle, one for inverting
 _ERASED_AREA = (0.02, 0.33)  # of the image; these two as in Zhong et al., Random Erasing (2017)
 _ERASED_ASPECT = (0.3, 3.3)
 
@@ -31,7 +31,7 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Distortion:
-    """Changes colours, geometry, and erases a part, in this order; what is not asked for is left out.
+    """Inverts, changes colours and geometry, and erases a part, in this order; what is not asked for is left out.
 
     What comes out for an image depends on its pixels and on what was drawn for it, not on the rest of the batch. Pixels
     from beyond the edge are those of the edge.
@@ -43,6 +43,7 @@ class Distortion:
         zoom: Smallest and largest size, in times the size that it has; evenly drawn on a logarithmic scale.
         jitter: Of colours, or in gray images of brightness and contrast; alpha and further channels are kept.
         erase: Probability that a rectangle becomes black.
+        invert: Probability that dark and bright are exchanged; alpha and further channels are kept.
     """
 
     degrees: float = 0.0
@@ -51,27 +52,31 @@ class Distortion:
     zoom: tuple[float, float] = (1.0, 1.0)
     jitter: Jitter | None = None
     erase: float = 0.0
+    invert: float = 0.0
 
     def draw(self) -> Tensor:
-        """Draw for one image, from torch's CPU generator: (20,), float32.
+        """Draw for one image, from torch's CPU generator: (21,), float32.
 
-        Six numbers of the geometry, ten of the colours, four of the rectangle.
+        Six numbers of the geometry, ten of the colours, four of the rectangle, and 1 where it is to be inverted.
         """
         u = torch.rand(
             _NUMBERS, dtype=torch.float64
         ).tolist()  # at once: a call for each would take longer than all else
-        return torch.tensor([*self._geometry(u[:5]), *self._colours(u[5:9]), *self._rectangle(u[9:])])
+        inverted = float(u[14] < self.invert)
+        return torch.tensor([*self._geometry(u[:5]), *self._colours(u[5:9]), *self._rectangle(u[9:14]), inverted])
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 20)."""
+        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 21)."""
         drawn = drawn.to(images.device)
         pixels = images.float()
+        if self.invert:
+            pixels = _inverted(pixels, drawn[:, 20])
         if self.jitter is not None:
             pixels = _recolour(pixels, drawn[:, 6:15].view(-1, 3, 3), drawn[:, 15])
         if self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0):
             pixels = _move(pixels, drawn[:, :6])
         if self.erase:
-            pixels = _erase(pixels, drawn[:, 16:])
+            pixels = _erase(pixels, drawn[:, 16:20])
         return pixels.clamp_(0, 255).round_().to(torch.uint8)
 
     def _geometry(self, u: list[float]) -> list[float]:
@@ -112,9 +117,19 @@ def _between(u: float, low: float, high: float) -> float:
 # Sums of three products, written out, and sums of whole numbers: a matrix product rounds differently in other batches.
 
 
+def _colour_channels(pixels: Tensor) -> int:
+    return 1 if pixels.shape[1] < 3 else 3
+
+
+def _inverted(pixels: Tensor, which: Tensor) -> Tensor:
+    colours = _colour_channels(pixels)
+    before, flag = pixels[:, :colours], which.view(-1, 1, 1, 1)
+    return torch.cat([before + flag * (255 - 2 * before), pixels[:, colours:]], dim=1)
+
+
 def _recolour(pixels: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
     """Apply a matrix (B, 3, 3) to colours, or its brightness to gray, then the contrast (B,) about the mean luma."""
-    colours = 1 if pixels.shape[1] < 3 else 3
+    colours = _colour_channels(pixels)
     before = pixels[:, :colours]
     if colours == 1:  # of a gray colour the matrix changes the brightness only
         after = before * (matrix[:, 0, 0] + matrix[:, 0, 1] + matrix[:, 0, 2]).view(-1, 1, 1, 1)

@@ -6,6 +6,7 @@ Everything works on uint8 tensors (C, H, W) and keeps them uint8; all randomness
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -17,10 +18,13 @@ from tlx.errors import TlxError, did_you_mean
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
-AUGMENTATIONS = ("none", "light", "strong", "affine", "trivial")
+AUGMENTATIONS = ("none", "light", "strong", "affine", "characters", "trivial")
+_AFFINE = Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3))
+_WHOLE = ("none", "affine", "characters")  # they cut nothing off before
 _DISTORTIONS = {
     "strong": Distortion(degrees=15, shift=0.1, shear=5, jitter=Jitter(), erase=0.25),
-    "affine": Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3)),
+    "affine": _AFFINE,
+    "characters": replace(_AFFINE, jitter=Jitter(saturation=0.0, hue=0.0), invert=0.5),
 }
 ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
 _ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
@@ -39,7 +43,7 @@ def needed_side(preprocessing: Preprocessing, augment: str) -> int:
     drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
     """
     side: float = _resized(preprocessing)
-    if augment not in ("none", "affine"):
+    if augment not in _WHOLE:
         side = preprocessing.size / math.sqrt(_least_area(augment) * _ASPECT[0])
     return math.ceil(ENOUGH * side)
 
@@ -50,13 +54,14 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     - `none`: as for evaluation.
     - `light`: a random part (half to all of the area) resized; flip.
     - `strong`: a random part (a quarter to all); flip; then, see `distortion`, colours, geometry and erasing.
-    - `affine`: as for evaluation; flip; then, see `distortion`, rotation, shift, shear and size: for characters.
+    - `affine`: as for evaluation; flip; then, see `distortion`, rotation, shift, shear and size.
+    - `characters`: as `affine`, and brightness, contrast and whether dark or bright is the ink.
     - `trivial`: a random part (half to all); flip; TrivialAugmentWide (Mueller and Hutter 2021): one operation of
       random strength. For images of 1 or 3 channels.
 
     Args:
         preprocessing: Size and interpolation.
-        augment: One of `none`, `light`, `strong`, `affine`, `trivial`.
+        augment: One of `none`, `light`, `strong`, `affine`, `characters`, `trivial`.
         horizontal_flip: Whether a mirrored image is still an example of its class.
 
     Raises:
@@ -70,7 +75,7 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     if augment == "none":
         return eval_transform(preprocessing)
     flip = [v2.RandomHorizontalFlip()] if horizontal_flip else []
-    if augment == "affine":
+    if augment in _WHOLE:
         return v2.Compose([eval_transform(preprocessing), *flip])
     crop = v2.RandomResizedCrop(
         preprocessing.size,
