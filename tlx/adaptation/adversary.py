@@ -27,7 +27,7 @@ class _Reversed(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.factor * gradient, None
 
 
@@ -124,6 +124,8 @@ class Cdan(Dann):
     ) -> None:
         super().__init__(weight, start, batch_norm, hidden, slope)
         self.entropy = entropy
+        self.feature_map: Tensor
+        self.class_map: Tensor
 
     def build(self, task: Task, data: ImageDataModule) -> None:
         """Make the discriminator, and the random map where one is needed."""

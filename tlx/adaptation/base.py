@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,7 @@ from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
-    from tlx.data.dataset import Batch
-    from tlx.tasks.base import Task
+    from tlx.tasks.base import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Adaptation(nn.Module):
         other = batch["unlabelled"]
         if self.batch_norm == "joint":
             key = "prefix" if "prefix" in batch else "image"
-            together: Any = {key: torch.cat([batch[key], other[key]])}  # type: ignore[literal-required]
+            together = {key: torch.cat([batch[key], other[key]])}
             features = task.features_of(together)
             logits = task.head(features)
             count = len(batch["target"])

@@ -80,10 +80,8 @@ def multi_kernel_mmd(one: Tensor, other: Tensor, kernels: int) -> Tensor:
     distances = (norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * pooled @ pooled.T).clamp(min=0)
     distances = distances * (1 - torch.eye(count, device=pooled.device))
     mean = distances.detach().sum() / (count * (count - 1))
-    k = sum(
-        torch.exp(-distances / (2 * mean * 2.0**power + 1e-12)) for power in range(-(kernels // 2), (kernels + 1) // 2)
-    )
-    k = k / kernels  # type: ignore[operator]
+    powers = range(-(kernels // 2), (kernels + 1) // 2)
+    k = torch.stack([torch.exp(-distances / (2 * mean * 2.0**power + 1e-12)) for power in powers]).mean(0)
     m, n = len(one), len(other)
     within_one = (k[:m, :m].sum() - k[:m, :m].trace()) / (m * (m - 1))
     within_other = (k[m:, m:].sum() - k[m:, m:].trace()) / (n * (n - 1))

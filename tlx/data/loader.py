@@ -58,7 +58,7 @@ class LateLoader(DataLoader[Batch]):
         self._iterator = None  # ends processes that read images in an earlier stage
         assert self.batch_sampler is not None
         for keys in self.batch_sampler:
-            batch = dataset.__getitems__(keys)  # type: ignore[arg-type]
+            batch = dataset.__getitems__(keys)
             yield pin_memory(batch) if self.pin_memory else batch
 
     def _whole(self, batch: Batch) -> Batch:

@@ -17,7 +17,7 @@ from tlx.strategies.optimizers import build_optimizer
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]  # tensors, and under `unlabelled` a batch of the target domain
 
 
 class Task(pl.LightningModule):
