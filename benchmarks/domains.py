@@ -53,7 +53,8 @@ def few_labels(pair: str, seed: int, source_run: str, output: Path) -> list[str]
     target = pair.split("_to_")[1]
     return [
         *chosen("dataset", target, ONLY.get(target)), *FROM_RUN, "backbone=run", f"backbone.run={source_run}",
-        "dataset.labels_per_class=10", "strategy=full", "strategy.stages.0.epochs=20", f"seed={seed}",
+        "dataset.labels_per_class=10", "strategy=full", "strategy.stages.0.epochs=20",
+        "strategy.stages.0.batch_norm=train", f"seed={seed}",
         f"output_dir={output}",
     ]  # fmt: skip
 

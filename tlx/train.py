@@ -154,7 +154,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         cache = build_cache(config, data, interruption)
         if at is None or not at["done"]:
             logger = build_logger(config, at["global_step"] if at else None)
-            callbacks = build_callbacks(config, stages, checkpoints, run, data, cache)
+            callbacks = build_callbacks(config, stages, checkpoints, run, cache, data.domain)
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
             with interruption.deferred():
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)

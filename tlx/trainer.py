@@ -23,6 +23,7 @@ from tlx.checkpoints import Checkpoints, PlainIO
 from tlx.config.building import build_node
 from tlx.config.selection import monitored
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.domains import TargetDomain
 from tlx.errors import TlxError
 from tlx.features.frozen_prefix import FrozenPrefix
 from tlx.features.prefix_cache import PrefixCache
@@ -138,8 +139,8 @@ def build_callbacks(
     stages: Stages,
     checkpoints: Checkpoints,
     run: Run,
-    data: ImageDataModule,
     cache: PrefixCache | None,
+    domain: TargetDomain | None = None,
 ) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
@@ -153,8 +154,8 @@ def build_callbacks(
         *sweep_callbacks(config, stages),
         checkpoints,
     ]
-    if data.domain is not None and (data.domain.hidden_targets >= 0).any():
-        callbacks.insert(0, Oracle(data.domain.hidden_targets))  # its figure is there before the epoch is saved
+    if domain is not None and (domain.hidden_targets >= 0).any():
+        callbacks.insert(0, Oracle(domain.hidden_targets))  # its figure is there before the epoch is saved
     if config.optimizer.get("keep_source"):
         callbacks.insert(0, KeepSource(float(config.optimizer.keep_source)))
     if config.trainer.patience is not None:
