@@ -144,6 +144,8 @@ def test_every_file_of_the_pages_composes(here: Path, monkeypatch: pytest.Monkey
         overrides = [] if group == "local" else [f"{group}={option}"]
         if group == "dataset":
             overrides.append("dataset.root=~/flat")
+        if "\nadapt:" in file.read_text(encoding="utf-8"):
+            overrides.append("target=plates")
         config = compose(overrides, here / "mine")
         for key, value in yaml.safe_load(file.read_text(encoding="utf-8")).items():
             if group == "local" and not isinstance(value, dict):

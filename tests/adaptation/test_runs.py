@@ -93,8 +93,8 @@ def test_a_folder_of_photographs_without_labels_can_be_the_target(overrides, dom
     assert not (run.checkpoints / "oracle.ckpt").exists()
     assert float(history(run)[-1]["target/infomax"]) > 0
     assert len((run.directory / "test_predictions.csv").read_text().splitlines()) == 1 + 72, "the source's test images"
-    with pytest.raises(ConfigError, match="a set with labels"):
-        tlx.compose(["~dataset.classes", "dataset._target_=tlx.data.unlabelled", f"dataset.root={tmp_path}", *photos])
+    with pytest.raises(ConfigError, match="an option of the group dataset, got 'unlabelled'"):
+        tlx.compose(["dataset=unlabelled"])
 
 
 def test_source_only_is_the_same_with_and_without_a_target(overrides, tmp_path):
@@ -214,5 +214,5 @@ def test_l2_sp_keeps_the_backbone_near_its_start(overrides, tmp_path):
         keys = [k for k in start if k.startswith("backbone") and k.endswith("0.weight")]
         return sum(float((weights(run)[k] - start[k]).square().sum()) for k in keys)
 
-    free, held = moved("free", 0.0), moved("held", 10.0)
+    free, held = moved("free", 0.0), moved("held", 30.0)
     assert held < 0.5 * free

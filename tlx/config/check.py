@@ -46,10 +46,6 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
             Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
         )
     broken = {m.path.split(".")[0].split("[")[0] for m in mistakes} | doubtful
-    if "dataset" not in broken and config["dataset"]["_target_"] == data_catalog.UNLABELLED:
-        mistakes.append(
-            Mistake("dataset", "a set with labels", "'unlabelled'", "it can be a target: target=unlabelled")
-        )
     # Questions that span nodes are asked only of nodes that are well formed by themselves.
     if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
         found = data_catalog.mistakes(config["dataset"])
