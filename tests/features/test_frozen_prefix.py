@@ -95,7 +95,7 @@ def test_every_strategy_is_the_same_with_and_without(strategy, tmp_path):
     "backbone",
     [
         "backbone=resnet18 backbone.weights=null",
-        "backbone=vgg11 backbone.weights=null optimizer=sgd optimizer.momentum=0",  # 128 million weights
+        "backbone=vgg11 backbone.weights=null optimizer=sgd optimizer.momentum=0 optimizer.nesterov=false",
         "backbone=mobilenet_v3_small backbone.weights=null",
         "backbone=densenet121 backbone.weights=null",
         "backbone=convnext_tiny backbone.weights=null",

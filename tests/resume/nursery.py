@@ -34,6 +34,7 @@ def child(directory: Path) -> int:
 
 
 def main() -> None:
+    tlx.compose(["backbone=small_cnn"])  # finds Hydra's plugins, once: a child listens to signals as soon as it trains
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tlx.adaptation.base import Adaptation, Domain
+from tlx.adaptation.base import Adaptation, Domain, widened
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
@@ -81,7 +81,7 @@ class Dann(Adaptation):
 
     def seen(self, domain: Domain) -> Tensor:
         """Return what the discriminator is shown of a batch (B, width)."""
-        return domain.features.float()
+        return widened(domain.features)
 
     def importance(self, domain: Domain) -> Tensor:
         """Return how much each image counts (B,), in mean 1."""
@@ -90,9 +90,10 @@ class Dann(Adaptation):
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the discriminator's binary cross-entropy, the mean of both domains."""
         factor = reversal(progress, self.slope)
+        dtype = next(self.discriminator.parameters()).dtype  # float64 or bfloat16 where all weights are
         losses = []
         for domain, label in ((source, 1.0), (target, 0.0)):
-            verdict = self.discriminator(reverse_gradient(self.seen(domain), factor)).squeeze(1)
+            verdict = widened(self.discriminator(reverse_gradient(self.seen(domain), factor).to(dtype)).squeeze(1))
             each = binary_cross_entropy_with_logits(verdict, torch.full_like(verdict, label), reduction="none")
             losses.append((each * self.importance(domain)).mean())
         return (losses[0] + losses[1]) / 2
@@ -141,7 +142,7 @@ class Cdan(Dann):
 
     def seen(self, domain: Domain) -> Tensor:
         """Return features x probabilities (B, F * K), or their random map (B, 4096)."""
-        features, probabilities = domain.features.float(), domain.logits.float().softmax(1).detach()
+        features, probabilities = widened(domain.features), widened(domain.logits).softmax(1).detach()
         if hasattr(self, "feature_map"):
             return (features @ self.feature_map) * (probabilities @ self.class_map) / math.sqrt(WIDEST)
         return (features.unsqueeze(2) * probabilities.unsqueeze(1)).flatten(1)
@@ -150,7 +151,7 @@ class Cdan(Dann):
         """Return 1 + exp(-entropy), scaled to a mean of 1 (their equation 8)."""
         if not self.entropy:
             return super().importance(domain)
-        logits = domain.logits.detach().float()
+        logits = widened(domain.logits.detach())
         certain = 1 + torch.exp(-torch.distributions.Categorical(logits=logits, validate_args=False).entropy())
         return certain / certain.mean()
 

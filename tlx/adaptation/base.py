@@ -98,6 +98,11 @@ class Adaptation(nn.Module):
             return source, _domain(task, other)
 
 
+def widened(x: Tensor) -> Tensor:
+    """Return numbers of half precision as float32, others as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def _domain(task: Task, batch: Batch) -> Domain:
     features = task.features_of(batch)
     return Domain(features, task.head(features), batch["index"])

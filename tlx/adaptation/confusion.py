@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tlx.adaptation.base import Adaptation, Domain
+from tlx.adaptation.base import Adaptation, Domain, widened
 
 
 class Mcc(Adaptation):
@@ -26,7 +26,7 @@ class Mcc(Adaptation):
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the mean confusion of a class with others (their equations 3 to 7)."""
-        p = (target.logits.float() / self.temperature).softmax(1)
+        p = (widened(target.logits) / self.temperature).softmax(1)
         entropy = -(p * p.clamp(min=1e-12).log()).sum(1)
         weight = 1 + torch.exp(-entropy).detach()
         weight = len(p) * weight / weight.sum()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tlx.adaptation.base import Adaptation, Domain, need_batch_norm
+from tlx.adaptation.base import Adaptation, Domain, need_batch_norm, widened
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
@@ -47,7 +47,7 @@ class Coral(Adaptation):
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the squared Frobenius distance of the covariances over 4 F² (their equation 1)."""
         width = source.features.shape[1]
-        difference = _covariance(source.features.float()) - _covariance(target.features.float())
+        difference = _covariance(widened(source.features)) - _covariance(widened(target.features))
         return difference.square().sum() / (4 * width**2)
 
 
@@ -68,8 +68,8 @@ class Dan(Adaptation):
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the sum of both discrepancies."""
-        features = multi_kernel_mmd(source.features.float(), target.features.float(), self.kernels)
-        probabilities = source.logits.float().softmax(1), target.logits.float().softmax(1)
+        features = multi_kernel_mmd(widened(source.features), widened(target.features), self.kernels)
+        probabilities = widened(source.logits).softmax(1), widened(target.logits).softmax(1)
         return features + multi_kernel_mmd(*probabilities, self.kernels)
 
 

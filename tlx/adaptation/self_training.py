@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tlx.adaptation.base import Adaptation, Domain
+from tlx.adaptation.base import Adaptation, Domain, widened
 from tlx.data.domains import TRAIN
 from tlx.distributed import rank_and_world
 
@@ -61,7 +61,7 @@ class SelfTraining(Adaptation):
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the mean cross-entropy of the images that have a pseudo-label; 0 where none has."""
         labels = self.labels[target.index]
-        each = cross_entropy(target.logits.float(), labels, ignore_index=NONE, reduction="sum")
+        each = cross_entropy(widened(target.logits), labels, ignore_index=NONE, reduction="sum")
         return each / (labels != NONE).sum().clamp(min=1)
 
 

@@ -93,10 +93,9 @@ def _digits_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
 def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     if not _is_set(dataset, "root"):
         return []
+    if missing := _no_folder(dataset):
+        return missing
     root = Path(dataset["root"]).expanduser()
-    if not root.is_dir():
-        why, _, hint = why_no_folder(root).partition("; ")
-        return [Mistake("dataset.root", "a folder of images", f"'{dataset['root']}', which {why}", hint)]
     try:
         read_layout(root)
     except TlxError as error:
@@ -140,13 +139,20 @@ def _arrays_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     return []
 
 
+def _no_folder(dataset: Mapping[str, Any]) -> list[Mistake]:
+    root = Path(dataset["root"]).expanduser()
+    if root.is_dir():
+        return []
+    why, _, hint = why_no_folder(root).partition("; ")
+    return [Mistake("dataset.root", "a folder of images", f"'{dataset['root']}', which {why}", hint)]
+
+
 def _unlabelled_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     if not _is_set(dataset, "root"):
         return []
+    if missing := _no_folder(dataset):
+        return missing
     root = Path(dataset["root"]).expanduser()
-    if not root.is_dir():
-        why, _, hint = why_no_folder(root).partition("; ")
-        return [Mistake("dataset.root", "a folder of images", f"'{dataset['root']}', which {why}", hint)]
     return [] if images_below(root) else [Mistake("dataset.root", "a folder of images", "one without any")]
 
 
