@@ -112,6 +112,8 @@ def test_every_family_is_the_same_with_and_without(backbone, tmp_path):
         "cache.views=1", "logger=none", TWO_STAGES.replace("epochs: 2", "epochs: 1"), "dataset.classes=[0,1]",
     )  # fmt: skip
     assert_equal(*both(tmp_path, *overrides))
+    for run in ("cached", "plain"):  # gigabytes, of the largest
+        shutil.rmtree(tmp_path / run)
 
 
 @pytest.mark.parametrize(
