@@ -154,8 +154,8 @@ def build_callbacks(
         *sweep_callbacks(config, stages),
         checkpoints,
     ]
-    if domain is not None and (domain.hidden_targets >= 0).any():
-        callbacks.insert(0, Oracle(domain.hidden_targets))  # its figure is there before the epoch is saved
+    if domain is not None and ((hidden := domain.hidden_targets) >= 0).any():
+        callbacks.insert(0, Oracle(hidden))  # its figure is there before the epoch is saved
     if config.optimizer.get("keep_source"):
         callbacks.insert(0, KeepSource(float(config.optimizer.keep_source)))
     if config.trainer.patience is not None:

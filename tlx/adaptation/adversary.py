@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tlx.adaptation.base import Adaptation, Domain, widened
+from tlx.adaptation.base import Adaptation, Domain, entropy, widened
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
@@ -151,8 +151,7 @@ class Cdan(Dann):
         """Return 1 + exp(-entropy), scaled to a mean of 1 (their equation 8)."""
         if not self.entropy:
             return super().importance(domain)
-        logits = widened(domain.logits.detach())
-        certain = 1 + torch.exp(-torch.distributions.Categorical(logits=logits, validate_args=False).entropy())
+        certain = 1 + torch.exp(-entropy(widened(domain.logits.detach()).softmax(1)))
         return certain / certain.mean()
 
 

@@ -103,6 +103,11 @@ def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def entropy(p: Tensor) -> Tensor:
+    """Return the entropy, in nats, of probabilities along the last dimension."""
+    return -(p * p.clamp(min=1e-12).log()).sum(-1)
+
+
 def _domain(task: Task, batch: Batch) -> Domain:
     features = task.features_of(batch)
     return Domain(features, task.head(features), batch["index"])

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from tlx.adaptation.base import entropy
+
 
 class Certainty(Metric):
     """Entropy and information of class probabilities, in nats.
@@ -34,14 +36,10 @@ class Certainty(Metric):
         real = (index >= 0).float()
         p = logits.softmax(1)
         self.total += (p * real.unsqueeze(1)).sum(0)
-        self.entropy += (_entropy(p) * real).sum()
+        self.entropy += (entropy(p) * real).sum()
         self.images += real.sum()
 
     def compute(self) -> dict[str, Tensor]:
         """Return both figures, each a scalar."""
         mean = self.entropy / self.images
-        return {"entropy": mean, "infomax": _entropy(self.total / self.images) - mean}
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return -(p * p.clamp(min=1e-12).log()).sum(-1)
+        return {"entropy": mean, "infomax": entropy(self.total / self.images) - mean}

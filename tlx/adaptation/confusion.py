@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tlx.adaptation.base import Adaptation, Domain, widened
+from tlx.adaptation.base import Adaptation, Domain, entropy, widened
 
 
 class Mcc(Adaptation):
@@ -27,8 +27,7 @@ class Mcc(Adaptation):
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return the mean confusion of a class with others (their equations 3 to 7)."""
         p = (widened(target.logits) / self.temperature).softmax(1)
-        entropy = -(p * p.clamp(min=1e-12).log()).sum(1)
-        weight = 1 + torch.exp(-entropy).detach()
+        weight = 1 + torch.exp(-entropy(p)).detach()
         weight = len(p) * weight / weight.sum()
         confusion = (p * weight.unsqueeze(1)).T @ p  # (K, K)
         confusion = confusion / confusion.sum(1, keepdim=True)

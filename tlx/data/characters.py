@@ -1,6 +1,7 @@
 """Characters that are drawn: letters of an alphabet, and characters as cameras see them on number plates.
 
-An image is a function of (draw_seed, character, number): more of them leave those that were there as they are.
+An image is a function of draw_seed, alphabet, character and number: more of them leave those that were there as they
+are.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, grid_sample, pad
 
+from tlx.data.distortion import centres
 from tlx.data.glyphs import CANVAS, alphabet, draw, fonts_for
 from tlx.data.randomness import mix
 from tlx.data.samples import ImageSet, Sample, Split
@@ -179,8 +181,7 @@ def _seen(style: Style, row: Tensor, u: Tensor) -> Tensor:
     turned = torch.stack([cos * moved[..., 0] - sin * moved[..., 1], sin * moved[..., 0] + cos * moved[..., 1]], -1)
     there = turned / size.view(-1, 1, 1) + 2 * style.shift * (2 * u[:, None, 17:19] - 1)
     matrix = _homography(corners.expand_as(there), there)
-    centres = (torch.arange(_FINE) * 2 + 1) / _FINE - 1
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    y, x = torch.meshgrid(centres(_FINE), centres(_FINE), indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(1, -1, 3) @ matrix.transpose(1, 2)
     grid = (points[..., :2] / points[..., 2:]).view(-1, _FINE, _FINE, 2)
     grid = grid * torch.tensor([1 / 3, 1.0])  # the row is three squares wide
@@ -203,8 +204,7 @@ def _homography(source: Tensor, target: Tensor) -> Tensor:
 
 def _dirty(picture: Tensor, most: float, u: Tensor) -> Tensor:
     """Cover spots with the colour of mud: those where a coarse pattern of sines is high."""
-    centres = (torch.arange(_FINE) * 2 + 1) / _FINE - 1
-    x, y = centres.view(1, 1, -1), centres.view(1, -1, 1)
+    x, y = centres(_FINE).view(1, 1, -1), centres(_FINE).view(1, -1, 1)
     phase = (2 * math.pi * u[:, 19:23]).view(-1, 4, 1, 1).unbind(1)
     waves = (3 * x + phase[0]).sin() * (4 * y + phase[1]).sin() + 0.6 * (7 * x - 5 * y + phase[2]).sin()
     spots = ((waves + 0.3 * (11 * y + phase[3]).sin() - 0.8) * 4).sigmoid().unsqueeze(1)
@@ -215,9 +215,9 @@ def _dirty(picture: Tensor, most: float, u: Tensor) -> Tensor:
 
 def _light(most: float, u: Tensor) -> Tensor:
     """How bright each place is, from above 0 to 1: brighter to one side, and as a whole."""
-    centres = (torch.arange(_FINE) * 2 + 1) / _FINE - 1
+    x, y = centres(_FINE).view(1, 1, -1), centres(_FINE).view(1, -1, 1)
     angle = (2 * math.pi * u[:, 24]).view(-1, 1, 1)
-    along = (angle.cos() * centres.view(1, 1, -1) + angle.sin() * centres.view(1, -1, 1)) / math.sqrt(2)
+    along = (angle.cos() * x + angle.sin() * y) / math.sqrt(2)
     slope = (most * u[:, 25]).view(-1, 1, 1) * (along + 1) / 2
     whole = (1 - most * u[:, 26].pow(2)).view(-1, 1, 1)
     return ((1 - slope) * whole).unsqueeze(1)

@@ -115,11 +115,11 @@ class ImageDataModule(pl.LightningDataModule):
         own = self.checked.splits
         return own if self.domain is None else {**own, **self.domain.splits}
 
-    def _node_of(self, split: str) -> dict[str, Any]:
-        """The node that says how images of a split are drawn."""
-        if self.target is not None and self.domain is not None and split in self.domain.splits:
-            return self.target
-        return self.dataset
+    def _set_of(self, split: str) -> CheckedSet:
+        """The set that a split is of; its node says how images are drawn."""
+        if self.domain is not None and split in self.domain.splits:
+            return self.domain.checked
+        return self.checked
 
     @property
     def class_names(self) -> list[str]:
@@ -205,7 +205,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def augmented(self, split: str = "train") -> bool:
         """Whether anything is drawn for an image of a split in training."""
-        return str(self._node_of(split).get("augment", "light")) != "none"
+        return str(self._set_of(split).node.get("augment", "light")) != "none"
 
     def content_keys(self, split: str) -> list[bytes]:
         """A hash of the content of each image of a split."""
@@ -220,7 +220,7 @@ class ImageDataModule(pl.LightningDataModule):
             split: Its split.
             view: Number of an augmented view, from 0; None: as for evaluation.
         """
-        node = self._node_of(split)
+        node = self._set_of(split).node
         told = {"decode": node.get("decode", "full")}
         if view is None:
             return told
@@ -334,9 +334,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         if not augmented:
-            transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self._node_of(split))
+            transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self._set_of(split).node)
             return SplitDataset(self.splits[split], transform, self.channels, at_least=at_least)
-        node = self._node_of(split)
+        node = self._set_of(split).node
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
         transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment, node)
@@ -354,8 +354,7 @@ class ImageDataModule(pl.LightningDataModule):
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
             size = None if drawn else self.preprocessing.size
-            of_target = self.domain is not None and self._node_of(split) is self.target
-            facts = self.domain.checked.by_file if of_target and self.domain is not None else self.checked.by_file
+            facts = self._set_of(split).by_file
             kept = images_to_keep(dataset.split, facts, self.channels, dataset.at_least, size)
             self._kept[split, drawn] = kept
         dataset.kept = self._kept[split, drawn]

@@ -117,15 +117,11 @@ class SplitDataset(Dataset[Batch]):
         target = self.targets[place].masked_fill(index == PADDING, -1)
         if self.rows is not None:
             return {"prefix": self.rows.take(place), "target": target, "index": index}
-        draws = [draw for draw, _ in keys]
-        if self.seed is None:
-            return {"image": self.images(draws, place), "target": target, "index": index}
-        image, drawn = self._augmented(self.seed, draws, place)
-        if drawn is None or self.distort is None:
-            return {"image": image, "target": target, "index": index}
-        if self.distort_later:
-            return {"image": image, "target": target, "index": index, "drawn": drawn}
-        return {"image": self.distort(image, drawn), "target": target, "index": index}
+        image, drawn = self._undistorted([draw for draw, _ in keys], place)
+        batch: Batch = {"image": image, "target": target, "index": index}
+        if drawn is not None:
+            batch["drawn"] = drawn
+        return batch if self.distort_later else self.finish(batch)
 
     def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
         """Return images, uint8 (B, channels, H, W), whether or not `rows` stand for them.
@@ -134,12 +130,8 @@ class SplitDataset(Dataset[Batch]):
             draws: What is drawn for each of them.
             index: Their places in the split, int64 (B,).
         """
-        if self.seed is not None:
-            image, drawn = self._augmented(self.seed, draws, index)
-            return image if drawn is None or self.distort is None else self.distort(image, drawn)
-        if self._resized is not None:
-            return to_channels(self._resized[index], self.channels).contiguous()
-        return torch.stack([self._image(i) for i in index.tolist()])
+        image, drawn = self._undistorted(draws, index)
+        return image if drawn is None or self.distort is None else self.distort(image, drawn)
 
     def take_memory(self, shared: bool) -> None:
         """Take the memory for images that are kept; `shared` where other processes read."""
@@ -154,12 +146,16 @@ class SplitDataset(Dataset[Batch]):
         image = self.distort(batch["image"], batch["drawn"])
         return {"image": image, "target": batch["target"], "index": batch["index"]}
 
-    def _augmented(self, seed: int, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images that are yet to be distorted, and what was drawn for that."""
+    def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images, and what was drawn to distort them; None: they are not to be distorted."""
+        if self.seed is None and self._resized is not None:
+            return to_channels(self._resized[index], self.channels).contiguous(), None
+        if self.seed is None:
+            return torch.stack([self._image(i) for i in index.tolist()]), None
         images, drawn = [], []
         for draw, i in zip(draws, index.tolist(), strict=True):
             image = self._read(i)
-            with seeded(*self._drawn_from(seed, draw, i)):
+            with seeded(*self._drawn_from(self.seed, draw, i)):
                 images.append(to_channels(self.transform(image), self.channels))
                 if self.distort is not None:
                     drawn.append(self.distort.draw())

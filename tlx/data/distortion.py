@@ -153,8 +153,8 @@ def _sum_of_three(colours: Tensor, weights: Tensor) -> Tensor:
 def _move(pixels: Tensor, geometry: Tensor) -> Tensor:
     """Take each pixel from where its geometry (B, 6) points to, bilinearly."""
     height, width = pixels.shape[-2:]
-    y = _centres(height, pixels.device).view(1, -1, 1)
-    x = _centres(width, pixels.device).view(1, 1, -1)
+    y = centres(height, pixels.device).view(1, -1, 1)
+    x = centres(width, pixels.device).view(1, 1, -1)
     a, b, c, d, e, f = geometry.view(-1, 6, 1, 1).unbind(1)
     grid = torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
     return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -162,13 +162,13 @@ def _move(pixels: Tensor, geometry: Tensor) -> Tensor:
 
 def _erase(pixels: Tensor, rectangle: Tensor) -> Tensor:
     height, width = pixels.shape[-2:]
-    y = (_centres(height, pixels.device).view(1, -1, 1) + 1) / 2
-    x = (_centres(width, pixels.device).view(1, 1, -1) + 1) / 2
+    y = (centres(height, pixels.device).view(1, -1, 1) + 1) / 2
+    x = (centres(width, pixels.device).view(1, 1, -1) + 1) / 2
     left, top, right, bottom = rectangle.view(-1, 4, 1, 1).unbind(1)
     inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
     return pixels.masked_fill(inside.unsqueeze(1), 0.0)
 
 
-def _centres(count: int, device: torch.device) -> Tensor:
-    """Centres of so many pixels, from -1 at the one edge to 1 at the other."""
+def centres(count: int, device: torch.device | None = None) -> Tensor:
+    """Return the centres of so many pixels, from -1 at the one edge to 1 at the other."""
     return (torch.arange(count, device=device, dtype=torch.float32) * 2 + 1) / count - 1

@@ -57,8 +57,8 @@ class FrozenPrefix(pl.Callback):
             boundary, *later = self._choose(self.cache, task, how)
             if boundary is not None:
                 task.boundary = boundary.name
+                comes = [b for b in later if b is not None]
                 for split in data.selected_on:
-                    comes = [b for b in later if b is not None]
                     fed[split] = self._rows(self.cache, task, split, None, boundary, comes, how)
                 if views or not augmented:
                     turn = (trainer.current_epoch - self.stages.first_epoch) % views if views else 0
