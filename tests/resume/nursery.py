@@ -1,7 +1,8 @@
 """Starts trainings without waiting for imports: torch is imported once here, each training is a forked process.
 
-Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process,
-and its exit code once it has ended (negative: the signal that killed it).
+Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process as
+soon as its configuration is composed, so that a signal finds it training, however slow the machine is; and its exit
+code once it has ended (negative: the signal that killed it).
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import tlx.train
 from tlx.errors import Interrupted
 
 
-def child(directory: Path) -> int:
+def child(directory: Path, ready: int) -> int:
     with (directory / "output.txt").open("a") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     try:
         torch.set_num_threads(1)
-        tlx.train(tlx.compose((directory / "overrides").read_text().split()))
+        config = tlx.compose((directory / "overrides").read_text().split())
+        os.close(ready)
+        tlx.train(config)
     except Interrupted as error:
         return error.exit_code
     except BaseException:
@@ -34,11 +37,14 @@ def child(directory: Path) -> int:
 
 
 def main() -> None:
-    tlx.compose(["backbone=small_cnn"])  # finds Hydra's plugins, once: a child listens to signals as soon as it trains
     for line in sys.stdin:
+        waiting, ready = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os._exit(child(Path(line.strip())))
+            os._exit(child(Path(line.strip()), ready))
+        os.close(ready)
+        os.read(waiting, 1)  # until the child closes its end, or ends
+        os.close(waiting)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
