@@ -152,6 +152,21 @@ def test_zoom_shows_the_whole_and_less():
     assert math.isclose(sum(math.log(a) for a in areas) / 100, math.log(0.7 * 1.3), abs_tol=0.1)
 
 
+def test_strokes_end_at_the_edge_of_a_drawing():
+    """Guards against a digit that fills its picture growing long streaks where it is made smaller or moved."""
+    stroke = torch.full((1, 2, 40, 40), 30, dtype=torch.uint8)
+    stroke[..., 16:22] = 220  # from edge to edge
+    half = torch.tensor([[2.0, 0, 0, 0, 2.0, 0]])
+    parameters = torch.cat([half, drawn(Distortion())[:, 6:]], dim=1)
+    smaller = replace(distortion("affine"), degrees=1.0)(stroke, parameters)
+    assert (smaller[..., :9, :] == 30).all()
+    assert (smaller[..., 12:28, 19] == 220).all()
+    streaks = Distortion(degrees=1.0)(stroke, parameters)
+    assert (streaks[..., 0, 19] == 220).all()
+    assert distortion("characters").beyond == "background"
+    assert distortion("strong").beyond == "edge"
+
+
 def test_one_is_started_before_the_last_one_is_given_out():
     """Guards against a copy that begins only when its batch is needed."""
     told = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,8 +34,7 @@ class Jitter:
 class Distortion:
     """Inverts, changes colours and geometry, and erases a part, in this order; what is not asked for is left out.
 
-    What comes out for an image depends on its pixels and on what was drawn for it, not on the rest of the batch. Pixels
-    from beyond the edge are those of the edge.
+    What comes out for an image depends on its pixels and on what was drawn for it, not on the rest of the batch.
 
     Args:
         degrees: Largest rotation either way.
@@ -44,6 +44,8 @@ class Distortion:
         jitter: Of colours, or in gray images of brightness and contrast; alpha and further channels are kept.
         erase: Probability that a rectangle becomes black.
         invert: Probability that dark and bright are exchanged; alpha and further channels are kept.
+        beyond: What lies beyond the edge of an image that is moved: `edge`, the nearest pixel, or `background`, the
+            median of the outermost pixels, for drawings whose strokes would go on for ever.
     """
 
     degrees: float = 0.0
@@ -53,6 +55,7 @@ class Distortion:
     jitter: Jitter | None = None
     erase: float = 0.0
     invert: float = 0.0
+    beyond: Literal["edge", "background"] = "edge"
 
     def draw(self) -> Tensor:
         """Draw for one image, from torch's CPU generator: (21,), float32.
@@ -74,7 +77,7 @@ class Distortion:
         if self.jitter is not None:
             pixels = _recolour(pixels, drawn[:, 6:15].view(-1, 3, 3), drawn[:, 15])
         if self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0):
-            pixels = _move(pixels, drawn[:, :6])
+            pixels = _move(pixels, drawn[:, :6], self.beyond == "background")
         if self.erase:
             pixels = _erase(pixels, drawn[:, 16:20])
         return pixels.clamp_(0, 255).round_().to(torch.uint8)
@@ -150,14 +153,25 @@ def _sum_of_three(colours: Tensor, weights: Tensor) -> Tensor:
     return colours[:, 0:1] * weights[:, 0] + colours[:, 1:2] * weights[:, 1] + colours[:, 2:3] * weights[:, 2]
 
 
-def _move(pixels: Tensor, geometry: Tensor) -> Tensor:
+def _move(pixels: Tensor, geometry: Tensor, onto_background: bool) -> Tensor:
     """Take each pixel from where its geometry (B, 6) points to, bilinearly."""
     height, width = pixels.shape[-2:]
     y = centres(height, pixels.device).view(1, -1, 1)
     x = centres(width, pixels.device).view(1, 1, -1)
     a, b, c, d, e, f = geometry.view(-1, 6, 1, 1).unbind(1)
     grid = torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
-    return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if not onto_background:
+        return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    background = _background(pixels)
+    moved = grid_sample(pixels - background, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved + background
+
+
+def _background(pixels: Tensor) -> Tensor:
+    """Return the median of the outermost pixels of each channel: (B, C, 1, 1)."""
+    rows, columns = pixels[..., [0, -1], :], pixels[..., 1:-1, [0, -1]]
+    outermost = torch.cat([rows.flatten(2), columns.flatten(2)], dim=2)
+    return outermost.median(dim=2).values[..., None, None]
 
 
 def _erase(pixels: Tensor, rectangle: Tensor) -> Tensor:

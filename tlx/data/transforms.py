@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("none", "light", "strong", "affine", "characters", "trivial")
-_AFFINE = Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3))
+_AFFINE = Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3), beyond="background")
 _WHOLE = ("none", "affine", "characters")  # they cut nothing off before
 _DISTORTIONS = {
     "strong": Distortion(degrees=15, shift=0.1, shear=5, jitter=Jitter(), erase=0.25),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlx.backbones.backbone import Backbone
     from tlx.backbones.preprocessing import Preprocessing
 
-_VERSION = 1  # of what is kept; another one makes everything anew
+_VERSION = 2  # of what is kept; another one makes everything anew
 
 
 def weights_hash(backbone: Backbone, groups: Sequence[str]) -> str:
