@@ -108,6 +108,27 @@ def test_images_in_memory_are_resized_once_and_right(node, preprocessing, monkey
     assert torch.equal(fast[0, 3]["image"][0], eval_transform(data.preprocessing)(pixels))
 
 
+@pytest.mark.parametrize(("augment", "flip", "once"), [("affine", False, True), ("affine", True, False)])
+def test_images_that_are_only_distorted_are_resized_once_and_right(
+    node, preprocessing, monkeypatch, augment, flip, once
+):
+    """Guards against the short cut drawing other distortions, and against one image for all flips."""
+
+    def epochs():
+        data = ImageDataModule(
+            node(augment=augment, horizontal_flip=flip, image_size=24, channels=1), preprocessing, seed=0
+        )
+        seen = [batch for epoch in (0, 1) for batch in epoch_of(data, epoch)]
+        return seen, data.train_dataloader().dataset._resized is not None
+
+    fast, resized = epochs()
+    assert resized == once
+    monkeypatch.setattr(dataset_module, "RESIZED_AT_MOST", 0)
+    slow, resized = epochs()
+    assert not resized
+    assert same(fast, slow)
+
+
 @pytest.mark.parametrize(
     ("augment", "channels"),
     [*(("none", 1), ("none", 3), ("none", 5)), *(("light", 1), ("light", 4), ("strong", 5), ("trivial", 3))],

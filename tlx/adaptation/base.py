@@ -79,8 +79,14 @@ class Adaptation(nn.Module):
         """Return the part of the adaptation that is over when `done` of the training is; None before it begins."""
         return None if done < self.start else min(1.0, (done - self.start) / (1 - self.start))
 
-    def both(self, task: Task, batch: Batch) -> tuple[Domain, Domain]:
-        """Run the batches of both domains through the network."""
+    def both(self, task: Task, batch: Batch, idle: bool = False) -> tuple[Domain, Domain]:
+        """Run the batches of both domains through the network.
+
+        Args:
+            task: The network.
+            batch: Of the source domain, with one of the target domain as its `unlabelled`.
+            idle: Whether the penalty does not count yet: of the target's batch only the statistics are of use then.
+        """
         other = batch["unlabelled"]
         if self.batch_norm == "joint":
             key = "prefix" if "prefix" in batch else "image"
@@ -94,7 +100,9 @@ class Adaptation(nn.Module):
             )
         with _statistics_kept(task):
             source = _domain(task, batch)
-        with nullcontext() if self.needs_gradient else torch.no_grad():
+        # What trains besides the network has to stay in the graph: DDP waits for its gradients.
+        needed = self.needs_gradient and not (idle and not self.trained())
+        with nullcontext() if needed else torch.no_grad():
             return source, _domain(task, other)
 
 

@@ -27,7 +27,7 @@ from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, to
 from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys
-from tlx.data.transforms import distortion, eval_transform, needed_side, train_transform
+from tlx.data.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.workers import cores_here
 from tlx.distributed import rank_and_world
 from tlx.errors import TlxError
@@ -341,8 +341,9 @@ class ImageDataModule(pl.LightningDataModule):
         augment: str = node.get("augment", "light")
         transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment, node)
         views = Views(self.view_seed, self.content_keys(split))
+        still = draws_nothing(augment, flip)
         return SplitDataset(
-            self.splits[split], transform, self.channels, self.seed, views, at_least, distortion(augment)
+            self.splits[split], transform, self.channels, self.seed, views, at_least, distortion(augment), still
         )
 
     def _at_least(self, augment: str, node: Mapping[str, Any]) -> int | None:

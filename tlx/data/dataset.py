@@ -63,16 +63,17 @@ class SplitDataset(Dataset[Batch]):
     """Read, transform and batch the samples of a split.
 
     What is drawn for an image depends on (seed, epoch, index) alone, or for a view on (view_seed, view, content). A set
-    in memory is resized once where nothing is drawn.
+    in memory is transformed once where `transform` draws nothing.
 
     Args:
         split: The samples.
         transform: uint8 (C, H, W) -> uint8 (C, size, size).
         channels: Channels of the images that come out.
-        seed: Seed of what `transform` draws; None: it draws nothing.
+        seed: Seed of what `transform` and `distort` draw; None: they draw nothing.
         views: What views are drawn from, where the sampler asks for any.
         at_least: At which size files are decoded, see `tlx.data.images.read_image`.
         distort: What is done to whole batches after that; what it draws follows what `transform` draws.
+        still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
 
     Attributes:
         distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
@@ -89,6 +90,7 @@ class SplitDataset(Dataset[Batch]):
         views: Views | None = None,
         at_least: int | None = None,
         distort: Distortion | None = None,
+        still: bool = False,
     ) -> None:
         self.distort = distort
         self.distort_later = False
@@ -101,7 +103,7 @@ class SplitDataset(Dataset[Batch]):
         self.channels = channels
         self.seed = seed
         self.targets = torch.tensor([sample.target for sample in split.samples], dtype=torch.int64)
-        self._resized = self._resize_once() if seed is None and split.in_memory else None
+        self._resized = self._resize_once() if (seed is None or still) and split.in_memory else None
 
     def __len__(self) -> int:
         return len(self.split)
@@ -154,9 +156,9 @@ class SplitDataset(Dataset[Batch]):
             return torch.stack([self._image(i) for i in index.tolist()]), None
         images, drawn = [], []
         for draw, i in zip(draws, index.tolist(), strict=True):
-            image = self._read(i)
+            image = self._read(i) if self._resized is None else self._resized[i]
             with seeded(*self._drawn_from(self.seed, draw, i)):
-                images.append(to_channels(self.transform(image), self.channels))
+                images.append(to_channels(self.transform(image) if self._resized is None else image, self.channels))
                 if self.distort is not None:
                     drawn.append(self.distort.draw())
         return torch.stack(images), torch.stack(drawn) if drawn else None

@@ -90,6 +90,11 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     return v2.Compose(steps)
 
 
+def draws_nothing(augment: str, horizontal_flip: bool) -> bool:
+    """Return whether `train_transform` gives the same for an image each time."""
+    return augment in _WHOLE and not horizontal_flip
+
+
 def distortion(augment: str) -> Distortion | None:
     """Return what the augmentation of that name does after `train_transform`, to whole batches; None: nothing."""
     return _DISTORTIONS.get(augment)

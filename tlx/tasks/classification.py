@@ -63,8 +63,8 @@ class Classification(Task):
         if self.adaptation is None:
             loss = self._loss(self.head(self.features_of(batch)), batch["target"])
         else:
-            source, other = self.adaptation.both(self, batch)
             progress = self.adaptation.progress(self.done)
+            source, other = self.adaptation.both(self, batch, idle=progress is None)
             # Before the adaptation begins it counts nothing, but what it trains stays in the graph, as DDP wants it.
             weight = 0.0 if progress is None else self.adaptation.weight
             penalty = self.adaptation.penalty(source, other, progress or 0.0)
