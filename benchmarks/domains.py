@@ -23,7 +23,7 @@ from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
 STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
 FEW = "10 target labels a class"
 NAMES = {"scratch": "source only"}
-EPOCHS = {"digits": 60, "usps": 10, "mnist": 8, "plates": 16, "plate_digits": 16}  # of the source
+EPOCHS = {"digits": 60, "usps": 16, "mnist": 12}  # of the source
 ONLY = {"plates": [0, 1, 2, 3, 4], "plate_digits": [0, 1, 2, 3, 4]}  # a target with the five digits of the source
 PAIRS = (
     "mnist_to_usps", "usps_to_mnist", "digits_to_mnist", "digits_to_usps", "mnist_to_digits", "usps_to_digits",

@@ -39,7 +39,7 @@ class SelfTraining(Adaptation):
     def __init__(
         self,
         weight: float = 1.0,
-        start: float = 0.2,
+        start: float = 0.4,
         batch_norm: str = "separate",
         portion_start: float = 0.3,
         portion_end: float = 0.9,
