@@ -25,7 +25,7 @@ SMALL = ["backbone=small_cnn", "backbone.width=8"]
 NEEDS = {
     "backbone": {"run", "file", "timm"},
     "dataset": {"folder", "table", "arrays"},
-    "experiment": {"digits_5to9", "digits_to_letters"},
+    "experiment": {"digits_5to9", "digits_to_letters", "mnist_5to9", "mnist_to_kmnist", "mnist_to_emnist_letters"},
 }
 # One of each kind of network that torchvision has.
 FAMILIES = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,18 +158,36 @@ class Checkpoints(Checkpoint):
         return True
 
     def _write(self, trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
-        beside = path.with_name(path.name + ".tmp")
-        try:
+        def save(beside: Path) -> bool:
             trainer.save_checkpoint(beside, weights_only=weights_only)
-            if trainer.is_global_zero:
-                sync(beside)
-                beside.replace(path)
-                sync(self.directory)
-        except (OSError, RuntimeError) as error:  # a full disk reaches us as either
-            beside.unlink(missing_ok=True)
-            raise TlxError(
-                f"cannot write {path}: {error}; make room, then start again: the run goes on from its last checkpoint"
-            ) from error
+            return trainer.is_global_zero
+
+        _whole(path, save)
+
+
+def save_weights(path: Path, task: Task) -> None:
+    """Write the weights of a task that no Trainer has trained, as `best.ckpt` is."""
+
+    def save(beside: Path) -> bool:
+        PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, beside)
+        return True
+
+    _whole(path, save)
+
+
+def _whole(path: Path, save: Callable[[Path], bool]) -> None:
+    """Have a file saved beside its place; where this process is the one that wrote it, put it there."""
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        if save(beside):
+            sync(beside)
+            beside.replace(path)
+            sync(path.parent)
+    except (OSError, RuntimeError) as error:  # a full disk reaches us as either
+        beside.unlink(missing_ok=True)
+        raise TlxError(
+            f"cannot write {path}: {error}; make room, then start again: the run goes on from its last checkpoint"
+        ) from error
 
 
 def settle_files(directory: Path) -> None:

@@ -23,7 +23,8 @@ tlx: transfer a deep vision network to your own images.
   tlx check [key=value …]            open every image of the data set, report what is broken or odd; no training
   tlx test RUN [key=value …]         the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
-  tlx list backbones|datasets|strategies|optimizers [GLOB]
+  tlx lineage RUN                    the chain of runs that a run comes from, and what each took over
+  tlx list backbones|datasets|strategies|classifiers|optimizers [GLOB]
   tlx cache [clear [ENTRY…]]         what frozen layer groups gave, kept on disk: size, age, owner
   tlx demo                           digits 0-4 to digits 5-9, three seeds, offline
   tensorboard --logdir outputs       look at the runs
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "check": _check,
         "test": _test,
         "predict": _predict,
+        "lineage": _lineage,
         "list": _list,
         "cache": _cache,
         "demo": _demo,
@@ -76,12 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if args[0] not in verbs:
             raise TlxError(f"expected a verb, got '{args[0]}': {did_you_mean(args[0], verbs)}")
         verbs[args[0]](args[1:])
+        sys.stdout.flush()
     except TlxError as error:
         if os.environ.get("TLX_FULL_ERROR") == "1":
             traceback.print_exc()
         else:
             print(f"tlx: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # `tlx list backbones | head`: whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Interrupted as error:
         print(f"tlx: {error}; the same command again goes on", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -202,6 +208,16 @@ def _predict(args: list[str]) -> None:
     table = Run(known.run).predict(known.images, batch_size=known.batch_size)
     table.to_csv(known.output)
     print(f"{len(table)} predictions in {known.output}")
+
+
+def _lineage(args: list[str]) -> None:
+    parser = _parser("lineage", "Print the chain of runs that a run comes from, and what each took over.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    known = parser.parse_args(args)
+    from tlx.lineage import table
+    from tlx.run import Run
+
+    print(table(Run(known.run)))
 
 
 def _list(args: list[str]) -> None:

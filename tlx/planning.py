@@ -15,7 +15,7 @@ from tlx.config.check import check_plan
 from tlx.data import catalog
 from tlx.errors import ConfigError
 from tlx.strategies.plan import PlannedStage, plan_stages
-from tlx.strategies.selectors import HEAD
+from tlx.strategies.selectors import HEAD, select
 
 log = logging.getLogger("tlx")
 
@@ -41,6 +41,23 @@ def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
     return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs)
 
 
+def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
+    """Return the layer groups whose pooled outputs a classifier reads, bottom to top.
+
+    Args:
+        config: With a classifier.
+        names: All layer groups, bottom to top, the head last.
+
+    Raises:
+        ConfigError: A selector matches nothing, or the head alone.
+    """
+    plain: Any = OmegaConf.to_container(config.strategy, resolve=True)
+    mistakes = check_plan(plain, {}, names)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return tuple(name for name in select(names, plain["groups"]) if name != HEAD)
+
+
 def plan_table(config: DictConfig) -> str:
     """Return the plan as text; builds the network on the meta device: no memory, no download."""
     with torch.device("meta"), _NothingDrawn():
@@ -50,9 +67,11 @@ def plan_table(config: DictConfig) -> str:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     classes = config.task.get("num_classes") or catalog.num_classes(plain["dataset"])
     sizes[HEAD] = (backbone.num_features + 1) * classes if classes else 0
+    total = sum(sizes.values())
+    if config.get("classifier") is not None:
+        return _features_table(config, backbone, names, total - sizes[HEAD], classes)
     stages = plan(config, names)
 
-    total = sum(sizes.values())
     lines = [
         f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
         f"head {backbone.num_features} -> {classes or 'not known before the data set is there'}",
@@ -73,6 +92,23 @@ def plan_table(config: DictConfig) -> str:
         row = f"{label:<{name_width}}  {'':>{size_width}}"
         lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _features_table(config: DictConfig, backbone: Backbone, names: list[str], total: int, classes: int | None) -> str:
+    groups = feature_groups(config, names)
+    last = backbone.group_names[-1]
+    widths = {name: backbone.num_features if name == last else backbone.channels[name] for name in groups}
+    search = ", ".join(f"{key} {list(values)}" for key, values in config.classifier.get("search", {}).items())
+    folds = f"{search}, by {config.strategy.folds}-fold cross-validation on train ({config.strategy.scoring})"
+    return "\n".join(
+        [
+            f"backbone {config.backbone.name}: {total:,} parameters in {len(names) - 1} layer groups, all frozen",
+            f"features: {' + '.join(f'{name} {width:,}' for name, width in widths.items())} = {sum(widths.values()):,}",
+            f"classifier {config.classifier.name} ({config.classifier._target_}) of "
+            f"{classes or 'as many classes as the data set has'}{' classes' if classes else ''}",
+            f"chosen: {folds if search else 'nothing'}",
+        ]
+    )
 
 
 class _NothingDrawn(TorchFunctionMode):

@@ -21,6 +21,7 @@ from tlx.config.safety import refuse_foreign_targets, trust_typed
 from tlx.environment import environment
 from tlx.errors import ConfigError, TlxError, closest
 from tlx.files import is_locked, locked, write_text
+from tlx.lineage import ancestors, carried_over
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -139,6 +140,10 @@ class Run:
         backbone = build_node(told["architecture"], load=False)
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
         task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
+        if config.get("classifier") is not None:
+            from tlx.features.classical_head import give_classical_head
+
+            give_classical_head(task, tuple(told["reads"]))
         weights = read_checkpoint(self._need(f"checkpoints/{checkpoint}"))["state_dict"]
         # What adapted the network is no part of it.
         task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
@@ -242,7 +247,11 @@ class Run:
             "group_names": task.backbone.group_names,
             "num_features": task.backbone.num_features,
             "class_names": task.class_names,
+            "lineage": ancestors(config),
+            "carried": carried_over(task),
         }
+        if config.get("classifier") is not None:
+            told["reads"] = list(task.read_groups or task.backbone.group_names[-1:])
         write_text(self.directory / "model.json", json.dumps(told, indent=2))
         task.carried = {"model": told, "config": OmegaConf.to_container(config, resolve=True), "data": data}
 

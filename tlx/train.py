@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import time
 import traceback
 from types import ModuleType
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +16,7 @@ from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx import distributed
 from tlx.adaptation import Adaptation
-from tlx.checkpoints import Checkpoints, progress, settle_files
+from tlx.checkpoints import Checkpoints, progress, save_weights, settle_files
 from tlx.config.building import build_node
 from tlx.config.safety import refuse_foreign_targets
 from tlx.config.selection import monitored
@@ -23,14 +25,14 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
-from tlx.planning import build_backbone, plan
+from tlx.planning import build_backbone, feature_groups, plan
 from tlx.review.report import report
 from tlx.review.witness import Witness
 from tlx.run import Run
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
 from tlx.trainer import build_cache, build_callbacks, build_logger, build_trainer
-from tlx.trial import needs_trial, settle
+from tlx.trial import needs_trial, settle, settle_forward
 
 log = logging.getLogger("tlx")
 
@@ -64,7 +66,12 @@ def train(config: DictConfig) -> Run:
             count = distributed.processes(config)
             data, task = build(config)
             if needs_trial(config):
-                config = settle(config, task, data, plan(config, task.group_names))
+                classical = config.get("classifier") is not None
+                config = (
+                    settle_forward(config, task, data)
+                    if classical
+                    else settle(config, task, data, plan(config, task.group_names))
+                )
                 run.write_config(config)
             if count > 1:
                 distributed.launch(run, count, lock)
@@ -130,6 +137,8 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
     Where the run directory holds a last checkpoint, training goes on from it, unless `anew`: then another process may
     be about to remove it.
     """
+    if config.get("classifier") is not None:
+        return fit_classifier(config, data, task, interruption)
     run = Run(config.run_dir)
     monitor = monitored(config)
     stages = Stages(plan(config, task.group_names), *monitor, run.checkpoints)
@@ -142,13 +151,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
                 f"dataset: expected the images that the run began with, got others behind the same names; "
                 f"{run.directory} cannot go on; force=true trains it anew"
             )
-        if distributed.is_first():
-            run.describe_model(task, data.preprocessing, config, images)
-        summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
-        for text in (data.describe(), task.backbone.report, task.head_report, summary):
-            if text is not None and str(text):
-                log.info("%s", text)
-        task.set_layout(bool(config.trainer.channels_last))
+        _introduce(run, config, data, task, images)
         if config.trainer.compile:
             task.backbone.compile()
         cache = build_cache(config, data, interruption)
@@ -179,6 +182,47 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
             run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
         judge.strategy.barrier()  # no process returns before the run is finished
+
+
+def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
+    """Fit a classifier of scikit-learn on frozen features and test it, in this process, which may be one of several."""
+    from tlx.features.classical_fit import ClassicalFit  # scikit-learn takes a second to import
+    from tlx.features.classical_head import give_classical_head
+
+    run = Run(config.run_dir)
+    with logging_to(run.directory), quiet():
+        groups = feature_groups(config, task.group_names)
+        give_classical_head(task, groups)
+        _introduce(run, config, data, task, data.fingerprint())
+        cache = build_cache(config, data, interruption)
+        node: Any = OmegaConf.to_container(config.classifier, resolve=True)
+        choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
+        fitting = ClassicalFit(node, groups, data, cache, **choice)
+        logged = config.logger.get("_target_") is not None
+        witness = Witness(data.sizes["test"], data.test_images if logged else None)
+        judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)
+        start = time.perf_counter()
+        selected = judge.validate(task, datamodule=data, verbose=False)
+        figures = {"train/seconds": time.perf_counter() - start, "train/epochs": 0, "train/steps": 0}
+        figures |= {name: value for one in selected for name, value in one.items()}
+        tested = dict(judge.test(task, datamodule=data, verbose=False)[0])
+        if distributed.is_first():
+            save_weights(run.checkpoints / "best.ckpt", task)
+            figures |= tested
+            run.finish(figures | report(run, config, data, witness.evidence, figures, build_logger(config, 0)))
+            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+        judge.strategy.barrier()
+
+
+def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, images: str) -> None:
+    """Write and log what is about to be trained, and on what."""
+    if distributed.is_first():
+        run.describe_model(task, data.preprocessing, config, images)
+    summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
+    for text in (data.describe(), task.backbone.report, task.head_report, summary):
+        if text is not None and str(text):
+            log.info("%s", text)
+    task.set_layout(bool(config.trainer.channels_last))
 
 
 def _oracle_selected(run: Run, config: DictConfig, data: ImageDataModule) -> dict[str, float]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch.nn import functional as F
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.features.pooled import TRIED, fastest
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.base import Batch, Task
@@ -59,6 +60,18 @@ def settle(config: DictConfig, task: Task, data: ImageDataModule, stages: Sequen
         batches = min(len(loader), trainer.limit_batches or len(loader))
         eager = seconds[layout, precision]
         settled.trainer.compile = _try_compiling(task, batch, stages, layout, precision, device, batches, eager)
+    return settled
+
+
+def settle_forward(config: DictConfig, task: Task, data: ImageDataModule) -> DictConfig:
+    """Return the configuration with the layout and precision in which features are computed fastest."""
+    trainer = config.trainer
+    loader: Any = data.images_of("train", range(min(TRIED, data.sizes["train"])))
+    batch: Batch = next(iter(loader))
+    way = fastest(task.backbone, batch["image"], trainer.precision, trainer.channels_last)
+    settled = copy.deepcopy(config)
+    settled.trainer.channels_last, settled.trainer.precision = way.channels_last, way.precision
+    settled.trainer.compile = False  # nothing is run twice
     return settled
 
 

@@ -135,6 +135,31 @@ class Backbone(nn.Module):
                 found[name] = self.layouts[name].to_map(out, x)
         return [found[name] for name in names]
 
+    def outputs(self, x: Tensor, names: Sequence[str], pooled: bool = False) -> list[Tensor]:
+        """Return the outputs of several groups from one pass; the last group's is always pooled.
+
+        Args:
+            x: The normalised image (B, C, H, W).
+            names: Layer groups, bottom to top.
+            pooled: Whether the others are, too: to (B, channels), the mean over all places of a map or all tokens.
+
+        Raises:
+            TlxError: A group is unknown.
+        """
+        found: list[Tensor] = []
+        out, start = x, None
+        for name in names:
+            above = self.above(name)
+            # Not through __call__: a compiled network would be compiled anew for each part.
+            out = self.forward(out, start=start, stop=None if above is None else name)
+            kind = self.layouts[name].kind
+            if pooled and above is not None and kind != "vector":
+                found.append(self.layouts[name].to_map(out, x).mean(dim=(2, 3)))
+            else:
+                found.append(out)
+            start = above
+        return found
+
     def above(self, name: str) -> str | None:
         """Return the layer group above another one; None for the last one, whose output goes to the pool.
 

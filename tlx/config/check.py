@@ -10,7 +10,7 @@ from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config import safety, targets
-from tlx.config.schema import SCHEMAS, Dataset, Experiment, Optimizer
+from tlx.config.schema import SCHEMAS, Classifier, Dataset, Experiment, Optimizer
 from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
@@ -34,6 +34,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
     mistakes += _check_adapt(config)
+    mistakes += _check_classifier(config)
     if "optimizer" in config:
         mistakes += _check_optimizer(config["optimizer"])
     if "logger" in config:
@@ -91,6 +92,12 @@ def group_names(backbone: Node) -> tuple[str, ...] | None:
 def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistake]:
     """Return the mistakes of strategy and optimizer for given layer groups (bottom to top, the head last)."""
     mistakes: list[Mistake] = []
+    if strategy.get("groups") is not None:
+        mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features")
+        if not mistakes and set(select(names, strategy["groups"])) == {HEAD}:
+            below = names[-2]
+            mistakes.append(Mistake("strategy.groups", "layer groups below the head", "the head", f"such as {below}"))
+        return mistakes
     for i, stage in enumerate(strategy["stages"]):
         mistakes += _check_selector(names, stage["train"], f"strategy.stages[{i}].train", f"stage '{stage['name']}'")
     for selector in optimizer.get("group_lr") or {}:
@@ -153,6 +160,50 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
             yield Mistake(
                 path, "a figure of val where there is no target domain", f"'{monitor}'", "val/loss, or target=…"
             )
+
+
+def _check_classifier(config: Node) -> Iterator[Mistake]:
+    """A classifier on features, and the strategy that has a use for one."""
+    strategy, node = config.get("strategy"), config.get("classifier")
+    if not isinstance(strategy, Mapping):
+        return
+    reads = strategy.get("groups") is not None
+    if reads and node is None:
+        yield Mistake(
+            "classifier", "a classifier for the features", "none", "such as classifier=svm; all: tlx list classifiers"
+        )
+    if reads and strategy.get("stages"):
+        yield Mistake(
+            "strategy.stages", "no stages where strategy.groups are given: nothing trains", "some", "leave one out"
+        )
+    if node is None:
+        return
+    if not reads:
+        told = f"strategy={strategy.get('name')}"
+        yield Mistake(
+            "classifier", "a strategy that gives features", told, "type: strategy=features, or leave classifier out"
+        )
+    if not isinstance(node, Mapping):
+        yield Mistake("classifier", "one option of the group classifier", show(node))
+        return
+    yield from check_node(node, Classifier, "classifier", allow_extra=True)
+    target = str(node.get("_target_"))
+    try:
+        accepted = targets.parameters(target)
+    except LookupError as error:
+        module, _, name = target.rpartition(".")
+        near = closest(name, error.args[1])
+        hint = f"did you mean '{module}.{near}'?" if near else "for example sklearn.svm.SVC"
+        yield Mistake("classifier._target_", "the dotted path of a classifier class", f"'{target}'", hint)
+        return
+    own = set(Classifier.__dataclass_fields__)
+    search = node.get("search")
+    asked = {f"classifier.search.{k}": k for k in search} if isinstance(search, Mapping) else {}
+    asked |= {f"classifier.{k}": k for k in node if k not in own}
+    for path, key in asked.items():
+        if accepted is not None and key not in accepted:
+            hint = did_you_mean(key, accepted) or f"known: {', '.join(sorted(accepted))}"
+            yield Mistake(path, f"a key that {target} takes", f"'{key}'", hint)
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:

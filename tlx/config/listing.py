@@ -17,6 +17,7 @@ GROUPS = {
     "targets": "target",
     "tasks": "task",
     "strategies": "strategy",
+    "classifiers": "classifier",
     "optimizers": "optimizer",
     "trainers": "trainer",
     "loggers": "logger",

@@ -29,7 +29,7 @@ NOT_IDENTITY = {
     "target": {"num_workers", "download", "check", "on_bad"},
     "cache": {"enabled", "dir", "max_gb"},
 }
-PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target")
+PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
@@ -47,9 +47,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
             value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
         kept[part] = value
-    if kept["target"] is None:  # most runs have none
-        del kept["target"]
-    return kept
+    return {part: value for part, value in kept.items() if value is not None or part not in ("target", "classifier")}
 
 
 def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:
@@ -105,10 +103,12 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 def run_name(*, _root_: DictConfig) -> str:
     """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver behind `${run_name:}`.
 
-    With a target domain the first part is `SOURCE_to_TARGET`.
+    With a target domain the first part is `SOURCE_to_TARGET`, with a classifier the third is `features_CLASSIFIER`.
     """
     digest = identity_hash(_root_)[:8]
     words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
+    if _root_.get("classifier") is not None:
+        words[2] += f"_{_root_.classifier.get('name', 'classifier')}"
     if _root_.get("target") is not None:
         words[0] += f"_to_{_root_.target.get('name', 'target')}"
     label = "-".join(w.replace("/", "_").replace(" ", "_") for w in words)

@@ -22,6 +22,8 @@ from tlx.errors import TlxError
 ALLOWED = (
     *("tlx.backbones", "tlx.data", "tlx.tasks", "tlx.adaptation", "torch.nn", "torch.optim", "torchvision.models"),
     *("timm.models", "timm.optim", "pytorch_lightning.loggers"),
+    *("sklearn.linear_model", "sklearn.svm", "sklearn.neighbors", "sklearn.ensemble", "sklearn.discriminant_analysis"),
+    *("sklearn.naive_bayes", "sklearn.tree", "sklearn.neural_network", "sklearn.gaussian_process"),
 )
 EXPECTED = f"defined in {', '.join(ALLOWED)}"
 VARIABLE = "TLX_ALLOW_TARGETS"

@@ -196,6 +196,19 @@ class Strategy:
     reset: bool = False
     adapt: Any = None
     monitor: Monitored | None = None
+    groups: str | list[str] | None = None
+    folds: int = field(default=5, metadata=within(2))
+    scoring: Literal["accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss"] = "accuracy"
+
+
+@dataclass
+class Classifier:
+    """A classifier of scikit-learn; further keys go to its class and are checked against that one's signature."""
+
+    _target_: str
+    name: str
+    scale: bool = True
+    search: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -248,7 +261,7 @@ class Mcc(Adaptation):
 class SelfTraining(Adaptation):
     """Pseudo-labels."""
 
-    start: float = field(default=0.2, metadata=within(0, 0.99))
+    start: float = field(default=0.4, metadata=within(0, 0.99))
     portion_start: float = field(default=0.3, metadata=within(0, 1, open_low=True))
     portion_end: float = field(default=0.9, metadata=within(0, 1, open_low=True))
 
@@ -334,6 +347,7 @@ class Experiment:
     logger: Any
     cache: Cache = field(default_factory=Cache)
     target: Any = None
+    classifier: Any = None
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
     force: bool = False
     output_dir: str = "outputs"

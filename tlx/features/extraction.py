@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
 
 from tlx.data.dataset import Batch
 from tlx.features.segments import SegmentWriter
@@ -15,25 +14,6 @@ from tlx.features.store import Entry
 from tlx.tasks.base import Task
 
 COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed
-
-
-def boundary_outputs(task: Task, image: Tensor, boundaries: Sequence[str]) -> list[Tensor]:
-    """Return the outputs of some layer groups from one pass; the last group's is pooled.
-
-    Args:
-        task: The network, its frozen groups in eval mode.
-        image: uint8 (B, C, H, W).
-        boundaries: Layer groups, bottom to top.
-    """
-    found: list[Tensor] = []
-    x, start = task.normalise(image), None
-    for name in boundaries:
-        above = task.backbone.above(name)
-        # Not through __call__: a compiled network would be compiled anew for each part.
-        x = task.backbone.forward(x, start=start, stop=None if above is None else name)
-        found.append(x)
-        start = above
-    return found
 
 
 @torch.inference_mode()
@@ -45,6 +25,7 @@ def compute(
     context: Callable[[], AbstractContextManager[object]],
     between: Callable[[], None],
     dtype: torch.dtype | None = None,
+    pooled: bool = False,
 ) -> None:
     """Run images through the prefix and write what the boundaries give.
 
@@ -58,6 +39,7 @@ def compute(
         context: In which the network computes: autocast.
         between: Called between two batches.
         dtype: What floats are rounded to; None: they are kept as they are.
+        pooled: Whether the means of maps are kept in their place.
 
     Raises:
         OSError: The disk is full or cannot be written.
@@ -69,7 +51,8 @@ def compute(
         for batch in batches:
             own = [keys[i] for i in batch["index"].tolist()]
             with context():
-                outputs = boundary_outputs(task, batch["image"].to(device, non_blocking=True), list(wanted))
+                image = task.normalise(batch["image"].to(device, non_blocking=True))
+                outputs = task.backbone.outputs(image, list(wanted), pooled)
             for (name, (_, _, missing)), rows in zip(wanted.items(), outputs, strict=True):
                 mine = [i for i, key in enumerate(own) if key in missing]
                 if mine:

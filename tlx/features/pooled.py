@@ -15,7 +15,7 @@ from torch import Tensor
 from tlx.backbones.backbone import Backbone
 
 log = logging.getLogger("tlx")
-_TRIED = 16  # images
+TRIED = 16  # images
 _ROUNDS = 2  # timed after one that warms up
 
 
@@ -63,14 +63,22 @@ def extract(
     if first is None:
         return torch.empty(0, backbone.num_features)
     backbone.eval()
-    way = _fastest(backbone, first, precision, channels_last)
+    way = fastest(backbone, first, precision, channels_last)
     backbone.to(memory_format=way.layout)
     return torch.cat([_run(backbone, batch, way).float().cpu() for batch in itertools.chain([first], batches)])
 
 
-def _fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
-    """Try layouts first, then precisions in the better one."""
-    some = batch[:_TRIED]
+@torch.inference_mode()
+def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
+    """Return the fastest way to run a network; tries layouts first, then precisions in the better one.
+
+    Args:
+        backbone: The network, in eval mode.
+        batch: uint8 (B, C, H, W), of which the first TRIED images are taken.
+        precision: The one to take, or `auto`.
+        channels_last: Whether channels lie innermost in memory, or `auto`.
+    """
+    some = batch[:TRIED]
     names = ["32-true", "bf16-mixed"] if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
     way = _best(backbone, some, [Way(layout, names[0]) for layout in layouts])

@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.distributed import rank_and_world
-from tlx.features.extraction import boundary_outputs, compute
+from tlx.features.extraction import compute
 from tlx.features.keys import label, prefix_key
 from tlx.features.rows import Rows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
@@ -49,11 +49,13 @@ class Boundary:
         name: The last group of the prefix.
         shape: What it gives for an image.
         entry: Where that is kept.
+        pooled: Whether its mean is kept in the place of a map.
     """
 
     name: str
     shape: Shape
     entry: Entry
+    pooled: bool = False
 
 
 @dataclass
@@ -123,6 +125,24 @@ class PrefixCache:
             )  # fmt: skip
         return None
 
+    def pooled(self, task: Task, groups: Sequence[str], images: int, how: Numerics) -> list[Boundary] | None:
+        """Return where the pooled outputs of layer groups are kept; None where there is no room for them.
+
+        Args:
+            task: The network, all of it frozen.
+            groups: Whose, bottom to top.
+            images: How many rows there will be of each.
+            how: How they are computed.
+        """
+        below, shapes = task.backbone.group_names, self._shapes(task, groups, how, pooled=True)
+        entries = {name: self._entry(task, below[: below.index(name) + 1], how, pooled=True) for name in groups}
+        needed = sum(images * (shapes[name].bytes + KEY_BYTES) for name in groups)
+        if _any(needed > self.store.room(), task):
+            return None
+        self.used |= {entry.key for entry in entries.values()}
+        self.store.make_room(max(0, needed - sum(entry.bytes for entry in entries.values())), self.used)
+        return [Boundary(name, shapes[name], entries[name], pooled=True) for name in groups]
+
     def rows(self, task: Task, request: Request, how: Numerics) -> Rows | None:
         """Return the rows that are wanted, after computing those that are missing; None where they cannot be written.
 
@@ -182,9 +202,10 @@ class PrefixCache:
         try:
             if missing:
                 batches = self.data.images_of(request.split, missing, request.view)
-                compute(task, batches, keys, wanted, how.context, self._between, how.dtype)
+                pooled = any(one.pooled for one in boundaries)
+                compute(task, batches, keys, wanted, how.context, self._between, how.dtype, pooled)
         except OSError as error:
-            log.warning("cache: cannot write %s: %s; training goes on without it", self.store.folder, error)
+            log.warning("cache: cannot write %s: %s; the run goes on without it", self.store.folder, error)
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
@@ -203,19 +224,22 @@ class PrefixCache:
         if self.interruption is not None and self.interruption.requested is not None:
             self.interruption.stop()
 
-    def _shapes(self, task: Task, prefix: Sequence[str], how: Numerics) -> dict[str, Shape]:
+    def _shapes(self, task: Task, prefix: Sequence[str], how: Numerics, pooled: bool = False) -> dict[str, Shape]:
         size, device = self.data.preprocessing.size, task.mean.device
         image = torch.zeros(2, self.data.channels, size, size, dtype=torch.uint8, device=device)
         with torch.inference_mode(), how.context():
-            outputs = boundary_outputs(task, image, prefix)
+            outputs = task.backbone.outputs(task.normalise(image), prefix, pooled)
         kept = [x if how.dtype is None else x.to(how.dtype) for x in outputs]
         return {name: Shape.of(x) for name, x in zip(prefix, kept, strict=True)}
 
-    def _entry(self, task: Task, groups: Sequence[str], how: Numerics) -> Entry:
+    def _entry(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool = False) -> Entry:
+        # The last group's output is pooled in any case, and so is that of a group that gives vectors.
+        mean = pooled and groups[-1] != task.backbone.group_names[-1]
+        kept = {"pooled": "mean"} if mean else {}
         layout = "channels_last" if task.layout == torch.channels_last else "contiguous"
         key = prefix_key(
             task.backbone, groups, self.data.preprocessing, self.data.channels,
-            precision=how.precision, layout=layout, device=task.mean.device.type,
+            precision=how.precision, layout=layout, device=task.mean.device.type, **kept,
         )  # fmt: skip
         return self.store.entry(key)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -32,6 +32,7 @@ class Task(pl.LightningModule):
     head: nn.Module
     class_names: list[str]
     head_report = ""  # what of the head was carried over, in words
+    carried_classes: Sequence[str] = ()  # whose rows those were
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -42,6 +43,9 @@ class Task(pl.LightningModule):
         self.adaptation: Adaptation | None = None  # to a target domain
         self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
         self.layout = torch.contiguous_format
+        self.read_groups: tuple[
+            str, ...
+        ] = ()  # whose pooled outputs side by side are the features; (): the network's own
         self.boundary: str | None = None  # the last group of the prefix that a batch's `prefix` comes from
         mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
         # Not part of the state: they belong to the preprocessing that model.json holds.
@@ -166,7 +170,8 @@ class Task(pl.LightningModule):
 
     def features(self, image: Tensor) -> Tensor:
         """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
-        return self.backbone(self.normalise(image))
+        x = self.normalise(image)
+        return torch.cat(self.backbone.outputs(x, self.read_groups, True), 1) if self.read_groups else self.backbone(x)
 
     def features_of(self, batch: Batch) -> Tensor:
         """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.

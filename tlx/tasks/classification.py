@@ -129,6 +129,7 @@ class Classification(Task):
                 row, old = self.class_names.index(name), source.class_names.index(name)
                 linear.weight[row] = source.weight[old].to(linear.weight.dtype)
                 linear.bias[row] = source.bias[old].to(linear.bias.dtype)
+        self.carried_classes = shared
         fresh = [name for name in self.class_names if name not in shared]
         new = ", ".join(fresh) or "none"
         return f"head: {len(shared)} of {len(self.class_names)} classes carried over by name; new: {new}"

@@ -1,0 +1,162 @@
+"""Classifiers of scikit-learn: every shipped one fits, is saved without pickle and gives the same again."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+
+from tlx.config.compose import conf_dir
+from tlx.errors import TlxError
+from tlx.features.classifiers import _divided, fit, from_bytes, to_bytes
+
+SHIPPED = sorted(path.stem for path in (conf_dir() / "classifier").glob("*.yaml"))
+
+
+def node(name: str, **more):
+    return {**OmegaConf.to_container(OmegaConf.load(conf_dir() / "classifier" / f"{name}.yaml")), **more}
+
+
+@pytest.fixture(scope="module")
+def iris():
+    features, labels = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return features[order], labels[order]
+
+
+def test_all_kinds_are_there():
+    """Guards against a classifier that is promised and has no file."""
+    assert set(SHIPPED) == {
+        *("logreg", "linear_svm", "svm", "knn", "random_forest"),
+        *("gradient_boosting", "lda", "naive_bayes", "nearest_centroid"),
+    }
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_saved_classifier_gives_the_same_probabilities(name, iris):
+    """Guards against classifiers that cannot be fitted, saved or read again, or give no probabilities."""
+    features, labels = iris
+    fitted = fit(node(name), features[:100], labels[:100])
+    assert set(fitted.chosen) == set(node(name)["search"])
+    probabilities = fitted.estimator.predict_proba(features[100:])
+    assert np.allclose(probabilities.sum(1), 1)
+    assert (probabilities.argmax(1) == labels[100:]).mean() > 0.8
+    content = to_bytes(fitted.estimator)
+    assert np.array_equal(from_bytes(content).predict_proba(features[100:]), probabilities)
+    with zipfile.ZipFile(io.BytesIO(content)) as held:
+        assert not [name for name in held.namelist() if not name.endswith((".npy", ".npz", ".json"))]
+
+
+def test_a_support_vector_machine_decides_as_scikit_learns_own(iris):
+    """Guards against probabilities that call another class the most probable one than the machine itself."""
+    features, labels = iris
+    keys = {"scale": False, "search": {}, "C": 10.0}
+    ours = fit(node("svm", **keys), features[:100], labels[:100]).estimator.predict_proba(features[100:]).argmax(1)
+    theirs = SVC(C=10.0, break_ties=True).fit(features[:100], labels[:100]).predict(features[100:])
+    assert np.array_equal(ours, theirs)
+
+
+def test_scaling_and_the_search_see_the_training_part_of_a_fold_only(iris, monkeypatch):
+    """Guards against a fold whose held-out images have been looked at."""
+    from tlx.features import classifiers
+
+    features, labels = iris
+    sizes = []
+
+    class Watched(classifiers.StandardScaler):
+        def fit(self, x, y=None, sample_weight=None):
+            sizes.append(len(x))
+            return super().fit(x, y, sample_weight)
+
+    monkeypatch.setattr(classifiers, "StandardScaler", Watched)
+    fit(node("logreg", search={"C": [0.1, 1.0]}), features[:100], labels[:100], folds=4)
+    assert sizes.count(100) == 1
+    assert sizes[:-1] == [75] * 8
+
+
+def test_the_score_that_is_asked_for_chooses(iris):
+    """Guards against `scoring` without effect."""
+    features, labels = iris
+    rare = np.r_[np.flatnonzero(labels == 0)[:40], np.flatnonzero(labels == 1)[:40], np.flatnonzero(labels == 2)[:5]]
+    found = {s: fit(node("knn"), features[rare], labels[rare], scoring=s).score for s in ("accuracy", "neg_log_loss")}
+    assert found["accuracy"] > 0
+    assert found["neg_log_loss"] < 0
+
+
+def test_images_of_a_group_are_in_one_fold():
+    """Guards against a patient on both sides of the cross-validation."""
+    labels = np.arange(60) % 3
+    groups = [f"patient {i // 4}" for i in range(60)]
+    divided = _divided(labels, 5, 0, groups)
+    assert len(divided) == 5
+    for one, other in divided:
+        assert not {groups[i] for i in one} & {groups[i] for i in other}
+    assert sorted(i for _, other in divided for i in other) == list(range(60))
+    assert len(_divided(labels, 5, 0, None)) == len(_divided(labels, 5, 0, [None] * 60)) == 5
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm"])
+def test_one_image_a_class_is_enough(name, iris):
+    """Guards against a cross-validation that cannot be where there is one image to a class."""
+    features, labels = iris
+    first = [int(np.flatnonzero(labels == k)[0]) for k in range(3)]
+    fitted = fit(node(name), features[first], labels[first])
+    assert fitted.chosen == {}
+    assert fitted.score is None
+    assert fitted.estimator.predict_proba(features[first]).argmax(1).tolist() == [0, 1, 2]
+
+
+def test_seeds_decide_what_is_drawn(iris):
+    """Guards against a forest that is another one each time, or the same for all seeds."""
+    features, labels = iris
+
+    def forest(seed):
+        return fit(node("random_forest", n_estimators=5), features, labels, seed=seed).estimator.predict_proba(features)
+
+    assert np.array_equal(forest(1), forest(1))
+    assert not np.array_equal(forest(1), forest(2))
+
+
+def test_a_file_with_something_else_inside_is_refused(iris):
+    """Guards against a checkpoint from elsewhere that runs code when it is read."""
+    features, labels = iris
+    content = to_bytes(fit(node("nearest_centroid"), features, labels).estimator)
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as held, zipfile.ZipFile(written, "w") as changed:
+        for name in held.namelist():
+            data = held.read(name)
+            if name == "schema.json":
+                told = json.loads(data)
+                told["content"]["content"]["steps"] = {
+                    "__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "content": {
+                        "module_path": "os", "function": "system"}, "__id__": 1,
+                }  # fmt: skip
+                data = json.dumps(told).encode()
+            changed.writestr(name, data)
+    with pytest.raises(TlxError, match="classifier: expected"):
+        from_bytes(written.getvalue())
+    with pytest.raises(TlxError, match="classifier: expected what skops wrote"):
+        from_bytes(content[:100])
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"_target_": "sklearn.linear_model.LinearRegression", "search": {}}, "a classifier of scikit-learn"),
+        ({"search": {"C": [-1.0]}}, "classifier=logreg: expected keys"),
+    ],
+)
+def test_what_does_not_fit_is_said(keys, told, iris):
+    """Guards against a traceback of scikit-learn's for a value that a user typed."""
+    features, labels = iris
+    given = node("logreg", **keys)
+    if "LinearRegression" in given["_target_"]:
+        del given["max_iter"]
+    with pytest.raises(TlxError, match=told):
+        fit(given, features, labels)

@@ -1,0 +1,139 @@
+"""The callback that fits a classifier of scikit-learn on the features of the training images."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tlx.data.datamodule import ImageDataModule
+from tlx.distributed import rank_and_world
+from tlx.features.classical_head import ClassicalHead
+from tlx.features.classifiers import fit, from_bytes, to_bytes
+from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
+from tlx.tasks.base import Task
+
+log = logging.getLogger("tlx")
+
+
+class HeldRows:
+    """Rows that lie in memory.
+
+    Args:
+        rows: One for each image of a split (N, F).
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return rows (len(index), F)."""
+        return self.rows[index]
+
+
+class ClassicalFit(pl.Callback):
+    """Fits the head before the first validation or test, and gives both the features in the place of images.
+
+    Of several processes each computes its share of the features; the first one fits.
+
+    Args:
+        node: The classifier, a composed node as plain values.
+        groups: Layer groups whose pooled outputs are the features, bottom to top.
+        data: The images.
+        cache: Keeps features for other runs; None: nothing is kept.
+        settings: Further arguments of `tlx.features.classifiers.fit`.
+    """
+
+    def __init__(
+        self, node: Mapping[str, Any], groups: Sequence[str], data: ImageDataModule, cache: PrefixCache | None,
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        self.node, self.groups, self.data, self.cache, self.settings = node, list(groups), data, cache, settings
+        self.seconds = 0.0  # of the classifier alone
+        self._boundaries: list[Boundary] | None = None
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fit, and have the features of what is looked at ready."""
+        self._prepare(trainer, pl_module, self.data.selected_on)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As for validation."""
+        self._prepare(trainer, pl_module, ("test",))
+
+    def _prepare(self, trainer: pl.Trainer, task: pl.LightningModule, splits: Sequence[str]) -> None:
+        assert isinstance(task, Task)
+        assert isinstance(task.head, ClassicalHead)
+        precision, context = trainer.precision, trainer.precision_plugin.forward_context
+        how = Numerics(precision, context) if self.cache is None else self.cache.numerics(task, precision, context)
+        if self.cache is not None and self._boundaries is None:
+            images = sum(self.data.sizes[split] for split in ("train", *self.data.selected_on, "test"))
+            self._boundaries = self.cache.pooled(task, self.groups, images, how)
+        if task.head.estimator is None:
+            self._fit(task, task.head, how)
+        task.boundary = task.backbone.group_names[-1]  # nothing of the network is left to be run
+        for split in splits:
+            if self.data.sizes[split]:
+                self.data.feed(split, HeldRows(self._features(task, split, how)))
+
+    def _fit(self, task: Task, head: ClassicalHead, how: Numerics) -> None:
+        features = self._features(task, "train", how).double().numpy()
+        content = [b""]
+        if rank_and_world()[0] == 0:
+            start = time.perf_counter()
+            labels = torch.tensor([sample.target for sample in self.data.splits["train"].samples]).numpy()
+            fitted = fit(self.node, features, labels, **self.settings)
+            self.seconds = time.perf_counter() - start
+            chosen = ", ".join(f"{key} {value}" for key, value in fitted.chosen.items())
+            score = (
+                "" if fitted.score is None else f" ({self.settings.get('scoring')} {fitted.score:.4f} over the folds)"
+            )
+            log.info(
+                "%s on %d features of %d images in %.1f s%s%s", self.node["name"], features.shape[1], len(labels),
+                self.seconds, f": {chosen}" if chosen else "", score,
+            )  # fmt: skip
+            head.estimator = fitted.estimator
+            content = [to_bytes(fitted.estimator)]
+        if rank_and_world()[1] > 1:
+            dist.broadcast_object_list(content)
+            head.estimator = from_bytes(content[0])
+
+    def _features(self, task: Task, split: str, how: Numerics) -> Tensor:
+        """Return the features of a split, float32 (N, F)."""
+        if self.cache is None or not self._boundaries:
+            return self._computed(task, split, how)
+        everything = torch.arange(self.data.sizes[split])
+        found: list[Tensor] = []
+        for one in self._boundaries:
+            others = tuple(other for other in self._boundaries if other is not one)
+            rows = self.cache.rows(task, Request(split, None, one, others), how)
+            if rows is None:  # it cannot be written
+                self._boundaries = None
+                return self._computed(task, split, how)
+            found.append(rows.take(everything).float())
+        return torch.cat(found, 1)
+
+    @torch.inference_mode()
+    def _computed(self, task: Task, split: str, how: Numerics) -> Tensor:
+        rank, world = rank_and_world()
+        mine = list(range(self.data.sizes[split]))[rank::world]
+        parts = []
+        for batch in self.data.images_of(split, mine):
+            image = task.normalise(batch["image"].to(task.mean.device, non_blocking=True))
+            with how.context():
+                parts.append(torch.cat(task.backbone.outputs(image, self.groups, pooled=True), 1).float().cpu())
+        shares: list[Any] = [torch.cat(parts) if parts else None]
+        if world > 1:
+            shares = [None] * world
+            dist.all_gather_object(shares, torch.cat(parts) if parts else None)
+        width = next(share.shape[1] for share in shares if share is not None)
+        whole = torch.empty(self.data.sizes[split], width)
+        for first, share in enumerate(shares):
+            if share is not None:
+                whole[first::world] = share
+        return whole

@@ -1,0 +1,65 @@
+"""A classifier of scikit-learn in the place of a head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tlx.features.classifiers import from_bytes, to_bytes
+from tlx.tasks.base import Task
+
+
+class ClassicalHead(nn.Module):
+    """Features (B, F) to the logarithms of class probabilities (B, K), computed on the CPU in double precision.
+
+    Its state is the content of a .skops file in a tensor, so that a checkpoint holds it without pickle.
+
+    Args:
+        num_classes: K; those without a training image are impossible.
+
+    Attributes:
+        estimator: The classifier; None until one is fitted or `load_state_dict` brings it.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.estimator: Any = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return log-probabilities (B, K), float32; an impossible class has the smallest normal number's."""
+        assert self.estimator is not None, "the classifier was not fitted"
+        probabilities = np.zeros((len(features), self.num_classes))
+        if len(features):
+            probabilities[:, self.estimator.classes_] = self.estimator.predict_proba(features.double().cpu().numpy())
+        logarithms = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+        return torch.from_numpy(logarithms).float().to(features.device)
+
+    def get_extra_state(self) -> Tensor:
+        """Return the classifier as bytes, uint8."""
+        assert self.estimator is not None, "the classifier was not fitted"
+        return torch.frombuffer(bytearray(to_bytes(self.estimator)), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take a classifier over.
+
+        Raises:
+            TlxError: It is none of scikit-learn's, or damaged.
+        """
+        self.estimator = from_bytes(state.cpu().numpy().tobytes())
+
+
+def give_classical_head(task: Task, groups: tuple[str, ...]) -> ClassicalHead:
+    """Put an empty one in the place of a task's head; it reads the pooled outputs of layer groups side by side.
+
+    Args:
+        task: The task.
+        groups: Which, bottom to top; the last one alone is what a head reads anyway.
+    """
+    head = ClassicalHead(len(task.class_names))
+    task.head, task.head_report, task.carried_classes = head, "", ()
+    task.read_groups = () if groups == (task.backbone.group_names[-1],) else groups
+    return head

@@ -1,0 +1,141 @@
+"""A classifier of scikit-learn on features: scaling, a search by cross-validation, and a file without pickle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from skops import io as skops
+
+from tlx.config.building import build_node
+from tlx.errors import TlxError
+
+log = logging.getLogger("tlx")
+Features = NDArray[np.float64]  # (N, F)
+Labels = NDArray[np.int64]  # (N,)
+_OWN = ("name", "scale", "search")  # keys of a node that are ours
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier that was fitted, and how its keys were chosen.
+
+    Args:
+        estimator: Gives probabilities; the last step before is scaling, where that was asked for.
+        chosen: The keys that cross-validation chose.
+        score: Their mean score over the folds; None where nothing was to be chosen.
+    """
+
+    estimator: BaseEstimator
+    chosen: dict[str, Any]
+    score: float | None
+
+
+def fit(
+    node: Mapping[str, Any],
+    features: Features,
+    labels: Labels,
+    *,
+    folds: int = 5,
+    scoring: str = "accuracy",
+    seed: int = 0,
+    groups: Sequence[str | None] | None = None,
+) -> Fitted:
+    """Fit a classifier; keys of its `search` are chosen by cross-validation.
+
+    Scaling is learned in each fold anew, from its training part. A classifier without probabilities (support vector
+    machines) is given some by a softmax of its decision values, whose temperature is fitted by cross-validation too
+    (Guo et al. 2017): which class is most probable stays as it was.
+
+    Args:
+        node: A composed classifier node, plain values.
+        features: (N, F).
+        labels: (N,), each class at least once.
+        folds: Of the cross-validation; fewer where a class has fewer images.
+        scoring: scikit-learn's name of what is chosen by.
+        seed: Of folds and of classifiers that draw.
+        groups: Images of one group, such as a patient, are in one fold; None: each by itself.
+
+    Raises:
+        TlxError: It is no classifier, or does not take its keys.
+    """
+    model = _pipeline(node, seed)
+    search = {f"classifier__{key}": list(values) for key, values in node.get("search", {}).items()}
+    divided = _divided(labels, folds, seed, groups)
+    chosen: dict[str, Any] = {}
+    score = None
+    try:
+        if search and divided:
+            found = GridSearchCV(model, search, scoring=scoring, cv=divided, refit=False, error_score="raise")
+            found.fit(features, labels)
+            chosen = {key.removeprefix("classifier__"): value for key, value in found.best_params_.items()}
+            score = float(found.best_score_)
+            model.set_params(**found.best_params_)
+        elif search:
+            log.info("classifier: a class has one training image: nothing to cross-validate, %s as it is", node["name"])
+        if not hasattr(model, "predict_proba"):
+            everything = np.arange(len(labels))
+            cross = divided or [(everything, everything)]
+            model = CalibratedClassifierCV(model, method="temperature", ensemble=False, cv=cross)
+        model.fit(features, labels)
+    except (ValueError, TypeError) as error:  # a value that the class does not take
+        raise TlxError(f"classifier={node['name']}: expected keys and data that it takes, got: {error}") from error
+    return Fitted(model, chosen, score)
+
+
+def to_bytes(estimator: BaseEstimator) -> bytes:
+    """Return a fitted classifier as the content of a .skops file: arrays and plain values, no code."""
+    content: bytes = skops.dumps(estimator)
+    return content
+
+
+def from_bytes(content: bytes) -> BaseEstimator:
+    """Return the classifier of a .skops file.
+
+    Raises:
+        TlxError: It names something that is not scikit-learn's or NumPy's, which could run code; or it is damaged.
+    """
+    try:
+        names = skops.get_untrusted_types(data=content)
+        foreign = [name for name in names if not name.startswith(("sklearn.", "numpy.", "scipy."))]
+        if not foreign:
+            return skops.loads(content, trusted=names)
+    except Exception as error:  # whatever a damaged file makes of itself
+        raise TlxError(f"classifier: expected what skops wrote, got: {str(error).splitlines()[0]}") from error
+    raise TlxError(f"classifier: expected parts of scikit-learn only, got {', '.join(foreign)}")
+
+
+def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
+    keys = {key: value for key, value in node.items() if key not in _OWN}
+    classifier = build_node(keys)
+    if not (isinstance(classifier, BaseEstimator) and is_classifier(classifier)):
+        raise TlxError(f"classifier: expected a classifier of scikit-learn, got '{node['_target_']}'")
+    if "random_state" in classifier.get_params() and "random_state" not in keys:
+        classifier.set_params(random_state=seed % 2**32)
+    scaling = [("scaling", StandardScaler())] if node.get("scale", True) else []
+    return Pipeline([*scaling, ("classifier", classifier)])
+
+
+def _divided(labels: Labels, folds: int, seed: int, groups: Sequence[str | None] | None) -> list[tuple[Labels, Labels]]:
+    """Return pairs of places to fit on and to judge by; none where a class has a single image or group."""
+    # An image without a group is one of its own.
+    names = [
+        f"image {i}" if group is None else f"group {group}" for i, group in enumerate(groups or [None] * len(labels))
+    ]
+    numbers = np.unique(names, return_inverse=True)[1]
+    fewest = min(len(set(numbers[labels == label])) for label in np.unique(labels))
+    if fewest < 2:
+        return []
+    grouped = len(set(numbers)) < len(numbers)
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    division = kind(min(folds, fewest), shuffle=True, random_state=seed % 2**32)
+    return list(division.split(labels, labels, numbers if grouped else None))
