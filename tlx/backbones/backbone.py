@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from tlx.backbones.layout import Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import HeadSource, LoadReport
+from tlx.backbones.tiles import Tiles
 from tlx.errors import TlxError, did_you_mean
 
 
@@ -29,6 +31,7 @@ class Backbone(nn.Module):
         original_names: Name in `state_dict()` -> name in the model that the groups were cut from.
 
     Attributes:
+        tiles: Where set, images are cut into tiles, each of which goes through the network by itself.
         report: What was loaded; None for fresh weights.
         head_source: The head of the run that the weights come from, if there is one.
     """
@@ -54,7 +57,9 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.layouts = {name: (layouts or {}).get(name, Layout("map")) for name in self.groups}
         self.fixed_size = fixed_size
+        self._size = preprocessing.size  # `preprocessing` may be replaced by that of larger images
         self.original_names = dict(original_names or {})
+        self.tiles: Tiles | None = None
         self.report: LoadReport | None = None
         self.head_source: HeadSource | None = None
         self._known_strides = dict(strides or {})
@@ -90,7 +95,8 @@ class Backbone(nn.Module):
             stop: Last group to run; None: through the last group and the pool.
 
         Returns:
-            Features (B, num_features); with `stop`, the output of that group as it is, not pooled.
+            Features (B, num_features); with `stop`, the output of that group as it is, not pooled. With `tiles` outputs
+            of groups have one more dimension, (B, T, …).
 
         Raises:
             TlxError: A group is unknown, `start` is above `stop`, or a fixed-size network gets another size.
@@ -102,9 +108,12 @@ class Backbone(nn.Module):
             raise TlxError(f"backbone: expected start at or below stop, got start='{start}' above stop='{stop}'")
         if first == 0:
             self._check_image(x)
-        for name in names[first : last + 1]:
-            x = self.groups[name](x)
-        return x if stop is not None else self.pool(x)
+        parts = [*(self.groups[name] for name in names[first : last + 1]), *([self.pool] if stop is None else [])]
+        if self.tiles is None:
+            return _one_after_another(parts, x)
+        tiles = self.tiles.cut(x) if first == 0 else x
+        given = self.tiles.run(functools.partial(_one_after_another, parts), tiles)
+        return given if stop is not None else self.tiles.pooled(given)
 
     def maps(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
         """Return the outputs of several groups as feature maps, from one pass.
@@ -152,11 +161,7 @@ class Backbone(nn.Module):
             above = self.above(name)
             # Not through __call__: a compiled network would be compiled anew for each part.
             out = self.forward(out, start=start, stop=None if above is None else name)
-            kind = self.layouts[name].kind
-            if pooled and above is not None and kind != "vector":
-                found.append(self.layouts[name].to_map(out, x).mean(dim=(2, 3)))
-            else:
-                found.append(out)
+            found.append(self._mean(name, out, x) if pooled and above is not None else out)
             start = above
         return found
 
@@ -197,21 +202,37 @@ class Backbone(nn.Module):
             raise TlxError(f"backbone: expected a layer group of {', '.join(names)}, got '{name}'; {hint}")
         return names.index(name)
 
+    def _mean(self, name: str, out: Tensor, image: Tensor) -> Tensor:
+        """Return the mean (B, channels) of a group's output over its places."""
+        layout = self.layouts[name]
+        if self.tiles is None:
+            return out if layout.kind == "vector" else layout.to_map(out, image).mean(dim=(2, 3))
+        each, tile = out.flatten(0, 1), image[..., : self.tiles.size, : self.tiles.size]
+        each = each if layout.kind == "vector" else layout.to_map(each, tile).mean(dim=(2, 3))
+        return self.tiles.pooled(each.unflatten(0, out.shape[:2]))
+
     def _check_image(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise TlxError(
                 f"backbone: expected images of shape (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
                 f"set backbone.in_channels or dataset.channels"
             )
-        size = self.preprocessing.size
-        if self.fixed_size and x.shape[-2:] != (size, size):
-            height, width = x.shape[-2:]
+        size = self._size
+        height, width = x.shape[-2:] if self.tiles is None else (self.tiles.size, self.tiles.size)
+        if self.fixed_size and (height, width) != (size, size):
+            key = "dataset.image_size" if self.tiles is None else "task.tile_size"
             raise TlxError(
                 f"backbone: expected images of {size} x {size} pixels (this network takes no other size), "
-                f"got {height} x {width}; set dataset.image_size={size}"
+                f"got {height} x {width}; set {key}={size}"
             )
 
     def _measured(self) -> dict[str, tuple[int, int]]:
         if self._measures is None:
             self._measures = measure(self)
         return self._measures
+
+
+def _one_after_another(parts: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for part in parts:
+        x = part(x)
+    return x

@@ -62,6 +62,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
         mistakes += _check_head(config["task"], config["dataset"])
+        mistakes += _check_tiles(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
@@ -322,6 +323,13 @@ def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:
     if asked is not None and known is not None and asked != known:
         expected = f"{known}, the number of classes of dataset '{dataset['name']}'"
         yield Mistake("task.num_classes", expected, show(asked), "leave it out: task.num_classes=null")
+
+
+def _check_tiles(task: Node, dataset: Node) -> Iterator[Mistake]:
+    tile, side = task.get("tile_size"), dataset.get("image_size")
+    if tile is not None and side is not None and tile > side:
+        hint = "the whole image has dataset.image_size, a tile of it task.tile_size"
+        yield Mistake("task.tile_size", f"at most {side}, the side of the image", show(tile), hint)
 
 
 def _fixed_architectures() -> tuple[str, ...]:

@@ -168,6 +168,9 @@ class Classification:
     mode: Literal["min", "max"] = "min"
     label_smoothing: float = field(default=0.0, metadata=FRACTION)
     dropout: float = field(default=0.0, metadata=FRACTION)
+    tile_size: int | None = field(default=None, metadata=within(8))
+    tile_overlap: float = field(default=0.0, metadata=within(0, 0.9))
+    tile_pool: Literal["mean", "max"] = "mean"
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -47,6 +48,8 @@ def prefix_key(
         "architecture": backbone.architecture, "preprocessing": preprocessing.to_dict(), "channels": channels,
         "torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__, **how,
     }  # fmt: skip
+    if backbone.tiles is not None:
+        told["tiles"] = dataclasses.asdict(backbone.tiles)
     return _short(told, 16)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.tiles import Tiles
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
 from tlx.tasks.tally import Tally
@@ -27,6 +29,9 @@ class Classification(Task):
         num_classes: A check only; None: as many as there are names.
         label_smoothing: Fraction of the target spread over all classes.
         dropout: Probability before the last layer.
+        tile_size: Side in pixels of the tiles that images are cut into, see `tlx.backbones.tiles`; None: they are not.
+        tile_overlap: Least part of a tile's side that the next one shows as well.
+        tile_pool: `mean` or `max` of the features of an image's tiles.
         monitor: Logged value that selects the best checkpoint.
         mode: `max` or `min` of it.
         name: Name of the task.
@@ -42,6 +47,9 @@ class Classification(Task):
         num_classes: int | None = None,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
+        tile_size: int | None = None,
+        tile_overlap: float = 0.0,
+        tile_pool: Literal["mean", "max"] = "mean",
         monitor: str = "val/loss",
         mode: str = "min",
         name: str = "classification",
@@ -50,6 +58,7 @@ class Classification(Task):
         if num_classes is not None and num_classes != len(class_names):
             raise TlxError(f"task.num_classes: expected {len(class_names)}, the data set's classes, got {num_classes}")
         self.class_names = list(class_names)
+        backbone.tiles = None if tile_size is None else Tiles(tile_size, tile_overlap, tile_pool)
         self.label_smoothing = label_smoothing
         self.monitor, self.mode = monitor, mode
         linear = nn.Linear(backbone.num_features, len(self.class_names))
