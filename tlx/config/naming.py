@@ -29,6 +29,8 @@ NOT_IDENTITY = {
     "target": {"num_workers", "download", "check", "on_bad"},
     "cache": {"enabled", "dir", "max_gb"},
 }
+# Keys that came later: at their default nothing is other than before, and runs from before are found again.
+ADDED = {"group_column": None, "group_pattern": None}
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target")
 
 
@@ -45,6 +47,8 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain: Any = OmegaConf.to_container(value, resolve=True)
             plain |= left_out(part, plain)
             plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
+            if part in ("dataset", "target"):
+                plain = {k: v for k, v in plain.items() if k not in ADDED or v != ADDED[k]}
             value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
         kept[part] = value
     if kept["target"] is None:  # most runs have none

@@ -102,6 +102,7 @@ class Folder(Dataset):
 
     classes: list[int | str] | None = None
     root: str = "???"
+    group_pattern: str | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
@@ -115,6 +116,7 @@ class Table(Dataset):
     path_column: str = "path"
     label_column: str = "label"
     split_column: str | None = "split"
+    group_column: str | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 

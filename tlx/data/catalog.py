@@ -9,6 +9,7 @@ from typing import Any
 
 from tlx.data.arrayfile import class_names_of
 from tlx.data.glyphs import alphabet
+from tlx.data.groups import groups_by_pattern
 from tlx.data.identity import content_identity
 from tlx.data.layout import closest_file, images_below, read_layout, why_no_folder
 from tlx.data.tablefile import Columns, Table, image_root, read_table
@@ -97,12 +98,28 @@ def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         return missing
     root = Path(dataset["root"]).expanduser()
     try:
-        read_layout(root)
+        layout = read_layout(root)
     except TlxError as error:
         return [
             Mistake("dataset.root", "train/CLASS/… and val or test, or CLASS/…", f"'{dataset['root']}'", str(error))
         ]
+    pattern = dataset.get("group_pattern")
+    if pattern is None:
+        return []
+    places = [place / name for place in layout.splits.values() for name in layout.class_names]
+    names = [file.relative_to(root).as_posix() for place in places if place.is_dir() for file in images_below(place)]
+    try:
+        groups_by_pattern(names, pattern)
+    except TlxError as error:
+        return [_of_error("dataset.group_pattern", error)]
     return []
+
+
+def _of_error(path: str, error: TlxError) -> Mistake:
+    """A mistake from a message of the form `path: expected …, got …; hint`."""
+    expected, _, rest = str(error).removeprefix(f"{path}: expected ").rpartition(", got ")
+    got, _, hint = rest.partition("; ")
+    return Mistake(path, expected, got, hint)
 
 
 def _table_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
@@ -169,8 +186,7 @@ def _path(dataset: Mapping[str, Any]) -> Path:
 
 
 def _table(dataset: Mapping[str, Any]) -> Table:
-    columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
-    return read_table(dataset["path"], Columns(**columns))
+    return read_table(dataset["path"], Columns.of(dataset))
 
 
 def _torchvision_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:

@@ -151,6 +151,10 @@ class ImageDataModule(pl.LightningDataModule):
         """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
         return [sample.name for sample in self.splits[split].samples]
 
+    def sample_groups(self, split: str) -> list[str | None]:
+        """What each of them shares with others, such as its patient, in the same order; None: nothing that is known."""
+        return self.splits[split].groups
+
     def sample_paths(self, split: str) -> list[Path | None]:
         """Their files, in the same order; None for images held in memory."""
         return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]

@@ -5,6 +5,7 @@ The rules:
 - a class without images in a split is named;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
+- groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - an image is far smaller than the input where its shorter side is less than half of the input's.
 """
 
@@ -63,6 +64,17 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
         count = f"{len(pairs):,} training images are identical to one of another class"
         yield f"{count}: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
+
+
+def group_findings(images: ImageSet) -> Iterator[str]:
+    """Yield which splits share groups."""
+    groups = {part: {g for g in split.groups if g is not None} for part, split in images.splits.items()}
+    for seen, held_out in combinations(groups, 2):
+        both = sorted(groups[seen] & groups[held_out])
+        if both:
+            count = f"{len(both):,} of {_counted(len(groups[held_out]), 'group', 'groups')} of {held_out} images"
+            verb, more = ("is", "") if len(both) == 1 else ("are", ", …")
+            yield f"{count} {verb} in {seen} as well: {both[0]}{more}"
 
 
 def identical(
