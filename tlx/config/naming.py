@@ -30,7 +30,7 @@ NOT_IDENTITY = {
     "cache": {"enabled", "dir", "max_gb"},
 }
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
-ADDED = {"group_column": None, "group_pattern": None}
+ADDED = {"group_column": None, "group_pattern": None, "window": None}
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target")
 
 

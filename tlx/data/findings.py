@@ -6,6 +6,7 @@ The rules:
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
+- images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
 - an image is far smaller than the input where its shorter side is less than half of the input's.
 """
 
@@ -20,6 +21,7 @@ from tlx.data.samples import ImageSet, Sample
 
 DOMINATES = 0.8  # of the training images
 DOMINATES_MEDIAN = 10  # times the images of the median class
+DARK = 65535 // 8  # of the values of images of 16 bits
 FAR_SMALLER = 0.5  # of the side of the input
 
 Keys = Mapping[str, Sequence[bytes]]  # split -> content of each sample
@@ -112,6 +114,20 @@ def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: 
             f"are far smaller than the input of {input_size} pixels (shorter side under {FAR_SMALLER * input_size:g})"
         )
         yield f"{count} {what}: the smallest has {side}, {name}"
+
+
+def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
+    """Yield whether images of 16 bits use so little of them that they arrive nearly black.
+
+    Args:
+        peaks: The greatest value of each image of 16 bits.
+    """
+    top = max(peaks, default=0)
+    if 0 < top < DARK:
+        width = 1 << top.bit_length()
+        what = f"of more than 8 bits: no value is above {top:,} of 65,535, so they arrive nearly black"
+        count = _counted(len(peaks), "image", "images")
+        yield f"{count} {what}; dataset.window=[{width // 2},{width}] shows 0 to {width:,}"
 
 
 def enumerated(names: Sequence[str], most: int = 10) -> str:

@@ -55,10 +55,10 @@ def folder(
         rule = "train, val and test each have a folder"
         images = ImageSet(name, layout.class_names, train, splits["val"], splits["test"], rule)
     ignored = Counter(
-        file.suffix.lower() or file.name for path in layout.splits.values() for file in ignored_below(path)
+        file.suffix.lower() or "without one" for path in layout.splits.values() for file in ignored_below(path)
     )
     if ignored:
-        found = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
+        found = enumerated([f"{count} {suffix}" for suffix, count in sorted(ignored.items())])
         images = replace(images, rule=f"{images.rule}; left out, by extension: {found}")
     empty = [path.relative_to(root).as_posix() for path in folders_without_images(layout)]
     if empty:
