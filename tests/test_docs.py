@@ -57,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg", "photos/1.jpg"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
-    (home / "pets.csv").write_text("path,label\npets/cats/1.jpg,cats\npets/dogs/1.jpg,dogs\n")
+    (home / "pets.csv").write_text("path,label,patient\npets/cats/1.jpg,cats,a\npets/dogs/1.jpg,dogs,b\n")
     work = home / "work"
     for name in ("weights.safetensors", "weights.pth"):
         (work / name).touch()

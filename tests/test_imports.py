@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 TORCH = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "timm", "sklearn", "scipy", "matplotlib"}
-SHOWN = {"tensorboard", "torch.utils.tensorboard", "optuna", "ray", "submitit"}
+SHOWN = {"tensorboard", "torch.utils.tensorboard", "optuna", "ray", "submitit", "pydicom"}
 # As the command line starts: its arguments are the process's own.
 SPY = """
 import atexit, json, sys

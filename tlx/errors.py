@@ -11,6 +11,10 @@ class TlxError(Exception):
     """An error whose message is enough to mend it; the command line shows it without a traceback, exit code 2."""
 
 
+class MissingPackage(TlxError):
+    """A package that is not installed is needed: after an installation the same will do."""
+
+
 class Diverged(TlxError):
     """The loss became NaN or infinite."""
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
-from tlx.config.overrides import at_home, sweep_jobs
+from tlx.config.overrides import readable, sweep_jobs
 from tlx.config.selection import monitored
 from tlx.errors import Interrupted, TlxError
 from tlx.run import Run
@@ -56,7 +56,7 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     from tlx.sweeps.table import report
 
     refuse_several_processes()
-    first = compose(next(sweep_jobs(at_home(overrides))), config_dir)
+    first = compose(next(sweep_jobs(readable(overrides))), config_dir)
     directory = Path(first.output_dir).expanduser() / "sweeps" / sweep_name(overrides)
     records = Records(directory)
     records.tell(

@@ -65,6 +65,8 @@ def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Pre
         raise TlxError(f"{broken_files(broken)}\nleave them out")
     task = run.model
     dataset = {**run.config.dataset, "batch_size": batch_size}
+    if run.config.get("target") is not None:  # whose images it was adapted to, and is tested on
+        dataset["window"] = run.config.target.get("window")
     loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlx.data.findings import class_findings, content_findings, enumerated, size_findings
+from tlx.data.findings import class_findings, content_findings, depth_findings, enumerated, size_findings
 from tlx.data.samples import ImageSet, Sample, Split
 
 
@@ -67,6 +67,23 @@ def test_sizes():
     assert line == (
         "2 of 3 images are far smaller than the input of 224 pixels (shorter side under 112): the smallest has 20, c"
     )
+
+
+@pytest.mark.parametrize(
+    ("peaks", "expected"),
+    [
+        ([], []),
+        ([65535, 200], []),
+        ([8191, 200], []),
+        ([4095, 200], ["2 images of more than 8 bits: no value is above 4,095 of 65,535, so they arrive nearly black; "
+                       "dataset.window=[2048,4096] shows 0 to 4,096"]),
+        ([4096], ["1 image of more than 8 bits: no value is above 4,096 of 65,535, so they arrive nearly black; "
+                  "dataset.window=[4096,8192] shows 0 to 8,192"]),
+    ],
+)  # fmt: skip
+def test_depths(peaks, expected):
+    """Guards against scans of 12 bits trained on as black pictures; a single dark one among others is none."""
+    assert list(depth_findings(peaks)) == expected
 
 
 def test_long_lists_are_cut():

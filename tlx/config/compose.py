@@ -23,7 +23,7 @@ from tlx.config.check import check
 from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
 from tlx.config.naming import look_again, register_resolvers
-from tlx.config.overrides import at_home, check_override, force, groups_of, options_of, sweep_jobs
+from tlx.config.overrides import check_override, force, groups_of, options_of, readable, sweep_jobs
 from tlx.config.safety import EXPECTED, how_to_allow, targets_in, trust_typed
 from tlx.config.safety import is_named_like_ours as allowed
 from tlx.data import catalog as data_catalog
@@ -77,7 +77,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     """
     look_again()
     with _hydra(config_dir) as loader:
-        config, mistakes = _compose_one(loader, at_home(overrides), _compositions(loader))
+        config, mistakes = _compose_one(loader, readable(overrides), _compositions(loader))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -86,7 +86,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
     """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
     with _hydra(config_dir) as loader:
-        overrides = at_home(overrides)
+        overrides = readable(overrides)
         jobs = list(sweep_jobs(overrides)) if multirun else [overrides]
         compositions = _compositions(loader)
         found = [m for job in jobs for m in _compose_one(loader, job, compositions)[1]]
@@ -100,7 +100,7 @@ def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[s
     """Return the overrides in the form that Hydra takes for keys that the schema knows and a file leaves out."""
     with _hydra(config_dir) as loader:
         groups = groups_of(loader)
-        return [force(text, groups) for text in at_home(overrides)]
+        return [force(text, groups) for text in readable(overrides)]
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:

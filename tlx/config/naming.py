@@ -29,6 +29,13 @@ NOT_IDENTITY = {
     "target": {"num_workers", "download", "check", "on_bad"},
     "cache": {"enabled", "dir", "max_gb"},
 }
+# Keys that came later: at their default nothing is other than before, and runs from before are found again.
+ADDED: dict[str, dict[str, Any]] = {
+    "dataset": {"group_column": None, "group_pattern": None, "window": None},
+    "target": {"group_column": None, "group_pattern": None, "window": None},
+    "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean"},
+    "strategy": {"groups": None, "folds": 5, "scoring": "accuracy"},
+}
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")
 
 
@@ -45,6 +52,8 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain: Any = OmegaConf.to_container(value, resolve=True)
             plain |= left_out(part, plain)
             plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
+            added = ADDED.get(part, {})
+            plain = {k: v for k, v in plain.items() if k not in added or v != added[k]}
             value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
         kept[part] = value
     return {part: value for part, value in kept.items() if value is not None or part not in ("target", "classifier")}

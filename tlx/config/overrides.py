@@ -79,6 +79,16 @@ def at_home(overrides: Sequence[str]) -> list[str]:
     return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
 
 
+def readable(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra reads them: `at_home`, and a regular expression in quotes, without which it takes none."""
+    return [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
+
+
+def _quoted(typed: re.Match[str]) -> str:
+    value = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), typed[2])
+    return f'{typed[1]}="{value}"'
+
+
 def force(text: str, groups: list[str]) -> str:
     """`key=value` becomes `++key=value`: the check that follows, not Hydra, says which keys exist."""
     override = OverridesParser.create().parse_override(text)

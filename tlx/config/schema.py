@@ -78,6 +78,7 @@ class Dataset:
     batch_size: int = field(default=32, metadata=AT_LEAST_1)
     num_workers: int | Literal["auto"] = field(default="auto", metadata=NOT_NEGATIVE)
     decode: Literal["reduced", "full"] = "reduced"
+    window: list[float] | None = None
     augment: Literal["none", "light", "strong", "affine", "characters", "trivial"] = "light"
     horizontal_flip: bool = True
     val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
@@ -102,6 +103,7 @@ class Folder(Dataset):
 
     classes: list[int | str] | None = None
     root: str = "???"
+    group_pattern: str | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
@@ -115,6 +117,7 @@ class Table(Dataset):
     path_column: str = "path"
     label_column: str = "label"
     split_column: str | None = "split"
+    group_column: str | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tlx.data.arrayfile import class_names_of
 from tlx.data.glyphs import alphabet
+from tlx.data.groups import groups_by_pattern
 from tlx.data.identity import content_identity
-from tlx.data.layout import closest_file, images_below, read_layout, why_no_folder
+from tlx.data.layout import DICOM, INSTALL_DICOM, closest_file, files_below, images_below, read_layout, why_no_folder
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.errors import Mistake, TlxError, did_you_mean
@@ -76,7 +78,8 @@ def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         TORCHVISION_SET: _torchvision_mistakes,
     }
     check = checks.get(str(dataset.get("_target_")))
-    return [*(check(dataset) if check else []), *_mistakes_of_any(dataset)]
+    found = check(dataset) if check else []
+    return [*found, *_mistakes_of_any(dataset), *(() if found else _without_pydicom(dataset))]
 
 
 def _digits_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
@@ -97,12 +100,28 @@ def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         return missing
     root = Path(dataset["root"]).expanduser()
     try:
-        read_layout(root)
+        layout = read_layout(root)
     except TlxError as error:
         return [
             Mistake("dataset.root", "train/CLASS/… and val or test, or CLASS/…", f"'{dataset['root']}'", str(error))
         ]
+    pattern = dataset.get("group_pattern")
+    if pattern is None:
+        return []
+    places = [place / name for place in layout.splits.values() for name in layout.class_names]
+    names = [file.relative_to(root).as_posix() for place in places if place.is_dir() for file in images_below(place)]
+    try:
+        groups_by_pattern(names, pattern)
+    except TlxError as error:
+        return [_of_error("dataset.group_pattern", error)]
     return []
+
+
+def _of_error(path: str, error: TlxError) -> Mistake:
+    """A mistake from a message of the form `path: expected …, got …; hint`."""
+    expected, _, rest = str(error).removeprefix(f"{path}: expected ").rpartition(", got ")
+    got, _, hint = rest.partition("; ")
+    return Mistake(path, expected, got, hint)
 
 
 def _table_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
@@ -169,8 +188,7 @@ def _path(dataset: Mapping[str, Any]) -> Path:
 
 
 def _table(dataset: Mapping[str, Any]) -> Table:
-    columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
-    return read_table(dataset["path"], Columns(**columns))
+    return read_table(dataset["path"], Columns.of(dataset))
 
 
 def _torchvision_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
@@ -187,6 +205,21 @@ def _torchvision_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     return []
 
 
+def _without_pydicom(dataset: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Said once and at once, not of each of ten thousand files; nothing is imported."""
+    if find_spec("pydicom") is not None:
+        return
+    target = dataset.get("_target_")
+    files: Iterable[str] = ()
+    if target == TABLE and _is_set(dataset, "path"):
+        files = (row.path for row in _table(dataset).rows)
+    elif target in (FOLDER, UNLABELLED) and _is_set(dataset, "root"):
+        files = (name for _, name in files_below(Path(dataset["root"]).expanduser()))
+    first = next((file for file in files if os.path.splitext(file)[1].lower() in DICOM), None)
+    if first is not None:
+        yield Mistake("dataset", f"pydicom, to read DICOM files such as {first}", "none", f"type: {INSTALL_DICOM}")
+
+
 def _mistakes_of_any(dataset: Mapping[str, Any]) -> list[Mistake]:
     found = []
     carved = {"val": dataset.get("val_fraction") or 0, "test": dataset.get("test_fraction") or 0}
@@ -199,6 +232,10 @@ def _mistakes_of_any(dataset: Mapping[str, Any]) -> list[Mistake]:
         expected = "one of labels_per_class and fraction"
         found.append(Mistake("dataset.labels_per_class", expected, got, "set the other to null"))
     found += _classes_mistakes(dataset)
+    window = dataset.get("window")
+    if isinstance(window, list) and (len(window) != 2 or window[1] <= 0):
+        expected = "a centre and a width above 0"
+        found.append(Mistake("dataset.window", expected, str(window), "such as dataset.window=[40,400], or null"))
     if dataset.get("augment") == "trivial" and dataset.get("channels") not in (1, 3, None):
         got = f"trivial with channels={dataset['channels']}"
         found.append(Mistake("dataset.augment", "none, light or strong where channels is not 1 or 3", got))

@@ -14,7 +14,7 @@ from hydra.utils import get_method
 
 from tlx.data.facts import Facts
 from tlx.data.facts_store import cache_folder
-from tlx.data.findings import class_findings, content_findings, size_findings
+from tlx.data.findings import class_findings, content_findings, depth_findings, group_findings, size_findings
 from tlx.data.inspection import decoding, file_facts
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys, fewer_labels
@@ -23,7 +23,7 @@ from tlx.errors import TlxError
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
     *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
-    *("labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
+    *("window", "labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
 }
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
@@ -84,12 +84,15 @@ class CheckedSet:
     @cached_property
     def _standing(self) -> list[str]:
         """Findings that do not depend on the size of the input."""
-        found = [*self.images.notes, *class_findings(self.images)]
+        found = [*self.images.notes, *class_findings(self.images), *group_findings(self.images)]
         parts = self.images.splits
         if not self.facts and any(_files(split) for split in parts.values()):
             return found  # comparing would open the files
         keys = {part: self._keys(part) for part in parts}
-        return [*found, *content_findings(self.images, keys)]
+        found += content_findings(self.images, keys)
+        if self.node.get("window") is None:
+            found += depth_findings([f.peak for facts in self.facts.values() for f in facts if f.peak])
+        return found
 
     def _keys(self, part: str) -> list[bytes]:
         """The content of each sample of a split."""
@@ -142,6 +145,9 @@ class CheckedSet:
             line = f"  {name:<5} {len(split):>7,} images"
             if a_class:
                 line += f", {min(a_class):,} to {max(a_class):,} a class"
+            groups = {group for group in split.groups if group is not None}
+            if groups:
+                line += f", {len(groups):,} groups"
             if name == "train" and len(split) < len(images.train):
                 line += f", of {len(images.train):,} (subset seed {self.node.get('subset_seed', 0)})"
             lines.append(line)

@@ -28,6 +28,7 @@ from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys
 from tlx.data.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
+from tlx.data.windows import Window
 from tlx.data.workers import cores_here
 from tlx.distributed import rank_and_world
 from tlx.errors import TlxError
@@ -151,6 +152,10 @@ class ImageDataModule(pl.LightningDataModule):
         """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
         return [sample.name for sample in self.splits[split].samples]
 
+    def sample_groups(self, split: str) -> list[str | None]:
+        """What each of them shares with others, such as its patient, in the same order; None: nothing that is known."""
+        return self.splits[split].groups
+
     def sample_paths(self, split: str) -> list[Path | None]:
         """Their files, in the same order; None for images held in memory."""
         return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
@@ -222,6 +227,8 @@ class ImageDataModule(pl.LightningDataModule):
         """
         node = self._set_of(split).node
         told = {"decode": node.get("decode", "full")}
+        if node.get("window") is not None:
+            told["window"] = [float(value) for value in node["window"]]
         if view is None:
             return told
         drawn = {"augment": node.get("augment", "light"), "flip": node.get("horizontal_flip", True)}
@@ -297,8 +304,7 @@ class ImageDataModule(pl.LightningDataModule):
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
         split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
-        transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self.dataset)
-        dataset = SplitDataset(split, transform, self.channels, at_least=at_least)
+        dataset = self._as_evaluated(split, self.dataset)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
@@ -333,18 +339,28 @@ class ImageDataModule(pl.LightningDataModule):
         return dataset
 
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
-        if not augmented:
-            transform, at_least = eval_transform(self.preprocessing), self._at_least("none", self._set_of(split).node)
-            return SplitDataset(self.splits[split], transform, self.channels, at_least=at_least)
         node = self._set_of(split).node
+        if not augmented:
+            return self._as_evaluated(self.splits[split], node)
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
         transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment, node)
         views = Views(self.view_seed, self.content_keys(split))
-        still = draws_nothing(augment, flip)
         return SplitDataset(
-            self.splits[split], transform, self.channels, self.seed, views, at_least, distortion(augment), still
+            self.splits[split],
+            transform,
+            self.channels,
+            self.seed,
+            views,
+            at_least,
+            distortion(augment),
+            draws_nothing(augment, flip),
+            _window(node),
         )
+
+    def _as_evaluated(self, split: Split, node: Mapping[str, Any]) -> SplitDataset:
+        transform, at_least = eval_transform(self.preprocessing), self._at_least("none", node)
+        return SplitDataset(split, transform, self.channels, at_least=at_least, window=_window(node))
 
     def _at_least(self, augment: str, node: Mapping[str, Any]) -> int | None:
         """At which size files are decoded, see `read_image`."""
@@ -416,6 +432,11 @@ class ImageDataModule(pl.LightningDataModule):
     def _device(self) -> torch.device | None:
         """What this process trains on, or None before a Trainer says so."""
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
+
+
+def _window(node: Mapping[str, Any]) -> Window | None:
+    window = node.get("window")
+    return None if window is None else (float(window[0]), float(window[1]))
 
 
 def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

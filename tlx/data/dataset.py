@@ -18,6 +18,7 @@ from tlx.data.pixels import read_pixels
 from tlx.data.randomness import seeded
 from tlx.data.sampler import PADDING
 from tlx.data.samples import Split
+from tlx.data.windows import Window
 
 RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, in the input size
 _AT_ONCE = 1024  # images
@@ -74,6 +75,7 @@ class SplitDataset(Dataset[Batch]):
         at_least: At which size files are decoded, see `tlx.data.images.read_image`.
         distort: What is done to whole batches after that; what it draws follows what `transform` draws.
         still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
+        window: Centre and width of what is shown of files of more than 8 bits, see `tlx.data.images.read_image`.
 
     Attributes:
         distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
@@ -91,7 +93,9 @@ class SplitDataset(Dataset[Batch]):
         at_least: int | None = None,
         distort: Distortion | None = None,
         still: bool = False,
+        window: Window | None = None,
     ) -> None:
+        self.window = window
         self.distort = distort
         self.distort_later = False
         self.rows: Rows | None = None
@@ -181,7 +185,7 @@ class SplitDataset(Dataset[Batch]):
         keep = self.kept if self.kept and not self.kept.transformed else None
         pixels = keep.get(index) if keep else None
         if pixels is None:
-            pixels = torch.from_numpy(read_pixels(source, self.channels, self.at_least))
+            pixels = torch.from_numpy(read_pixels(source, self.channels, self.at_least, self.window))
             if keep:
                 keep.put(index, pixels)
         return as_image(pixels, self.channels)

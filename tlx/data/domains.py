@@ -70,7 +70,7 @@ class TargetDomain:
             pooled = _together([own[TRAIN], *(own[part] for part in carved)])
             fractions = {part: len(own[part]) / max(len(pooled), 1) for part in carved}
             seed = int(self.checked.node.get("split_seed", 0))
-            parts = divide(content_keys(pooled), [0] * len(pooled), fractions, seed)
+            parts = divide(content_keys(pooled), [0] * len(pooled), fractions, seed, pooled.groups)
             own |= {TRAIN: pooled.take(parts["train"]), **{part: pooled.take(parts[part]) for part in carved}}
         places = {i: self.class_names.index(name) for i, name in enumerate(images.class_names)}
         return {name: _by_content(split, places) for name, split in own.items()}

@@ -17,7 +17,7 @@ from hashlib import blake2b
 import PIL
 
 from tlx.data.pixels import max_pixels, memory_limit, verify, why_no_file
-from tlx.errors import TlxError
+from tlx.errors import MissingPackage, TlxError
 
 READY = b"ready\n"
 _AT_ONCE = 2**20  # bytes read and hashed
@@ -34,6 +34,7 @@ class Facts:
         height: Likewise.
         decoded: Whether decoding it was tried.
         lasting: Whether looking again would find the same; not so for a file that could not be read this time.
+        peak: The greatest value of grey of whole numbers of more than 8 bits; 0 of other images.
     """
 
     key: str | None
@@ -42,6 +43,7 @@ class Facts:
     height: int = 0
     decoded: bool = False
     lasting: bool = True
+    peak: int = 0
 
     @property
     def short_side(self) -> int:
@@ -51,7 +53,7 @@ class Facts:
 
 def rules() -> str:
     """By what verdicts are reached: with another Pillow or another limit they may differ."""
-    return f"1 {PIL.__version__} {max_pixels()}"
+    return f"2 {PIL.__version__} {max_pixels()}"
 
 
 def examine(path: str, decode: bool = True) -> Facts:
@@ -63,10 +65,11 @@ def examine(path: str, decode: bool = True) -> Facts:
     if not decode:
         return Facts(key, None)
     try:
-        width, height = verify(path)
+        width, height, peak = verify(path)
     except TlxError as error:
-        return Facts(key, str(error).removeprefix(f"cannot read image {path}: "), decoded=True)
-    return Facts(key, None, width, height, decoded=True)
+        lasting = not isinstance(error, MissingPackage)
+        return Facts(key, str(error).removeprefix(f"cannot read image {path}: "), decoded=True, lasting=lasting)
+    return Facts(key, None, width, height, decoded=True, peak=peak)
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:

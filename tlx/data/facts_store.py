@@ -19,11 +19,11 @@ from tlx.files import locked
 _NAME = "facts.sqlite"
 _PATIENCE = 30.0  # seconds that another process may be writing
 _TABLE = """
-    CREATE TABLE IF NOT EXISTS facts (
+    CREATE TABLE IF NOT EXISTS facts_2 (
         path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT,
-        key TEXT, reason TEXT, width INTEGER, height INTEGER, decoded INTEGER
+        key TEXT, reason TEXT, width INTEGER, height INTEGER, decoded INTEGER, peak INTEGER
     ) WITHOUT ROWID
-"""
+"""  # another name for other columns: an older tlx goes on with its own
 
 Stamp = tuple[int, int]  # size in bytes and time of the last change in nanoseconds
 
@@ -63,11 +63,11 @@ class FactsStore:
             for start in range(0, len(names), 500):
                 some = names[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for row in database.execute(f"SELECT * FROM facts WHERE path IN ({marks})", some):
-                    name, size, mtime, by, key, reason, width, height, was_decoded = row
+                for row in database.execute(f"SELECT * FROM facts_2 WHERE path IN ({marks})", some):
+                    name, size, mtime, by, key, reason, width, height, was_decoded, peak = row
                     path = by_name[name]
                     if (size, mtime) == stamps[path] and by == current and was_decoded >= decoded:
-                        found[path] = Facts(key, reason, width, height, bool(was_decoded))
+                        found[path] = Facts(key, reason, width, height, bool(was_decoded), peak=peak)
 
         self._do(look)
         return found
@@ -76,12 +76,12 @@ class FactsStore:
         """Keep facts; those of files that could not be read this time are not kept."""
         by = rules()
         rows = [
-            (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded))
+            (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded), f.peak)
             for path, stamp, f in entries
             if f.lasting
         ]
         if rows:
-            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts VALUES ({','.join('?' * 9)})", rows))
+            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts_2 VALUES ({','.join('?' * 10)})", rows))
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:

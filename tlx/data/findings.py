@@ -5,6 +5,8 @@ The rules:
 - a class without images in a split is named;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
+- groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
+- images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
 - an image is far smaller than the input where its shorter side is less than half of the input's.
 """
 
@@ -19,6 +21,7 @@ from tlx.data.samples import ImageSet, Sample
 
 DOMINATES = 0.8  # of the training images
 DOMINATES_MEDIAN = 10  # times the images of the median class
+DARK = 65535 // 8  # of the values of images of 16 bits
 FAR_SMALLER = 0.5  # of the side of the input
 
 Keys = Mapping[str, Sequence[bytes]]  # split -> content of each sample
@@ -65,6 +68,17 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         yield f"{count}: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
 
 
+def group_findings(images: ImageSet) -> Iterator[str]:
+    """Yield which splits share groups."""
+    groups = {part: {g for g in split.groups if g is not None} for part, split in images.splits.items()}
+    for seen, held_out in combinations(groups, 2):
+        both = sorted(groups[seen] & groups[held_out])
+        if both:
+            count = f"{len(both):,} of {_counted(len(groups[held_out]), 'group', 'groups')} of {held_out} images"
+            verb, more = ("is", "") if len(both) == 1 else ("are", ", …")
+            yield f"{count} {verb} in {seen} as well: {both[0]}{more}"
+
+
 def identical(
     seen: Sequence[Sample], seen_keys: Sequence[bytes], held_out: Sequence[Sample], held_out_keys: Sequence[bytes]
 ) -> list[tuple[Sample, Sample]]:
@@ -100,6 +114,20 @@ def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: 
             f"are far smaller than the input of {input_size} pixels (shorter side under {FAR_SMALLER * input_size:g})"
         )
         yield f"{count} {what}: the smallest has {side}, {name}"
+
+
+def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
+    """Yield whether images of 16 bits use so little of them that they arrive nearly black.
+
+    Args:
+        peaks: The greatest value of each image of 16 bits.
+    """
+    top = max(peaks, default=0)
+    if 0 < top < DARK:
+        width = 1 << top.bit_length()
+        what = f"of more than 8 bits: no value is above {top:,} of 65,535, so they arrive nearly black"
+        count = _counted(len(peaks), "image", "images")
+        yield f"{count} {what}; dataset.window=[{width // 2},{width}] shows 0 to {width:,}"
 
 
 def enumerated(names: Sequence[str], most: int = 10) -> str:

@@ -58,9 +58,8 @@ def _folder(root: Path) -> str:
 
 def _table(dataset: Mapping[str, Any]) -> str:
     path = Path(dataset["path"]).expanduser()
-    columns = {role: dataset.get(f"{role}_column", role) for role in ("path", "label", "split")}
     base = image_root(path, dataset.get("root"))
-    rows = read_table(path, Columns(**columns)).rows
+    rows = read_table(path, Columns.of(dataset)).rows
     return _digest(path.read_bytes(), [(row.path, _size(base / row.path)) for row in rows])
 
 

@@ -12,21 +12,30 @@ import torch
 from torch import Tensor
 
 from tlx.data.pixels import read_pixels
+from tlx.data.windows import Window
 from tlx.errors import TlxError
 
 
-def read_image(path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None) -> Tensor:
+def read_image(
+    path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None, window: Window | None = None
+) -> Tensor:
     """Read one image.
 
     The first frame of an animation or a stack is taken; EXIF orientation is applied, and a damaged EXIF block is passed
     over. 16-bit grey becomes value / 257; 32-bit integers are clipped to 0..65535 and then likewise. Floats are taken
     as 0..1 where none is larger, otherwise as 0..255, clipped; NaN becomes 0. Transparency of such images is ignored.
+    With `window` all of these become (value - centre) / width + 1/2 of 255, clipped.
+
+    DICOM is rescaled and shown in the first window, or VOI LUT, of the file, or in `window`; without any, from the
+    least value to the greatest, but for 8 bits, which stay as they are. MONOCHROME1 is inverted. Of several frames the
+    middle one is taken.
 
     Args:
         path: The file. Its content decides how it is read, not its extension.
         channels: Number of channels, at least 1.
         at_least: Pixels that the shorter side keeps where a JPEG is decoded at a reduced size, which is faster; an
             image whose shorter side has fewer is not reduced, nor is another format. None: the full size.
+        window: Centre and width, of grey images of more than 8 bits and of grey DICOM.
 
     Returns:
         uint8 tensor (channels, H, W), laid out in memory as (H, W, channels), in which resizing is fastest.
@@ -34,7 +43,7 @@ def read_image(path: str | os.PathLike[str], channels: int = 3, at_least: int | 
     Raises:
         TlxError: The file is missing, broken, truncated, too large or no image; the message names it.
     """
-    return as_image(torch.from_numpy(read_pixels(path, channels, at_least)), channels)
+    return as_image(torch.from_numpy(read_pixels(path, channels, at_least, window)), channels)
 
 
 def as_image(pixels: Tensor, channels: int) -> Tensor:

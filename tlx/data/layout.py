@@ -12,11 +12,14 @@ from tlx.errors import TlxError, closest, did_you_mean
 
 # What torchvision's ImageFolder accepts, and formats that hold one still picture as well. No .gif: in labelled folders
 # they are mostly animations and placeholders ("image not found"), and ImageFolder, with which counts are compared,
-# leaves them out too.
-EXTENSIONS = {
+# leaves them out too. DICOM files without an extension are left out as well: README and DICOMDIR have none either.
+DICOM = {".dcm", ".dicom"}
+INSTALL_DICOM = "pip install 'tlx[dicom]'"
+PILLOWS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".dib", ".tif", ".tiff"),
     *(".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
 }
+EXTENSIONS = PILLOWS | DICOM
 
 SPLIT_NAMES = {
     "train": "train",
@@ -168,6 +171,8 @@ def _class_names(folder: Path) -> list[str]:
     if not names:
         loose = any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir() if p.is_file())
         got = "images that lie in no class folder" if loose else "no folder with an image in it"
+        if not loose and any(not p.suffix for p in _files_below(folder)):
+            got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
         raise TlxError(f"{folder}: expected one folder of images a class (such as {folder.name}/cat/1.jpg), got {got}")
     return names
 

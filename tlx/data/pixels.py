@@ -1,10 +1,11 @@
 """Read an image file of any kind into an upright uint8 array. No torch here: processes that check files use it too.
 
-Pillow reads, never torchvision's decoder: that one kills the process on some broken files. What a file may cost is
-settled before it is decoded: only regular files are opened, only formats of pixels (an EPS file would start a program),
-and only as many pixels as `max_pixels()`. Measured at that size: Pillow and its decoders hold up to 12 bytes a pixel
-(progressive CMYK; up to 24 in WebP, AVIF and JPEG 2000, of which half as many pixels are allowed), and the array that
-comes out 1 to 4. Between the two, images are converted in pieces, so that no further copy is made.
+Pillow reads, never torchvision's decoder: that one kills the process on some broken files; DICOM is read by
+`tlx.data.dicom`. What a file may cost is settled before it is decoded: only regular files are opened, only formats of
+pixels (an EPS file would start a program), and only as many pixels as `max_pixels()`. Measured at that size: Pillow and
+its decoders hold up to 12 bytes a pixel (progressive CMYK; up to 24 in WebP, AVIF and JPEG 2000, of which half as many
+pixels are allowed, as of DICOM), and the array that comes out 1 to 4. Between the two, images are converted in pieces,
+so that no further copy is made.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from tlx.errors import TlxError
+from tlx.data.layout import DICOM, PILLOWS
+from tlx.errors import MissingPackage, TlxError
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without
     import numpy as np
     import numpy.typing as npt
+
+    from tlx.data.windows import Window
 
     Pixels = npt.NDArray[np.uint8]
 
@@ -41,14 +45,19 @@ _PLUGINS = {
 }
 
 
-def read_pixels(path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None) -> Pixels:
+def read_pixels(
+    path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None, window: Window | None = None
+) -> Pixels:
     """Read one image; `tlx.data.images.read_image` says how frames, depths and transparency are treated.
 
     Args:
-        path: The file. Its content decides how it is read, not its extension.
+        path: The file. Its content decides how it is read, not its extension; but a file with the extension of one of
+            Pillow's formats is not asked whether it is DICOM.
         channels: Number of channels, at least 1.
         at_least: Pixels, at least 1: a JPEG is decoded at an eighth, a quarter or half of its size where its shorter
             side stays as long as this and both sides divide evenly; other formats are not. None: at the full size.
+        window: Centre and width of the values that become 0 to 255, in grey images of more than 8 bits and in DICOM.
+            None: the file's own, or `tlx.data.images.read_image` says which.
 
     Returns:
         uint8 array, laid out in memory in this order: (H, W) for 1 channel, (H, W, channels) for 2 and 4, otherwise
@@ -56,10 +65,14 @@ def read_pixels(path: str | os.PathLike[str], channels: int = 3, at_least: int |
 
     Raises:
         TlxError: The file is missing, broken, truncated, too large or no image; the message names it.
+        MissingPackage: A package that reads it is missing.
     """
     import numpy as np
 
     mode = _MODES.get(channels, "RGB")
+    if is_dicom(path):
+        image = Image.fromarray(_dicom(path, window))
+        return np.array(image if image.mode == mode else image.convert(mode))
     with _opened(path) as image:
         by = reduction(*image.size, at_least)
         if by > 1:  # no effect on other formats; the JPEG decoder leaves out the high frequencies of each block
@@ -75,7 +88,7 @@ def read_pixels(path: str | os.PathLike[str], channels: int = 3, at_least: int |
         for box in _pieces(width, height):
             left, top, right, bottom = box
             piece = image if box == (0, 0, width, height) else image.crop(box)
-            piece = _as_mode(_eight_bit(piece, scale), mode)
+            piece = _as_mode(_eight_bit(piece, scale, window), mode)
             place = lying[top:bottom, left:right]
             if turn > 4:  # Pillow exchanges rows and columns in half the time that numpy takes
                 piece, place = piece.transpose(Image.Transpose.TRANSPOSE), place.swapaxes(0, 1)
@@ -83,17 +96,47 @@ def read_pixels(path: str | os.PathLike[str], channels: int = 3, at_least: int |
     return pixels
 
 
-def verify(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Decode one image whole, and throw it away; return its width and height in pixels, as they lie in the file.
+def verify(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Decode one image whole, and throw it away.
+
+    Returns:
+        Its width and height in pixels, as they lie in the file, and its greatest value where it is grey of more than 8
+        bits and no DICOM; 0 of all other kinds.
 
     Raises:
         TlxError: As for `read_pixels`.
     """
+    if is_dicom(path):
+        height, width = _dicom(path, None).shape[:2]
+        return width, height, 0
     with _opened(path) as image:
         image.load()
         corner = image.crop((0, 0, 1, 1))  # whether a mode can be converted shows on one pixel
         _as_mode(_eight_bit(corner, 1.0), "RGB")
-        return image.size
+        return *image.size, _peak(image)
+
+
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is marked as DICOM; one with the extension of one of Pillow's formats is not asked."""
+    if os.path.splitext(path)[1].lower() in PILLOWS:  # which are most files: they are opened once
+        return False
+    try:
+        if why_no_file(os.stat(path).st_mode):
+            return False
+        with open(path, "rb", buffering=0) as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:  # which whoever reads it will say
+        return False
+
+
+def _dicom(path: str | os.PathLike[str], window: Window | None) -> Pixels:
+    from tlx.data.dicom import read_dicom
+
+    try:
+        return read_dicom(path, window, max_pixels() // 2)
+    except Exception as error:  # pydicom, too, raises whatever happens
+        kind = MissingPackage if isinstance(error, MissingPackage) else TlxError
+        raise kind(f"cannot read image {os.fspath(path)}: {' '.join(_reason(error).split())}") from error
 
 
 def reduction(width: int, height: int, at_least: int | None) -> int:
@@ -151,7 +194,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             _check_scans(image, path)
             yield image
     except Exception as error:  # Pillow raises what its parsers happen to raise: OSError, ValueError, SyntaxError, …
-        raise TlxError(f"cannot read image {os.fspath(path)}: {_reason(error)}") from error
+        reason = _reason(error)
+        if isinstance(error, UnidentifiedImageError) and os.path.splitext(path)[1].lower() in DICOM:
+            reason = "it lacks DICOM's mark (DICM after 128 bytes) and is in no other format that tlx reads"
+        raise TlxError(f"cannot read image {os.fspath(path)}: {reason}") from error
 
 
 @functools.cache
@@ -239,12 +285,24 @@ def _float_scale(image: Image.Image) -> float:
     return 255.0 if max(tops) <= 1 else 1.0
 
 
-def _eight_bit(image: Image.Image, scale: float) -> Image.Image:
+def _peak(image: Image.Image) -> int:
+    if not image.mode.startswith("I"):
+        return 0
+    import numpy as np
+
+    return max(0, *(int(np.asarray(image.crop(box)).max()) for box in _pieces(*image.size)))
+
+
+def _eight_bit(image: Image.Image, scale: float, window: Window | None = None) -> Image.Image:
     """Bring gray of more than 8 bits into mode L."""
     if not image.mode.startswith(("I", "F")):
         return image
     import numpy as np
 
+    if window is not None:
+        from tlx.data.windows import windowed
+
+        return Image.fromarray(windowed(np.asarray(image), window))
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -21,11 +21,13 @@ class Sample:
         source: Its file, or its row in the pixels of the split.
         target: Index of its class, from 0; -1 where it is not known.
         name: What a person calls it: the path relative to the set's root, or the row.
+        group: What it shares with images that must stay on one side of a split, such as its patient; None: nothing.
     """
 
     source: Path | int
     target: int
     name: str
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The group of each sample."""
+        return [sample.group for sample in self.samples]
 
     @property
     def in_memory(self) -> bool:

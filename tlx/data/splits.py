@@ -1,7 +1,8 @@
 """Splits and subsets as pure functions of (content, class, seed): no order of files or place on disk changes them.
 
 A sample is known by a hash of its content. Samples of equal content form a group, and a group is never divided: a
-duplicate cannot lie on both sides of a split, even where its copies carry different labels.
+duplicate cannot lie on both sides of a split, even where its copies carry different labels. Nor can a patient, where
+samples say whose they are: `tlx.data.groups` divides those.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from hashlib import blake2b
 from math import floor
 from pathlib import Path
 
+from tlx.data.groups import blocks_of, divide_blocks
 from tlx.data.inspection import file_facts, is_decoding
 from tlx.data.samples import ImageSet, Split
 from tlx.errors import TlxError
@@ -53,7 +55,11 @@ def _file_keys(paths: list[Path]) -> list[bytes]:
 
 
 def divide(
-    keys: Sequence[bytes], targets: Sequence[int], fractions: Mapping[str, float], seed: int
+    keys: Sequence[bytes],
+    targets: Sequence[int],
+    fractions: Mapping[str, float],
+    seed: int,
+    groups: Sequence[str | None] = (),
 ) -> dict[str, list[int]]:
     """Divide samples into the named parts and `train`, class by class.
 
@@ -63,55 +69,82 @@ def divide(
     contradicting labels counts for the label that it carries most often. A class with more groups than there are
     `fractions` gives at least one image to each part; no class gives away its last group.
 
+    Where samples name groups of their own, `tlx.data.groups.divide_blocks` divides them.
+
     Args:
         keys: Content of each sample, from `content_keys`.
         targets: Class of each sample.
         fractions: Part -> fraction of all samples, in [0, 1), in sum below 1.
         seed: Any integer.
+        groups: The patient, plate or scene of each sample, or None; empty: nobody knows.
 
     Returns:
         Part -> positions of its samples, ascending.
+
+    Raises:
+        TlxError: There are fewer groups than parts.
     """
-    groups: dict[bytes, list[int]] = defaultdict(list)
+    if any(group is not None for group in groups):
+        blocks = blocks_of(keys, targets, groups)
+        if len(blocks) <= len(fractions):
+            raise TlxError(
+                f"expected at least {len(fractions) + 1} groups of images to divide among {', '.join(fractions)} and "
+                f"train, got {len(blocks)}; another dataset.group_column or dataset.group_pattern, or null for none"
+            )
+        return divide_blocks(blocks, fractions, seed)
+    copies: dict[bytes, list[int]] = defaultdict(list)
     for position, key in enumerate(keys):
-        groups[key].append(position)
+        copies[key].append(position)
     strata: dict[int, list[bytes]] = defaultdict(list)
-    for key, positions in groups.items():
+    for key, positions in copies.items():
         votes = Counter(targets[p] for p in positions)
         strata[min(votes, key=lambda target: (-votes[target], target))].append(key)
 
     parts: dict[str, list[int]] = {name: [] for name in (*fractions, "train")}
     for members in strata.values():
         members.sort(key=lambda key: _rank(seed, key))
-        room = _quotas(fractions, images=sum(len(groups[key]) for key in members), groups=len(members))
+        room = _quotas(fractions, images=sum(len(copies[key]) for key in members), groups=len(members))
         given_away = 0
         for key in members:
-            size = len(groups[key])
+            size = len(copies[key])
             home = next((part for part, free in room.items() if 2 * free >= size), "train")
             if home != "train" and given_away == len(members) - 1:
                 home = "train"
             if home != "train":
                 room[home] -= size
                 given_away += 1
-            parts[home] += groups[key]
+            parts[home] += copies[key]
     return {name: sorted(positions) for name, positions in parts.items()}
 
 
 def carve(name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int) -> ImageSet:
     """Divide one split into train, val and test; fractions are of all its images."""
-    parts = divide(content_keys(all_), [s.target for s in all_.samples], {"test": test, "val": val}, seed)
+    parts = _divided(all_, {"test": test, "val": val}, seed)
     shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
-    rule = f"{shares} carved from all images, a class at a time, by content, seed {seed}"
+    rule = f"{shares} carved from all images, {_manner(all_)}, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
     return ImageSet(name, class_names, train, val_split, test_split, rule, carved=frozenset({"val", "test"}))
 
 
 def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
     """Divide the train split into train and val; the test split is the one given."""
-    parts = divide(content_keys(train), [s.target for s in train.samples], {"val": val}, seed)
-    rule = f"own test split; val ({100 * val:g} %) carved from train, a class at a time, by content, seed {seed}"
+    parts = _divided(train, {"val": val}, seed)
+    rule = f"own test split; val ({100 * val:g} %) carved from train, {_manner(train)}, seed {seed}"
     left, val_split = train.take(parts["train"]), train.take(parts["val"])
     return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}))
+
+
+def _divided(split: Split, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
+    return divide(content_keys(split), [s.target for s in split.samples], fractions, seed, split.groups)
+
+
+def _manner(split: Split) -> str:
+    known = {group for group in split.groups if group is not None}
+    return (
+        f"no group of {len(known):,} divided, classes as near as that allows"
+        if known
+        else ("a class at a time, by content")
+    )
 
 
 def fewer_labels(
@@ -119,7 +152,8 @@ def fewer_labels(
 ) -> Split:
     """Keep only some samples of each class: the first in the order of hash(seed, content), repeated content last.
 
-    Subsets of one seed are nested: 5 labels a class are among the 10.
+    Subsets of one seed are nested: 5 labels a class are among the 10. Patients count for nothing here: what
+    is left out lies on no side.
 
     Args:
         train: Samples to choose from.

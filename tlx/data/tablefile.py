@@ -7,7 +7,7 @@ import functools
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,27 @@ _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as some spreadsheets 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns; `split` None: the splits are carved."""
+    """Names of the columns; `split` None: the splits are carved; `group` None: images belong to nobody."""
 
     path: str = "path"
     label: str = "label"
     split: str | None = "split"
+    group: str | None = None
+
+    @classmethod
+    def of(cls, dataset: Mapping[str, Any]) -> Columns:
+        """Those that a composed dataset node names."""
+        return cls(**{spec.name: dataset.get(f"{spec.name}_column", spec.default) for spec in fields(cls)})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled image: its path as it stands in the table, its label, and train, val, test or None."""
+    """One labelled image: its path as it stands in the table, its label, train, val, test or None, and its group."""
 
     path: str
     label: str
     split: str | None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, in
                 f"{path}: expected a column 'split' or none, got '{near[0]}'; type dataset.split_column={near[0]}, or "
                 "dataset.split_column=null to have the splits carved"
             )
+    if columns.group is not None:
+        wanted["group"] = columns.group
     for role, name in wanted.items():
         if name not in header:
             hint = f"{did_you_mean(name, header)}; type dataset.{role}_column=NAME".lstrip("; ")
@@ -123,8 +132,8 @@ def _row(path: Path, number: int, line: Sequence[Any], places: Mapping[str, int]
     if not any(values):
         return None
     found = {role: values[place] if place < len(values) else "" for role, place in places.items()}
-    for role in ("path", "label"):
-        if not found[role]:
+    for role in ("path", "label", "group"):
+        if found.get(role) == "":
             named = found["path"] or ", ".join(filter(None, values))
             raise TlxError(f"{path}: expected a {role} in every row, got none in row {number} ({named})")
     word = found.get("split", "")
@@ -134,11 +143,13 @@ def _row(path: Path, number: int, line: Sequence[Any], places: Mapping[str, int]
             f"{path}: expected train, val or test in the split column, got '{word}' in row {number}; "
             f"{did_you_mean(word, SPLIT_NAMES)}".rstrip("; ")
         )
-    return Row(found["path"], found["label"], split)
+    return Row(found["path"], found["label"], split, found.get("group"))
 
 
 def _contradiction(path: Path, one: Row, other: Row) -> TlxError:
     what = [f"'{row.label}'" + (f" in {row.split}" if one.split != other.split else "") for row in (one, other)]
+    if (one.label, one.split) == (other.label, other.split):
+        return TlxError(f"{path}: expected one group an image, got {one.path} in '{one.group}' and in '{other.group}'")
     return TlxError(f"{path}: expected one label and one split an image, got {one.path} as {what[0]} and as {what[1]}")
 
 
@@ -180,7 +191,7 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any
         ) from error
     try:
         names = list(parquet.read_schema(path).names)
-        wanted = [name for name in (columns.path, columns.label, columns.split) if name in names]
+        wanted = [name for name in (columns.path, columns.label, columns.split, columns.group) if name in names]
         content = parquet.read_table(path, columns=wanted)
     except (OSError, ArrowException) as error:
         raise TlxError(f"{path}: expected a table as Parquet, got {error}") from error

@@ -16,6 +16,7 @@ def table(
     path_column: str = "path",
     label_column: str = "label",
     split_column: str | None = "split",
+    group_column: str | None = None,
     test_fraction: float = 0.2,
     *,
     name: str = "table",
@@ -33,6 +34,8 @@ def table(
         path_column: Column with the image files.
         label_column: Column with the class names.
         split_column: Column with train, val or test; None: there is none. The usual name may be missing.
+        group_column: Column with what images share that must stay on one side of a split that is carved, such as their
+            patient; None: there is none.
         test_fraction: Fraction of all images for the test split, where it is carved.
         name: Name of the set.
         val_fraction: Fraction for validation, where it is carved: of all images, or of train.
@@ -41,7 +44,7 @@ def table(
     Raises:
         TlxError: There is no such table, or it is not understood.
     """
-    read = read_table(path, Columns(path_column, label_column, split_column))
+    read = read_table(path, Columns(path_column, label_column, split_column, group_column))
     base = image_root(path, root)
     parts = {part: _split(read, read.part(part), base) for part in ("train", "val", "test")}
     if not parts["test"]:
@@ -56,4 +59,4 @@ def table(
 
 def _split(read: Table, rows: list[Row], base: Path) -> Split:
     targets = {name: target for target, name in enumerate(read.class_names)}
-    return Split([Sample(base / row.path, targets[row.label], row.path) for row in rows])
+    return Split([Sample(base / row.path, targets[row.label], row.path, row.group) for row in rows])
