@@ -61,6 +61,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
         mistakes += _check_head(config["task"], config["dataset"])
+        mistakes += _check_class_weights(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
@@ -156,6 +157,9 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
+    if target.get("sampling") is not None:
+        hint = "to balance the source: dataset.sampling=balanced"
+        yield Mistake("target.sampling", "null: classes of the target are not known", show(target["sampling"]), hint)
     for key in ("labels_per_class", "fraction"):
         if target.get(key) is not None:
             hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
@@ -271,6 +275,18 @@ def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:
     if asked is not None and known is not None and asked != known:
         expected = f"{known}, the number of classes of dataset '{dataset['name']}'"
         yield Mistake("task.num_classes", expected, show(asked), "leave it out: task.num_classes=null")
+
+
+def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
+    weights = task.get("class_weights")
+    if weights == "balanced" and dataset.get("sampling") == "balanced":
+        expected = "one of task.class_weights=balanced and dataset.sampling=balanced, which do the same"
+        yield Mistake("task.class_weights", expected, "both", "leave one out: task.class_weights=null")
+    known = data_catalog.class_names(dataset) if dataset["_target_"] in SCHEMAS else None
+    for name in weights if isinstance(weights, Mapping) else ():
+        if known is not None and str(name) not in known:
+            expected = f"a class of dataset '{dataset['name']}'"
+            yield Mistake("task.class_weights", expected, f"'{name}'", did_you_mean(str(name), known))
 
 
 def _fixed_architectures() -> tuple[str, ...]:

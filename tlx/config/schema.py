@@ -85,6 +85,7 @@ class Dataset:
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     subset_seed: int = 0
+    sampling: Literal["balanced"] | None = None
     check: bool = True
     on_bad: Literal["stop", "skip"] = "stop"
 
@@ -168,6 +169,7 @@ class Classification:
     mode: Literal["min", "max"] = "min"
     label_smoothing: float = field(default=0.0, metadata=FRACTION)
     dropout: float = field(default=0.0, metadata=FRACTION)
+    class_weights: Literal["balanced"] | dict[str, float] | None = field(default=None, metadata=POSITIVE)
 
 
 @dataclass

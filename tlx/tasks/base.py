@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -54,6 +54,9 @@ class Task(pl.LightningModule):
         self._loss_sum: Tensor | None = None  # of this epoch's images so far, on the device
         self._loss_images = 0
         self._batch_norm = "train"
+
+    def know_classes(self, counts: Sequence[float]) -> None:
+        """Take note of how many training images each class has, before training; a task may weigh by that."""
 
     # Layer groups
 

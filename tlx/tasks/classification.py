@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlx.adaptation.base import widened
 from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
 from tlx.tasks.tally import Tally
+from tlx.tasks.weights import BALANCED, balanced, by_name, scaled
 
 
 class Classification(Task):
@@ -30,9 +32,11 @@ class Classification(Task):
         monitor: Logged value that selects the best checkpoint.
         mode: `max` or `min` of it.
         name: Name of the task.
+        class_weights: How much the images of a class count in the loss of training, validation and test: by class name,
+            others 1; or `balanced`, n / (K * n_k). They are part of every checkpoint, scaled (`tlx.tasks.weights`).
 
     Raises:
-        TlxError: `num_classes` contradicts the class names.
+        TlxError: `num_classes` or `class_weights` contradict the class names.
     """
 
     def __init__(
@@ -45,18 +49,31 @@ class Classification(Task):
         monitor: str = "val/loss",
         mode: str = "min",
         name: str = "classification",
+        class_weights: str | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(backbone)
         if num_classes is not None and num_classes != len(class_names):
             raise TlxError(f"task.num_classes: expected {len(class_names)}, the data set's classes, got {num_classes}")
         self.class_names = list(class_names)
         self.label_smoothing = label_smoothing
+        named = class_weights if isinstance(class_weights, Mapping) else {}
+        self._told_weights = BALANCED if class_weights == BALANCED else by_name(named, self.class_names)
+        # None is no part of a checkpoint: those of a network without weights are as they were before there were any.
+        weights = None if class_weights is None else torch.ones(len(self.class_names))
+        self.register_buffer("class_weights", weights)
+        self.class_weights: Tensor | None
         self.monitor, self.mode = monitor, mode
         linear = nn.Linear(backbone.num_features, len(self.class_names))
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
         self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
         self.certainty = Certainty(len(self.class_names))
+
+    def know_classes(self, counts: Sequence[float]) -> None:
+        """Set the weights of the classes by the number of their training images."""
+        if self.class_weights is not None:
+            told = balanced(counts) if isinstance(self._told_weights, str) else self._told_weights
+            self.class_weights.copy_(scaled(told, counts))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, and what an adaptation adds to it."""
@@ -73,7 +90,16 @@ class Classification(Task):
         return loss
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        if self.class_weights is None:
+            return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        # A weight is one of images. Torch's own `weight` weighs the parts of a smoothed target by their classes, and
+        # divides by the sum of the batch's weights, see `scaled`.
+        each = F.cross_entropy(widened(logits), target, label_smoothing=self.label_smoothing, reduction="none")
+        return (self.class_weights.to(each.dtype)[target] * each).mean()
+
+    @property
+    def _float_weights(self) -> Tensor | None:
+        return None if self.class_weights is None else self.class_weights.float()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Measure a batch of the validation split; or, of the second loader, what needs no labels of the target domain.
@@ -83,7 +109,7 @@ class Classification(Task):
         """
         logits = self.head(self.features_of(batch)).float()
         if dataloader_idx == 0:
-            self.val_tally.update(logits, batch["target"])
+            self.val_tally.update(logits, batch["target"], self._float_weights)
             return None
         self.certainty.update(logits, batch["index"])
         return {"predicted": logits.argmax(1), "index": batch["index"]}
@@ -101,7 +127,7 @@ class Classification(Task):
         """
         features = self.features_of(batch)
         logits = self.head(features)
-        self.test_tally.update(logits.float(), batch["target"])
+        self.test_tally.update(logits.float(), batch["target"], self._float_weights)
         return {"logits": logits, "features": features}
 
     def on_test_epoch_end(self) -> None:
