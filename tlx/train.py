@@ -117,6 +117,7 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
     task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
     task.know_classes(data.class_counts)
+    task.monitor, task.mode = monitored(config)
     task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
     if adapts:
         adaptation: Adaptation = build_node(config.strategy.adapt)

@@ -155,7 +155,15 @@ class TorchvisionDataset(Dataset):
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
-Monitored = Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss", "target/entropy", "target/infomax"]
+Monitored = Literal[
+    "val/accuracy",
+    "val/auroc",
+    "val/balanced_accuracy",
+    "val/f1",
+    "val/loss",
+    "target/entropy",
+    "target/infomax",
+]
 
 
 @dataclass

@@ -32,6 +32,7 @@ class Task(pl.LightningModule):
     head: nn.Module
     class_names: list[str]
     head_report = ""  # what of the head was carried over, in words
+    monitor, mode = "val/loss", "min"  # the logged value that selects the best checkpoint; `max` or `min` of it
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

@@ -13,15 +13,20 @@ from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
+from tlx.tasks.ranking import Ranking
 from tlx.tasks.tally import Tally
 from tlx.tasks.weights import BALANCED, balanced, by_name, scaled
+
+AUROC = "val/auroc"
 
 
 class Classification(Task):
     """Image classification.
 
     Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
-    (macro), all fractions in [0, 1] but the loss. With a target domain also `target/entropy` and `target/infomax`.
+    (macro), all fractions in [0, 1] but the loss. Where it is the monitor, also `val/auroc` (one class against the
+    rest, mean over classes), for which the probabilities of the split are kept. With a target domain also
+    `target/entropy` and `target/infomax`.
 
     Args:
         backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
@@ -67,6 +72,7 @@ class Classification(Task):
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
         self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
+        self.val_ranking = Ranking()
         self.certainty = Certainty(len(self.class_names))
 
     def know_classes(self, counts: Sequence[float]) -> None:
@@ -110,6 +116,8 @@ class Classification(Task):
         logits = self.head(self.features_of(batch)).float()
         if dataloader_idx == 0:
             self.val_tally.update(logits, batch["target"], self._float_weights)
+            if self.monitor == AUROC:
+                self.val_ranking.update(logits, batch["target"])
             return None
         self.certainty.update(logits, batch["index"])
         return {"predicted": logits.argmax(1), "index": batch["index"]}
@@ -117,6 +125,7 @@ class Classification(Task):
     def on_validation_epoch_end(self) -> None:
         """Log the figures of the validation split, and of the target domain where there is one."""
         self._log_figures(self.val_tally, "val/")
+        self._log_figures(self.val_ranking, "val/")
         self._log_figures(self.certainty, "target/")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -138,9 +147,15 @@ class Classification(Task):
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _log_figures(self, tally: Tally | Certainty, prefix: str) -> None:
+    def _log_figures(self, tally: Tally | Ranking | Certainty, prefix: str) -> None:
         if tally.update_called:  # a split may be empty
-            self.log_dict({prefix + name: value for name, value in tally.compute().items()})
+            figures = {prefix + name: value for name, value in tally.compute().items()}
+            if tally is self.val_ranking and not figures:  # else nothing would select, without a word
+                raise TlxError(
+                    f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
+                    "task.monitor=val/loss task.mode=min"
+                )
+            self.log_dict(figures)
         tally.reset()
 
     def _match_head(self, linear: nn.Linear) -> str:
