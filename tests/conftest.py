@@ -36,6 +36,23 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides of a small training on digits of which 60 are 0, 20 are 1 and 6 are 2; train has 36, 12 and 4."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    values, labels = load_digits(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(labels == one)[:count] for one, count in enumerate((60, 20, 6))])
+    path = tmp_path_factory.mktemp("uneven") / "digits.npz"
+    np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
+    return [
+        "dataset=arrays", f"dataset.path={path}", "dataset.channels=1", "dataset.image_size=16", "dataset.batch_size=8",
+        "dataset.horizontal_flip=false", "dataset.augment=none", "backbone=small_cnn", "backbone.width=4",
+        "optimizer.lr=1e-2", "trainer.stage_epochs=2", "logger=none",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of three stages on the digits 0 to 4 (gray, 16 px), a second or two; not to be written to."""
     import tlx

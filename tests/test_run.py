@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 import tlx
 from tlx import Run, TlxError
+from tlx.review.names import ends, interval_of
 from tlx.train import build
 
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
@@ -56,9 +58,16 @@ def test_metrics_are_flat_numbers(tiny_run):
     figures = {
         f"{split}/{name}" for split in ("val", "test") for name in ("accuracy", "balanced_accuracy", "f1", "loss")
     }
-    assert set(metrics) == figures | {"test/ece", "train/seconds", "train/epochs", "train/steps"}
-    assert all(isinstance(value, float) for value in metrics.values())
-    assert all(0 <= metrics[name] <= 1 for name in figures if not name.endswith("loss"))
+    whole = {"accuracy", "balanced_accuracy", "auroc"}
+    of_class = {f"{measure}/{name}" for measure in ("sensitivity", "specificity", "ppv", "auroc") for name in "01234"}
+    judged = {f"test/{name}" for name in of_class} | {"test/auroc", "test/ece"}
+    bounds = {end for name in whole | of_class for end in ends(f"test/{name}")}
+    assert set(metrics) == figures | judged | bounds | {"train/seconds", "train/epochs", "train/steps"}
+    assert all(isinstance(value, float) and math.isfinite(value) for value in metrics.values())
+    assert all(0 <= metrics[name] <= 1 for name in figures | judged | bounds if not name.endswith("loss"))
+    for name in whole | of_class:
+        low, high = interval_of(metrics, f"test/{name}")
+        assert low <= metrics[f"test/{name}"] <= high
     assert metrics["train/epochs"] == 3
     assert metrics["test/accuracy"] > 0.5  # it learnt: chance is 0.2
 

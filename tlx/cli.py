@@ -185,10 +185,11 @@ def _test(args: list[str]) -> None:
         "overrides", nargs="*", metavar="key=value", help="for example dataset.root=~/pets, where it moved"
     )
     known = parser.parse_args(args)
+    from tlx.review.names import as_lines
     from tlx.run import Run
 
-    for name, value in Run(known.run).test(known.overrides).items():
-        print(f"{name}: {value:.6g}")
+    for line in as_lines(Run(known.run).test(known.overrides)):
+        print(line)
 
 
 def _predict(args: list[str]) -> None:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from tlx.console import quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import TlxError
-from tlx.review.report import summary_figures
+from tlx.review.summary import summary_figures
 from tlx.review.witness import Witness
 from tlx.run import Run
 
@@ -33,4 +33,4 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
             callbacks=[witness],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
-    return tested | summary_figures(witness.evidence)
+    return tested | summary_figures(witness.evidence, names, data.sample_groups("test"))

@@ -123,6 +123,8 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     data.setup()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
     task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
+    task.know_classes(data.class_counts)
+    task.monitor, task.mode = monitored(config)
     task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
     if adapts:
         adaptation: Adaptation = build_node(config.strategy.adapt)
@@ -197,7 +199,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
         cache = build_cache(config, data, interruption)
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
-        fitting = ClassicalFit(node, groups, data, cache, **choice)
+        fitting = ClassicalFit(node, groups, data, cache, **choice, groups=data.sample_groups("train"))
         logged = config.logger.get("_target_") is not None
         witness = Witness(data.sizes["test"], data.test_images if logged else None)
         judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)

@@ -78,6 +78,21 @@ def test_every_strategy_has_its_figures(strategy, overrides, tmp_path):
     assert "4 of 4 classes carried over by name" in (after.directory / "tlx.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("strategy", ["coral", "dann"])
+def test_the_source_is_weighed_and_balanced(strategy, overrides, tmp_path):
+    """Guards against weights or balanced classes that are lost where batches come in pairs, and against a run of them
+    that is not the same from a cache."""
+    how = ["strategy.stages=[{name: top, train: 'last:2', epochs: 2, batch_norm: frozen}]", f"strategy={strategy}"]
+    plain = train(tmp_path / "plain", *overrides, *how)
+    for name, more in {"weighed": "task.class_weights={0: 5}", "balanced": "dataset.sampling=balanced"}.items():
+        run = train(tmp_path / name, *overrides, *how, more)
+        assert history(run)[0]["train/loss"] != history(plain)[0]["train/loss"]
+        uncached = train(tmp_path / f"{name} again", *overrides, *how, more, "cache.enabled=false")
+        for key, value in weights(run).items():
+            torch.testing.assert_close(value, weights(uncached)[key], rtol=1e-4, atol=1e-6)
+        assert run.test()["test/loss"] == pytest.approx(run.metrics["test/loss"], rel=1e-4)
+
+
 def test_a_folder_of_photographs_without_labels_can_be_the_target(overrides, domains, tmp_path):
     """Guards against a target that has to be labelled after all, and against a test of nothing."""
     with np.load(domains[1]) as held:

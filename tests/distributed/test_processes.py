@@ -22,6 +22,7 @@ STAGES = [
     "{name: back, train: 'stage2+', epochs: 1, batch_norm: frozen, schedule: constant}",
 ]
 EPOCHS = 5
+RANKED = ["task.monitor=val/auroc", "task.mode=max"]  # a figure for which processes gather what they kept
 
 
 def train(directory: Path, processes: int, batch_size: int, mode: str = "rewrap", *overrides: str) -> list[list[dict]]:
@@ -64,6 +65,19 @@ def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_
     assert apart(one[0][0], one[0][-1]) > 1e-2
     tested = [Run(tmp_path / name).metrics["test/loss"] for name in ("one", "two")]
     assert tested[0] == pytest.approx(tested[1], abs=1e-4)
+
+
+def test_processes_with_weights_and_balanced_classes_equal_one(tmp_path):
+    """Guards against a loss that is divided by the weights of each process's own images, and against an image of a
+    small class that both processes draw at once; and against an area of one process's images."""
+    more = ["dataset.sampling=balanced", "task.class_weights={3: 5, 4: 0.2}", *RANKED]
+    two, one = train(tmp_path / "two", 2, 32, "rewrap", *more), train(tmp_path / "one", 1, 32, "rewrap", *more)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], one[0][epoch]) < 1e-12, epoch
+    assert apart(one[0][0], one[0][-1]) > 1e-2
+    measured = [Run(tmp_path / name).metrics for name in ("one", "two")]
+    for key in ("test/loss", "val/auroc", "test/auroc", "test/auroc_low", "test/sensitivity_high/3"):
+        assert measured[0][key] == pytest.approx(measured[1][key], abs=1e-4), key
 
 
 def test_without_wrapping_again_the_processes_drift_apart(tmp_path):

@@ -149,6 +149,8 @@ def test_a_target_domain_is_tested(tmp_path):
         (["strategy=linear_probe", "classifier=svm"], "strategy=features"),
         (["classifier.CC=1"], "did you mean 'C'"),
         (["classifier.search.gama=[1]"], "classifier.search.gama"),
+        (["task.class_weights=balanced"], "classifier.class_weight=balanced"),
+        (["dataset.sampling=balanced"], "classifier.class_weight=balanced"),
         (["strategy.groups=stage9"], "did you mean"),
         (["strategy.groups=head"], "layer groups below the head"),
         (["~classifier"], "tlx list classifiers"),

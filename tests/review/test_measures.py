@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from sklearn.metrics import precision_recall_fscore_support
+from torchmetrics.classification import MulticlassSpecificity
 
 from tlx.review.measures import class_figures, confusion_matrix, most_confused, reliability
 
@@ -30,6 +31,8 @@ def test_precision_recall_and_f1_are_those_of_scikit_learn():
     assert math.isnan(found.recall[5])  # no image of the class
     assert math.isnan(found.f1[5])
     assert found.recall[0] != found.precision[0]
+    specificity = MulticlassSpecificity(6, average=None)(predicted, target)
+    assert found.specificity.tolist() == pytest.approx(specificity.tolist())
 
 
 # Ten images in three bins of five: (0.2, 0.4]: 2 at 0.3 and 0.4, one right; (0.4, 0.6]: 4 at 0.5, all right;

@@ -16,7 +16,8 @@ from tlx.data import Sample, Split
 from tlx.review import report as module
 from tlx.review.measures import class_figures
 from tlx.review.report import report
-from tlx.review.tables import class_table, predictions_csv, wrong_table
+from tlx.review.summary import summarise
+from tlx.review.tables import class_table, detection_table, predictions_csv, wrong_table
 from tlx.review.witness import Evidence
 
 FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}
@@ -73,7 +74,17 @@ def test_one_image_and_very_many_classes(target, predicted, classes, tmp_path, c
     wrong = target != predicted
     assert len(events.Tags()["images"]) == 3 + wrong
     assert (run.directory / "projector" / "metadata.tsv").read_text().count("\n") == len(target) + 1
-    assert set(more) == {"test/ece"}
+    assert ("test/sensitivity/class 0" in more) == (classes == 2 and target == [0])
+    if len(target) == 1:  # of one image there are neither ranks nor intervals
+        assert not [name for name in more if "auroc" in name or "low" in name]
+        assert more["test/specificity/class " + ("1" if target == [0] else "0")] == (target == predicted)
+    else:  # so many classes have a table, and no names of their own
+        assert set(more) == {"test/ece", "test/auroc"} | {
+            f"test/{name}_{end}" for name in ("accuracy", "balanced_accuracy", "auroc") for end in ("low", "high")
+        }
+        told = events.Tensors("review/sensitivity_and_specificity/text_summary")[0].tensor_proto.string_val[0].decode()
+        assert "| class 119 | 0.000 | 1.000 | – |" in told
+        assert "(" not in told
 
 
 def test_without_test_images_there_is_still_a_row(tmp_path):
@@ -83,6 +94,21 @@ def test_without_test_images_there_is_still_a_row(tmp_path):
     assert {"best/val_accuracy", "best/test_accuracy"} <= set(events.Tags()["scalars"])
     assert "_hparams_/session_start_info" in events.Tags()["tensors"]
     assert not (run.directory / "test_predictions.csv").exists()
+
+
+def test_groups_of_test_images_are_drawn_whole(tmp_path):
+    """Guards against groups that are read in the order of what was seen, where a part of the split was."""
+    target, predicted = [0, 1] * 20, [0, 1] * 10 + [1, 0] * 10
+    evidence = evidence_of(target, predicted, 2)
+    groups = [f"patient {i // 20}" for i in range(40)]  # all images of one are right, all of the other wrong
+    found = summarise(evidence, ["a", "b"], groups)
+    assert found.intervals.units == 2
+    assert (found.figures()["test/accuracy_low"], found.figures()["test/accuracy_high"]) == (0, 1)
+    assert "resamples of 2 groups of 40 test images" in detection_table(found)
+    alone = summarise(evidence, ["a", "b"])
+    assert 0.3 < alone.figures()["test/accuracy_low"] < alone.figures()["test/accuracy_high"] < 0.7
+    part = Evidence(**{**evidence.__dict__, "index": torch.arange(40) + 2})
+    assert summarise(part, ["a", "b"], ["x", "y", *groups]).figures() == found.figures()
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch, caplog):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.metrics import confusion_matrix as sklearn_confusion
+from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
@@ -20,6 +21,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.data.dataset import SplitDataset
 from tlx.data.transforms import eval_transform
 from tlx.review.hparams import hparams
+from tlx.review.names import interval_of, is_of_a_class
 
 pytestmark = pytest.mark.run
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
@@ -81,7 +83,9 @@ def test_the_final_figures_are_scalars_at_the_last_step(tiny_run, events):
     """Guards against test figures that only metrics.json has, and an error of calibration of another formula."""
     metrics = tiny_run.metrics
     assert metrics["test/ece"] == pytest.approx(calibration_error(tiny_run), abs=1e-5)
-    names = {name: name for name in metrics if name.startswith("test/")}
+    names = {name: name for name in metrics if name.startswith("test/") and not is_of_a_class(name)}
+    assert {"test/auroc", "test/auroc_low", "test/accuracy_high"} < set(names)
+    assert not any(is_of_a_class(tag) for tag in events.Tags()["scalars"] if tag.startswith("test/"))
     names |= {f"best/{n.replace('/', '_')}": n for n in metrics if n in ("val/accuracy", "val/loss", "test/ece")}
     for tag, name in names.items():
         (point,) = events.Scalars(tag)
@@ -126,6 +130,35 @@ def test_the_table_of_classes_is_that_of_the_predictions(tiny_run, events):
         assert float(shown[i][1].replace("–", "0")) == pytest.approx(precision, abs=6e-4)
         assert float(shown[i][2]) == pytest.approx(recall, abs=6e-4)
         assert int(shown[i][4]) == counts[i].sum()
+
+
+def test_each_class_against_the_others_is_that_of_the_predictions(tiny_run, events):
+    """Guards against areas, sensitivities or intervals of another class, in the text or in metrics.json."""
+    table, names, metrics = rows(tiny_run), tiny_run.description["class_names"], tiny_run.metrics
+    true, called = np.array([r["true"] for r in table]), np.array([r["predicted"] for r in table])
+    told = text(events, "sensitivity_and_specificity")
+    assert told.startswith("| class | sensitivity | specificity | PPV | AUROC | images |")
+    assert told.endswith(f"In brackets: 95 % intervals, from 2,000 resamples of {len(table)} test images.")
+    areas = []
+    for shown, name in zip(cells(told), names, strict=True):
+        own = true == name
+        areas.append(roc_auc_score(own, [float(r[name]) for r in table]))
+        expected = {
+            "sensitivity": (called[own] == name).mean(), "specificity": (called[~own] != name).mean(),
+            "ppv": own[called == name].mean(), "auroc": areas[-1],
+        }  # fmt: skip
+        assert (shown[0], int(shown[5])) == (name, own.sum())
+        for cell, (figure, value) in zip(shown[1:5], expected.items(), strict=True):
+            key = f"test/{figure}/{name}"
+            assert metrics[key] == pytest.approx(value, abs=1e-4)
+            assert cell == f"{metrics[key]:.3f} ({{:.3f}} to {{:.3f}})".format(*interval_of(metrics, key))
+    assert metrics["test/auroc"] == pytest.approx(np.mean(areas), abs=1e-4)
+    page = (tiny_run.directory / "review" / "review.md").read_text(encoding="utf-8")
+    assert told in page
+    low, high = interval_of(metrics, "test/accuracy")
+    assert f"| `test/accuracy` | {metrics['test/accuracy']:.4f} | {low:.4f} to {high:.4f} |" in page
+    assert "`test/accuracy_low`" not in page
+    assert f"`test/auroc/{names[0]}`" not in page
 
 
 def test_the_most_confidently_wrong_images_are_named(tiny_run, events):

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
 from tlx.review import witness
-from tlx.review.report import summary_figures
+from tlx.review.summary import summary_figures
 from tlx.review.witness import Witness, _Gathered, _together
 from tlx.tasks import Classification
 
@@ -95,7 +95,7 @@ def test_one_image_is_enough_and_none_is_none():
     evidence, _ = seen(samples(1))
     assert len(evidence) == len(evidence.embedded) == 1
     assert seen(samples(1, padding=2)[1:], images=1)[0] is None
-    assert summary_figures(None) == {}
+    assert summary_figures(None, ["a", "b", "c"]) == {}
 
 
 def test_large_splits_are_cut_down_to_what_is_affordable(monkeypatch):

@@ -63,6 +63,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
     if not broken & {"dataset", "task"}:
         mistakes += _check_head(config["task"], config["dataset"])
         mistakes += _check_tiles(config["task"], config["dataset"])
+        mistakes += _check_class_weights(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
@@ -184,6 +185,12 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
         yield Mistake(
             "classifier", "a strategy that gives features", told, "type: strategy=features, or leave classifier out"
         )
+    for path in ("task.class_weights", "dataset.sampling"):  # nothing is trained by steps
+        part, _, key = path.partition(".")
+        value = config[part].get(key) if reads and isinstance(config.get(part), Mapping) else None
+        if value is not None:
+            hint = "for most classifiers: classifier.class_weight=balanced"
+            yield Mistake(path, "null beside a classifier", show(value), hint)
     if not isinstance(node, Mapping):
         yield Mistake("classifier", "one option of the group classifier", show(node))
         return
@@ -208,6 +215,9 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
+    if target.get("sampling") is not None:
+        hint = "to balance the source: dataset.sampling=balanced"
+        yield Mistake("target.sampling", "null: classes of the target are not known", show(target["sampling"]), hint)
     for key in ("labels_per_class", "fraction"):
         if target.get(key) is not None:
             hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
@@ -330,6 +340,18 @@ def _check_tiles(task: Node, dataset: Node) -> Iterator[Mistake]:
     if tile is not None and side is not None and tile > side:
         hint = "the whole image has dataset.image_size, a tile of it task.tile_size"
         yield Mistake("task.tile_size", f"at most {side}, the side of the image", show(tile), hint)
+
+
+def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
+    weights = task.get("class_weights")
+    if weights == "balanced" and dataset.get("sampling") == "balanced":
+        expected = "one of task.class_weights=balanced and dataset.sampling=balanced, which do the same"
+        yield Mistake("task.class_weights", expected, "both", "leave one out: task.class_weights=null")
+    known = data_catalog.class_names(dataset) if dataset["_target_"] in SCHEMAS else None
+    for name in weights if isinstance(weights, Mapping) else ():
+        if known is not None and str(name) not in known:
+            expected = f"a class of dataset '{dataset['name']}'"
+            yield Mistake("task.class_weights", expected, f"'{name}'", did_you_mean(str(name), known))
 
 
 def _fixed_architectures() -> tuple[str, ...]:

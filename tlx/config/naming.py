@@ -31,9 +31,9 @@ NOT_IDENTITY = {
 }
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
 ADDED: dict[str, dict[str, Any]] = {
-    "dataset": {"group_column": None, "group_pattern": None, "window": None},
-    "target": {"group_column": None, "group_pattern": None, "window": None},
-    "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean"},
+    "dataset": {"group_column": None, "group_pattern": None, "window": None, "sampling": None},
+    "target": {"group_column": None, "group_pattern": None, "window": None, "sampling": None},
+    "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean", "class_weights": None},
     "strategy": {"groups": None, "folds": 5, "scoring": "accuracy"},
 }
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")

@@ -86,6 +86,7 @@ class Dataset:
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     subset_seed: int = 0
+    sampling: Literal["balanced"] | None = None
     check: bool = True
     on_bad: Literal["stop", "skip"] = "stop"
 
@@ -157,7 +158,15 @@ class TorchvisionDataset(Dataset):
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
-Monitored = Literal["val/accuracy", "val/balanced_accuracy", "val/f1", "val/loss", "target/entropy", "target/infomax"]
+Monitored = Literal[
+    "val/accuracy",
+    "val/auroc",
+    "val/balanced_accuracy",
+    "val/f1",
+    "val/loss",
+    "target/entropy",
+    "target/infomax",
+]
 
 
 @dataclass
@@ -174,6 +183,7 @@ class Classification:
     tile_size: int | None = field(default=None, metadata=within(8))
     tile_overlap: float = field(default=0.0, metadata=within(0, 0.9))
     tile_pool: Literal["mean", "max"] = "mean"
+    class_weights: Literal["balanced"] | dict[str, float] | None = field(default=None, metadata=POSITIVE)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tlx.errors import TlxError
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
     *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
-    *("window", "labels_per_class", "fraction", "subset_seed", "check", "on_bad"),
+    *("window", "labels_per_class", "fraction", "subset_seed", "sampling", "check", "on_bad"),
 }
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}

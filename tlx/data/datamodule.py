@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -137,12 +138,26 @@ class ImageDataModule(pl.LightningDataModule):
         """Images in each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
+    @property
+    def balanced(self) -> bool:
+        """Whether training draws every class equally often."""
+        return self.dataset.get("sampling") == "balanced"
+
+    @property
+    def class_counts(self) -> list[float]:
+        """Training images of each class as they are drawn: images of an epoch, before a rest of a batch is left out."""
+        there = Counter(sample.target for sample in self.splits["train"].samples)
+        counts: list[float] = [there[target] for target in range(self.num_classes)]
+        return [sum(counts) / len(there) if count else 0.0 for count in counts] if self.balanced else counts
+
     def describe(self) -> str:
         """How many images and classes each split has, how the splits came about, and what is odd about the set."""
         sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
         lines: list[str] = []
         for one in sets:
             lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.size))]
+        if self.balanced:
+            lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:
             sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.domain.splits.items())
             lines.append(f"  target domain, divided without its labels: {sizes}")
@@ -271,12 +286,14 @@ class ImageDataModule(pl.LightningDataModule):
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
         rank, world = rank_and_world()
         count = self.sizes["train"]
-        dataset: SplitDataset | PairedDataset = self._fed("train", self.augmented())
-        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world)
+        source = self._fed("train", self.augmented())
+        dataset: SplitDataset | PairedDataset = source
+        targets = source.targets if self.balanced else None
+        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world, targets=targets)
         if self.paired:
-            assert isinstance(dataset, SplitDataset)
-            dataset = PairedDataset(dataset, self._fed(domains.TRAIN, self.augmented(domains.TRAIN)))
-            sampler = PairedSampler(count, self.seed, other=self.sizes[domains.TRAIN], rank=rank, world=world)
+            other = self.sizes[domains.TRAIN]
+            dataset = PairedDataset(source, self._fed(domains.TRAIN, self.augmented(domains.TRAIN)))
+            sampler = PairedSampler(count, self.seed, other=other, rank=rank, world=world, targets=targets)
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]

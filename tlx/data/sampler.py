@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
+from tlx.data.balance import balanced_epoch
 from tlx.data.randomness import mix
 
 PADDING = -1  # an index that stands for no image
@@ -21,7 +23,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """Yield (draw, index) pairs, so that workers know without being told what to draw for an image.
 
     A draw is the epoch, for augmentation that no epoch repeats; or, with `views`, one of that many views in turn, as
-    `view_draw` numbers them.
+    `view_draw` numbers them. Where classes are balanced, an image may come several times in an epoch: the draw is then
+    how often it came before, except with `views`, of which all images of an epoch show the same.
 
     Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
     processes, put together, are the batches of one process with B * world. All processes get equally many: for training
@@ -34,9 +37,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: A new order each epoch (training), or the order of the samples with PADDING (evaluation).
         rank: Number of this process, from 0.
         world: Number of processes.
+        targets: Classes of the images (N,), each of which is to come equally often, see `balanced_epoch`; None: each
+            image once. For training only.
     """
 
-    def __init__(self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1, targets: Tensor | None = None
+    ) -> None:
+        self.targets = targets
         self.size = size
         self.seed = seed
         self.shuffle = shuffle
@@ -63,19 +71,24 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return whole + min(rest, 1)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        draw, order, skipped = self.draw, self._order(), self.skipped
+        draw, (order, draws), skipped = self.draw, self._order(), self.skipped
         self.skipped = 0
         for position in range(self.rank + skipped * self.world, len(self) * self.world, self.world):
-            if position < self.size:
-                yield draw, order[position]
+            place = position % self.size
+            if position < self.size or self.shuffle:
+                yield draw if draws is None else draws[place], order[place]
             else:
-                yield draw, order[position % self.size] if self.shuffle else PADDING
+                yield draw, PADDING
 
-    def _order(self) -> list[int]:
+    def _order(self) -> tuple[list[int], list[int] | None]:
+        """The images of this epoch, and what is drawn for each; None: the same for all."""
         if not self.shuffle:
-            return list(range(self.size))
+            return list(range(self.size)), None
+        if self.targets is not None:
+            order, draws = balanced_epoch(self.targets, self.seed, self.epoch)
+            return order.tolist(), None if self.views else draws.tolist()
         generator = torch.Generator().manual_seed(mix(self.seed, "order", self.epoch))
-        return torch.randperm(self.size, generator=generator).tolist()
+        return torch.randperm(self.size, generator=generator).tolist(), None
 
 
 class PairedSampler(EpochSampler):
@@ -90,10 +103,13 @@ class PairedSampler(EpochSampler):
         other: Number of images of the target.
         rank: Number of this process, from 0.
         world: Number of processes.
+        targets: Classes of the source's images, to be balanced; None: each image once.
     """
 
-    def __init__(self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1) -> None:
-        super().__init__(size, seed, shuffle=True, rank=rank, world=world)
+    def __init__(
+        self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1, targets: Tensor | None = None
+    ) -> None:
+        super().__init__(size, seed, shuffle=True, rank=rank, world=world, targets=targets)
         self.other = other
         self._round: tuple[int, list[int]] = (-1, [])
 

@@ -30,19 +30,25 @@ class ClassFigures:
         recall: Of the images of the class, the fraction predicted as it.
         f1: Harmonic mean of the two, as 2 TP / (2 TP + FP + FN).
         support: Images of the class.
+        specificity: Of the images of other classes, the fraction not predicted as it, TN / (TN + FP).
+
+    In medicine recall is called sensitivity, precision the positive predictive value (PPV).
     """
 
     precision: Tensor
     recall: Tensor
     f1: Tensor
     support: Tensor
+    specificity: Tensor
 
 
 def class_figures(confusion: Tensor) -> ClassFigures:
-    """Return precision, recall and F1 of every class from a confusion matrix, rows true."""
+    """Return precision, recall, F1 and specificity of every class from a confusion matrix, rows true."""
     counts = confusion.double()
     right, support, called = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
-    return ClassFigures(right / called, right / support, 2 * right / (called + support), support)
+    others = counts.sum() - support
+    specificity = (others - (called - right)) / others
+    return ClassFigures(right / called, right / support, 2 * right / (called + support), support, specificity)
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,13 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.files import write_text
 from tlx.review import pictures, tables
 from tlx.review.hparams import best_figures, hparams, write_hparams
-from tlx.review.measures import class_figures, confusion_matrix, reliability
+from tlx.review.names import is_of_a_class
 from tlx.review.projector import write_projector
+from tlx.review.summary import Summary, summarise
 from tlx.review.witness import Evidence
 from tlx.run import Run
 
 log = logging.getLogger("tlx")
-
-
-def summary_figures(evidence: Evidence | None) -> dict[str, float]:
-    """Return what the review adds to a run's figures: `test/ece`, the expected calibration error."""
-    if evidence is None:
-        return {}
-    return {"test/ece": reliability(evidence.confidence, evidence.predicted == evidence.target).ece}
 
 
 def report(
@@ -51,9 +45,10 @@ def report(
         logger: Of training or a new one; none (None or False): no matplotlib, no pictures.
 
     Returns:
-        Further figures, `test/ece`.
+        Further figures, see `Summary.figures`.
     """
-    more = summary_figures(evidence)
+    summary = None if evidence is None else summarise(evidence, data.class_names, data.sample_groups("test"))
+    more = {} if summary is None else summary.figures()
     figures = {**figures, **more}
     step = int(figures["train/steps"])
     if evidence is not None:
@@ -61,14 +56,15 @@ def report(
         write_text(run.directory / "test_predictions.csv", tables.predictions_csv(evidence, images, data.class_names))
     if not isinstance(logger, Logger):
         return more
-    tested = {name: value for name, value in figures.items() if name.startswith("test/")}
+    # Figures of classes would be a hundred charts of one point each; their table is among the texts.
+    tested = {n: value for n, value in figures.items() if n.startswith("test/") and not is_of_a_class(n)}
     logger.log_metrics({**tested, **best_figures(figures)}, step)
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
     if writer is not None:
         with _worth_a_warning("hparams"):
             write_hparams(writer, hparams(config), run.directory.name, step)
-    if evidence is not None:
-        _review(run.directory / "review", data, evidence, figures, writer, step)
+    if evidence is not None and summary is not None:
+        _review(run.directory / "review", data, evidence, summary, figures, writer, step)
     if writer is not None and evidence is not None and len(evidence.embedded):
         with _worth_a_warning("projector"):
             _project(Path(logger.log_dir or run.directory), data, evidence)
@@ -79,17 +75,20 @@ def report(
 
 
 def _review(
-    folder: Path, data: ImageDataModule, evidence: Evidence, figures: Mapping[str, float], writer: Any, step: int
+    folder: Path,
+    data: ImageDataModule,
+    evidence: Evidence,
+    summary: Summary,
+    figures: Mapping[str, float],
+    writer: Any,
+    step: int,
 ) -> None:
-    names = data.class_names
-    confusion = confusion_matrix(evidence.target, evidence.predicted, len(names))
-    per_class = class_figures(confusion)
-    calibration = reliability(evidence.confidence, evidence.predicted == evidence.target)
+    names, confusion, per_class = data.class_names, summary.confusion, summary.per_class
     wrong = _wrong_rows(data, evidence)
     drawn: dict[str, Callable[[], Any]] = {
         "confusion_matrix": lambda: pictures.confusion_picture(confusion, names),
         "precision_recall": lambda: pictures.class_picture(per_class, names),
-        "reliability": lambda: pictures.reliability_picture(calibration),
+        "reliability": lambda: pictures.reliability_picture(summary.calibration),
         "wrong": lambda: pictures.wrong_picture(evidence.wrong_images, [_caption(*row[:4]) for row in wrong]),
     }
     if not wrong:
@@ -102,13 +101,16 @@ def _review(
                 writer.add_image(f"review/{name}", pixels, step, dataformats="HWC")
     texts = {
         "per_class": tables.class_table(per_class, confusion, names),
+        "sensitivity_and_specificity": tables.detection_table(summary),
         "most_confidently_wrong": tables.wrong_table(wrong),
     }
     if writer is not None:
         for name, text in texts.items():
             writer.add_text(f"review/{name}", text, step)
     parts = [f"# {folder.parent.name}", tables.figures_table(figures)]
-    parts += ["## Classes", texts["per_class"], "## The most confidently wrong images", texts["most_confidently_wrong"]]
+    parts += ["## Classes", texts["per_class"]]
+    parts += ["## Each class against all others", texts["sensitivity_and_specificity"]]
+    parts += ["## The most confidently wrong images", texts["most_confidently_wrong"]]
     parts += [f"![{name}]({name}.png)" for name in drawn if (folder / f"{name}.png").is_file()]
     write_text(folder / "review.md", "\n\n".join(parts) + "\n")
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from tlx.review.intervals import LEVEL, RESAMPLES
 from tlx.review.measures import ClassFigures, most_confused
+from tlx.review.names import interval_of, is_end, is_of_a_class
+from tlx.review.summary import Summary
 from tlx.review.witness import Evidence
 
 CONFUSED_AT_MOST = 10  # pairs of classes
@@ -71,8 +74,34 @@ def wrong_table(rows: Sequence[tuple[str, str, str, float, float]]) -> str:
 
 
 def figures_table(figures: Mapping[str, float]) -> str:
-    """Return figures by name."""
-    return _table(["figure", "value"], [[f"`{name}`", f"{value:.4f}"] for name, value in sorted(figures.items())])
+    """Return figures by name with their intervals; those of classes have a table of their own."""
+    rows = []
+    for name, value in sorted(figures.items()):
+        if not (is_end(name) or is_of_a_class(name)):
+            interval = interval_of(figures, name)
+            rows.append([f"`{name}`", f"{value:.4f}", "" if interval is None else "{:.4f} to {:.4f}".format(*interval)])
+    return _table(["figure", "value", f"{100 * LEVEL:g} % interval"], rows)
+
+
+def detection_table(summary: Summary) -> str:
+    """Return sensitivity, specificity, PPV and AUROC of each class with intervals, and what was drawn for these."""
+    headings = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
+    values, intervals = summary.of_each_class(), summary.intervals.per_class
+    rows = []
+    for i, name in enumerate(summary.names):
+        cells = []
+        for figure in headings:
+            cell = _fraction(float(values[figure][i]))
+            bounds = intervals[figure][:, i].tolist() if figure in intervals else [math.nan]
+            finite = not any(map(math.isnan, [*bounds, float(values[figure][i])]))
+            cells.append(f"{cell} ({bounds[0]:.3f} to {bounds[1]:.3f})" if finite else cell)
+        rows.append([_cell(name), *cells, f"{int(summary.per_class.support[i]):,}"])
+    table = _table(["class", *headings.values(), "images"], rows)
+    if not intervals:
+        return table
+    drawn = f"groups of {summary.images:,} test images" if summary.grouped else "test images"
+    told = f"{RESAMPLES:,} resamples of {summary.intervals.units:,} {drawn}"
+    return f"{table}\n\nIn brackets: {100 * LEVEL:g} % intervals, from {told}."
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -33,6 +33,7 @@ class Task(pl.LightningModule):
     class_names: list[str]
     head_report = ""  # what of the head was carried over, in words
     carried_classes: Sequence[str] = ()  # whose rows those were
+    monitor, mode = "val/loss", "min"  # the logged value that selects the best checkpoint; `max` or `min` of it
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -58,6 +59,9 @@ class Task(pl.LightningModule):
         self._loss_sum: Tensor | None = None  # of this epoch's images so far, on the device
         self._loss_images = 0
         self._batch_norm = "train"
+
+    def know_classes(self, counts: Sequence[float]) -> None:
+        """Take note of how many training images each class has, before training; a task may weigh by that."""
 
     # Layer groups
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlx.adaptation.base import widened
 from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.tiles import Tiles
 from tlx.errors import TlxError
 from tlx.tasks.base import Batch, Task
+from tlx.tasks.ranking import Ranking
 from tlx.tasks.tally import Tally
+from tlx.tasks.weights import BALANCED, balanced, by_name, scaled
+
+AUROC = "val/auroc"
 
 
 class Classification(Task):
     """Image classification.
 
     Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
-    (macro), all fractions in [0, 1] but the loss. With a target domain also `target/entropy` and `target/infomax`.
+    (macro), all fractions in [0, 1] but the loss. Where it is the monitor, also `val/auroc` (one class against the
+    rest, mean over classes), for which the probabilities of the split are kept. With a target domain also
+    `target/entropy` and `target/infomax`.
 
     Args:
         backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
@@ -35,9 +42,11 @@ class Classification(Task):
         monitor: Logged value that selects the best checkpoint.
         mode: `max` or `min` of it.
         name: Name of the task.
+        class_weights: How much the images of a class count in the loss of training, validation and test: by class name,
+            others 1; or `balanced`, n / (K * n_k). They are part of every checkpoint, scaled (`tlx.tasks.weights`).
 
     Raises:
-        TlxError: `num_classes` contradicts the class names.
+        TlxError: `num_classes` or `class_weights` contradict the class names.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Classification(Task):
         monitor: str = "val/loss",
         mode: str = "min",
         name: str = "classification",
+        class_weights: str | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(backbone)
         if num_classes is not None and num_classes != len(class_names):
@@ -60,12 +70,25 @@ class Classification(Task):
         self.class_names = list(class_names)
         backbone.tiles = None if tile_size is None else Tiles(tile_size, tile_overlap, tile_pool)
         self.label_smoothing = label_smoothing
+        named = class_weights if isinstance(class_weights, Mapping) else {}
+        self._told_weights = BALANCED if class_weights == BALANCED else by_name(named, self.class_names)
+        # None is no part of a checkpoint: those of a network without weights are as they were before there were any.
+        weights = None if class_weights is None else torch.ones(len(self.class_names))
+        self.register_buffer("class_weights", weights)
+        self.class_weights: Tensor | None
         self.monitor, self.mode = monitor, mode
         linear = nn.Linear(backbone.num_features, len(self.class_names))
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
         self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
+        self.val_ranking = Ranking()
         self.certainty = Certainty(len(self.class_names))
+
+    def know_classes(self, counts: Sequence[float]) -> None:
+        """Set the weights of the classes by the number of their training images."""
+        if self.class_weights is not None:
+            told = balanced(counts) if isinstance(self._told_weights, str) else self._told_weights
+            self.class_weights.copy_(scaled(told, counts))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, and what an adaptation adds to it."""
@@ -82,7 +105,16 @@ class Classification(Task):
         return loss
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        if self.class_weights is None:
+            return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        # A weight is one of images. Torch's own `weight` weighs the parts of a smoothed target by their classes, and
+        # divides by the sum of the batch's weights, see `scaled`.
+        each = F.cross_entropy(widened(logits), target, label_smoothing=self.label_smoothing, reduction="none")
+        return (self.class_weights.to(each.dtype)[target] * each).mean()
+
+    @property
+    def _float_weights(self) -> Tensor | None:
+        return None if self.class_weights is None else self.class_weights.float()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Measure a batch of the validation split; or, of the second loader, what needs no labels of the target domain.
@@ -92,7 +124,9 @@ class Classification(Task):
         """
         logits = self.head(self.features_of(batch)).float()
         if dataloader_idx == 0:
-            self.val_tally.update(logits, batch["target"])
+            self.val_tally.update(logits, batch["target"], self._float_weights)
+            if self.monitor == AUROC:
+                self.val_ranking.update(logits, batch["target"])
             return None
         self.certainty.update(logits, batch["index"])
         return {"predicted": logits.argmax(1), "index": batch["index"]}
@@ -100,6 +134,7 @@ class Classification(Task):
     def on_validation_epoch_end(self) -> None:
         """Log the figures of the validation split, and of the target domain where there is one."""
         self._log_figures(self.val_tally, "val/")
+        self._log_figures(self.val_ranking, "val/")
         self._log_figures(self.certainty, "target/")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -110,7 +145,7 @@ class Classification(Task):
         """
         features = self.features_of(batch)
         logits = self.head(features)
-        self.test_tally.update(logits.float(), batch["target"])
+        self.test_tally.update(logits.float(), batch["target"], self._float_weights)
         return {"logits": logits, "features": features}
 
     def on_test_epoch_end(self) -> None:
@@ -121,9 +156,15 @@ class Classification(Task):
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _log_figures(self, tally: Tally | Certainty, prefix: str) -> None:
+    def _log_figures(self, tally: Tally | Ranking | Certainty, prefix: str) -> None:
         if tally.update_called:  # a split may be empty
-            self.log_dict({prefix + name: value for name, value in tally.compute().items()})
+            figures = {prefix + name: value for name, value in tally.compute().items()}
+            if tally is self.val_ranking and not figures:  # else nothing would select, without a word
+                raise TlxError(
+                    f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
+                    "task.monitor=val/loss task.mode=min"
+                )
+            self.log_dict(figures)
         tally.reset()
 
     def _match_head(self, linear: nn.Linear) -> str:

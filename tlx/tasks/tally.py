@@ -13,6 +13,8 @@ IGNORED = -1  # the target of images that only fill up the last batch of a proce
 class Tally(Metric):
     """Loss, accuracy, balanced accuracy (mean recall over classes) and macro F1 of a split.
 
+    Where classes have weights, the loss is the weighted mean; the other figures do not know of them.
+
     A batch costs a dozen small operations on the device that it is on, and nothing waits for them: no figure is worked
     out before the end. As in torchmetrics' macro averages, classes that are neither there nor predicted do not count.
 
@@ -27,19 +29,29 @@ class Tally(Metric):
         for name in ("right", "predicted", "actual"):  # images of each class (K,)
             self.add_state(name, torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")  # of all images together
+        self.add_state("weight", torch.zeros(()), dist_reduce_fx="sum")  # of all images, where classes have weights
         self.right: Tensor
         self.predicted: Tensor
         self.actual: Tensor
         self.loss: Tensor
+        self.weight: Tensor
 
-    def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch: logits (B, K), float32; targets (B,), of which those that are IGNORED count in no figure."""
+    def update(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            logits: (B, K), float32.
+            target: Classes (B,), of which those that are IGNORED count in no figure.
+            weight: Of each class in the loss (K,), float32; None: 1.
+        """
         real = (target != IGNORED).long()
         classes, called = target.clamp(min=0), logits.argmax(dim=1)
         self.actual.index_add_(0, classes, real)
         self.predicted.index_add_(0, called, real)
         self.right.index_add_(0, classes, real * (called == target))
-        self.loss += F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
+        self.loss += F.cross_entropy(logits, target, weight, ignore_index=IGNORED, reduction="sum")
+        if weight is not None:
+            self.weight += (weight[classes] * real).sum()
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures, each a scalar."""
@@ -48,7 +60,7 @@ class Tally(Metric):
         recall = self.right / self.actual.clamp(min=1)
         f1 = 2 * self.right / (self.actual + self.predicted).clamp(min=1)
         return {
-            "loss": self.loss / images,
+            "loss": self.loss / torch.where(self.weight > 0, self.weight, images),
             "accuracy": self.right.sum() / images,
             "balanced_accuracy": recall.sum() / seen.sum(),
             "f1": f1.sum() / seen.sum(),

@@ -1,0 +1,206 @@
+"""How far the figures of a test split may be off because it is a sample: bootstrap intervals.
+
+Images are drawn with replacement, as many as there are, again and again; the middle 95 % of what a figure becomes is
+its interval (the percentile interval of Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+Images of one patient resemble one another, and so say less than as many images of different ones: where images have
+groups, whole groups are drawn (the cluster bootstrap; Field and Welsh, Bootstrapping clustered data, 2007).
+
+A resample is how often each image is drawn. All figures are sums of these numbers, so nothing is sorted twice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+CLASSES_AT_MOST = 100  # classes up to which each has intervals of its own
+AT_ONCE = 1_000_000  # numbers: so many resamples are worked on together as have so many
+PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The lower and the upper end of each figure; NaN where no resample has the figure.
+
+    Args:
+        overall: Figure -> (2,): `accuracy`, `balanced_accuracy`, and `auroc` where there are probabilities.
+        per_class: Figure -> (2, K): those of PER_CLASS; of more than CLASSES_AT_MOST classes nothing.
+        units: What was drawn: so many images or groups. With fewer than two there are no intervals.
+    """
+
+    overall: dict[str, np.ndarray]
+    per_class: dict[str, np.ndarray]
+    units: int
+
+
+def bootstrap(
+    target: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray | None,
+    classes: int,
+    groups: Sequence[str | None] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Intervals:
+    """Return intervals of the figures of a test split.
+
+    Accuracy is over the images that were drawn. Balanced accuracy is the mean recall over the classes that count in the
+    figure of the whole split; one of which a resample has no image is left out of its mean. A figure of a class is left
+    out of the resamples that lack it. Memory: some dozens of MB for 100,000 images, whatever the number of resamples.
+
+    Args:
+        target: True classes (N,).
+        predicted: Predicted classes (N,).
+        probabilities: (N, K); None: no AUROC.
+        classes: Their number K.
+        groups: The group of each image (N,), such as its patient; None there: a group of its own. None: all are.
+        resamples: How many.
+        seed: Of what is drawn.
+    """
+    units, unit_of = _units(groups, len(target))
+    if units < 2:  # what varies between units is not to be seen
+        return Intervals({}, {}, units)
+    counting = _Counting(target, predicted, classes)
+    columns = [] if probabilities is None else list(probabilities.T)
+    curves = [RankedClass.of(scores, target == one) for one, scores in enumerate(columns)]
+    parts: list[dict[str, np.ndarray]] = []
+    for drawn in _drawn(units, resamples, seed, max(units, len(target), classes)):
+        if unit_of is not None:
+            drawn = drawn[:, unit_of]
+        figures = counting.figures(drawn)
+        if curves:
+            each = np.stack([auroc(one, drawn) for one in curves], axis=1)
+            figures |= {"auroc": _mean(each), "auroc of each": each}
+        if classes > CLASSES_AT_MOST:
+            figures = {name: values for name, values in figures.items() if values.ndim == 1}
+        parts.append(figures)
+    bounds = {name: _middle(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    overall = {name: found for name, found in bounds.items() if found.ndim == 1}
+    per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
+    return Intervals(overall, per_class, units)
+
+
+@dataclass(frozen=True)
+class RankedClass:
+    """The images in the order of their scores for a class, for any number of resamples.
+
+    Args:
+        order: Places of the images, the lowest score first (N,).
+        positive: Where in this order those of the class are (P,).
+        below: For each of these, how many images have a lower score (P,).
+        upto: For each of these, how many have no higher score (P,).
+    """
+
+    order: np.ndarray
+    positive: np.ndarray
+    below: np.ndarray
+    upto: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, positive: np.ndarray) -> RankedClass:
+        """Rank scores (N,); `positive` (N,) says which images are of the class."""
+        order = np.argsort(scores, kind="stable")
+        ranked, places = scores[order], np.flatnonzero(positive[order])
+        own = ranked[places]
+        return cls(order, places, np.searchsorted(ranked, own, "left"), np.searchsorted(ranked, own, "right"))
+
+
+def auroc(ranked: RankedClass, drawn: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve in each resample (B,), float64; NaN without images of the class or of others.
+
+    The part of the pairs of an image of the class and one of another in which the first has the higher score, ties by
+    half: the statistic of Mann and Whitney, in whole numbers up to the last division.
+
+    Args:
+        ranked: The class.
+        drawn: How often each image is drawn (B, N), whole numbers.
+    """
+    sorted_ = drawn[:, ranked.order]
+    own = sorted_[:, ranked.positive]
+    sorted_[:, ranked.positive] = 0
+    others = np.zeros((len(drawn), drawn.shape[1] + 1), dtype=np.int64)  # of other classes, among the first so many
+    np.cumsum(sorted_, axis=1, out=others[:, 1:])
+    won = (own * (others[:, ranked.below] + others[:, ranked.upto])).sum(axis=1)
+    return _ratio(won, 2 * own.sum(axis=1) * others[:, -1])
+
+
+class _Counting:
+    """Sums over the images of each true class, of each predicted class, and of those in which both agree."""
+
+    def __init__(self, target: np.ndarray, predicted: np.ndarray, classes: int) -> None:
+        self.classes = classes
+        right = np.flatnonzero(target == predicted)
+        everywhere = np.arange(len(target))
+        sums = ((everywhere, target), (everywhere, predicted), (right, target))
+        self._parts = [_by_class(places, of[places]) for places, of in sums]
+        self._there = np.bincount(target, minlength=classes) > 0
+        self._counts = self._there | (np.bincount(predicted, minlength=classes) > 0)
+
+    def figures(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
+        """Return figures (B,) and those of each class (B, K) of resamples (B, N)."""
+        actual, called, right = (self._sums(drawn, part) for part in self._parts)
+        total = drawn.sum(axis=1, keepdims=True)
+        sensitivity = _ratio(right, actual)
+        recall = np.where(self._there, sensitivity, 0.0)  # as in the figure of the split, see `Tally`
+        return {
+            "accuracy": _ratio(right.sum(axis=1), total[:, 0]),
+            "balanced_accuracy": _mean(recall[:, self._counts]),
+            "sensitivity": sensitivity,
+            "specificity": _ratio(total - actual - called + right, total - actual),
+            "ppv": _ratio(right, called),
+        }
+
+    def _sums(self, drawn: np.ndarray, part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        order, present, starts = part
+        sums = np.zeros((len(drawn), self.classes), dtype=np.int64)
+        if len(order):
+            sums[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
+        return sums
+
+
+def _by_class(places: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places sorted by class, the classes that there are, and where each begins."""
+    order = np.argsort(classes, kind="stable")
+    present, starts = np.unique(classes[order], return_index=True)
+    return places[order], present, starts
+
+
+def _units(groups: Sequence[str | None] | None, images: int) -> tuple[int, np.ndarray | None]:
+    """How many units are drawn from, and the unit of each image; None: each is its own."""
+    if groups is None:
+        return images, None
+    numbers: dict[str | tuple[int], int] = {}
+    unit_of = [numbers.setdefault((i,) if g is None else g, len(numbers)) for i, g in enumerate(groups)]
+    return len(numbers), np.array(unit_of)
+
+
+def _drawn(units: int, resamples: int, seed: int, width: int) -> Iterator[np.ndarray]:
+    """Yield how often each unit is drawn (B, units), in parts of which each has B * width <= AT_ONCE numbers."""
+    random = np.random.default_rng(seed)
+    most = max(1, AT_ONCE // width)
+    for start in range(0, resamples, most):
+        count = min(most, resamples - start)
+        cells = random.integers(units, size=(count, units)) + units * np.arange(count)[:, None]
+        yield np.bincount(cells.ravel(), minlength=count * units).reshape(count, units)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return part / whole
+
+
+def _mean(each: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no class has the figure: NaN
+        return np.nanmean(each, axis=1)
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no resample has the figure: NaN
+        return np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)

@@ -1,0 +1,109 @@
+"""All that is said of a test split in numbers, worked out once for metrics.json, the tables and the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlx.review.intervals import CLASSES_AT_MOST, Intervals, bootstrap
+from tlx.review.measures import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
+from tlx.review.names import ends
+from tlx.review.witness import Evidence
+from tlx.tasks.ranking import one_vs_rest_auroc
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a test split says. K classes.
+
+    Args:
+        names: Class names.
+        images: Number of images.
+        confusion: Counts (K, K), row = true class.
+        per_class: Precision, recall, specificity, … of each class.
+        auroc: Of each class against the others (K,); NaN where it is not defined or there are no probabilities.
+        calibration: Confidence against accuracy.
+        intervals: Of the figures.
+        grouped: Whether groups of images were drawn for them.
+    """
+
+    names: Sequence[str]
+    images: int
+    confusion: Tensor
+    per_class: ClassFigures
+    auroc: Tensor
+    calibration: Reliability
+    intervals: Intervals
+    grouped: bool
+
+    def of_each_class(self) -> dict[str, np.ndarray]:
+        """Figure -> values (K,), NaN where it is not defined; the names are those of the intervals."""
+        found = self.per_class
+        values = {"sensitivity": found.recall, "specificity": found.specificity, "ppv": found.precision}
+        return {name: tensor.numpy() for name, tensor in {**values, "auroc": self.auroc}.items()}
+
+    def figures(self) -> dict[str, float]:
+        """Return what metrics.json has of it, by flat names; what is not defined is left out."""
+        return {f"test/{name}": value for name, value in self._figures() if math.isfinite(value)}
+
+    def _figures(self) -> Iterator[tuple[str, float]]:
+        yield "ece", self.calibration.ece
+        yield "auroc", float(self.auroc.nanmean())
+        for name, bounds in self.intervals.overall.items():
+            yield from self._with_ends(name, bounds)
+        if len(self.names) > CLASSES_AT_MOST:  # thousands of names would bury the others; review.md has them all
+            return
+        for figure, values in self.of_each_class().items():
+            for i, class_name in enumerate(self.names):
+                yield f"{figure}/{class_name}", float(values[i])
+                if figure in self.intervals.per_class:
+                    yield from self._with_ends(f"{figure}/{class_name}", self.intervals.per_class[figure][:, i])
+
+    @staticmethod
+    def _with_ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
+        for end, value in zip(ends(f"test/{name}"), bounds, strict=True):
+            yield end.removeprefix("test/"), float(value)
+
+
+def summarise(evidence: Evidence, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
+    """Return what a test split says.
+
+    Args:
+        evidence: What was seen of it.
+        names: Class names.
+        groups: The group of each image of the split, such as its patient, in the order of the split; None, for an image
+            or for all: there is none.
+    """
+    confusion = confusion_matrix(evidence.target, evidence.predicted, len(names))
+    whole = evidence.probabilities.shape[1] > 0
+    grouped = groups is not None and any(group is not None for group in groups)
+    seen = [groups[index] for index in evidence.index.tolist()] if groups is not None and grouped else None
+    nothing = torch.full((len(names),), torch.nan, dtype=torch.float64)
+    return Summary(
+        names=names,
+        images=len(evidence),
+        confusion=confusion,
+        per_class=class_figures(confusion),
+        auroc=one_vs_rest_auroc(evidence.probabilities, evidence.target) if whole else nothing,
+        calibration=reliability(evidence.confidence, evidence.predicted == evidence.target),
+        intervals=bootstrap(
+            evidence.target.numpy(),
+            evidence.predicted.numpy(),
+            evidence.probabilities.numpy() if whole else None,
+            len(names),
+            seen,
+        ),
+        grouped=grouped,
+    )
+
+
+def summary_figures(
+    evidence: Evidence | None, names: Sequence[str], groups: Sequence[str | None] | None = None
+) -> dict[str, float]:
+    """Return what the review adds to a run's figures, see `summarise`; nothing where there was no image."""
+    return {} if evidence is None else summarise(evidence, names, groups).figures()
