@@ -199,7 +199,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
         cache = build_cache(config, data, interruption)
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
-        fitting = ClassicalFit(node, groups, data, cache, **choice, groups=data.sample_groups("train"))
+        fitting = ClassicalFit(node, groups, data, cache, **choice)
         logged = config.logger.get("_target_") is not None
         witness = Witness(data.sizes["test"], data.test_images if logged else None)
         judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)

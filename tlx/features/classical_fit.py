@@ -87,7 +87,7 @@ class ClassicalFit(pl.Callback):
         if rank_and_world()[0] == 0:
             start = time.perf_counter()
             labels = torch.tensor([sample.target for sample in self.data.splits["train"].samples]).numpy()
-            fitted = fit(self.node, features, labels, **self.settings)
+            fitted = fit(self.node, features, labels, groups=self.data.sample_groups("train"), **self.settings)
             self.seconds = time.perf_counter() - start
             chosen = ", ".join(f"{key} {value}" for key, value in fitted.chosen.items())
             score = (

@@ -193,10 +193,17 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
         assert self.optimizer_node is not None, "this task was not given an optimizer"
-        # Gradients that are scaled for float16 are clipped before the step, for which fused kernels are too late.
-        may_fuse = not self._sharded and (self._trainer is None or self._trainer.precision != "16-mixed")
         groups = {g: list(self.named_group(g)) for g in self.group_names}
-        return build_optimizer(self.optimizer_node, groups, may_fuse)
+        return build_optimizer(self.optimizer_node, groups, not self._sharded and self._may_fuse)
+
+    @property
+    def _may_fuse(self) -> bool:
+        # Gradients that are scaled for float16 are clipped before the step, for which fused kernels are too late; of
+        # these Lightning believes the same in bfloat16.
+        if self._trainer is None:
+            return True
+        clipped = self._trainer.gradient_clip_val is not None
+        return self._trainer.precision != "16-mixed" and not (clipped and self._trainer.precision == "bf16-mixed")
 
     def epoch_state(self) -> dict[str, float]:
         """Return what has added up in this epoch so far, for a run that stops in the middle of it."""
