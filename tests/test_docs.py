@@ -54,17 +54,26 @@ COMMANDS = commands()
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with what the commands speak of: images, weights, a finished run, the pages' own configuration files."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("pets/cats/1.jpg", "pets/dogs/1.jpg", "flat/cat_1.jpg", "work/photos/1.jpg", "photos/1.jpg"):
+    for name in (
+        "pets/cats/1.jpg",
+        "pets/dogs/1.jpg",
+        "slides/a/1.jpg",
+        "slides/b/1.jpg",
+        "flat/cat_1.jpg",
+        "work/photos/1.jpg",
+        "photos/1.jpg",
+    ):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
     (home / "pets.csv").write_text("path,label,patient\npets/cats/1.jpg,cats,a\npets/dogs/1.jpg,dogs,b\n")
+    (home / "mri.csv").write_text((home / "pets.csv").read_text())
     work = home / "work"
     for name in ("weights.safetensors", "weights.pth"):
         (work / name).touch()
     for name in data_catalog.TORCHVISION["cifar10"].files:
         (home / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (home / "data" / name).touch()
-    for name in ("RUN", "outputs/RUN"):
+    for name in ("RUN", "outputs/RUN", "outputs/a", "outputs/b", "outputs/c"):
         run = tlx.run.Run(work / name)
         run.begin(compose(["dataset=folder", f"dataset.root={home / 'pets'}", "backbone=small_cnn"]))
         (run.directory / "model.json").write_text('{"group_names": ["stem", "stage1", "stage2", "stage3"]}')
@@ -124,6 +133,7 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
         return
     monkeypatch.setattr(tlx.run.Run, "test", do_test)
     monkeypatch.setattr(tlx.run.Run, "predict", do_predict)
+    monkeypatch.setattr(tlx.lineage, "table", lambda run: str(run.config))
     monkeypatch.setattr(tlx.demo, "demo", lambda output_dir: output_dir)
     tlx.cli.main(words)  # exits with 2 on an unknown verb, flag or name
 
