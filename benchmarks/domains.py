@@ -20,9 +20,10 @@ from real_sets import CACHE, chosen
 from report import machine, write_section
 from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
 
-STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
+STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training", "mcc_long")
+LONG = "_long"  # twice the epochs
 FEW = "10 target labels a class"
-NAMES = {"scratch": "source only"}
+NAMES = {"scratch": "source only", "mcc_long": "mcc, twice the epochs"}
 EPOCHS = {"digits": 60, "usps": 16, "mnist": 12}  # of the source
 ONLY = {"plates": [0, 1, 2, 3, 4], "plate_digits": [0, 1, 2, 3, 4]}  # a target with the five digits of the source
 PAIRS = (
@@ -41,10 +42,12 @@ FIELD = {
 def overrides(pair: str, strategy: str, seed: int, output: Path) -> list[str]:
     source, target = pair.split("_to_")
     classes = ONLY.get(target)
+    epochs = EPOCHS[source] * (2 if strategy.endswith(LONG) else 1)
+    strategy = strategy.removesuffix(LONG)
     return [
         *chosen("dataset", source, classes), *chosen("target", target, classes), *SMALL,
         *(f"{key}.augment={'characters' if target == 'plates' else 'affine'}" for key in ("dataset", "target")),
-        "target.horizontal_flip=false", f"strategy={strategy}", f"strategy.stages.0.epochs={EPOCHS[source]}",
+        "target.horizontal_flip=false", f"strategy={strategy}", f"strategy.stages.0.epochs={epochs}",
         f"seed={seed}", f"output_dir={output}",
     ]  # fmt: skip
 

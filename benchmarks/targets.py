@@ -21,7 +21,7 @@ from real_sets import CACHE, chosen
 from report import ROOT, machine, write_section
 from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
 
-STEPS = 600  # of training, for every number of labels
+STEPS = 300  # of training, for every number of labels
 
 
 @dataclass(frozen=True)
