@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
-from tlx.config import safety, targets
-from tlx.config.schema import SCHEMAS, Classifier, Dataset, Experiment, Optimizer
+from tlx.config import safety
+from tlx.config.classes import check_classifier, check_logger, check_optimizer
+from tlx.config.schema import SCHEMAS, Dataset, Experiment
 from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
@@ -36,9 +37,9 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
     mistakes += _check_adapt(config)
     mistakes += _check_classifier(config)
     if "optimizer" in config:
-        mistakes += _check_optimizer(config["optimizer"])
+        mistakes += check_optimizer(config["optimizer"])
     if "logger" in config:
-        mistakes += _check_logger(config["logger"])
+        mistakes += check_logger(config["logger"])
     for key in ("output_dir", "run_name", "run_dir"):
         if config.get(key) == "":
             mistakes.append(Mistake(key, "a text", "an empty one", "leave it out"))
@@ -191,27 +192,7 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
         if value is not None:
             hint = "for most classifiers: classifier.class_weight=balanced"
             yield Mistake(path, "null beside a classifier", show(value), hint)
-    if not isinstance(node, Mapping):
-        yield Mistake("classifier", "one option of the group classifier", show(node))
-        return
-    yield from check_node(node, Classifier, "classifier", allow_extra=True)
-    target = str(node.get("_target_"))
-    try:
-        accepted = targets.parameters(target)
-    except LookupError as error:
-        module, _, name = target.rpartition(".")
-        near = closest(name, error.args[1])
-        hint = f"did you mean '{module}.{near}'?" if near else "for example sklearn.svm.SVC"
-        yield Mistake("classifier._target_", "the dotted path of a classifier class", f"'{target}'", hint)
-        return
-    own = set(Classifier.__dataclass_fields__)
-    search = node.get("search")
-    asked = {f"classifier.search.{k}": k for k in search} if isinstance(search, Mapping) else {}
-    asked |= {f"classifier.{k}": k for k in node if k not in own}
-    for path, key in asked.items():
-        if accepted is not None and key not in accepted:
-            hint = did_you_mean(key, accepted) or f"known: {', '.join(sorted(accepted))}"
-            yield Mistake(path, f"a key that {target} takes", f"'{key}'", hint)
+    yield from check_classifier(node)
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
@@ -235,53 +216,6 @@ def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
 
 def _of_target(text: str) -> str:
     return text.replace("dataset.", "target.")
-
-
-def _check_optimizer(node: Any) -> Iterator[Mistake]:
-    if not isinstance(node, Mapping):
-        yield Mistake("optimizer", "one option of the group optimizer", show(node))
-        return
-    yield from check_node(node, Optimizer, "optimizer", allow_extra=True)
-    target = str(node.get("_target_"))
-    try:
-        accepted = targets.parameters(target)
-    except LookupError as error:
-        module, _, name = target.rpartition(".")
-        near = closest(name, error.args[1])
-        hint = f"did you mean '{module}.{near}'?" if near else "for example torch.optim.AdamW"
-        yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}'", hint)
-        return
-    if accepted is None:
-        return
-    if "lr" not in accepted:
-        yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}' (takes no lr)")
-        return
-    own = set(Optimizer.__dataclass_fields__)
-    names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
-    for key in (k for k in node if k not in own and k not in accepted):
-        # Another class by _target_ still gets what the option's file says.
-        near = closest(key, names)
-        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(names))};"
-        hint += f" or leave it out: ~optimizer.{key}"
-        yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", hint)
-
-
-def _check_logger(node: Any) -> Iterator[Mistake]:
-    target = node.get("_target_") if isinstance(node, Mapping) else None
-    if not isinstance(node, Mapping):
-        yield Mistake("logger", "one option of the group logger", show(node))
-    elif target in SCHEMAS:
-        yield from check_node(node, SCHEMAS[target], "logger")
-    elif target is not None:
-        try:
-            accepted = targets.parameters(str(target)) or []
-        except LookupError as error:
-            hint = did_you_mean(str(target).rpartition(".")[2], error.args[1])
-            yield Mistake("logger._target_", "the dotted path of a logger", show(target), hint)
-            return
-        for key in node if accepted else ():
-            if key not in ("_target_", *accepted):
-                yield Mistake(f"logger.{key}", f"a key that {target} takes", f"'{key}'", did_you_mean(key, accepted))
 
 
 def _check_backbone(node: Node) -> Iterator[Mistake]:
