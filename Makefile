@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 	$(BIN)/pip install -q -e '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy tlx
 
-# The figures of docs/results.md; about nine hours on 2 cores.
+# The figures of docs/results.md; about eleven hours on 2 cores.
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
@@ -32,6 +32,7 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/targets.py
 	$(BIN)/python benchmarks/domains.py
+	$(BIN)/python benchmarks/medical.py
 	$(BIN)/python benchmarks/ants_bees.py
 
 $(INSTALLED): pyproject.toml

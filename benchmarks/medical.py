@@ -1,0 +1,70 @@
+"""Brain MRI with its official split: classifiers on frozen features, and what trains on top of them.
+
+    python benchmarks/medical.py                 all rows, 5 seeds
+    python benchmarks/medical.py --seeds 1 --rows logreg,svm
+
+Accuracy, AUROC and the sensitivity of the class that is missed most often, on the test split: mean and standard
+deviation over seeds, and for the first seed the 95 % interval that the bootstrap gives. Two runs at a time, one thread
+each; started again it goes on where it stopped (--output). Writes docs/results.md. Data: TLX_TEST_DATA, see the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+from real_sets import CACHE, DATA
+from report import machine, write_section
+from seeds import one_run, spread, two_at_a_time
+
+COMMON = (
+    "backbone=efficientnet_lite0", "dataset=folder", f"dataset.root={DATA / 'brain_tumor_mri'}", "dataset.name=mri",
+    "dataset.augment=affine", "dataset.num_workers=0", "logger=none", "trainer.devices=1",
+)  # fmt: skip
+SELECT = ("task.class_weights=balanced", "task.monitor=val/auroc", "task.mode=max")
+ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "logreg": ("frozen features + logistic regression", ("strategy=features",)),
+    "svm": ("frozen features + SVM", ("strategy=features", "classifier=svm")),
+    "two_groups": ("two layer groups + logistic regression", ("strategy=features", "strategy.groups=last:3")),
+    "linear_probe": ("linear_probe", ("strategy=linear_probe", *SELECT)),
+    "last_layers": ("last_layers", ("strategy=last_layers", *SELECT)),
+}
+
+
+def line(title: str, found: list[dict[str, float]]) -> str:
+    """A row of the table."""
+    accuracy, auroc = ([m[f"test/{name}"] for m in found] for name in ("accuracy", "auroc"))
+    least = [min(v for k, v in m.items() if k.startswith("test/sensitivity/")) for m in found]
+    first = found[0]
+    interval = f"{100 * first['test/accuracy_low']:.1f} to {100 * first['test/accuracy_high']:.1f}"
+    seconds = statistics.mean(m["train/seconds"] for m in found)
+    cells = [title, spread(accuracy), interval, spread(auroc), spread(least), str(len(found)), f"{seconds:.0f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS))
+    parser.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=CACHE / "medical")
+    args = parser.parse_args()
+    jobs = [(row, seed) for row in args.rows for seed in range(args.seeds)]
+    size = f"dataset.image_size={args.size}"
+    arguments = [[*COMMON, size, *ROWS[r][1], f"seed={s}", f"output_dir={args.output}"] for r, s in jobs]
+    with two_at_a_time() as pool:
+        found = [metrics for metrics, _ in pool.map(one_run, arguments)]
+    table = ["| method | accuracy, % | 95 % interval | AUROC, % | least sensitivity, % | seeds | s |"]
+    table.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for row in args.rows:
+        table.append(line(ROWS[row][0], [m for (r, _), m in zip(jobs, found, strict=True) if r == row]))
+    told = "800 training images (20 % of them val), 394 test images; 23 of these lie in both (copies in the set)."
+    how = f"{told} {args.size} px. {machine()}, two runs at a time, one thread each; s: seconds of training."
+    text = "\n".join([*table, "", how])
+    print(text)
+    write_section("medical", text)
+
+
+if __name__ == "__main__":
+    main()

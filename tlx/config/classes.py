@@ -1,0 +1,82 @@
+"""Nodes that name a class of another library: does it exist, and does it take the keys?"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+from tlx.config import targets
+from tlx.config.schema import SCHEMAS, Classifier, Optimizer
+from tlx.config.typecheck import check_node, show
+from tlx.errors import Mistake, closest, did_you_mean
+
+
+def check_optimizer(node: Any) -> Iterator[Mistake]:
+    """Yield the mistakes of an optimizer node."""
+    if not isinstance(node, Mapping):
+        yield Mistake("optimizer", "one option of the group optimizer", show(node))
+        return
+    yield from check_node(node, Optimizer, "optimizer", allow_extra=True)
+    target = str(node.get("_target_"))
+    accepted = yield from _accepted(target, "optimizer", "an optimizer class", "torch.optim.AdamW")
+    if accepted is None:
+        return
+    if "lr" not in accepted:
+        yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}' (takes no lr)")
+        return
+    own = set(Optimizer.__dataclass_fields__)
+    names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
+    for key in (k for k in node if k not in own and k not in accepted):
+        # Another class by _target_ still gets what the option's file says.
+        near = closest(key, names)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(names))};"
+        hint += f" or leave it out: ~optimizer.{key}"
+        yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", hint)
+
+
+def check_logger(node: Any) -> Iterator[Mistake]:
+    """Yield the mistakes of a logger node."""
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        yield Mistake("logger", "one option of the group logger", show(node))
+    elif target in SCHEMAS:
+        yield from check_node(node, SCHEMAS[target], "logger")
+    elif target is not None:
+        try:
+            accepted = targets.parameters(str(target)) or []
+        except LookupError as error:
+            hint = did_you_mean(str(target).rpartition(".")[2], error.args[1])
+            yield Mistake("logger._target_", "the dotted path of a logger", show(target), hint)
+            return
+        for key in node if accepted else ():
+            if key not in ("_target_", *accepted):
+                yield Mistake(f"logger.{key}", f"a key that {target} takes", f"'{key}'", did_you_mean(key, accepted))
+
+
+def check_classifier(node: Any) -> Iterator[Mistake]:
+    """Yield the mistakes of a classifier node."""
+    if not isinstance(node, Mapping):
+        yield Mistake("classifier", "one option of the group classifier", show(node))
+        return
+    yield from check_node(node, Classifier, "classifier", allow_extra=True)
+    target = str(node.get("_target_"))
+    accepted = yield from _accepted(target, "classifier", "a classifier class", "sklearn.svm.SVC")
+    own, search = set(Classifier.__dataclass_fields__), node.get("search")
+    asked = {f"classifier.search.{k}": k for k in search} if isinstance(search, Mapping) else {}
+    asked |= {f"classifier.{k}": k for k in node if k not in own}
+    for path, key in asked.items():
+        if accepted is not None and key not in accepted:
+            hint = did_you_mean(key, accepted) or f"known: {', '.join(sorted(accepted))}"
+            yield Mistake(path, f"a key that {target} takes", f"'{key}'", hint)
+
+
+def _accepted(target: str, part: str, what: str, example: str) -> Generator[Mistake, None, list[str] | None]:
+    """Yield that there is no such class; return the keys that it takes, or None: any, as far as can be told."""
+    try:
+        return targets.parameters(target)
+    except LookupError as error:
+        module, _, name = target.rpartition(".")
+        near = closest(name, error.args[1])
+        hint = f"did you mean '{module}.{near}'?" if near else f"for example {example}"
+        yield Mistake(f"{part}._target_", f"the dotted path of {what}", f"'{target}'", hint)
+        return None
