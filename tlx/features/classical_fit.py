@@ -97,11 +97,10 @@ class ClassicalFit(pl.Callback):
                 "%s on %d features of %d images in %.1f s%s%s", self.node["name"], features.shape[1], len(labels),
                 self.seconds, f": {chosen}" if chosen else "", score,
             )  # fmt: skip
-            head.estimator = fitted.estimator
             content = [to_bytes(fitted.estimator)]
         if rank_and_world()[1] > 1:
             dist.broadcast_object_list(content)
-            head.estimator = from_bytes(content[0])
+        head.estimator = from_bytes(content[0])  # what is judged is what will be read again
 
     def _features(self, task: Task, split: str, how: Numerics) -> Tensor:
         """Return the features of a split, float32 (N, F)."""
