@@ -55,7 +55,6 @@ class ClassicalFit(pl.Callback):
         **settings: Any,
     ) -> None:  # fmt: skip
         self.node, self.groups, self.data, self.cache, self.settings = node, list(groups), data, cache, settings
-        self.seconds = 0.0  # of the classifier alone
         self._boundaries: list[Boundary] | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,14 +87,14 @@ class ClassicalFit(pl.Callback):
             start = time.perf_counter()
             labels = torch.tensor([sample.target for sample in self.data.splits["train"].samples]).numpy()
             fitted = fit(self.node, features, labels, groups=self.data.sample_groups("train"), **self.settings)
-            self.seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
             chosen = ", ".join(f"{key} {value}" for key, value in fitted.chosen.items())
             score = (
                 "" if fitted.score is None else f" ({self.settings.get('scoring')} {fitted.score:.4f} over the folds)"
             )
             log.info(
                 "%s on %d features of %d images in %.1f s%s%s", self.node["name"], features.shape[1], len(labels),
-                self.seconds, f": {chosen}" if chosen else "", score,
+                seconds, f": {chosen}" if chosen else "", score,
             )  # fmt: skip
             content = [to_bytes(fitted.estimator)]
         if rank_and_world()[1] > 1:
