@@ -45,7 +45,7 @@ def test_a_chain_is_told_from_its_beginning(chain, capsys):
     assert [line[1] for line in told] == ["first", "second", "third"]
     assert told[0][6:] == ["0", "+", "0", "-"]
     tensors = len(chain[0].model.backbone.state_dict())
-    assert told[1][6:] == [str(tensors), "+", "0", "1,", "2"]
+    assert told[1][6:] == [str(tensors), "+", "0", "2,", "1"]
     assert told[2][4:6] == ["features", "(logreg)"]
     for run, line in zip(chain, lines[2:5], strict=True):
         assert f"{run.metrics['test/accuracy']:.4f}" in line

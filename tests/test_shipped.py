@@ -129,7 +129,8 @@ def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer)
     target = ["target=plates"] if strategy in ADAPTING else []
     config = compose([f"strategy={strategy}", f"optimizer={optimizer}", *SMALL, *target])
     table = plan_table(config)
-    assert f"strategy {strategy}, optimizer {config.optimizer._target_}" in table
+    by = f"optimizer {config.optimizer._target_}" if config.classifier is None else f"dataset {config.dataset.name}"
+    assert f"strategy {strategy}, {by}" in table
     assert "frozen" in table or strategy in ("full", "scratch", *ADAPTING)
 
 

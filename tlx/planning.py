@@ -103,6 +103,7 @@ def _features_table(config: DictConfig, backbone: Backbone, names: list[str], to
     return "\n".join(
         [
             f"backbone {config.backbone.name}: {total:,} parameters in {len(names) - 1} layer groups, all frozen",
+            f"strategy {config.strategy.name}, dataset {config.dataset.name}",
             f"features: {' + '.join(f'{name} {width:,}' for name, width in widths.items())} = {sum(widths.values()):,}",
             f"classifier {config.classifier.name} ({config.classifier._target_}) of "
             f"{classes or 'as many classes as the data set has'}{' classes' if classes else ''}",
