@@ -41,7 +41,7 @@ def evidence_of(target: list[int], predicted: list[int], classes: int) -> Eviden
 def review(directory, evidence, names, images=None):
     images = images or [f"images/{i}.png" for i in range(0 if evidence is None else len(evidence))]
     split = Split([Sample(i, 0, name) for i, name in enumerate(images)])
-    data = SimpleNamespace(splits={"test": split}, class_names=names)
+    data = SimpleNamespace(splits={"test": split}, class_names=names, sample_groups=lambda part: split.groups)
     run = Run(directory / "run")
     logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
     more = report(run, compose(["backbone=small_cnn"]), data, evidence, FIGURES, logger)
