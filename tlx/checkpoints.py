@@ -185,8 +185,12 @@ def _whole(path: Path, save: Callable[[Path], bool]) -> None:
             sync(path.parent)
     except (OSError, RuntimeError) as error:  # a full disk reaches us as either
         beside.unlink(missing_ok=True)
+        reason: BaseException | None = error  # torch's own complaint about the end of the file hides the system's
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__
         raise TlxError(
-            f"cannot write {path}: {error}; make room, then start again: the run goes on from its last checkpoint"
+            f"cannot write {path}: {reason or error}; make room, then start again: the run goes on from its last "
+            "checkpoint"
         ) from error
 
 
