@@ -171,18 +171,14 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         # Selection by validation; the test split is read once, here.
         best = run.model
         best.set_layout(bool(config.trainer.channels_last))
-        logged = config.logger.get("_target_") is not None
-        witness = Witness(data.sizes["test"], data.test_images if logged else None)
+        witness = _witness(config, data)
         untouched = [UntouchedPrefix(stages.stages, cache)] if cache is not None else []
         judge = build_trainer(config, [*untouched, witness], False, stages.total_epochs, judge=True)
         tested = dict(judge.test(best, datamodule=data, verbose=False)[0])
         if (run.checkpoints / "oracle.ckpt").is_file():
             tested |= _oracle_selected(run, config, data)
         if distributed.is_first():
-            figures = {**trained, **at["figures"], **tested}
-            logger = build_logger(config, at["global_step"])  # events of an earlier attempt at this review do not count
-            run.finish(figures | report(run, config, data, witness.evidence, figures, logger))
-            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+            _finish(run, config, data, {**trained, **at["figures"]}, tested, witness)
         judge.strategy.barrier()  # no process returns before the run is finished
 
 
@@ -200,19 +196,17 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
         fitting = ClassicalFit(node, groups, data, cache, **choice)
-        logged = config.logger.get("_target_") is not None
-        witness = Witness(data.sizes["test"], data.test_images if logged else None)
+        witness = _witness(config, data)
         judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)
         start = time.perf_counter()
         selected = judge.validate(task, datamodule=data, verbose=False)
         figures = {"train/seconds": time.perf_counter() - start, "train/epochs": 0, "train/steps": 0}
-        figures |= {name: value for one in selected for name, value in one.items()}
+        for one in selected:
+            figures |= one
         tested = dict(judge.test(task, datamodule=data, verbose=False)[0])
         if distributed.is_first():
             save_weights(run.checkpoints / "best.ckpt", task)
-            figures |= tested
-            run.finish(figures | report(run, config, data, witness.evidence, figures, build_logger(config, 0)))
-            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+            _finish(run, config, data, figures, tested, witness)
         judge.strategy.barrier()
 
 
@@ -225,6 +219,22 @@ def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, 
         if text is not None and str(text):
             log.info("%s", text)
     task.set_layout(bool(config.trainer.channels_last))
+
+
+def _witness(config: DictConfig, data: ImageDataModule) -> Witness:
+    """Return what sees the test; it keeps pictures where somebody will look at them."""
+    logged = config.logger.get("_target_") is not None
+    return Witness(data.sizes["test"], data.test_images if logged else None)
+
+
+def _finish(
+    run: Run, config: DictConfig, data: ImageDataModule, trained: dict[str, Any], tested: dict[str, Any], seen: Witness
+) -> None:
+    """Write the review and the figures of a run, and that it is finished."""
+    figures = {**trained, **tested}
+    logger = build_logger(config, figures["train/steps"])  # events of an earlier attempt at this review do not count
+    run.finish(figures | report(run, config, data, seen.evidence, figures, logger))
+    log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
 
 
 def _oracle_selected(run: Run, config: DictConfig, data: ImageDataModule) -> dict[str, float]:

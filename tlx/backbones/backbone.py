@@ -204,11 +204,9 @@ class Backbone(nn.Module):
 
     def _mean(self, name: str, out: Tensor, image: Tensor) -> Tensor:
         """Return the mean (B, channels) of a group's output over its places."""
-        layout = self.layouts[name]
         if self.tiles is None:
-            return out if layout.kind == "vector" else layout.to_map(out, image).mean(dim=(2, 3))
-        each, tile = out.flatten(0, 1), image[..., : self.tiles.size, : self.tiles.size]
-        each = each if layout.kind == "vector" else layout.to_map(each, tile).mean(dim=(2, 3))
+            return self.layouts[name].mean(out, image)
+        each = self.layouts[name].mean(out.flatten(0, 1), image[..., : self.tiles.size, : self.tiles.size])
         return self.tiles.pooled(each.unflatten(0, out.shape[:2]))
 
     def _check_image(self, x: Tensor) -> None:

@@ -45,6 +45,10 @@ class Layout:
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
         return output
 
+    def mean(self, output: Tensor, image: Tensor) -> Tensor:
+        """Return the mean of a group's output over its places, (B, C); arguments as for `to_map`."""
+        return output if self.kind == "vector" else self.to_map(output, image).mean(dim=(2, 3))
+
 
 def measure(backbone: Backbone) -> dict[str, tuple[int, int]]:
     """Return (stride in pixels, channels) of every layer group's output; stride 0 where it is not a map.

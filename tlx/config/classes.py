@@ -13,14 +13,10 @@ from tlx.errors import Mistake, closest, did_you_mean
 
 def check_optimizer(node: Any) -> Iterator[Mistake]:
     """Yield the mistakes of an optimizer node."""
-    if not isinstance(node, Mapping):
-        yield Mistake("optimizer", "one option of the group optimizer", show(node))
-        return
-    yield from check_node(node, Optimizer, "optimizer", allow_extra=True)
-    target = str(node.get("_target_"))
-    accepted = yield from _accepted(target, "optimizer", "an optimizer class", "torch.optim.AdamW")
+    accepted = yield from _accepted(node, Optimizer, "optimizer", "an optimizer class", "torch.optim.AdamW")
     if accepted is None:
         return
+    target = str(node["_target_"])
     if "lr" not in accepted:
         yield Mistake("optimizer._target_", "the dotted path of an optimizer class", f"'{target}' (takes no lr)")
         return
@@ -55,23 +51,32 @@ def check_logger(node: Any) -> Iterator[Mistake]:
 
 def check_classifier(node: Any) -> Iterator[Mistake]:
     """Yield the mistakes of a classifier node."""
-    if not isinstance(node, Mapping):
-        yield Mistake("classifier", "one option of the group classifier", show(node))
+    accepted = yield from _accepted(node, Classifier, "classifier", "a classifier class", "sklearn.svm.SVC")
+    if accepted is None:
         return
-    yield from check_node(node, Classifier, "classifier", allow_extra=True)
-    target = str(node.get("_target_"))
-    accepted = yield from _accepted(target, "classifier", "a classifier class", "sklearn.svm.SVC")
+    target = str(node["_target_"])
     own, search = set(Classifier.__dataclass_fields__), node.get("search")
     asked = {f"classifier.search.{k}": k for k in search} if isinstance(search, Mapping) else {}
     asked |= {f"classifier.{k}": k for k in node if k not in own}
     for path, key in asked.items():
-        if accepted is not None and key not in accepted:
+        if key not in accepted:
             hint = did_you_mean(key, accepted) or f"known: {', '.join(sorted(accepted))}"
             yield Mistake(path, f"a key that {target} takes", f"'{key}'", hint)
 
 
-def _accepted(target: str, part: str, what: str, example: str) -> Generator[Mistake, None, list[str] | None]:
-    """Yield that there is no such class; return the keys that it takes, or None: any, as far as can be told."""
+def _accepted(
+    node: Any, schema: type, part: str, what: str, example: str
+) -> Generator[Mistake, None, list[str] | None]:
+    """Yield what is wrong with our own keys, and that there is no such class.
+
+    Returns:
+        The keys that the class takes; None: any, as far as can be told.
+    """
+    if not isinstance(node, Mapping):
+        yield Mistake(part, f"one option of the group {part}", show(node))
+        return None
+    yield from check_node(node, schema, part, allow_extra=True)
+    target = str(node.get("_target_"))
     try:
         return targets.parameters(target)
     except LookupError as error:

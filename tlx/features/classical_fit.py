@@ -122,9 +122,8 @@ class ClassicalFit(pl.Callback):
         mine = list(range(self.data.sizes[split]))[rank::world]
         parts = []
         for batch in self.data.images_of(split, mine):
-            image = task.normalise(batch["image"].to(task.mean.device, non_blocking=True))
             with how.context():
-                parts.append(torch.cat(task.backbone.outputs(image, self.groups, pooled=True), 1).float().cpu())
+                parts.append(task.features(batch["image"].to(task.mean.device, non_blocking=True)).float().cpu())
         shares: list[Any] = [torch.cat(parts) if parts else None]
         if world > 1:
             shares = [None] * world

@@ -233,7 +233,7 @@ class PrefixCache:
         return {name: Shape.of(x) for name, x in zip(prefix, kept, strict=True)}
 
     def _entry(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool = False) -> Entry:
-        # The last group's output is pooled in any case, and so is that of a group that gives vectors.
+        # The last group's output is pooled in any case: its rows serve trained heads and classifiers alike.
         mean = pooled and groups[-1] != task.backbone.group_names[-1]
         kept = {"pooled": "mean"} if mean else {}
         layout = "channels_last" if task.layout == torch.channels_last else "contiguous"

@@ -49,25 +49,25 @@ class Summary:
 
     def figures(self) -> dict[str, float]:
         """Return what metrics.json has of it, by flat names; what is not defined is left out."""
-        return {f"test/{name}": value for name, value in self._figures() if math.isfinite(value)}
+        return {name: value for name, value in self._figures() if math.isfinite(value)}
 
     def _figures(self) -> Iterator[tuple[str, float]]:
-        yield "ece", self.calibration.ece
-        yield "auroc", float(self.auroc.nanmean())
-        for name, bounds in self.intervals.overall.items():
-            yield from self._with_ends(name, bounds)
+        yield "test/ece", self.calibration.ece
+        yield "test/auroc", float(self.auroc.nanmean())
+        for figure, bounds in self.intervals.overall.items():
+            yield from _ends(f"test/{figure}", bounds)
         if len(self.names) > CLASSES_AT_MOST:  # thousands of names would bury the others; review.md has them all
             return
         for figure, values in self.of_each_class().items():
             for i, class_name in enumerate(self.names):
-                yield f"{figure}/{class_name}", float(values[i])
+                name = f"test/{figure}/{class_name}"
+                yield name, float(values[i])
                 if figure in self.intervals.per_class:
-                    yield from self._with_ends(f"{figure}/{class_name}", self.intervals.per_class[figure][:, i])
+                    yield from _ends(name, self.intervals.per_class[figure][:, i])
 
-    @staticmethod
-    def _with_ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
-        for end, value in zip(ends(f"test/{name}"), bounds, strict=True):
-            yield end.removeprefix("test/"), float(value)
+
+def _ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
+    yield from zip(ends(name), map(float, bounds), strict=True)
 
 
 def summarise(evidence: Evidence, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
