@@ -33,7 +33,7 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/targets.py
 	$(BIN)/python benchmarks/domains.py
 	$(BIN)/python benchmarks/medical.py
-	$(BIN)/python benchmarks/ants_bees.py
+	$(BIN)/python benchmarks/practices.py
 
 $(INSTALLED): pyproject.toml
 	PYTHON="$(PYTHON)" sh .ci/venv "$(VENV)"

@@ -1,4 +1,7 @@
-"""The real sets of TLX_TEST_DATA as .npz files that `dataset=arrays` reads: written once, into a folder of theirs."""
+"""The real sets of TLX_TEST_DATA as .npz files that `dataset=arrays` reads: written once, into a folder of theirs.
+
+python benchmarks/real_sets.py notmnist       writes it and prints where
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import gzip
 import io
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -42,6 +48,15 @@ def chosen(key: str, name: str, classes: list[int] | None = None) -> list[str]:
     ]  # fmt: skip
 
 
+def korean(folder: Path = CACHE / "sets") -> Path:
+    """Return the folder of Omniglot's Korean alphabet, a folder a character."""
+    root = folder / "images_background_small1" / "Korean"
+    if not root.is_dir():
+        with zipfile.ZipFile(DATA / "omniglot_small" / "python" / "images_background_small1.zip") as archive:
+            archive.extractall(folder)
+    return root
+
+
 def _mnist() -> dict[str, np.ndarray]:
     parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
     (archive,) = (DATA / "mnist_png").glob("*.zip")
@@ -59,15 +74,41 @@ def _usps() -> dict[str, np.ndarray]:
         return dict(held)
 
 
-def _plate_digits() -> dict[str, np.ndarray]:
-    """The digits 0 to 9, each picture once, without those that lie under two labels."""
-    found: dict[bytes, set[int]] = {}
+def _plate_characters(names: str) -> dict[str, np.ndarray]:
+    """Characters, each picture once, without those that lie under two labels."""
+    found: dict[bytes, set[str]] = {}
     with zipfile.ZipFile(DATA / "plate_chars" / "plate_chars.zip") as held:
-        for name in sorted(held.namelist()):
-            if match := re.search(r"chars2/(\w)/[^/]+\.jpg$", name):
-                found.setdefault(held.read(name), set()).add(int(match[1]) if match[1].isdigit() else -1)
-    kept = [(content, labels) for content, labels in found.items() if len(labels) == 1 and labels != {-1}]
-    return dict(_named([_pixels(content) for content, _ in kept], [next(iter(labels)) for _, labels in kept]))
+        for member in sorted(held.namelist()):
+            if match := re.search(r"chars2/(\w)/[^/]+\.jpg$", member):
+                found.setdefault(held.read(member), set()).add(match[1])
+    kept = [(content, *labels) for content, labels in found.items() if len(labels) == 1 and labels <= {*names}]
+    arrays = _named([_pixels(content) for content, _ in kept], [names.index(label) for _, label in kept])
+    return {**dict(arrays), "class_names": np.array(list(names))}
+
+
+def _blood_cells() -> dict[str, np.ndarray]:
+    """Cells of BCCD cut out by their boxes, 64 px, official splits; of each kind 400 at most in a split."""
+    split = DATA / "bccd" / "BCCD" / "ImageSets" / "Main"
+    kinds = ["RBC", "WBC", "Platelets"]
+    found: dict[str, np.ndarray] = {"class_names": np.array(kinds)}
+    for part, own in (("train", "train"), ("val", "val"), ("test", "test")):
+        images: list[np.ndarray] = []
+        labels: list[int] = []
+        for name in (split / f"{own}.txt").read_text(encoding="utf-8").split():
+            picture = Image.open(DATA / "bccd" / "BCCD" / "JPEGImages" / f"{name}.jpg").convert("RGB")
+            for one in ElementTree.parse(DATA / "bccd" / "BCCD" / "Annotations" / f"{name}.xml").iter("object"):
+                kind = kinds.index(one.findtext("name", ""))
+                left, top, right, bottom = (
+                    int(one.findtext(f"bndbox/{k}", "0")) for k in ("xmin", "ymin", "xmax", "ymax")
+                )
+                if right > left and bottom > top and labels.count(kind) < 400:
+                    half = max(right - left, bottom - top) / 2
+                    x, y = (left + right) / 2, (top + bottom) / 2
+                    cell = picture.crop((round(x - half), round(y - half), round(x + half), round(y + half)))
+                    images.append(np.asarray(cell.resize((64, 64))))
+                    labels.append(kind)
+        found |= {f"{part}_{key}": value for key, value in _named(images, labels)}
+    return found
 
 
 def _notmnist() -> dict[str, np.ndarray]:
@@ -91,6 +132,24 @@ def _omniglot() -> dict[str, np.ndarray]:
     return {**dict(_named(images, labels)), "class_names": np.array(names)}
 
 
+def _cifar10() -> dict[str, np.ndarray]:
+    """All training images, and 200 test images a class."""
+    parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
+    names: list[str] = []
+    (archive,) = (DATA / "cifar10_jpg").glob("*.zip")
+    with zipfile.ZipFile(archive) as held:
+        for member in sorted(held.namelist()):
+            if found := re.search(r"(train|test)/(\w+)/[^/]+\.jpg$", member):
+                if found[2] not in names:
+                    names.append(found[2])
+                images, labels = parts[found[1]]
+                if found[1] == "train" or labels.count(names.index(found[2])) < 200:
+                    images.append(np.asarray(Image.open(io.BytesIO(held.read(member))).convert("RGB")))
+                    labels.append(names.index(found[2]))
+    arrays = {f"{part}_{key}": np.stack(values) for part, pair in parts.items() for key, values in _named(*pair)}
+    return {**arrays, "class_names": np.array(names)}
+
+
 def _named(images: list[np.ndarray], labels: list[int]) -> list[tuple[str, np.ndarray]]:
     return [("images", np.stack(images)), ("labels", np.array(labels, dtype=np.int64))]
 
@@ -110,7 +169,19 @@ def _idx(path: Path) -> np.ndarray:
 SETS: dict[str, Callable[[], dict[str, np.ndarray]]] = {
     "mnist": _mnist,
     "usps": _usps,
-    "plate_digits": _plate_digits,
+    "plate_digits": partial(_plate_characters, "0123456789"),
+    "plate_letters": partial(_plate_characters, "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"),
+    "blood_cells": _blood_cells,
     "notmnist": _notmnist,
     "omniglot": _omniglot,
+    "cifar10": _cifar10,
 }
+
+
+def main() -> None:
+    for name in sys.argv[1:] or SETS:
+        print(npz(name))
+
+
+if __name__ == "__main__":
+    main()

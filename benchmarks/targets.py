@@ -4,24 +4,32 @@
     python benchmarks/targets.py --rows digits_5to9 --seeds 3
 
 Similar domain, new task: the digits 5 to 9 of the same set. New domain, new task: letters drawn by tlx, letters of
-notMNIST, characters of Omniglot. (New domain, same task: benchmarks/domains.py.) Each cell is test accuracy, mean and
-standard deviation over seeds; a seed decides weights, order, augmentation and which images have labels. Two runs at a
-time, one thread each; started again it goes on where it stopped (--output). Writes docs/results.md and docs/labels.png.
-Data: TLX_TEST_DATA, see the tests.
+notMNIST, characters of Omniglot. (New domain, same task: benchmarks/domains.py.) A row is an experiment of
+conf/experiment with its source. Each cell is test accuracy, mean and standard deviation over seeds; a seed decides
+weights, order, augmentation and which images have labels. Two runs at a time, one thread each; started again it goes on
+where it stopped (--output). Writes docs/results.md and docs/labels.png. Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from real_sets import CACHE, chosen
 from report import ROOT, machine, write_section
-from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
+from seeds import one_run, spread, two_at_a_time
 
-STEPS = 300  # of training, for every number of labels
+from tlx import compose
+
+BATCH = 64
+COMMON = (
+    f"dataset.batch_size={BATCH}", "dataset.horizontal_flip=false", "dataset.num_workers=0", "logger=none",
+    "trainer.devices=1",
+)  # fmt: skip
+WAYS = {"transfer": "#4878a8", "scratch": "#b0603c"}  # and their colours
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,13 @@ class Row:
     """A source of which the digits 0 to 4 are learned, and a target.
 
     Args:
-        source: Its set.
-        target: Its set.
+        source: The set that the source is learned from.
+        target: The target's set.
         classes: The target's classes; None: all.
         count: How many these are.
+        epochs: With all labels.
+        val: Part of the training images that selects, where labels are few.
+        steps: Of training, for every number of labels but all.
         labels: Numbers of labels a class; None: all.
     """
 
@@ -40,58 +51,61 @@ class Row:
     target: str
     classes: list[int] | None
     count: int
+    epochs: int
+    val: float = 0.02
+    steps: int = 200
     labels: tuple[int | None, ...] = (1, 5, 10, 50, None)
 
 
+HIGH = [5, 6, 7, 8, 9]
 ROWS = {
-    **{f"{name}_5to9": Row(name, name, [5, 6, 7, 8, 9], 5) for name in ("digits", "mnist", "usps")},
-    "digits_to_letters": Row("digits", "letters", None, 26),
-    "mnist_to_letters": Row("mnist", "letters", None, 26),
-    "mnist_to_notmnist": Row("mnist", "notmnist", None, 10),
-    "mnist_to_omniglot": Row("mnist", "omniglot", None, 292, (1, 5, 10)),
+    "digits_5to9": Row("digits", "digits", HIGH, 5, 40, val=0.2),
+    "usps_5to9": Row("usps", "usps", HIGH, 5, 10),
+    "mnist_5to9": Row("mnist", "mnist", HIGH, 5, 8),
+    "digits_to_letters": Row("digits", "letters", None, 26, 6),
+    "mnist_to_letters": Row("mnist", "letters", None, 26, 6),
+    "mnist_to_notmnist": Row("mnist", "notmnist", None, 10, 6),
+    "mnist_to_omniglot": Row("mnist", "omniglot", None, 292, 0, val=0.1, steps=600, labels=(1, 5, 10)),
 }
-SOURCE_EPOCHS = {"digits": 30, "mnist": 6, "usps": 6}
 
 
 def source(row: Row, seed: int, output: Path) -> list[str]:
-    epochs = f"strategy.stages.0.epochs={SOURCE_EPOCHS[row.source]}"
-    own = [*chosen("dataset", row.source, [0, 1, 2, 3, 4]), *SMALL, "strategy=scratch", epochs]
-    return [*own, f"seed={seed}", f"output_dir={output}"]
+    own = chosen("dataset", row.source, [0, 1, 2, 3, 4])
+    return [f"experiment={row.source}_0to4", *own, *COMMON, f"seed={seed}", f"output_dir={output}"]
 
 
-def target(row: Row, labels: int | None, run: str | None, seed: int, output: Path) -> list[str]:
-    """The target from the network of a run, with small rates at the bottom; or from scratch."""
-    if labels is None:
-        epochs = 8
+def target(name: str, way: str, labels: int | None, run: str, seed: int, output: Path) -> list[str]:
+    """The experiment, with its backbone from the source's run; or the network of that run from scratch."""
+    row = ROWS[name]
+    if way == "transfer":
+        start = [f"backbone.run={run}"]
     else:
-        batch = min(64, labels * row.count)
-        epochs = max(4, round(STEPS * batch / (labels * row.count)))
-    stage = f"strategy.stages=[{{name: all, train: all, epochs: {epochs}, warmup: 0.1"
-    stage += "}]" if run is None else ", layer_decay: 0.7}]"
-    start = (
-        [*SMALL, "strategy=scratch"]
-        if run is None
-        else [*FROM_RUN, "backbone=run", f"backbone.run={run}", "strategy=full"]
-    )
-    few = [] if labels is None else [f"dataset.labels_per_class={labels}"]
-    own = [*chosen("dataset", row.target, row.classes), *start, stage, *few]
-    return [*own, f"seed={seed}", f"output_dir={output}"]
+        width = compose(source(row, seed, output)).backbone.width
+        start = ["backbone=small_cnn", f"backbone.width={width}", "strategy=scratch"]
+    if labels is None:
+        few, epochs = ["dataset.labels_per_class=null", "dataset.val_fraction=0.2"], row.epochs
+    else:
+        few = [f"dataset.labels_per_class={labels}", f"dataset.val_fraction={row.val}"]
+        epochs = math.ceil(row.steps / math.ceil(labels * row.count / BATCH))
+    own = [*chosen("dataset", row.target, row.classes), *COMMON, *few, *start, f"strategy.stages.0.epochs={epochs}"]
+    return [f"experiment={name}", *own, f"seed={seed}", f"output_dir={output}"]
 
 
-def measure(row: Row, seeds: range, output: Path) -> dict[str, dict[int | None, list[float]]]:
-    """Return `transfer` and `scratch` -> labels -> test accuracies."""
+def measure(name: str, seeds: range, output: Path) -> dict[str, dict[int | None, list[float]]]:
+    """Return way -> labels -> test accuracies."""
+    row = ROWS[name]
     with two_at_a_time() as pool:
         runs = [run for _, run in pool.map(one_run, [source(row, seed, output) for seed in seeds])]
+        cells = [(way, labels) for labels in row.labels for way in WAYS]
         jobs = [
-            (way, labels, target(row, labels, run if way == "transfer" else None, seed, output))
-            for labels in row.labels
-            for way in ("transfer", "scratch")
+            target(name, way, labels, run, seed, output)
+            for way, labels in cells
             for seed, run in zip(seeds, runs, strict=True)
         ]
-        found = list(pool.map(one_run, [arguments for _, _, arguments in jobs]))
-    scores: dict[str, dict[int | None, list[float]]] = {"transfer": {}, "scratch": {}}
-    for (way, labels, _), (metrics, _) in zip(jobs, found, strict=True):
-        scores[way].setdefault(labels, []).append(metrics["test/accuracy"])
+        found = [metrics["test/accuracy"] for metrics, _ in pool.map(one_run, jobs)]
+    scores: dict[str, dict[int | None, list[float]]] = {way: {} for way in WAYS}
+    for i, (way, labels) in enumerate(cells):
+        scores[way][labels] = found[i * len(seeds) : (i + 1) * len(seeds)]
     return scores
 
 
@@ -102,18 +116,23 @@ def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(results), figsize=(3.2 * len(results), 3), squeeze=False, sharey=True)
-    for axis, (name, scores) in zip(axes[0], results.items(), strict=True):
-        for way, colour in (("transfer", "#4878a8"), ("scratch", "#b0603c")):
-            means = [100 * statistics.mean(s) for s in scores[way].values()]
-            sds = [100 * statistics.stdev(s) if len(s) > 1 else 0.0 for s in scores[way].values()]
-            axis.errorbar(range(len(means)), means, yerr=sds, label=way, color=colour, capsize=3, marker="o")
-        axis.set_xticks(range(len(scores["scratch"])), [str(n) if n else "all" for n in scores["scratch"]])
+    columns = 4
+    rows = math.ceil(len(results) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3 * rows), squeeze=False, sharey=True)
+    for axis in axes.flat[len(results) :]:
+        axis.axis("off")
+    for axis, (name, scores) in zip(axes.flat, results.items(), strict=False):
+        for way, cells in scores.items():
+            means = [100 * statistics.mean(s) for s in cells.values()]
+            sds = [100 * statistics.stdev(s) if len(s) > 1 else 0.0 for s in cells.values()]
+            axis.errorbar(range(len(means)), means, yerr=sds, label=way, color=WAYS[way], capsize=3, marker="o")
+        axis.set_xticks(range(len(cells)), [str(n) if n else "all" for n in cells])
         axis.set_title(name.replace("_", " "), fontsize=9)
         axis.set_xlabel("labels a class")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("test accuracy, %")
-    axes[0][0].legend(frameon=False)
+    for row in axes:
+        row[0].set_ylabel("test accuracy, %")
+    axes[0][0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     figure.savefig(ROOT / "docs" / "labels.png", dpi=110)
 
@@ -124,19 +143,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=CACHE / "targets")
     args = parser.parse_args()
-    table = ["| digits 0 to 4 of | target | way | 1 | 5 | 10 | 50 | all |", "| --- | --- | --- |" + " ---: |" * 5]
+    table = ["| experiment | way | 1 | 5 | 10 | 50 | all |", "| --- | --- |" + " ---: |" * 5]
     results = {}
     for name in args.rows:
-        row = ROWS[name]
-        results[name] = measure(row, range(args.seeds), args.output)
-        goal = f"{row.target} 5 to 9" if row.classes else row.target
+        results[name] = measure(name, range(args.seeds), args.output)
         for way, scores in results[name].items():
             cells = [spread(scores[n]) if n in scores else "-" for n in (1, 5, 10, 50, None)]
-            table.append(f"| {row.source} | {goal} | {way} | {' | '.join(cells)} |")
+            table.append(f"| `{name}` | {way} | {' | '.join(cells)} |")
             print(table[-1], flush=True)
     how = f"Columns: labels a class; {args.seeds} seeds. {machine()}, two runs at a time, one thread each."
-    text = "\n".join([*table, "", "![Accuracy over labels](labels.png)", "", how])
-    write_section("targets", text)
+    write_section("targets", "\n".join([*table, "", "![Accuracy over labels](labels.png)", "", how]))
     draw(results)
 
 

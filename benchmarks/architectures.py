@@ -1,0 +1,66 @@
+"""Whole standard architectures with their ImageNet weights, against the same from scratch: ants and bees, CIFAR-10.
+
+    python benchmarks/architectures.py                                        all, 5 seeds
+    python benchmarks/architectures.py --networks squeezenet1_1 --seeds 2
+
+Test accuracy, mean and standard deviation over seeds. Data and epochs are those of benchmarks/practices.py, and so are the
+runs of EfficientNet-Lite0. The weights are those that TLX_TEST_DATA has, see the tests. Two runs at a time, one thread
+each; started again it goes on where it stopped (--output). Writes docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from practices import KINDS, arguments
+from real_sets import CACHE, DATA
+from report import machine, write_section
+from seeds import one_run, spread, two_at_a_time
+
+WAYS = {"full": "its weights, everything tuned", "linear_probe": "its weights, the head", "scratch": "from scratch"}
+FILES = {
+    "squeezenet1_1": "squeezenet1_1-torchvision-fp16src.pth",
+    "mobilenet_v2": "mobilenet_v2-torchvision-from-tf2ptq.pth",
+}
+NETWORKS = ("efficientnet_lite0", *FILES)
+
+
+def network(name: str, way: str) -> list[str]:
+    """From scratch a network needs no file; EfficientNet-Lite0 is what the practices use anyway."""
+    if name not in FILES:
+        return []
+    if way == "scratch":
+        return [f"backbone={name}"]
+    return ["backbone=file", f"backbone.path={DATA / 'weights' / name / FILES[name]}", f"backbone.architecture={name}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=lambda text: text.split(","), default=list(NETWORKS))
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=["hymenoptera", "cifar10"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=CACHE / "practices")
+    args = parser.parse_args()
+    cells = [(name, kind, way) for name in args.networks for kind in args.sets for way in WAYS]
+    jobs = [
+        [*arguments(KINDS[kind], way, seed, args.output), *network(name, way)]
+        for name, kind, way in cells
+        for seed in range(args.seeds)
+    ]
+    with two_at_a_time() as pool:
+        found = [metrics["test/accuracy"] for metrics, _ in pool.map(one_run, jobs)]
+    scores = {cell: found[i * args.seeds : (i + 1) * args.seeds] for i, cell in enumerate(cells)}
+    table = [f"| network | set | {' | '.join(f'{told}, %' for told in WAYS.values())} |"]
+    table.append("| --- | --- |" + " ---: |" * len(WAYS))
+    for name in args.networks:
+        for kind in args.sets:
+            row = " | ".join(spread(scores[name, kind, way]) for way in WAYS)
+            table.append(f"| `{name}` | {kind} | {row} |")
+    text = "\n".join([*table, "", f"{args.seeds} seeds. {machine()}, two runs at a time, one thread each."])
+    print(text)
+    write_section("architectures", text)
+
+
+if __name__ == "__main__":
+    main()

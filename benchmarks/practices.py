@@ -1,0 +1,178 @@
+"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each.
+
+    python benchmarks/practices.py                    all four sets, 5 seeds
+    python benchmarks/practices.py --sets omniglot --seeds 2
+
+Ants and bees: little data, similar to ImageNet. An alphabet of Omniglot: little, different. Letters of notMNIST: much,
+different. CIFAR-10: much, similar. Test accuracy, mean and standard deviation over seeds, and seconds of training, as a
+table and as docs/results.png. A seed decides order, augmentation, the new head and, where labels are few, which images
+have one. Two runs at a time, one thread each; started again it goes on where it stopped (--output).
+Data: TLX_TEST_DATA, see the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from real_sets import CACHE, DATA, chosen, korean
+from report import ROOT, machine, write_section
+from seeds import Outcome, one_run, spread, two_at_a_time
+
+COMMON = ("backbone=efficientnet_lite0", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
+# Strategy -> parts of the epochs that its stages get.
+PARTS: dict[str, tuple[float, ...]] = {
+    "features": (),
+    "linear_probe": (1.0,),
+    "last_layers": (0.25, 0.75),
+    "full": (1.0,),
+    "full, one rate": (1.0,),
+    "gradual": (0.25, 0.25, 0.5),
+    "lp_ft": (0.5, 0.5),
+    "scratch": (1.0,),
+}
+STILL = "dataset.horizontal_flip=false"  # a letter in a mirror is another one
+NAMES = {"features": "features, logistic regression"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data, and a set that stands for it.
+
+    Args:
+        title: Of its table.
+        experiment: The practice that the rule recommends, in conf/experiment.
+        best: The strategies that are that practice; `features` trains the classifier only, too.
+        overrides: Of the set.
+        data: Returns the overrides that say where its images are.
+        epochs: Of every strategy.
+    """
+
+    title: str
+    experiment: str
+    best: tuple[str, ...]
+    overrides: tuple[str, ...]
+    data: Callable[[], list[str]]
+    epochs: int
+
+
+KINDS = {
+    "hymenoptera": Kind(
+        "Little, similar: ants and bees, 195 train, 49 val, 153 test, 128 px",
+        "little_similar", ("features", "linear_probe"), ("dataset.image_size=128",),
+        lambda: ["dataset=folder", f"dataset.root={DATA / 'hymenoptera'}"], 8,
+    ),
+    "omniglot": Kind(
+        "Little, different: Omniglot, Korean, 40 characters, 8 drawings to train, 2 val, 10 test, 64 px",
+        "little_different", ("last_layers",),
+        ("dataset.image_size=64", "dataset.test_fraction=0.5", "dataset.val_fraction=0.1", STILL),
+        lambda: ["dataset=folder", f"dataset.root={korean()}"], 16,
+    ),
+    "notmnist": Kind(
+        "Much, different: notMNIST, 10 letters, 2,000 train, 400 val, 2,000 test, 64 px",
+        "much_different", ("full", "full, one rate"),
+        ("dataset.image_size=64", "dataset.labels_per_class=200", "dataset.val_fraction=0.05", STILL),
+        lambda: chosen("dataset", "notmnist"), 4,
+    ),
+    "cifar10": Kind(
+        "Much, similar: CIFAR-10, 2,000 train, 500 val, 2,000 test, 64 px",
+        "much_similar", ("gradual",),
+        ("dataset.image_size=64", "dataset.labels_per_class=200", "dataset.val_fraction=0.05"),
+        lambda: chosen("dataset", "cifar10"), 4,
+    ),
+}  # fmt: skip
+
+
+def arguments(kind: Kind, strategy: str, seed: int, output: Path) -> list[str]:
+    own = [f"experiment={kind.experiment}", *kind.data(), *COMMON, *kind.overrides]
+    own += [f"strategy={strategy.split(',')[0]}", f"seed={seed}", f"output_dir={output}"]
+    for stage, part in enumerate(PARTS[strategy]):
+        own.append(f"strategy.stages.{stage}.epochs={max(1, round(part * kind.epochs))}")
+    if strategy.endswith("one rate"):
+        own.append("strategy.stages.0.layer_decay=1.0")
+    return own
+
+
+def measure(kind: Kind, seeds: range, output: Path) -> dict[str, list[Outcome]]:
+    """Return strategy -> its runs."""
+    jobs = [(strategy, seed) for strategy in PARTS for seed in seeds]
+    with two_at_a_time() as pool:
+        found = list(pool.map(one_run, [arguments(kind, *job, output) for job in jobs]))
+    return {s: [run for (own, _), run in zip(jobs, found, strict=True) if own == s] for s in PARTS}
+
+
+def table(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
+    """A row a strategy; the recommended practice in bold."""
+    lines = [f"### {kind.title}", "", "| strategy | test accuracy, % | runs | s |", "| --- | ---: | ---: | ---: |"]
+    for strategy, found in runs.items():
+        name = NAMES.get(strategy, strategy)
+        name = f"**{name}**" if strategy in kind.best else name
+        seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in found)
+        score = spread([metrics["test/accuracy"] for metrics, _ in found])
+        lines.append(f"| {name} | {score} | {len(found)} | {seconds:.0f} |")
+    lines += ["", f"`experiment={kind.experiment} {' '.join(kind.overrides)}`, {kind.epochs} epochs."]
+    return "\n".join(lines)
+
+
+def verdict(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
+    """Whether the recommended practice is on top, or nearer to the best one than their mean spread over seeds."""
+    scores = {s: [metrics["test/accuracy"] for metrics, _ in found] for s, found in runs.items()}
+    mean = {s: statistics.mean(values) for s, values in scores.items()}
+    best = max(mean, key=mean.__getitem__)
+    own = max(kind.best, key=mean.__getitem__)
+    if best in kind.best:
+        return f"{kind.title.split(':')[0]}: the recommended practice is on top ({best})."
+    gap = mean[best] - mean[own]
+    sd = math.sqrt(sum(statistics.variance(scores[s]) for s in (best, own)) / 2) if len(scores[own]) > 1 else 0.0
+    where = "within the spread of" if gap <= sd else "below"
+    return f"{kind.title.split(':')[0]}: {own} is {100 * gap:.1f} points {where} {best}."
+
+
+def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
+    """Draw docs/results.png: a panel a set, the recommended practice in another colour."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(3.6 * len(results), 3.6), squeeze=False, sharey=True)
+    for axis, (name, runs) in zip(axes[0], results.items(), strict=True):
+        kind = KINDS[name]
+        scores = {s: [100 * metrics["test/accuracy"] for metrics, _ in found] for s, found in runs.items()}
+        sds = [statistics.stdev(s) if len(s) > 1 else 0.0 for s in scores.values()]
+        colours = ["#b0603c" if s in kind.best else "#4878a8" for s in scores]
+        means = [statistics.mean(s) for s in scores.values()]
+        axis.barh([NAMES.get(s, s) for s in scores], means, xerr=sds, color=colours, error_kw={"capsize": 3})
+        axis.set_title(kind.title.split(", ")[0] + ", " + kind.title.split(", ")[1], fontsize=9)
+        axis.set_xlabel("test accuracy, %", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.set_xlim(0, 100)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs" / "results.png", dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(KINDS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=CACHE / "practices")
+    args = parser.parse_args()
+    results = {}
+    for name in args.sets:
+        results[name] = measure(KINDS[name], range(args.seeds), args.output)
+        print(f"\n{table(KINDS[name], results[name])}\n", flush=True)
+    tables = [text for name, runs in results.items() for text in (table(KINDS[name], runs), "")]
+    verdicts = [f"- {verdict(KINDS[name], runs)}" for name, runs in results.items()]
+    how = f"{machine()}, two runs at a time, one thread each; s: seconds of training."
+    write_section("practices", "\n".join([*verdicts, "", *tables, how]))
+    draw(results)
+
+
+if __name__ == "__main__":
+    main()
