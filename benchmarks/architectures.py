@@ -3,7 +3,7 @@
     python benchmarks/architectures.py                                        all, 5 seeds
     python benchmarks/architectures.py --networks squeezenet1_1 --seeds 2
 
-Test accuracy, mean and standard deviation over seeds. Data and epochs are those of benchmarks/practices.py, and so are the
+Test accuracy, mean and standard deviation over seeds. Data and epochs are those of benchmarks/practices.py; so are the
 runs of EfficientNet-Lite0. The weights are those that TLX_TEST_DATA has, see the tests. Two runs at a time, one thread
 each; started again it goes on where it stopped (--output). Writes docs/results.md.
 """
