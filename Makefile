@@ -34,6 +34,8 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/domains.py
 	$(BIN)/python benchmarks/medical.py
 	$(BIN)/python benchmarks/practices.py
+	$(BIN)/python benchmarks/architectures.py
+	$(BIN)/python benchmarks/chains.py
 
 $(INSTALLED): pyproject.toml
 	PYTHON="$(PYTHON)" sh .ci/venv "$(VENV)"
