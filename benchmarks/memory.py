@@ -30,11 +30,10 @@ print(json.dumps(peaks))
 """
 
 
-def peaks(table: Path, arguments: list[str]) -> list[float]:
+def peaks(arguments: list[str]) -> list[float]:
     """Train in a process of its own; return MB of that process and of its largest child."""
     with tempfile.TemporaryDirectory() as fresh:
-        overrides = ["dataset=table", f"dataset.path={table}", "dataset.augment=none", "strategy=linear_probe"]
-        overrides += ["backbone=efficientnet_lite0", "logger=none", f"run_dir={fresh}/run", *arguments]
+        overrides = ["backbone=efficientnet_lite0", "logger=none", f"run_dir={fresh}/run", *arguments]
         environment = {**os.environ, "TLX_CACHE": f"{fresh}/cache"}
         command = [sys.executable, "-c", TRAIN, "train", *overrides]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -49,7 +48,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels")
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
-    arguments = [f"dataset.image_size={args.size}", f"strategy.stages.0.epochs={args.epochs}"]
+    arguments = ["strategy=linear_probe", f"strategy.stages.0.epochs={args.epochs}", "dataset=table"]
+    arguments += [f"dataset.image_size={args.size}", "dataset.augment=none"]
     lines = ["| training images | process, MB | largest child, MB |", "| ---: | ---: | ---: |"]
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def main() -> None:
             splits = ["val"] * HELD_BACK + ["test"] * HELD_BACK + ["train"] * count
             table = Path(folder, f"table{count}.csv")
             write_table(table, [(*image, split) for image, split in zip(images, splits, strict=False)])
-            found.append(peaks(table, arguments))
+            found.append(peaks([*arguments, f"dataset.path={table}"]))
             lines.append(f"| {count:,} | {found[-1][0]:.0f} | {found[-1][1]:.0f} |")
             print(lines[-1], flush=True)
     ratio = max(found[1]) / max(found[0])

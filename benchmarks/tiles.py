@@ -1,0 +1,44 @@
+"""Peak memory of training on large images, whole and in tiles: brain MRI enlarged to so many pixels.
+
+    python benchmarks/tiles.py                         sides of 512, 1024 and 2048 px; some minutes on 2 cores
+
+Every layer group trains (`strategy=full`), two batches of two images. Each case is a process of its own; told is its
+largest resident memory (ru_maxrss). Whole images of 2048 px are left out, for want of memory. Writes docs/results.md.
+Data: TLX_TEST_DATA, see the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from memory import peaks
+from real_sets import DATA
+from report import machine, write_section
+
+TILE = 256
+WHOLE_AT_MOST = 1024
+
+
+def case(side: int, tile: int | None) -> list[str]:
+    own = ["dataset=folder", f"dataset.root={DATA / 'brain_tumor_mri'}", "dataset.name=mri", "dataset.num_workers=0"]
+    own += ["strategy=full", "strategy.stages.0.epochs=1", "trainer.limit_batches=2", "dataset.batch_size=2"]
+    return [*own, f"dataset.image_size={side}", f"task.tile_size={tile or 'null'}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048], help="pixels")
+    args = parser.parse_args()
+    lines = ["| side, pixels | pixels an image | whole, GB | in tiles of 256, GB |", "| ---: | ---: | ---: | ---: |"]
+    for side in args.sides:
+        tiles = (None, TILE) if side <= WHOLE_AT_MOST else (TILE,)
+        found = {tile: max(peaks(case(side, tile))) / 1024 for tile in tiles}
+        whole = f"{found[None]:.1f}" if None in found else "-"
+        lines.append(f"| {side} | {side**2 / 1e6:.1f} million | {whole} | {found[TILE]:.1f} |")
+        print(lines[-1], flush=True)
+    lines += ["", f"EfficientNet-Lite0, all layer groups, batches of 2, {machine()}."]
+    write_section("tiles", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
