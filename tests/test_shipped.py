@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from tests.conftest import ROOT
-from tlx import Run
+from tlx import Run, train
 from tlx.backbones import catalog
 from tlx.config import check_command_line, compose, options
 from tlx.data import catalog as data_catalog
@@ -52,8 +54,18 @@ def opening(path: str) -> str:
     return lines[1] if lines[0].startswith("# @package") else lines[0]
 
 
+@pytest.fixture(scope="module")
+def ten_digits(tmp_path_factory) -> Path:
+    """Scikit-learn's digits as a file, 30 of each: what stands for sets that are not here."""
+    values, labels = load_digits(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(labels == digit)[:30] for digit in range(10)])
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
+    return path
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_digits: Path) -> Path:
     """A home and working directory with what the commands in conf/ speak of."""
     for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
@@ -61,6 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run) -> Path
     (tmp_path / "FILE").touch()
     (tmp_path / "pets.csv").write_text("path,label\npets/cat/1.png,cat\npets/dog/1.png,dog\n")
     np.savez(tmp_path / "pathmnist.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]))
+    (tmp_path / "FILE.npz").symlink_to(ten_digits)
     (tmp_path / "RUN").symlink_to(tiny_run.directory)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -148,10 +161,33 @@ def test_every_other_option_can_be_planned(choice):
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_can_be_planned(name, home, tiny_run):
     """Guards against an experiment that rots while the groups it is made of change."""
-    words = [word.replace("path=FILE", "path=~/pathmnist.npz") for word in command(f"experiment/{name}.yaml")]
-    config = compose(words[2:])
+    config = compose(command(f"experiment/{name}.yaml")[2:])
     assert "layer group" in plan_table(config)
     assert not OmegaConf.missing_keys(config)
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_trains(name, ten_digits, home, tmp_path):
+    """Guards against an experiment that composes and then fails on images: one batch of each stage, of small sets."""
+    words = command(f"experiment/{name}.yaml")[2:]
+    settled = compose(words)
+    small = ["trainer.stage_epochs=1", "trainer.limit_batches=1", "logger=none", f"run_dir={tmp_path / 'own'}"]
+    for part in ("dataset", "target"):
+        node = settled.get(part)
+        if node is None:
+            continue
+        if node.name in ("plates", "letters"):
+            small.append(f"{part}.per_class=20")
+        elif node.name != "digits":
+            small += [f"{part}=arrays", f"{part}.path={ten_digits}", f"{part}.horizontal_flip=false"]
+    if settled.dataset.image_size is None:
+        small.append("dataset.image_size=32")
+    run = train(compose([*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small]))
+    assert 0 <= run.metrics["test/accuracy"] <= 1
+    assert ("oracle/test_accuracy" in run.metrics) == (settled.target is not None)
+    with (run.directory / "metrics.csv").open(encoding="utf-8") as file:
+        assert [row["stage"] for row in csv.DictReader(file)] == [stage.name for stage in settled.strategy.stages]
 
 
 def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tiny_run):
