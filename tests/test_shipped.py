@@ -186,8 +186,9 @@ def test_every_experiment_trains(name, ten_digits, home, tmp_path):
     run = train(compose([*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small]))
     assert 0 <= run.metrics["test/accuracy"] <= 1
     assert ("oracle/test_accuracy" in run.metrics) == (settled.target is not None)
-    with (run.directory / "metrics.csv").open(encoding="utf-8") as file:
-        assert [row["stage"] for row in csv.DictReader(file)] == [stage.name for stage in settled.strategy.stages]
+    if settled.strategy.stages:
+        with (run.directory / "metrics.csv").open(encoding="utf-8") as file:
+            assert [row["stage"] for row in csv.DictReader(file)] == [stage.name for stage in settled.strategy.stages]
 
 
 def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tiny_run):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from joblib import parallel_config
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
@@ -15,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, Stratifi
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from skops import io as skops
+from threadpoolctl import threadpool_limits
 
 from tlx.config.building import build_node
 from tlx.errors import TlxError
@@ -76,7 +79,9 @@ def fit(
     try:
         if search and divided:
             found = GridSearchCV(model, search, scoring=scoring, cv=divided, refit=False, error_score="raise")
-            found.fit(features, labels)
+            # Many small fits: side by side, each on one thread, and so the same result on any number of cores.
+            with parallel_config("threading", n_jobs=torch.get_num_threads()), threadpool_limits(1):
+                found.fit(features, labels)
             chosen = {key.removeprefix("classifier__"): value for key, value in found.best_params_.items()}
             score = float(found.best_score_)
             model.set_params(**found.best_params_)
