@@ -24,9 +24,8 @@ from seeds import one_run, spread, two_at_a_time
 
 from tlx import compose
 
-BATCH = 64
 COMMON = (
-    f"dataset.batch_size={BATCH}", "dataset.horizontal_flip=false", "dataset.num_workers=0", "logger=none",
+    "dataset.batch_size=64", "dataset.horizontal_flip=false", "dataset.num_workers=0", "logger=none",
     "trainer.devices=1",
 )  # fmt: skip
 WAYS = {"transfer": "#4878a8", "scratch": "#b0603c"}  # and their colours
@@ -40,32 +39,27 @@ class Row:
         source: The set that the source is learned from.
         target: The target's set.
         classes: The target's classes; None: all.
-        count: How many these are.
-        epochs: With all labels.
+        epochs: Number of labels a class (None: all) -> epochs.
         val: Part of the training images that selects, where labels are few.
-        steps: Of training, for every number of labels but all.
-        labels: Numbers of labels a class; None: all.
     """
 
     source: str
     target: str
     classes: list[int] | None
-    count: int
-    epochs: int
+    epochs: dict[int | None, int]
     val: float = 0.02
-    steps: int = 200
-    labels: tuple[int | None, ...] = (1, 5, 10, 50, None)
 
 
 HIGH = [5, 6, 7, 8, 9]
+FEW: dict[int | None, int] = {1: 200, 5: 200, 10: 200, 50: 50}
 ROWS = {
-    "digits_5to9": Row("digits", "digits", HIGH, 5, 40, val=0.2),
-    "usps_5to9": Row("usps", "usps", HIGH, 5, 10),
-    "mnist_5to9": Row("mnist", "mnist", HIGH, 5, 8),
-    "digits_to_letters": Row("digits", "letters", None, 26, 6),
-    "mnist_to_letters": Row("mnist", "letters", None, 26, 6),
-    "mnist_to_notmnist": Row("mnist", "notmnist", None, 10, 6),
-    "mnist_to_omniglot": Row("mnist", "omniglot", None, 292, 0, val=0.1, steps=600, labels=(1, 5, 10)),
+    "digits_5to9": Row("digits", "digits", HIGH, FEW | {None: 40}, val=0.2),
+    "usps_5to9": Row("usps", "usps", HIGH, FEW | {None: 10}),
+    "mnist_5to9": Row("mnist", "mnist", HIGH, FEW | {None: 8}),
+    "digits_to_letters": Row("digits", "letters", None, {1: 200, 10: 200, None: 6}),
+    "mnist_to_letters": Row("mnist", "letters", None, {1: 200, 10: 200, None: 6}),
+    "mnist_to_notmnist": Row("mnist", "notmnist", None, {1: 200, 10: 200, None: 6}),
+    "mnist_to_omniglot": Row("mnist", "omniglot", None, {1: 120, 10: 40}, val=0.1),
 }
 
 
@@ -82,12 +76,10 @@ def target(name: str, way: str, labels: int | None, run: str, seed: int, output:
     else:
         width = compose(source(row, seed, output)).backbone.width
         start = ["backbone=small_cnn", f"backbone.width={width}", "strategy=scratch"]
-    if labels is None:
-        few, epochs = ["dataset.labels_per_class=null", "dataset.val_fraction=0.2"], row.epochs
-    else:
-        few = [f"dataset.labels_per_class={labels}", f"dataset.val_fraction={row.val}"]
-        epochs = math.ceil(row.steps / math.ceil(labels * row.count / BATCH))
-    own = [*chosen("dataset", row.target, row.classes), *COMMON, *few, *start, f"strategy.stages.0.epochs={epochs}"]
+    few = [f"dataset.labels_per_class={'null' if labels is None else labels}"]
+    few += [f"dataset.val_fraction={0.2 if labels is None else row.val}"]
+    few += [f"strategy.stages.0.epochs={row.epochs[labels]}"]
+    own = [*chosen("dataset", row.target, row.classes), *COMMON, *start, *few]
     return [f"experiment={name}", *own, f"seed={seed}", f"output_dir={output}"]
 
 
@@ -96,7 +88,7 @@ def measure(name: str, seeds: range, output: Path) -> dict[str, dict[int | None,
     row = ROWS[name]
     with two_at_a_time() as pool:
         runs = [run for _, run in pool.map(one_run, [source(row, seed, output) for seed in seeds])]
-        cells = [(way, labels) for labels in row.labels for way in WAYS]
+        cells = [(way, labels) for labels in row.epochs for way in WAYS]
         jobs = [
             target(name, way, labels, run, seed, output)
             for way, labels in cells
