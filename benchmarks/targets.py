@@ -56,8 +56,8 @@ ROWS = {
     "digits_5to9": Row("digits", "digits", HIGH, FEW | {None: 40}, val=0.2),
     "usps_5to9": Row("usps", "usps", HIGH, FEW | {None: 10}),
     "mnist_5to9": Row("mnist", "mnist", HIGH, FEW | {None: 8}),
-    "digits_to_letters": Row("digits", "letters", None, {1: 200, 10: 200, None: 6}),
-    "mnist_to_letters": Row("mnist", "letters", None, {1: 200, 10: 200, None: 6}),
+    "digits_to_letters": Row("digits", "letters", None, {1: 200, 10: 200}),
+    "mnist_to_letters": Row("mnist", "letters", None, {1: 200, 10: 200}),
     "mnist_to_notmnist": Row("mnist", "notmnist", None, {1: 200, 10: 200, None: 6}),
     "mnist_to_omniglot": Row("mnist", "omniglot", None, {1: 120, 10: 40}, val=0.1),
 }
