@@ -170,7 +170,8 @@ def main() -> None:
     tables = [text for name, runs in results.items() for text in (table(KINDS[name], runs), "")]
     verdicts = [f"- {verdict(KINDS[name], runs)}" for name, runs in results.items()]
     how = f"{machine()}, two runs at a time, one thread each; s: seconds of training."
-    write_section("practices", "\n".join([*verdicts, "", *tables, how]))
+    picture = "![Strategies on four kinds of data](results.png)"
+    write_section("practices", "\n".join([picture, "", *verdicts, "", *tables, how]))
     draw(results)
 
 
