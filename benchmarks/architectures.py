@@ -10,19 +10,19 @@ each; started again it goes on where it stopped (--output). Writes docs/results.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+import itertools
 
 from practices import KINDS, arguments
-from real_sets import CACHE, DATA
+from real_sets import DATA
 from report import machine, write_section
-from seeds import one_run, spread, two_at_a_time
+from seeds import accuracies, options, outcomes, spread, two_at_a_time
 
 WAYS = {"full": "its weights, everything tuned", "linear_probe": "its weights, the head", "scratch": "from scratch"}
 FILES = {
     "squeezenet1_1": "squeezenet1_1-torchvision-fp16src.pth",
     "mobilenet_v2": "mobilenet_v2-torchvision-from-tf2ptq.pth",
 }
+SETS = ("hymenoptera", "cifar10")
 NETWORKS = ("efficientnet_lite0", *FILES)
 
 
@@ -36,26 +36,19 @@ def network(name: str, way: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=list(NETWORKS))
-    parser.add_argument("--sets", type=lambda text: text.split(","), default=["hymenoptera", "cifar10"])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "practices")
-    args = parser.parse_args()
-    cells = [(name, kind, way) for name in args.networks for kind in args.sets for way in WAYS]
-    jobs = [
-        [*arguments(KINDS[kind], way, seed, args.output), *network(name, way)]
-        for name, kind, way in cells
-        for seed in range(args.seeds)
-    ]
+    args = options(__doc__, "networks", NETWORKS, "practices").parse_args()
+
+    def job(cell: tuple[str, str, str], seed: int) -> list[str]:
+        name, kind, way = cell
+        return [*arguments(KINDS[kind], way, seed, args.output), *network(name, way)]
+
     with two_at_a_time() as pool:
-        found = [metrics["test/accuracy"] for metrics, _ in pool.map(one_run, jobs)]
-    scores = {cell: found[i * args.seeds : (i + 1) * args.seeds] for i, cell in enumerate(cells)}
+        runs = outcomes(pool, itertools.product(args.networks, SETS, WAYS), range(args.seeds), job)
     table = [f"| network | set | {' | '.join(f'{told}, %' for told in WAYS.values())} |"]
     table.append("| --- | --- |" + " ---: |" * len(WAYS))
     for name in args.networks:
-        for kind in args.sets:
-            row = " | ".join(spread(scores[name, kind, way]) for way in WAYS)
+        for kind in SETS:
+            row = " | ".join(spread(accuracies(runs[name, kind, way])) for way in WAYS)
             table.append(f"| `{name}` | {kind} | {row} |")
     text = "\n".join([*table, "", f"{args.seeds} seeds. {machine()}, two runs at a time, one thread each."])
     print(text)

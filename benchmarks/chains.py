@@ -11,14 +11,13 @@ tests.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from real_sets import CACHE, DATA, chosen
+from real_sets import DATA, chosen
 from report import machine, write_section
-from seeds import one_run, spread, two_at_a_time
+from seeds import accuracies, one_run, options, outcomes, spread, two_at_a_time
 
 COMMON = ("dataset.image_size=64", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
 LITE0 = "backbone=efficientnet_lite0"
@@ -45,34 +44,33 @@ def chains() -> dict[str, Chain]:
     }
 
 
-def arguments(chain: Chain, way: str, middle: str | None, seed: int, output: Path) -> list[str]:
-    """The middle run; or the target's, from ImageNet or from the middle run."""
-    if way == "middle":
-        own = [LITE0, *chain.learn, "strategy=full", "strategy.stages.0.epochs=4"]
-    else:
-        start = [LITE0] if middle is None else ["backbone=run", f"backbone.run={middle}"]
-        few = ["dataset.labels_per_class=10", "dataset.val_fraction=0.1"]
-        own = [*start, *chain.few, *few, "strategy=full", "strategy.stages.0.epochs=10"]
+def middle(chain: Chain, seed: int, output: Path) -> list[str]:
+    own = [LITE0, *chain.learn, "strategy=full", "strategy.stages.0.epochs=4"]
+    return [*own, *COMMON, f"seed={seed}", f"output_dir={output}"]
+
+
+def target(chain: Chain, start: list[str], seed: int, output: Path) -> list[str]:
+    few = ["dataset.labels_per_class=10", "dataset.val_fraction=0.1"]
+    own = [*start, *chain.few, *few, "strategy=full", "strategy.stages.0.epochs=10"]
     return [*own, *COMMON, f"seed={seed}", f"output_dir={output}"]
 
 
 def measure(chain: Chain, seeds: range, output: Path) -> tuple[list[float], list[float], int]:
     """Return accuracies from ImageNet, from the middle run, and the classes that came over by name."""
     with two_at_a_time() as pool:
-        middles = [run for _, run in pool.map(one_run, [arguments(chain, "middle", None, s, output) for s in seeds])]
-        starts = [*[(None, s) for s in seeds], *zip(middles, seeds, strict=True)]
-        found = list(pool.map(one_run, [arguments(chain, "target", m, s, output) for m, s in starts]))
-    scores = [metrics["test/accuracy"] for metrics, _ in found]
-    told = json.loads((Path(found[-1][1]) / "model.json").read_text(encoding="utf-8"))
-    return scores[: len(seeds)], scores[len(seeds) :], len(told["carried"]["classes"])
+        middles = [run for _, run in pool.map(one_run, [middle(chain, seed, output) for seed in seeds])]
+
+        def job(way: str, seed: int) -> list[str]:
+            start = [LITE0] if way == "straight" else ["backbone=run", f"backbone.run={middles[seed]}"]
+            return target(chain, start, seed, output)
+
+        runs = outcomes(pool, ("straight", "over"), seeds, job)
+    told = json.loads((Path(runs["over"][0][1]) / "model.json").read_text(encoding="utf-8"))
+    return accuracies(runs["straight"]), accuracies(runs["over"]), len(told["carried"]["classes"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chains", type=lambda text: text.split(","), default=["letters", "medical"])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "chains")
-    args = parser.parse_args()
+    args = options(__doc__, "chains", ("letters", "medical"), "chains").parse_args()
     table = ["| middle | target, 10 labels a class | ImageNet, % | over the middle, % | classes by name |"]
     table.append("| --- | --- | ---: | ---: | ---: |")
     for name in args.chains:

@@ -11,14 +11,13 @@ Data: TLX_TEST_DATA, see the tests; `plates` is drawn by tlx, `digits` is scikit
 
 from __future__ import annotations
 
-import argparse
 import csv
 import statistics
 from pathlib import Path
 
-from real_sets import CACHE, chosen
+from real_sets import chosen
 from report import machine, write_section
-from seeds import FROM_RUN, SMALL, one_run, spread, two_at_a_time
+from seeds import FROM_RUN, SMALL, options, outcomes, spread, two_at_a_time
 
 STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
 TWO = ("scratch", "mcc")  # the strategy that was best between MNIST and USPS, on the other pairs of such sets
@@ -74,16 +73,12 @@ def few_labels(pair: str, seed: int, source_run: str, output: Path) -> list[str]
 
 def measure(pair: str, strategies: list[str], seeds: range, output: Path) -> tuple[Results, dict[str, list[str]]]:
     """Return strategy -> figures of its runs, and strategy -> their directories."""
-    jobs = [(strategy, seed) for strategy in strategies for seed in seeds]
     with two_at_a_time() as pool:
-        found = list(pool.map(one_run, [overrides(pair, *job, output) for job in jobs]))
-        results = {s: [m for (own, _), (m, _) in zip(jobs, found, strict=True) if own == s] for s in strategies}
+        runs = outcomes(pool, strategies, seeds, lambda strategy, seed: overrides(pair, strategy, seed, output))
+        directories = {strategy: [directory for _, directory in found] for strategy, found in runs.items()}
         if "scratch" in strategies:
-            sources = [directory for (s, _), (_, directory) in zip(jobs, found, strict=True) if s == "scratch"]
-            few = [few_labels(pair, seed, run, output) for seed, run in zip(seeds, sources, strict=True)]
-            results[FEW] = [metrics for metrics, _ in pool.map(one_run, few)]
-    directories = {s: [where for (own, _), (_, where) in zip(jobs, found, strict=True) if own == s] for s in strategies}
-    return results, directories
+            runs |= outcomes(pool, [FEW], seeds, lambda _, s: few_labels(pair, s, directories["scratch"][s], output))
+    return {strategy: [metrics for metrics, _ in found] for strategy, found in runs.items()}, directories
 
 
 def selections(directories: list[str]) -> dict[str, float]:
@@ -113,11 +108,8 @@ def lines(pair: str, results: Results) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=lambda text: text.split(","), default=list(PAIRS))
+    parser = options(__doc__, "pairs", PAIRS, "domains")
     parser.add_argument("--strategies", type=lambda text: text.split(","), help="default: all, or some, see the table")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "domains")
     args = parser.parse_args()
     table = ["| source to target | strategy | test, % | oracle-selected, % | seeds | s |"]
     table.append("| --- | --- | ---: | ---: | ---: | ---: |")

@@ -10,13 +10,11 @@ each; started again it goes on where it stopped (--output). Writes docs/results.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from pathlib import Path
 
-from real_sets import CACHE, DATA
+from real_sets import DATA
 from report import machine, write_section
-from seeds import one_run, spread, two_at_a_time
+from seeds import options, outcomes, spread, two_at_a_time
 
 COMMON = (
     "backbone=efficientnet_lite0", "dataset=folder", f"dataset.root={DATA / 'brain_tumor_mri'}", "dataset.name=mri",
@@ -44,21 +42,16 @@ def line(title: str, found: list[dict[str, float]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS))
+    parser = options(__doc__, "rows", ROWS, "medical")
     parser.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "medical")
     args = parser.parse_args()
-    jobs = [(row, seed) for row in args.rows for seed in range(args.seeds)]
-    size = f"dataset.image_size={args.size}"
-    arguments = [[*COMMON, size, *ROWS[r][1], f"seed={s}", f"output_dir={args.output}"] for r, s in jobs]
+    common = [*COMMON, f"dataset.image_size={args.size}", f"output_dir={args.output}"]
     with two_at_a_time() as pool:
-        found = [metrics for metrics, _ in pool.map(one_run, arguments)]
+        runs = outcomes(pool, args.rows, range(args.seeds), lambda row, s: [*common, *ROWS[row][1], f"seed={s}"])
     table = ["| method | accuracy, % | 95 % interval | AUROC, % | least sensitivity, % | seeds | s |"]
     table.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in args.rows:
-        table.append(line(ROWS[row][0], [m for (r, _), m in zip(jobs, found, strict=True) if r == row]))
+        table.append(line(ROWS[row][0], [metrics for metrics, _ in runs[row]]))
     told = "800 training images (20 % of them val), 394 test images; 23 of these lie in both (copies in the set)."
     how = f"{told} {args.size} px. {machine()}, two runs at a time, one thread each; s: seconds of training."
     text = "\n".join([*table, "", how])

@@ -12,16 +12,15 @@ Data: TLX_TEST_DATA, see the tests.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from real_sets import CACHE, DATA, chosen, korean
+from real_sets import DATA, chosen, korean
 from report import ROOT, machine, write_section
-from seeds import Outcome, one_run, spread, two_at_a_time
+from seeds import Outcome, accuracies, options, outcomes, spread, two_at_a_time
 
 COMMON = ("backbone=efficientnet_lite0", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
 # Strategy -> parts of the epochs that its stages get.
@@ -99,10 +98,8 @@ def arguments(kind: Kind, strategy: str, seed: int, output: Path) -> list[str]:
 
 def measure(kind: Kind, seeds: range, output: Path) -> dict[str, list[Outcome]]:
     """Return strategy -> its runs."""
-    jobs = [(strategy, seed) for strategy in PARTS for seed in seeds]
     with two_at_a_time() as pool:
-        found = list(pool.map(one_run, [arguments(kind, *job, output) for job in jobs]))
-    return {s: [run for (own, _), run in zip(jobs, found, strict=True) if own == s] for s in PARTS}
+        return outcomes(pool, PARTS, seeds, lambda strategy, seed: arguments(kind, strategy, seed, output))
 
 
 def table(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
@@ -112,7 +109,7 @@ def table(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
         name = NAMES.get(strategy, strategy)
         name = f"**{name}**" if strategy in kind.best else name
         seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in found)
-        score = spread([metrics["test/accuracy"] for metrics, _ in found])
+        score = spread(accuracies(found))
         lines.append(f"| {name} | {score} | {len(found)} | {seconds:.0f} |")
     lines += ["", f"`experiment={kind.experiment} {' '.join(kind.overrides)}`, {kind.epochs} epochs."]
     return "\n".join(lines)
@@ -120,7 +117,7 @@ def table(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
 
 def verdict(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
     """Whether the recommended practice is on top, or nearer to the best one than their mean spread over seeds."""
-    scores = {s: [metrics["test/accuracy"] for metrics, _ in found] for s, found in runs.items()}
+    scores = {s: accuracies(found) for s, found in runs.items()}
     mean = {s: statistics.mean(values) for s, values in scores.items()}
     best = max(mean, key=mean.__getitem__)
     own = max(kind.best, key=mean.__getitem__)
@@ -142,12 +139,12 @@ def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
     figure, axes = plt.subplots(1, len(results), figsize=(3.6 * len(results), 3.6), squeeze=False, sharey=True)
     for axis, (name, runs) in zip(axes[0], results.items(), strict=True):
         kind = KINDS[name]
-        scores = {s: [100 * metrics["test/accuracy"] for metrics, _ in found] for s, found in runs.items()}
+        scores = {s: [100 * score for score in accuracies(found)] for s, found in runs.items()}
         sds = [statistics.stdev(s) if len(s) > 1 else 0.0 for s in scores.values()]
         colours = ["#b0603c" if s in kind.best else "#4878a8" for s in scores]
         means = [statistics.mean(s) for s in scores.values()]
         axis.barh([NAMES.get(s, s) for s in scores], means, xerr=sds, color=colours, error_kw={"capsize": 3})
-        axis.set_title(kind.title.split(", ")[0] + ", " + kind.title.split(", ")[1], fontsize=9)
+        axis.set_title(", ".join(kind.title.split(", ")[:2]), fontsize=9)
         axis.set_xlabel("test accuracy, %", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.set_xlim(0, 100)
@@ -158,11 +155,7 @@ def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(KINDS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "practices")
-    args = parser.parse_args()
+    args = options(__doc__, "sets", KINDS, "practices").parse_args()
     results = {}
     for name in args.sets:
         results[name] = measure(KINDS[name], range(args.seeds), args.output)

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -58,15 +58,7 @@ def korean(folder: Path = CACHE / "sets") -> Path:
 
 
 def _mnist() -> dict[str, np.ndarray]:
-    parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
-    (archive,) = (DATA / "mnist_png").glob("*.zip")
-    with zipfile.ZipFile(archive) as held:
-        for name in sorted(held.namelist()):
-            if found := re.search(r"(train|test)\w*/(\d)/[^/]+\.png$", name):
-                images, labels = parts[found[1]]
-                images.append(_pixels(held.read(name)))
-                labels.append(int(found[2]))
-    return {f"{part}_{key}": np.stack(values) for part, pair in parts.items() for key, values in _named(*pair)}
+    return _class_folders("mnist_png", "L")[0]
 
 
 def _usps() -> dict[str, np.ndarray]:
@@ -88,27 +80,31 @@ def _plate_characters(names: str) -> dict[str, np.ndarray]:
 
 def _blood_cells() -> dict[str, np.ndarray]:
     """Cells of BCCD cut out by their boxes, 64 px, official splits; of each kind 400 at most in a split."""
-    split = DATA / "bccd" / "BCCD" / "ImageSets" / "Main"
     kinds = ["RBC", "WBC", "Platelets"]
     found: dict[str, np.ndarray] = {"class_names": np.array(kinds)}
-    for part, own in (("train", "train"), ("val", "val"), ("test", "test")):
+    for part in ("train", "val", "test"):
+        listed = DATA / "bccd" / "BCCD" / "ImageSets" / "Main" / f"{part}.txt"
         images: list[np.ndarray] = []
         labels: list[int] = []
-        for name in (split / f"{own}.txt").read_text(encoding="utf-8").split():
-            picture = Image.open(DATA / "bccd" / "BCCD" / "JPEGImages" / f"{name}.jpg").convert("RGB")
-            for one in ElementTree.parse(DATA / "bccd" / "BCCD" / "Annotations" / f"{name}.xml").iter("object"):
-                kind = kinds.index(one.findtext("name", ""))
-                left, top, right, bottom = (
-                    int(one.findtext(f"bndbox/{k}", "0")) for k in ("xmin", "ymin", "xmax", "ymax")
-                )
-                if right > left and bottom > top and labels.count(kind) < 400:
-                    half = max(right - left, bottom - top) / 2
-                    x, y = (left + right) / 2, (top + bottom) / 2
-                    cell = picture.crop((round(x - half), round(y - half), round(x + half), round(y + half)))
+        for name in listed.read_text(encoding="utf-8").split():
+            for kind, cell in _cells(name):
+                if labels.count(kinds.index(kind)) < 400:
                     images.append(np.asarray(cell.resize((64, 64))))
-                    labels.append(kind)
+                    labels.append(kinds.index(kind))
         found |= {f"{part}_{key}": value for key, value in _named(images, labels)}
     return found
+
+
+def _cells(name: str) -> Iterator[tuple[str, Image.Image]]:
+    """Yield the kind of each cell of a picture and the square around its box."""
+    folder = DATA / "bccd" / "BCCD"
+    picture = Image.open(folder / "JPEGImages" / f"{name}.jpg").convert("RGB")
+    for one in ElementTree.parse(folder / "Annotations" / f"{name}.xml").iter("object"):
+        box = [int(one.findtext(f"bndbox/{key}", "0")) for key in ("xmin", "ymin", "xmax", "ymax")]
+        left, top, right, bottom = box
+        if right > left and bottom > top:
+            x, y, half = (left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top) / 2
+            yield one.findtext("name", ""), picture.crop(tuple(map(round, (x - half, y - half, x + half, y + half))))
 
 
 def _notmnist() -> dict[str, np.ndarray]:
@@ -134,28 +130,34 @@ def _omniglot() -> dict[str, np.ndarray]:
 
 def _cifar10() -> dict[str, np.ndarray]:
     """All training images, and 200 test images a class."""
+    arrays, names = _class_folders("cifar10_jpg", "RGB", most={"test": 200})
+    return {**arrays, "class_names": np.array(names)}
+
+
+def _class_folders(name: str, mode: str, most: dict[str, int] | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return arrays and class names of a zip of folders train and test, a folder a class; of a class `most` at most."""
     parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
     names: list[str] = []
-    (archive,) = (DATA / "cifar10_jpg").glob("*.zip")
+    (archive,) = (DATA / name).glob("*.zip")
     with zipfile.ZipFile(archive) as held:
         for member in sorted(held.namelist()):
-            if found := re.search(r"(train|test)/(\w+)/[^/]+\.jpg$", member):
-                if found[2] not in names:
-                    names.append(found[2])
-                images, labels = parts[found[1]]
-                if found[1] == "train" or labels.count(names.index(found[2])) < 200:
-                    images.append(np.asarray(Image.open(io.BytesIO(held.read(member))).convert("RGB")))
-                    labels.append(names.index(found[2]))
+            if found := re.search(r"(train|test)\w*/(\w+)/[^/]+\.(?:png|jpg)$", member):
+                part, label = found[1], found[2]
+                names += [] if label in names else [label]
+                images, labels = parts[part]
+                if labels.count(names.index(label)) < (most or {}).get(part, len(held.namelist())):
+                    images.append(_pixels(held.read(member), mode))
+                    labels.append(names.index(label))
     arrays = {f"{part}_{key}": np.stack(values) for part, pair in parts.items() for key, values in _named(*pair)}
-    return {**arrays, "class_names": np.array(names)}
+    return arrays, names
 
 
 def _named(images: list[np.ndarray], labels: list[int]) -> list[tuple[str, np.ndarray]]:
     return [("images", np.stack(images)), ("labels", np.array(labels, dtype=np.int64))]
 
 
-def _pixels(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+def _pixels(content: bytes, mode: str = "L") -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert(mode))
 
 
 def _idx(path: Path) -> np.ndarray:

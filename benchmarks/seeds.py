@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from real_sets import CACHE
 
 # A small network from random weights, as the published figures for digits are of one.
 SMALL = (
@@ -33,6 +38,31 @@ def one_run(arguments: list[str]) -> Outcome:
     torch.set_num_threads(1)
     run = tlx.train(tlx.compose(arguments))
     return run.metrics, str(run.directory)
+
+
+def outcomes(
+    pool: ProcessPoolExecutor, cells: Iterable[Any], seeds: range, arguments: Callable[[Any, int], list[str]]
+) -> dict[Any, list[Outcome]]:
+    """Return each cell of a table -> its runs, one a seed; `arguments(cell, seed)` are their overrides."""
+    jobs = [(cell, seed) for cell in cells for seed in seeds]
+    found: dict[Any, list[Outcome]] = {}
+    for (cell, _), run in zip(jobs, pool.map(one_run, [arguments(*job) for job in jobs]), strict=True):
+        found.setdefault(cell, []).append(run)
+    return found
+
+
+def accuracies(runs: list[Outcome]) -> list[float]:
+    """Test accuracies of runs."""
+    return [metrics["test/accuracy"] for metrics, _ in runs]
+
+
+def options(told: str | None, what: str, names: Iterable[str], folder: str) -> argparse.ArgumentParser:
+    """Options of a table: `--WHAT` chooses some of it, `--seeds` says how many, `--output` where runs are kept."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(f"--{what}", type=lambda text: text.split(","), default=list(names))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=CACHE / folder)
+    return parser
 
 
 def spread(scores: list[float]) -> str:

@@ -12,15 +12,15 @@ where it stopped (--output). Writes docs/results.md and docs/labels.png. Data: T
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from real_sets import CACHE, chosen
+from real_sets import chosen
 from report import ROOT, machine, write_section
-from seeds import one_run, spread, two_at_a_time
+from seeds import accuracies, one_run, options, outcomes, spread, two_at_a_time
 
 from tlx import compose
 
@@ -87,18 +87,13 @@ def measure(name: str, seeds: range, output: Path) -> dict[str, dict[int | None,
     """Return way -> labels -> test accuracies."""
     row = ROWS[name]
     with two_at_a_time() as pool:
-        runs = [run for _, run in pool.map(one_run, [source(row, seed, output) for seed in seeds])]
-        cells = [(way, labels) for labels in row.epochs for way in WAYS]
-        jobs = [
-            target(name, way, labels, run, seed, output)
-            for way, labels in cells
-            for seed, run in zip(seeds, runs, strict=True)
-        ]
-        found = [metrics["test/accuracy"] for metrics, _ in pool.map(one_run, jobs)]
-    scores: dict[str, dict[int | None, list[float]]] = {way: {} for way in WAYS}
-    for i, (way, labels) in enumerate(cells):
-        scores[way][labels] = found[i * len(seeds) : (i + 1) * len(seeds)]
-    return scores
+        sources = [run for _, run in pool.map(one_run, [source(row, seed, output) for seed in seeds])]
+
+        def job(cell: tuple[int | None, str], seed: int) -> list[str]:
+            return target(name, cell[1], cell[0], sources[seed], seed, output)
+
+        runs = outcomes(pool, itertools.product(row.epochs, WAYS), seeds, job)
+    return {way: {labels: accuracies(runs[labels, way]) for labels in row.epochs} for way in WAYS}
 
 
 def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
@@ -130,11 +125,7 @@ def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=CACHE / "targets")
-    args = parser.parse_args()
+    args = options(__doc__, "rows", ROWS, "targets").parse_args()
     table = ["| experiment | way | 1 | 5 | 10 | 50 | all |", "| --- | --- |" + " ---: |" * 5]
     results = {}
     for name in args.rows:

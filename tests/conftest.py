@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from tlx import Run
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def digits_file(path: Path, counts: Sequence[int]) -> Path:
+    """Write so many of scikit-learn's digits 0, 1, … as dataset=arrays reads them."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    values, labels = load_digits(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(labels == one)[:count] for one, count in enumerate(counts)])
+    np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +49,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides of a small training on digits of which 60 are 0, 20 are 1 and 6 are 2; train has 36, 12 and 4."""
-    import numpy as np
-    from sklearn.datasets import load_digits
-
-    values, labels = load_digits(return_X_y=True)
-    rows = np.concatenate([np.flatnonzero(labels == one)[:count] for one, count in enumerate((60, 20, 6))])
-    path = tmp_path_factory.mktemp("uneven") / "digits.npz"
-    np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
+    path = digits_file(tmp_path_factory.mktemp("uneven") / "digits.npz", [60, 20, 6])
     return [
         "dataset=arrays", f"dataset.path={path}", "dataset.channels=1", "dataset.image_size=16", "dataset.batch_size=8",
         "dataset.horizontal_flip=false", "dataset.augment=none", "backbone=small_cnn", "backbone.width=4",

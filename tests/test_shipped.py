@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
-from sklearn.datasets import load_digits
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, digits_file
 from tlx import Run, train
 from tlx.backbones import catalog
 from tlx.config import check_command_line, compose, options
@@ -57,11 +56,7 @@ def opening(path: str) -> str:
 @pytest.fixture(scope="module")
 def ten_digits(tmp_path_factory) -> Path:
     """Scikit-learn's digits as a file, 30 of each: what stands for sets that are not here."""
-    values, labels = load_digits(return_X_y=True)
-    rows = np.concatenate([np.flatnonzero(labels == digit)[:30] for digit in range(10)])
-    path = tmp_path_factory.mktemp("digits") / "digits.npz"
-    np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
-    return path
+    return digits_file(tmp_path_factory.mktemp("digits") / "digits.npz", [30] * 10)
 
 
 @pytest.fixture
