@@ -195,7 +195,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
         cache = build_cache(config, data, interruption)
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
-        fitting = ClassicalFit(node, groups, data, cache, **choice)
+        fitting = ClassicalFit(node, groups, data, cache, config.trainer.limit_batches, **choice)
         witness = _witness(config, data)
         judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 import tlx
 from tlx.data import ImageDataModule
-from tlx.errors import ConfigError
+from tlx.data.loader import LateLoader
+from tlx.errors import ConfigError, Interrupted
+from tlx.features import classical_fit
+from tlx.resume import resumed
 from tlx.run import Run
 from tlx.train import build
 
@@ -115,6 +119,45 @@ def test_the_same_again_is_returned_and_another_classifier_is_another_run(tmp_pa
     wrote = (run.directory / "metrics.json").stat().st_mtime_ns
     assert train(tmp_path / "run").finished
     assert (run.directory / "metrics.json").stat().st_mtime_ns == wrote
+
+
+def test_an_interrupted_run_goes_on_from_its_features(tmp_path, monkeypatch):
+    """Guards against features that are computed again, or a run that cannot be taken up without a checkpoint."""
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise Interrupted("stopped by SIGTERM")
+
+    monkeypatch.setattr(classical_fit, "fit", stop)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run")
+    monkeypatch.undo()
+    assert Run(tmp_path / "run").status["state"] == "interrupted"
+    run = tlx.train(resumed(tmp_path / "run"))
+    log = (run.directory / "tlx.log").read_text().splitlines()
+    assert sum("cache: train: 200 images" in line for line in log) == 1
+    plain = train(tmp_path / "plain", "cache.enabled=false")
+    assert run.metrics["test/loss"] == pytest.approx(plain.metrics["test/loss"], rel=1e-4)
+
+
+def test_a_limit_of_batches_limits_features(tmp_path):
+    """Guards against a trial on two batches that computes the features of a million images first."""
+    seen = []
+    run = tlx.compose([*DIGITS, f"run_dir={tmp_path}", "trainer.limit_batches=3", "dataset.batch_size=16"])
+    with pytest.MonkeyPatch.context() as patch:
+        of = ImageDataModule.images_of
+
+        def watched(self: ImageDataModule, split: str, which: list[int]) -> LateLoader:
+            seen.append((split, list(which)))
+            return of(self, split, which)
+
+        patch.setattr(ImageDataModule, "images_of", watched)
+        trained = tlx.train(run)
+    assert {split: len(which) for split, which in seen} == {"train": 48, "val": 48, "test": 48}
+    data, _ = build(trained.config)
+    data.set_epoch(0)
+    first = [i.item() for batch in itertools.islice(data.train_dataloader(), 3) for i in batch["index"]]
+    assert seen[0] == ("train", first)
+    assert trained.metrics["test/accuracy"] > 0.2
 
 
 def test_two_processes_give_what_one_gives(tmp_path):

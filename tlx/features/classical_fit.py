@@ -7,12 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.sampler import EpochSampler
 from tlx.distributed import rank_and_world
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
@@ -47,14 +49,16 @@ class ClassicalFit(pl.Callback):
         groups: Layer groups whose pooled outputs are the features, bottom to top.
         data: The images.
         cache: Keeps features for other runs; None: nothing is kept.
+        limit: At most so many batches of each split; of the training images those that an epoch would begin with.
         settings: Further arguments of `tlx.features.classifiers.fit`.
     """
 
     def __init__(
         self, node: Mapping[str, Any], groups: Sequence[str], data: ImageDataModule, cache: PrefixCache | None,
-        **settings: Any,
+        limit: int | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.node, self.groups, self.data, self.cache, self.settings = node, list(groups), data, cache, settings
+        self.limit = limit
         self._boundaries: list[Boundary] | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,8 +89,10 @@ class ClassicalFit(pl.Callback):
         content = [b""]
         if rank_and_world()[0] == 0:
             start = time.perf_counter()
-            labels = torch.tensor([sample.target for sample in self.data.splits["train"].samples]).numpy()
-            fitted = fit(self.node, features, labels, groups=self.data.sample_groups("train"), **self.settings)
+            places = self._places("train")
+            samples, groups = self.data.splits["train"].samples, self.data.sample_groups("train")
+            labels = np.array([samples[i].target for i in places])
+            fitted = fit(self.node, features, labels, groups=[groups[i] for i in places], **self.settings)
             seconds = time.perf_counter() - start
             chosen = ", ".join(f"{key} {value}" for key, value in fitted.chosen.items())
             score = (
@@ -102,10 +108,10 @@ class ClassicalFit(pl.Callback):
         head.estimator = from_bytes(content[0])  # what is judged is what will be read again
 
     def _features(self, task: Task, split: str, how: Numerics) -> Tensor:
-        """Return the features of a split, float32 (N, F)."""
+        """Return the features of the images of a split at `_places`, float32 (N, F)."""
         if self.cache is None or not self._boundaries:
             return self._computed(task, split, how)
-        everything = torch.arange(self.data.sizes[split])
+        places = torch.tensor(self._places(split))
         found: list[Tensor] = []
         for one in self._boundaries:
             others = tuple(other for other in self._boundaries if other is not one)
@@ -113,15 +119,23 @@ class ClassicalFit(pl.Callback):
             if rows is None:  # it cannot be written
                 self._boundaries = None
                 return self._computed(task, split, how)
-            found.append(rows.take(everything).float())
+            found.append(rows.take(places).float())
         return torch.cat(found, 1)
+
+    def _places(self, split: str) -> list[int]:
+        """Return which images of a split are looked at."""
+        size = self.data.sizes[split]
+        if self.limit is None:
+            return list(range(size))
+        order = EpochSampler(size, self.data.seed, shuffle=split == "train")
+        return [index for _, index in order][: self.limit * self.data.batch_size]
 
     @torch.inference_mode()
     def _computed(self, task: Task, split: str, how: Numerics) -> Tensor:
         rank, world = rank_and_world()
-        mine = list(range(self.data.sizes[split]))[rank::world]
+        places = self._places(split)
         parts = []
-        for batch in self.data.images_of(split, mine):
+        for batch in self.data.images_of(split, places[rank::world]):
             with how.context():
                 parts.append(task.features(batch["image"].to(task.mean.device, non_blocking=True)).float().cpu())
         shares: list[Any] = [torch.cat(parts) if parts else None]
@@ -129,7 +143,7 @@ class ClassicalFit(pl.Callback):
             shares = [None] * world
             dist.all_gather_object(shares, torch.cat(parts) if parts else None)
         width = next(share.shape[1] for share in shares if share is not None)
-        whole = torch.empty(self.data.sizes[split], width)
+        whole = torch.empty(len(places), width)
         for first, share in enumerate(shares):
             if share is not None:
                 whole[first::world] = share
