@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
-from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from tlx.data import domains
-from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
-from tlx.data.domains import TargetDomain
 from tlx.data.kept import KeptImages, images_to_keep
+from tlx.data.labelled import LabelledImages
 from tlx.data.layout import find_images
 from tlx.data.loader import LateLoader, as_it_is
 from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
 from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
-from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.splits import content_keys
+from tlx.data.samples import Sample, Split
 from tlx.data.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.windows import Window
 from tlx.data.workers import cores_here
@@ -43,21 +36,19 @@ WORTH_WORKERS = 5_000  # images held in memory, from which on augmenting them ta
 FORWARD_PART = 3  # a step takes about so many times as long as the prediction of its batch
 
 
-class ImageDataModule(pl.LightningDataModule):
-    """Batches of a labelled set of images.
+class ImageDataModule(LabelledImages, pl.LightningDataModule):
+    """Batches of a labelled set of images; what is known of the set is told by `LabelledImages`.
 
     Batches are dicts (`tlx.data.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order and
     augmentation depend on (seed, epoch, index) alone: the number of workers, and what was run before, change nothing.
     The Trainer needs `use_distributed_sampler=False`: the loaders share the images out among processes themselves.
 
     Args:
-        dataset: A composed dataset node. `_target_` names the source, a function that takes the node's own keys and
-            `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
-        preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
+        dataset: A composed dataset node.
+        preprocessing: Input size and interpolation of the backbone.
         seed: Seed of order and augmentation.
         view_seed: Seed of the views that stages with a frozen prefix are given, see `take_turns`.
-        target: A node of another set with the same classes, the target domain; size, channels and batches are those of
-            `dataset`. Its test split takes the place of the source's, `target_train` and `target_val` have no labels.
+        target: A node of the target domain.
         paired: Whether training batches bring images of the target domain along.
 
     Attributes:
@@ -73,13 +64,9 @@ class ImageDataModule(pl.LightningDataModule):
         target: Mapping[str, Any] | DictConfig | None = None,
         paired: bool = False,
     ) -> None:
-        super().__init__()
-        self.dataset = _plain(dataset)
-        self.target = None if target is None else _plain(target)
+        pl.LightningDataModule.__init__(self)
+        LabelledImages.__init__(self, dataset, preprocessing, target)
         self.paired = paired
-        size = self.dataset.get("image_size")
-        self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
-        self.channels: int = self.dataset.get("channels", 3)
         self.batch_size: int = self.dataset.get("batch_size", 32)
         self.seed = seed
         self._epoch = 0
@@ -87,106 +74,11 @@ class ImageDataModule(pl.LightningDataModule):
         self._samplers: list[EpochSampler] = []
         self._datasets: dict[str, SplitDataset] = {}
         self._rows: dict[str, Rows] = {}
-        self._keys: dict[str, list[bytes]] = {}
         self._kept: dict[tuple[str, bool], KeptImages | None] = {}
         self._turns = (0, 0)
         self.step_seconds: float | None = None
         self._image_seconds: float | None = None
         self._told = ""
-
-    # What there is
-
-    @cached_property
-    def checked(self) -> CheckedSet:
-        """The set as the source returns it, its files opened unless `dataset.check` is false."""
-        return load_checked(self.dataset)
-
-    @property
-    def image_set(self) -> ImageSet:
-        """The set before labels are taken away, without the files that were left out."""
-        return self.checked.images
-
-    @cached_property
-    def domain(self) -> TargetDomain | None:
-        """The target domain, where there is one."""
-        return None if self.target is None else TargetDomain.load(self.target, self.class_names)
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """The splits; train with as few labels as asked for."""
-        own = self.checked.splits
-        return own if self.domain is None else {**own, **self.domain.splits}
-
-    def _set_of(self, split: str) -> CheckedSet:
-        """The set that a split is of; its node says how images are drawn."""
-        if self.domain is not None and split in self.domain.splits:
-            return self.domain.checked
-        return self.checked
-
-    @property
-    def class_names(self) -> list[str]:
-        """Class names; a target is an index into them."""
-        return self.image_set.class_names
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Images in each split."""
-        return {name: len(split) for name, split in self.splits.items()}
-
-    @property
-    def balanced(self) -> bool:
-        """Whether training draws every class equally often."""
-        return self.dataset.get("sampling") == "balanced"
-
-    @property
-    def class_counts(self) -> list[float]:
-        """Training images of each class as they are drawn: images of an epoch, before a rest of a batch is left out."""
-        there = Counter(sample.target for sample in self.splits["train"].samples)
-        counts: list[float] = [there[target] for target in range(self.num_classes)]
-        return [sum(counts) / len(there) if count else 0.0 for count in counts] if self.balanced else counts
-
-    def describe(self) -> str:
-        """How many images and classes each split has, how the splits came about, and what is odd about the set."""
-        sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
-        lines: list[str] = []
-        for one in sets:
-            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.size))]
-        if self.balanced:
-            lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
-        if self.domain is not None:
-            sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.domain.splits.items())
-            lines.append(f"  target domain, divided without its labels: {sizes}")
-        return "\n".join(lines)
-
-    def sample_names(self, split: str) -> list[str]:
-        """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
-        return [sample.name for sample in self.splits[split].samples]
-
-    def sample_groups(self, split: str) -> list[str | None]:
-        """What each of them shares with others, such as its patient, in the same order; None: nothing that is known."""
-        return self.splits[split].groups
-
-    def sample_paths(self, split: str) -> list[Path | None]:
-        """Their files, in the same order; None for images held in memory."""
-        return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
-
-    def fingerprint(self) -> str:
-        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one.
-
-        Targets of the target domain are all -1.
-        """
-        digest = blake2b(digest_size=16)
-        for part in (name for name in self.splits if name != "test"):
-            for sample in self.splits[part].samples:
-                path = sample.source
-                size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
-                digest.update(repr((part, sample.name, sample.target, size)).encode())
-        return digest.hexdigest()
 
     # Lightning's hooks
 
@@ -217,21 +109,6 @@ class ImageDataModule(pl.LightningDataModule):
     def trained_on(self) -> tuple[str, ...]:
         """The splits that training batches come from."""
         return ("train", domains.TRAIN) if self.paired else ("train",)
-
-    @property
-    def selected_on(self) -> tuple[str, ...]:
-        """The splits that are looked at after every epoch."""
-        return ("val",) if self.domain is None else ("val", domains.VAL)
-
-    def augmented(self, split: str = "train") -> bool:
-        """Whether anything is drawn for an image of a split in training."""
-        return str(self._set_of(split).node.get("augment", "light")) != "none"
-
-    def content_keys(self, split: str) -> list[bytes]:
-        """A hash of the content of each image of a split."""
-        if split not in self._keys:
-            self._keys[split] = content_keys(self.splits[split])
-        return self._keys[split]
 
     def drawing(self, split: str, view: int | None) -> dict[str, Any]:
         """Return what decides the pixels of an image besides its content, preprocessing and channels: plain values.
@@ -454,8 +331,3 @@ class ImageDataModule(pl.LightningDataModule):
 def _window(node: Mapping[str, Any]) -> Window | None:
     window = node.get("window")
     return None if window is None else (float(window[0]), float(window[1]))
-
-
-def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    return {str(key): value for key, value in values.items()}

@@ -1,0 +1,159 @@
+"""What is known of a labelled set of images before any is loaded: its classes, its splits, what is odd about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.data import domains
+from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.domains import TargetDomain
+from tlx.data.samples import ImageSet, Split
+from tlx.data.splits import content_keys
+
+if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
+
+
+class LabelledImages:
+    """A set of images in splits, with the target domain beside it where there is one.
+
+    Args:
+        dataset: A composed dataset node. `_target_` names the source, a function that takes the node's own keys and
+            `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
+        preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
+        target: A node of another set with the same classes, the target domain; size, channels and batches are those of
+            `dataset`. Its test split takes the place of the source's, `target_train` and `target_val` have no labels.
+    """
+
+    def __init__(
+        self,
+        dataset: Mapping[str, Any] | DictConfig,
+        preprocessing: Preprocessing,
+        target: Mapping[str, Any] | DictConfig | None = None,
+    ) -> None:
+        self.dataset = _plain(dataset)
+        self.target = None if target is None else _plain(target)
+        size = self.dataset.get("image_size")
+        self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
+        self.channels: int = self.dataset.get("channels", 3)
+        self._keys: dict[str, list[bytes]] = {}
+
+    @cached_property
+    def checked(self) -> CheckedSet:
+        """The set as the source returns it, its files opened unless `dataset.check` is false."""
+        return load_checked(self.dataset)
+
+    @property
+    def image_set(self) -> ImageSet:
+        """The set before labels are taken away, without the files that were left out."""
+        return self.checked.images
+
+    @cached_property
+    def domain(self) -> TargetDomain | None:
+        """The target domain, where there is one."""
+        return None if self.target is None else TargetDomain.load(self.target, self.class_names)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits; train with as few labels as asked for."""
+        own = self.checked.splits
+        return own if self.domain is None else {**own, **self.domain.splits}
+
+    def _set_of(self, split: str) -> CheckedSet:
+        """The set that a split is of; its node says how images are drawn."""
+        if self.domain is not None and split in self.domain.splits:
+            return self.domain.checked
+        return self.checked
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names; a target is an index into them."""
+        return self.image_set.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images in each split."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    @property
+    def balanced(self) -> bool:
+        """Whether training draws every class equally often."""
+        return self.dataset.get("sampling") == "balanced"
+
+    @property
+    def class_counts(self) -> list[float]:
+        """Training images of each class as they are drawn: images of an epoch, before a rest of a batch is left out."""
+        there = Counter(sample.target for sample in self.splits["train"].samples)
+        counts: list[float] = [there[target] for target in range(self.num_classes)]
+        return [sum(counts) / len(there) if count else 0.0 for count in counts] if self.balanced else counts
+
+    def describe(self) -> str:
+        """How many images and classes each split has, how the splits came about, and what is odd about the set."""
+        sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
+        lines: list[str] = []
+        for one in sets:
+            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.size))]
+        if self.balanced:
+            lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
+        if self.domain is not None:
+            sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.domain.splits.items())
+            lines.append(f"  target domain, divided without its labels: {sizes}")
+        return "\n".join(lines)
+
+    def sample_names(self, split: str) -> list[str]:
+        """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
+        return [sample.name for sample in self.splits[split].samples]
+
+    def sample_groups(self, split: str) -> list[str | None]:
+        """What each of them shares with others, such as its patient, in the same order; None: nothing that is known."""
+        return self.splits[split].groups
+
+    def sample_paths(self, split: str) -> list[Path | None]:
+        """Their files, in the same order; None for images held in memory."""
+        return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
+
+    def fingerprint(self) -> str:
+        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one.
+
+        Targets of the target domain are all -1.
+        """
+        digest = blake2b(digest_size=16)
+        for part in (name for name in self.splits if name != "test"):
+            for sample in self.splits[part].samples:
+                path = sample.source
+                size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
+                digest.update(repr((part, sample.name, sample.target, size)).encode())
+        return digest.hexdigest()
+
+    @property
+    def selected_on(self) -> tuple[str, ...]:
+        """The splits that are looked at after every epoch."""
+        return ("val",) if self.domain is None else ("val", domains.VAL)
+
+    def augmented(self, split: str = "train") -> bool:
+        """Whether anything is drawn for an image of a split in training."""
+        return str(self._set_of(split).node.get("augment", "light")) != "none"
+
+    def content_keys(self, split: str) -> list[bytes]:
+        """A hash of the content of each image of a split."""
+        if split not in self._keys:
+            self._keys[split] = content_keys(self.splits[split])
+        return self._keys[split]
+
+
+def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    return {str(key): value for key, value in values.items()}
