@@ -182,14 +182,16 @@ def test_a_mistyped_run_is_told_with_the_nearest_one(place, tlx, monkeypatch):
 def test_list_knows_globs_and_the_users_own_options(tlx, tmp_path):
     """Guards against lists that leave out a user's options, or print a name without what it is."""
     (tmp_path / "strategy").mkdir()
-    (tmp_path / "strategy" / "mine.yaml").write_text("# tlx train strategy=mine  two stages of my own\nname: mine\n")
+    (tmp_path / "strategy" / "bottom_up.yaml").write_text(
+        "# tlx train strategy=bottom_up  two stages of my own\nname: bottom_up\n"
+    )
 
     def lines(*arguments: str) -> list[str]:
         return tlx("list", *arguments).splitlines()
 
     names = [line.split()[0] for line in lines("backbones", "resnet*")]
     assert names == sorted(["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
-    assert any(line.startswith("mine") and "two stages of my own" in line for line in lines(
+    assert any(line.startswith("bottom_up") and "two stages of my own" in line for line in lines(
         "strategies", "--config-dir", str(tmp_path)))  # fmt: skip
     for what in ("datasets", "optimizers", "tasks", "trainers", "loggers", "experiments", "backbone", "strategies"):
         for line in lines(what):
@@ -197,6 +199,11 @@ def test_list_knows_globs_and_the_users_own_options(tlx, tmp_path):
     assert any(
         line.startswith("backbone=timm backbone.name=convnext_tiny") for line in lines("backbones", "timm/*convnext*")
     )
+    overview = {line.split()[0]: line for line in lines("--config-dir", str(tmp_path))}
+    assert "bottom_up" in overview["strategies"]
+    assert overview["backbones"].endswith(" …")
+    for what in overview:
+        assert lines(what), what
 
 
 def test_plan_prints_what_would_train_and_leaves_nothing_behind(tlx, tmp_path):

@@ -223,14 +223,15 @@ def _lineage(args: list[str]) -> None:
 
 def _list(args: list[str]) -> None:
     parser = _parser("list", "List what can stand for a group, a line each.")
-    parser.add_argument("what", help="backbones, datasets, strategies, optimizers, experiments, …")
+    told = "backbones, datasets, strategies, …; without it what there is to list"
+    parser.add_argument("what", nargs="?", help=told)
     parser.add_argument("glob", nargs="?", default="*", help="such as 'resnet*' or 'timm/*convnext*'")
     parser.add_argument("--config-dir", help="a directory of your own options")
     known = parser.parse_args(args)
-    from tlx.config.listing import listing
+    from tlx.config.listing import listing, overview
 
-    for line in listing(known.what, known.glob, known.config_dir):
-        print(line)
+    found = listing(known.what, known.glob, known.config_dir) if known.what else overview(known.config_dir)
+    print("\n".join(found))
 
 
 def _cache(args: list[str]) -> None:

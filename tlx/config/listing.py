@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from textwrap import shorten
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config.compose import conf_dir, options
@@ -24,6 +25,16 @@ GROUPS = {
     "caches": "cache",
     "experiments": "experiment",
 }
+LINE = 110  # characters
+
+
+def overview(config_dir: str | None = None) -> list[str]:
+    """Return what can be listed, a line each, with its options as far as the line goes."""
+    width = max(map(len, GROUPS))
+    return [
+        f"{what:<{width}}  {shorten(', '.join(options(group, config_dir)), LINE - width, placeholder=' …')}"
+        for what, group in GROUPS.items()
+    ]
 
 
 def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[str]:

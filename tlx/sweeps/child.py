@@ -1,8 +1,8 @@
 """A job trains in a process of its own: whatever kills it takes no other job with it.
 
-The processes are forked from a server that has imported torch and done nothing else. So torch is imported once a sweep,
-and no thread is lost in the fork. A process that starts jobs and dies takes its jobs along in order: they notice, save
-and end.
+The processes are forked from a server that has imported torch, and scikit-learn where the first job wants it, and done
+nothing else. So they are imported once a sweep, and no thread is lost in the fork. A process that starts jobs and dies
+takes its jobs along in order: they notice, save and end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Child:
         self._process = _CONTEXT.Process(target=_main, args=(config, dict(environment), theirs))
         with _STARTING, _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             # numpy's and torch's pools of threads are made by the imports in the server
-            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train"])
+            classical = ["tlx.features.classical_fit"] if config.get("classifier") else []
+            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", *classical])
             self._process.start()
         theirs.close()
 
