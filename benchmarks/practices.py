@@ -5,9 +5,9 @@
 
 Ants and bees: little data, similar to ImageNet. An alphabet of Omniglot: little, different. Letters of notMNIST: much,
 different. CIFAR-10: much, similar. Test accuracy, mean and standard deviation over seeds, and seconds of training, as a
-table and as docs/results.png. A seed decides order, augmentation, the new head and, where labels are few, which images
-have one. Two runs at a time, one thread each; started again it goes on where it stopped (--output).
-Data: TLX_TEST_DATA, see the tests.
+table (README.md, docs/results.md) and as docs/results.png. A seed decides order, augmentation, the new head and, where
+labels are few, which images have one. Two runs at a time, one thread each; started again it goes on where it stopped
+(--output). Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Kind:
     """A kind of data, and a set that stands for it.
 
     Args:
-        title: Of its table.
+        title: In words: what is much or little of what, how many images, how large.
         experiment: The practice that the rule recommends, in conf/experiment.
         best: The strategies that are that practice; `features` trains the classifier only, too.
         overrides: Of the set.
@@ -57,6 +57,16 @@ class Kind:
     overrides: tuple[str, ...]
     data: Callable[[], list[str]]
     epochs: int
+
+    @property
+    def short(self) -> str:
+        """The beginning of the title."""
+        return ", ".join(self.title.split(", ")[:2])
+
+    @property
+    def told(self) -> str:
+        """All of it, and how to train on such data."""
+        return f"{self.title}; `experiment={self.experiment} {' '.join(self.overrides)}`, {self.epochs} epochs"
 
 
 KINDS = {
@@ -102,16 +112,19 @@ def measure(kind: Kind, seeds: range, output: Path) -> dict[str, list[Outcome]]:
         return outcomes(pool, PARTS, seeds, lambda strategy, seed: arguments(kind, strategy, seed, output))
 
 
-def table(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
-    """A row a strategy; the recommended practice in bold."""
-    lines = [f"### {kind.title}", "", "| strategy | test accuracy, % | runs | s |", "| --- | ---: | ---: | ---: |"]
-    for strategy, found in runs.items():
-        name = NAMES.get(strategy, strategy)
-        name = f"**{name}**" if strategy in kind.best else name
-        seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in found)
-        score = spread(accuracies(found))
-        lines.append(f"| {name} | {score} | {len(found)} | {seconds:.0f} |")
-    lines += ["", f"`experiment={kind.experiment} {' '.join(kind.overrides)}`, {kind.epochs} epochs."]
+def table(results: dict[str, dict[str, list[Outcome]]]) -> str:
+    """A row a strategy, a column a kind of data; the recommended practice in bold."""
+    lines = [
+        f"| strategy | {' | '.join(KINDS[name].short for name in results)} |",
+        "| --- |" + " ---: |" * len(results),
+    ]
+    for strategy in PARTS:
+        cells = [NAMES.get(strategy, strategy)]
+        for name, runs in results.items():
+            score = spread(accuracies(runs[strategy]))
+            seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in runs[strategy])
+            cells.append(f"{f'**{score}**' if strategy in KINDS[name].best else score}, {seconds:.0f} s")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -122,11 +135,11 @@ def verdict(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
     best = max(mean, key=mean.__getitem__)
     own = max(kind.best, key=mean.__getitem__)
     if best in kind.best:
-        return f"{kind.title.split(':')[0]}: the recommended practice is on top ({best})."
+        return f"{kind.short}: the recommended practice is on top ({best})."
     gap = mean[best] - mean[own]
     sd = math.sqrt(sum(statistics.variance(scores[s]) for s in (best, own)) / 2) if len(scores[own]) > 1 else 0.0
     where = "within the spread of" if gap <= sd else "below"
-    return f"{kind.title.split(':')[0]}: {own} is {100 * gap:.1f} points {where} {best}."
+    return f"{kind.short}: {own} is {100 * gap:.1f} points {where} {best}."
 
 
 def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
@@ -144,7 +157,7 @@ def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
         colours = ["#b0603c" if s in kind.best else "#4878a8" for s in scores]
         means = [statistics.mean(s) for s in scores.values()]
         axis.barh([NAMES.get(s, s) for s in scores], means, xerr=sds, color=colours, error_kw={"capsize": 3})
-        axis.set_title(", ".join(kind.title.split(", ")[:2]), fontsize=9)
+        axis.set_title(kind.short, fontsize=9)
         axis.set_xlabel("test accuracy, %", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.set_xlim(0, 100)
@@ -156,15 +169,16 @@ def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
 
 def main() -> None:
     args = options(__doc__, "sets", KINDS, "practices").parse_args()
-    results = {}
+    results: dict[str, dict[str, list[Outcome]]] = {}
     for name in args.sets:
         results[name] = measure(KINDS[name], range(args.seeds), args.output)
-        print(f"\n{table(KINDS[name], results[name])}\n", flush=True)
-    tables = [text for name, runs in results.items() for text in (table(KINDS[name], runs), "")]
+        print(f"\n{table({name: results[name]})}\n", flush=True)
     verdicts = [f"- {verdict(KINDS[name], runs)}" for name, runs in results.items()]
-    how = f"{machine()}, two runs at a time, one thread each; s: seconds of training."
+    write_section("practices", "\n".join([table(results), "", *verdicts]), ROOT / "README.md")
+    sets = [f"- {KINDS[name].told}." for name in results]
+    how = f"%, {args.seeds} seeds, and seconds of training; {machine()}, two runs at a time, one thread each."
     picture = "![Strategies on four kinds of data](results.png)"
-    write_section("practices", "\n".join([picture, "", *verdicts, "", *tables, how]))
+    write_section("practices", "\n".join([picture, "", *verdicts, "", table(results), "", *sets, "", how]))
     draw(results)
 
 

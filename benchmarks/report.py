@@ -1,4 +1,4 @@
-"""Write measured tables into docs/results.md, each between its own markers."""
+"""Write measured tables into a page, docs/results.md by default, each between its own markers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results.md"
 
 
-def write_section(name: str, text: str) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` in docs/results.md."""
-    page = RESULTS.read_text(encoding="utf-8")
+def write_section(name: str, text: str, page: Path = RESULTS) -> None:
+    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` in a page."""
+    before = page.read_text(encoding="utf-8")
     pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"expected markers <!-- {name} --> in {RESULTS}, got none")
-    RESULTS.write_text(pattern.sub(lambda m: f"{m[1]}{text}\n{m[2]}", page), encoding="utf-8")
+    if not pattern.search(before):
+        raise SystemExit(f"expected markers <!-- {name} --> in {page}, got none")
+    page.write_text(pattern.sub(lambda m: f"{m[1]}{text}\n{m[2]}", before), encoding="utf-8")
 
 
 def machine() -> str:
