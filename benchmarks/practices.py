@@ -123,7 +123,8 @@ def table(results: dict[str, dict[str, list[Outcome]]]) -> str:
         for name, runs in results.items():
             score = spread(accuracies(runs[strategy]))
             seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in runs[strategy])
-            cells.append(f"{f'**{score}**' if strategy in KINDS[name].best else score}, {seconds:.0f} s")
+            cost = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+            cells.append(f"{f'**{score}**' if strategy in KINDS[name].best else score}, {cost}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
