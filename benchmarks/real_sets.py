@@ -136,6 +136,7 @@ def _cifar10() -> dict[str, np.ndarray]:
 
 def _class_folders(name: str, mode: str, most: dict[str, int] | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return arrays and class names of a zip of folders train and test, a folder a class; of a class `most` at most."""
+    most = most or {}
     parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
     names: list[str] = []
     (archive,) = (DATA / name).glob("*.zip")
@@ -145,7 +146,7 @@ def _class_folders(name: str, mode: str, most: dict[str, int] | None = None) -> 
                 part, label = found[1], found[2]
                 names += [] if label in names else [label]
                 images, labels = parts[part]
-                if labels.count(names.index(label)) < (most or {}).get(part, len(held.namelist())):
+                if part not in most or labels.count(names.index(label)) < most[part]:
                     images.append(_pixels(held.read(member), mode))
                     labels.append(names.index(label))
     arrays = {f"{part}_{key}": np.stack(values) for part, pair in parts.items() for key, values in _named(*pair)}
