@@ -16,7 +16,11 @@ BACKBONES = {
     "timm convnext": lambda: timm_backbone("convnext_atto", load=False),
     **{
         name: lambda name=name: torchvision_backbone(name, load=False)
-        for name in ("resnet18", "vgg11_bn", "vit_b_32", "swin_t", "convnext_tiny", "densenet121", "mobilenet_v3_small")
+        for name in ("resnet18", "vgg11_bn", "vit_b_32", "swin_t", "convnext_tiny", "densenet121")
+    },
+    **{
+        name: lambda name=name: torchvision_backbone(name, load=False)
+        for name in ("mobilenet_v3_small", "mnasnet0_5")  # with slow statistics of their own
     },
 }
 
@@ -39,6 +43,33 @@ def test_images_are_normalised_as_the_backbone_was_trained():
     image = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     assert torch.allclose(task.normalise(image), (image / 255 - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small", "mnasnet0_5"])
+def test_statistics_arrive_within_a_short_training(name):
+    """Guards against networks whose own slow BatchNorm statistics are still the initial ones when they are tested."""
+    torch.manual_seed(0)
+    task = Classification(BACKBONES[name](), ["a", "b"])
+    image = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    inputs: list[torch.Tensor] = []
+    norm = next(m for m in task.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    norm.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
+    task.train()
+    with torch.no_grad():
+        for _ in range(40):
+            task(image)
+    mean, spread = inputs[-1].mean((0, 2, 3)), inputs[-1].var((0, 2, 3))
+    assert (norm.running_mean - mean).abs().max() < 0.02 * mean.abs().max()
+    assert (norm.running_var - spread).abs().max() < 0.02 * (1 - spread).abs().max()
+
+
+def test_momenta_of_the_statistics_that_are_quick_enough_stay():
+    """Guards against a network's own choice being overridden where it needs no help."""
+    backbone = small_cnn(width=4)
+    first, second, *others = (m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    first.momentum, second.momentum = 0.3, None
+    Classification(backbone, ["a", "b"])
+    assert (first.momentum, second.momentum, {m.momentum for m in others}) == (0.3, None, {0.1})
 
 
 def test_padding_counts_in_no_figure():

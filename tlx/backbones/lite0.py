@@ -35,7 +35,7 @@ def efficientnet_lite0(
 ) -> Backbone:
     """Build EfficientNet-Lite0 (4.7 M parameters with its classifier, 224 px) as stem, stage1, …, stage4.
 
-    The weights were trained with TensorFlow: its padding, its BatchNorm constants and its normalisation to [-1, 1] are
+    The weights were trained with TensorFlow: its padding, its BatchNorm epsilon and its normalisation to [-1, 1] are
     kept. With them the original classifier names 85 % of 153 photographs of ants and bees exactly among 1000 classes,
     with symmetric padding 83 %, and with ImageNet's usual normalisation 68 %.
 
@@ -148,7 +148,7 @@ def _convolution(
     padding = 0 if stride > 1 else kernel // 2
     conv = layer(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
     nn.init.normal_(conv.weight, std=(2 / (kernel * kernel * outputs / groups)) ** 0.5)
-    norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+    norm = nn.BatchNorm2d(outputs, eps=1e-3)
     return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if act else nn.Sequential(conv, norm)
 
 
