@@ -43,8 +43,8 @@ def test_a_chain_is_told_from_its_beginning(chain, capsys):
     assert lines[0] == "weights at the beginning: random"
     told = [line.split() for line in lines[2:5]]
     assert [line[1] for line in told] == ["first", "second", "third"]
-    assert told[0][6:] == ["0", "+", "0", "-"]
     tensors = len(chain[0].model.backbone.state_dict())
+    assert told[0][6:] == ["0", "+", str(tensors), "-"]
     assert told[1][6:] == [str(tensors), "+", "0", "2,", "1"]
     assert told[2][4:6] == ["features", "(logreg)"]
     for run, line in zip(chain, lines[2:5], strict=True):
@@ -75,3 +75,11 @@ def test_no_run_is_told_as_such(tmp_path, capsys):
         main(["lineage", str(tmp_path / "nothing")])
     assert left.value.code == 2
     assert "expected a run directory" in capsys.readouterr().err
+
+
+def test_weights_of_a_library_are_counted(tmp_path):
+    """Guards against a first run that claims to have taken over nothing, or the head of the library's classes."""
+    run = train(tmp_path / "run", "dataset.classes=[0,1]", "backbone=efficientnet_lite0", "dataset.channels=3")
+    tensors = len(run.model.backbone.state_dict())
+    carried = run.description["carried"]
+    assert carried == {"from": "efficientnet_lite0, ImageNet", "loaded": tensors, "reinitialised": 0, "classes": []}
