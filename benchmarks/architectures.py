@@ -4,20 +4,27 @@
     python benchmarks/architectures.py --networks squeezenet1_1 --seeds 2
 
 Test accuracy, mean and standard deviation over seeds. Data and epochs are those of benchmarks/practices.py; so are the
-runs of EfficientNet-Lite0. The weights are those that TLX_TEST_DATA has, see the tests. Two runs at a time, one thread
-each; started again it goes on where it stopped (--output). Writes docs/results.md.
+runs of EfficientNet-Lite0. They are few for a network from scratch: a column has five times as many. The weights are
+those that TLX_TEST_DATA has, see the tests. Two runs at a time, one thread each; started again it goes on where it
+stopped (--output). Writes docs/results.md.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from practices import KINDS, arguments
 from real_sets import DATA
 from report import machine, write_section
 from seeds import accuracies, options, outcomes, spread, two_at_a_time
 
-WAYS = {"full": "its weights, everything tuned", "linear_probe": "its weights, the head", "scratch": "from scratch"}
+WAYS = {
+    "full": "its weights, everything tuned",
+    "linear_probe": "its weights, the head",
+    "scratch": "from scratch",
+    "scratch, longer": "from scratch, 5 times the epochs",
+}
 FILES = {
     "squeezenet1_1": "squeezenet1_1-torchvision-fp16src.pth",
     "mobilenet_v2": "mobilenet_v2-torchvision-from-tf2ptq.pth",
@@ -39,8 +46,10 @@ def main() -> None:
     args = options(__doc__, "networks", NETWORKS, "practices").parse_args()
 
     def job(cell: tuple[str, str, str], seed: int) -> list[str]:
-        name, kind, way = cell
-        return [*arguments(KINDS[kind], way, seed, args.output), *network(name, way)]
+        name, kind, told = cell
+        way, _, longer = told.partition(", ")
+        data = replace(KINDS[kind], epochs=5 * KINDS[kind].epochs) if longer else KINDS[kind]
+        return [*arguments(data, way, seed, args.output), *network(name, way)]
 
     with two_at_a_time() as pool:
         runs = outcomes(pool, itertools.product(args.networks, SETS, WAYS), range(args.seeds), job)

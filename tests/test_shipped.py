@@ -178,6 +178,8 @@ def test_every_experiment_trains(name, ten_digits, home, tmp_path):
             small += [f"{part}=arrays", f"{part}.path={ten_digits}", f"{part}.horizontal_flip=false"]
     if settled.dataset.image_size is None:
         small.append("dataset.image_size=32")
+    if settled.backbone._target_ == "tlx.backbones.torchvision_backbone":
+        small.append("backbone.weights=null")  # they are a download
     run = train(compose([*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small]))
     assert 0 <= run.metrics["test/accuracy"] <= 1
     assert ("oracle/test_accuracy" in run.metrics) == (settled.target is not None)
