@@ -89,6 +89,25 @@ def test_the_score_that_is_asked_for_chooses(iris):
     assert found["neg_log_loss"] < 0
 
 
+def test_neighbours_are_no_more_than_there_are(iris):
+    """Guards against a table of classifiers that ends at a set of 20 images."""
+    features, labels = iris
+    features, labels = features[:20], labels[:20]
+    fewest = min(len(seen) for seen, _ in _divided(labels, 5, 0, None))
+    assert fewest < 20
+    assert fit(node("knn"), features, labels).chosen["n_neighbors"] in (1, 3, 5, 10)
+    assert fit(node("knn", search={"n_neighbors": [50]}), features, labels).chosen == {"n_neighbors": fewest}
+
+
+def test_a_key_that_is_given_is_not_searched(iris):
+    """Guards against `classifier.n_neighbors=7` without effect."""
+    features, labels = iris
+    fitted = fit(node("knn", n_neighbors=7), features[:100], labels[:100])
+    assert fitted.chosen == {}
+    assert fitted.estimator.get_params()["classifier__n_neighbors"] == 7
+    assert fit(node("svm", gamma=0.1), features[:100], labels[:100]).chosen.keys() == {"C"}
+
+
 def test_images_of_a_group_are_in_one_fold():
     """Guards against a patient on both sides of the cross-validation."""
     labels = np.arange(60) % 3

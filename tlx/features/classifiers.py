@@ -53,7 +53,7 @@ def fit(
     seed: int = 0,
     groups: Sequence[str | None] | None = None,
 ) -> Fitted:
-    """Fit a classifier; keys of its `search` are chosen by cross-validation.
+    """Fit a classifier; keys of its `search` are chosen by cross-validation, except those that it is given beside it.
 
     Scaling is learned in each fold anew, from its training part. A classifier without probabilities (support vector
     machines) is given some by a softmax of its decision values, whose temperature is fitted by cross-validation too
@@ -72,12 +72,15 @@ def fit(
         TlxError: It is no classifier, or does not take its keys.
     """
     model = _pipeline(node, seed)
-    search = {f"classifier__{key}": list(values) for key, values in node.get("search", {}).items()}
+    search = {f"classifier__{k}": list(values) for k, values in node.get("search", {}).items() if k not in node}
     divided = _divided(labels, folds, seed, groups)
     chosen: dict[str, Any] = {}
     score = None
     try:
         if search and divided:
+            if (key := "classifier__n_neighbors") in search:  # no more than there are
+                fewest = min(len(seen) for seen, _ in divided)
+                search[key] = [count for count in search[key] if count <= fewest] or [fewest]
             found = GridSearchCV(model, search, scoring=scoring, cv=divided, refit=False, error_score="raise")
             # Many small fits: side by side, each on one thread, and so the same result on any number of cores.
             with parallel_config("threading", n_jobs=torch.get_num_threads()), threadpool_limits(1):
