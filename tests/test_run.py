@@ -14,6 +14,7 @@ from PIL import Image
 
 import tlx
 from tlx import Run, TlxError
+from tlx.cli import main
 from tlx.review.names import ends, interval_of
 from tlx.train import build
 
@@ -39,6 +40,25 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
     ]  # fmt: skip
     assert tiny_run.finished
     assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()
+
+
+def test_layers_that_stay_random_are_told(tiny_run):
+    """Guards against a poor figure of a head on random features, and not a word why."""
+    told = "warning: frozen with random weights: stem, stage1, stage2, stage3; to train them: strategy=scratch"
+    assert told in (tiny_run.directory / "tlx.log").read_text()
+
+
+@pytest.mark.parametrize("verb", [["test"], ["predict", "one.png"]], ids=" ".join)
+def test_an_unfinished_run_says_so(copied, verb, capsys, tmp_path, monkeypatch):
+    """Guards against figures of a third of the training that pass for those of all of it."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("one.png")
+    copied.write_status("interrupted", reason="SIGINT")
+    main([verb[0], str(copied.directory), *verb[1:]])
+    assert "copy is not finished (interrupted): with its best weights so far" in capsys.readouterr().err
+    copied.write_status("finished")
+    main([verb[0], str(copied.directory), *verb[1:]])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_configuration_is_resolved_and_complete(tiny_run):

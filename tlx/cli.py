@@ -9,9 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
 from tlx.imports import start_lean
+
+if TYPE_CHECKING:
+    from tlx.run import Run
 
 HELP = """\
 tlx: transfer a deep vision network to your own images.
@@ -188,7 +192,7 @@ def _test(args: list[str]) -> None:
     from tlx.review.names import as_lines
     from tlx.run import Run
 
-    for line in as_lines(Run(known.run).test(known.overrides)):
+    for line in as_lines(_so_far(Run(known.run)).test(known.overrides)):
         print(line)
 
 
@@ -206,7 +210,7 @@ def _predict(args: list[str]) -> None:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     from tlx.run import Run
 
-    table = Run(known.run).predict(known.images, batch_size=known.batch_size)
+    table = _so_far(Run(known.run)).predict(known.images, batch_size=known.batch_size)
     table.to_csv(known.output)
     print(f"{len(table)} predictions in {known.output}")
 
@@ -272,6 +276,20 @@ def _parser(verb: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"tlx {verb}", description=description)
 
 
+def _so_far(run: Run) -> Run:
+    """Say of a run that is not finished that what follows is of its best weights so far."""
+    state = run.status.get("state")
+    if state not in (None, "finished"):
+        print(f"tlx: {run.directory} is not finished ({state}): with its best weights so far", file=sys.stderr)
+    return run
+
+
+_HYDRAS = {
+    *("-m", "--multirun", "-r", "--run", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info", "--hydra-help"),
+    *("-sc", "--shell-completion", "--experimental-rerun", "--version"),
+}  # flags of Hydra that `tlx train` hands on
+
+
 def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
     """Split Hydra's flags (with their values) from overrides and from the value of --config-dir."""
     with_value = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
@@ -293,6 +311,9 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
         elif arg in with_value and rest:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):
+            if name not in _HYDRAS:
+                key = name.lstrip("-").replace("-", "_") or "KEY"
+                raise TlxError(f"expected key=value, got the flag '{arg}'; type: {key}={value or '…'}")
             flags.append(arg)
         else:
             overrides.append(arg)

@@ -76,6 +76,9 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     same = [n for n in names if n.lower() == name.lower()]
     if same:
         return same[0]
+    begun = sorted((n for n in names if n.lower().startswith(name.lower())), key=len) if len(name) > 2 else []
+    if begun:  # `val/acc` is `val/accuracy`, although `val/auroc` has as many letters of it
+        return begun[0]
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not found:
         found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)

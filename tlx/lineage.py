@@ -22,12 +22,13 @@ def carried_over(task: Task) -> dict[str, Any]:
     taken over.
     """
     report = task.backbone.report
-    source = "random" if report is None else report.source
     tensors = len(task.backbone.state_dict())
-    if report is not None and report.groups:
-        loaded, fresh = report.num_loaded, report.num_reinitialised
-    else:  # a library's weights fit the network they are made for: all of them, or none
-        loaded, fresh = (0, tensors) if source == "random" else (tensors, 0)
+    if report is None or report.random:
+        source, loaded, fresh = "random", 0, tensors
+    elif report.groups:
+        source, loaded, fresh = report.source, report.num_loaded, report.num_reinitialised
+    else:  # a library's weights fit the network that they are made for
+        source, loaded, fresh = report.source, tensors, 0
     return {"from": source, "loaded": loaded, "reinitialised": fresh, "classes": list(task.carried_classes)}
 
 

@@ -121,6 +121,7 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     )
     data.prepare_data()
     data.setup()
+    data.need_trainable()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
     task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
     task.know_classes(data.class_counts)
@@ -215,10 +216,20 @@ def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, 
     if distributed.is_first():
         run.describe_model(task, data.preprocessing, config, images)
     summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
-    for text in (data.describe(), task.backbone.report, task.head_report, summary):
+    for text in (data.describe(), task.backbone.report, _still_random(config, task), task.head_report, summary):
         if text is not None and str(text):
             log.info("%s", text)
     task.set_layout(bool(config.trainer.channels_last))
+
+
+def _still_random(config: DictConfig, task: Task) -> str:
+    """Warn of layer groups that keep random weights while those above them learn."""
+    if task.backbone.report is None or not task.backbone.report.random:
+        return ""
+    first = () if config.get("classifier") is not None else plan(config, task.group_names)[0].trained
+    frozen = [group for group in task.backbone.group_names if group not in first]
+    told = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
+    return told if frozen else ""
 
 
 def _witness(config: DictConfig, data: ImageDataModule) -> Witness:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -47,6 +49,22 @@ def test_batches(tree, node, preprocessing):
     assert torch.cat([b["target"] for b in test]).tolist() == [0, 0, 0, 1, 1, 1, 1]
     expected = eval_transform(preprocessing)(read_image(data.splits["test"].samples[5].source))
     assert torch.equal(test[0]["image"][5], expected)
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        ({"a": 40}, "expected training images of at least two classes, got those of one, 'a'"),
+        ({"a": 1, "b": 2}, "expected images in train, val and test, got none in val and test (train 3, val 0, test 0)"),
+    ],
+    ids=["one class", "too few"],
+)
+def test_a_set_that_nothing_can_be_learned_from_is_refused(make_tree, node, preprocessing, tree, told):
+    """Guards against 100 % in telling one class from none, and against an error after the training."""
+    root = make_tree(tree)
+    data = ImageDataModule(node("folder", root=str(root)), preprocessing, seed=0)
+    with pytest.raises(TlxError, match=re.escape(told)):
+        data.need_trainable()
 
 
 @pytest.mark.parametrize("augment", ["none", "light", "strong", "trivial"])

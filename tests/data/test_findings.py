@@ -28,6 +28,7 @@ def test_nothing_odd():
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
+        (image_set("aa", "a", "a", classes="a"), "there is one class only, 'a': nothing to tell apart"),
         (image_set("ab", val="a"), "val has no images of 1 class: b"),
         (image_set("aab", test="c", classes="abc"), "test has no images of 2 classes: a, b"),
         (image_set("ab", test=""), "test has no images"),

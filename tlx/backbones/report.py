@@ -52,6 +52,11 @@ class LoadReport:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def random(self) -> bool:
+        """Whether nothing was loaded."""
+        return self.source == "random"
+
+    @property
     def num_loaded(self) -> int:
         """Number of tensors that were copied."""
         return sum(len(group.loaded) for group in self.groups.values())

@@ -30,7 +30,8 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         doubtful: Nodes that are not what the user asked for, because that does not exist:
             nothing is concluded from them.
     """
-    mistakes = [*check_node(config, Experiment, ""), *_check_foreign(config)]
+    mistakes = [_placed(config, m) for m in check_node(config, Experiment, "")]
+    mistakes += _check_foreign(config)
     for part in ("backbone", "dataset", "target", "task"):
         if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
@@ -70,6 +71,16 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         optimizer = {} if "optimizer" in broken else config["optimizer"]
         mistakes += check_plan(config["strategy"], optimizer, [*names, HEAD]) if names else []
     return mistakes
+
+
+def _placed(config: Node, mistake: Mistake) -> Mistake:
+    """Of a key at the top that is known in one of the nodes, or nearly so, say where: `lr` is `optimizer.lr`."""
+    if mistake.expected != "a known key" or mistake.path not in config:
+        return mistake
+    nodes = {part: node for part, node in config.items() if isinstance(node, Mapping)}
+    places = {str(key): f"{part}.{key}" for part, node in reversed(nodes.items()) for key in node}
+    near = mistake.path if mistake.path in places else None if mistake.hint else closest(mistake.path, places)
+    return replace(mistake, hint=f"did you mean '{places[near]}'?") if near else mistake
 
 
 def _check_foreign(config: Node) -> Iterator[Mistake]:

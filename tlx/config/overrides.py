@@ -23,7 +23,10 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
     except HydraException as error:
         typed, equals, rest = text.partition("=")
         dotted = re.sub(r"\[(\d+)\]", r".\1", typed)
-        hint = f"type: {dotted}={rest}" if equals and dotted != typed else "quote it: 'key=\"value\"'"
+        if not equals:
+            yield Mistake(text, "key=value", "no '='", f"type: {text}=…" if text in groups else "")
+            return
+        hint = f"type: {dotted}={rest}" if dotted != typed else "quote it: 'key=\"value\"'"
         yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
         return
     key = override.key_or_group

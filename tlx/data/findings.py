@@ -2,7 +2,7 @@
 
 The rules:
 
-- a class without images in a split is named;
+- a set of one class only, and a class without images in a split, are named;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
@@ -31,6 +31,8 @@ def class_findings(images: ImageSet) -> Iterator[str]:
     """Yield what is odd about the number of images of each class."""
     if not images.class_names:  # a target domain without labels
         return
+    if len(images.class_names) == 1:
+        yield f"there is one class only, '{images.class_names[0]}': nothing to tell apart"
     for part, split in images.splits.items():
         if not split:
             yield f"{part} has no images"

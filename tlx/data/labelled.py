@@ -17,6 +17,7 @@ from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
 from tlx.data.samples import ImageSet, Split
 from tlx.data.splits import content_keys
+from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -99,6 +100,28 @@ class LabelledImages:
         there = Counter(sample.target for sample in self.splits["train"].samples)
         counts: list[float] = [there[target] for target in range(self.num_classes)]
         return [sum(counts) / len(there) if count else 0.0 for count in counts] if self.balanced else counts
+
+    def need_trainable(self) -> None:
+        """Refuse a set that no run can learn from, select by or be tested on, before anything is computed.
+
+        Raises:
+            TlxError: Training images are of fewer than two classes, or a split is empty.
+        """
+        there = sorted({sample.target for sample in self.splits["train"].samples})
+        empty = [part for part in ("train", "val", "test") if not self.splits[part].samples]
+        name = self.dataset.get("name", "dataset")
+        if empty:
+            sizes = ", ".join(f"{part} {self.sizes[part]:,}" for part in ("train", "val", "test"))
+            raise TlxError(
+                f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({sizes}); "
+                "put more images there; what is found where: tlx check"
+            )
+        if len(there) < 2:
+            only = self.class_names[there[0]]
+            raise TlxError(
+                f"dataset {name}: expected training images of at least two classes, got those of one, '{only}'; "
+                "what is found where: tlx check"
+            )
 
     def describe(self) -> str:
         """How many images and classes each split has, how the splits came about, and what is odd about the set."""

@@ -140,7 +140,8 @@ class Stages(pl.Callback):
         rates = ", ".join(f"{g} {lr:.2g}" for g, lr in zip(stage.trained, stage.peak_lr, strict=True))
         position = f"stage {self.index + 1}/{len(self.stages)} {stage.name}"
         counts = f"{trained:,} of {sum(sizes.values()):,} parameters"
-        return f"{position}: trains {counts}, up to {stage.epochs} epochs, lr {rates}"
+        epochs = "1 epoch" if stage.epochs == 1 else f"up to {stage.epochs} epochs"
+        return f"{position}: trains {counts}, {epochs}, lr {rates}"
 
     # Inside
 
