@@ -171,6 +171,19 @@ def test_predict_names_what_it_cannot_read(arguments, words, tiny_run, tlx, tmp_
     assert not (tmp_path / "predictions.csv").exists()
 
 
+def test_predict_leaves_broken_files_out_where_that_is_asked_for(tiny_run, tlx, tmp_path, caplog):
+    """Guards against one broken file among thousands that stands in the way of all others."""
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    picture("dot", 0).save(tmp_path / "fine.png")
+    told = tlx("predict", str(tiny_run.directory), "broken.png", code=2)
+    assert "leave them out: --on-bad skip" in told
+    tlx("predict", str(tiny_run.directory), "broken.png", "fine.png", "--on-bad", "skip")
+    assert "left out: 1 broken file" in caplog.text
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["fine.png"]
+    tlx("predict", str(tiny_run.directory), "broken.png", "--on-bad", "skip", code=2)
+
+
 def test_a_mistyped_run_is_told_with_the_nearest_one(place, tlx, monkeypatch):
     """Guards against 'No such file' where a letter of a long name is wrong."""
     run = the_run(place)

@@ -114,7 +114,7 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
 
         def to_csv(self, path: str) -> None: ...
 
-    def do_predict(run: tlx.run.Run, images: list[str], batch_size: int = 32) -> Nothing:
+    def do_predict(run: tlx.run.Run, images: list[str], batch_size: int, on_bad: str) -> Nothing:
         assert run.config
         assert find_images(images)
         return Nothing()

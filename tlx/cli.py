@@ -202,6 +202,7 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
     parser.add_argument("-o", "--output", default="predictions.csv", help="CSV file (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
+    parser.add_argument("--on-bad", choices=["stop", "skip"], default="stop", help="broken files (%(default)s)")
     known = parser.parse_args(args)
     output = Path(known.output).expanduser()
     if output.is_dir() or not output.parent.is_dir():  # before the minutes that the images may take
@@ -210,7 +211,7 @@ def _predict(args: list[str]) -> None:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     from tlx.run import Run
 
-    table = _so_far(Run(known.run)).predict(known.images, batch_size=known.batch_size)
+    table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
     table.to_csv(known.output)
     print(f"{len(table)} predictions in {known.output}")
 

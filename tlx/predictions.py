@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from tlx.data.layout import find_images
 from tlx.data.samples import Sample
 from tlx.errors import TlxError
 from tlx.run import Run
+
+log = logging.getLogger("tlx")
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,30 @@ class Predictions:
                 writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
 
 
-def predict(run: Run, images: Sequence[str | Path], batch_size: int = 32) -> Predictions:
+def predict(
+    run: Run, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
+) -> Predictions:
     """Predict with the best weights of a run.
 
+    Args:
+        run: A run with weights.
+        images: Files, folders and globs.
+        batch_size: Images a batch.
+        on_bad: What happens where files are broken: `stop`, or `skip`: they are named in a warning and left out.
+
     Raises:
-        TlxError: A file, folder or glob matches no image, or a file is broken.
+        TlxError: A file, folder or glob matches no image, or a file is broken (with `skip`: all are).
     """
     paths = find_images(images)
     with decoding(True):  # all broken files in one message, before the minutes that the others may take
         facts = file_facts(paths)
     broken = [Broken(Sample(p, -1, str(p)), "", f.reason) for p, f in zip(paths, facts, strict=True) if f.reason]
+    if broken and (on_bad == "stop" or len(broken) == len(paths)):
+        raise TlxError(f"{broken_files(broken)}\nmend them, or leave them out: --on-bad skip")
     if broken:
-        raise TlxError(f"{broken_files(broken)}\nleave them out")
+        log.warning("left out: %s", broken_files(broken))
+        left_out = {entry.sample.source for entry in broken}
+        paths = [path for path in paths if path not in left_out]
     task = run.model
     dataset = {**run.config.dataset, "batch_size": batch_size}
     if run.config.get("target") is not None:  # whose images it was adapted to, and is tested on

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -163,12 +163,14 @@ class Run:
 
         return evaluate(self, config)
 
-    def predict(self, images: Sequence[str | Path], batch_size: int = 32) -> Predictions:
-        """Return class names and probabilities for image files, folders and globs."""
+    def predict(
+        self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
+    ) -> Predictions:
+        """Return class names and probabilities for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
         self._need("checkpoints/best.ckpt")
         from tlx.predictions import predict
 
-        return predict(self, images, batch_size)
+        return predict(self, images, batch_size, on_bad)
 
     # Writing, by the process that trains
 
