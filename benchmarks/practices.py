@@ -1,4 +1,5 @@
-"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each.
+"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each
+(top_down has at least one a layer group).
 
     python benchmarks/practices.py                    all four sets, 5 seeds
     python benchmarks/practices.py --sets omniglot --seeds 2
@@ -31,6 +32,7 @@ PARTS: dict[str, tuple[float, ...]] = {
     "full": (1.0,),
     "full, one rate": (1.0,),
     "gradual": (0.25, 0.25, 0.5),
+    "top_down": (1 / 6,),  # of each of six stages, a layer group each
     "lp_ft": (0.5, 0.5),
     "scratch": (1.0,),
 }
