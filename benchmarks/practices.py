@@ -1,14 +1,13 @@
-"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each
-(top_down has at least one a layer group).
+"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each.
 
     python benchmarks/practices.py                    all four sets, 5 seeds
     python benchmarks/practices.py --sets omniglot --seeds 2
 
 Ants and bees: little data, similar to ImageNet. An alphabet of Omniglot: little, different. Letters of notMNIST: much,
-different. CIFAR-10: much, similar. Test accuracy, mean and standard deviation over seeds, and seconds of training, as a
-table (README.md, docs/results.md) and as docs/results.png. A seed decides order, augmentation, the new head and, where
-labels are few, which images have one. Two runs at a time, one thread each; started again it goes on where it stopped
-(--output). Data: TLX_TEST_DATA, see the tests.
+different. CIFAR-10: much, similar. The strategy top_down has at least one epoch a layer group. Test accuracy, mean and
+standard deviation over seeds, and seconds of training, as a table (README.md, docs/results.md) and as docs/results.png.
+A seed decides order, augmentation, the new head and, where labels are few, which images have one. Two runs at a time,
+one thread each; started again it goes on where it stopped (--output). Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations

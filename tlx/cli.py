@@ -285,15 +285,16 @@ def _so_far(run: Run) -> Run:
     return run
 
 
-_HYDRAS = {
-    *("-m", "--multirun", "-r", "--run", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info", "--hydra-help"),
+# Flags of Hydra that `tlx train` hands on.
+_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+_WITHOUT_VALUE = {
+    *("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help"),
     *("-sc", "--shell-completion", "--experimental-rerun", "--version"),
-}  # flags of Hydra that `tlx train` hands on
+}
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
     """Split Hydra's flags (with their values) from overrides and from the value of --config-dir."""
-    with_value = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
     flags: list[str] = []
     overrides: list[str] = []
     config_dir = None
@@ -309,10 +310,10 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
             raise TlxError(f"expected a command line without {name}; put experiment/NAME.yaml into a --config-dir")
         elif name == "--resume":
             raise TlxError(f"expected resume=RUN without dashes; type: tlx train resume={value or 'RUN'}")
-        elif arg in with_value and rest:
+        elif arg in _WITH_VALUE and rest:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):
-            if name not in _HYDRAS:
+            if name not in _WITH_VALUE | _WITHOUT_VALUE:
                 key = name.lstrip("-").replace("-", "_") or "KEY"
                 raise TlxError(f"expected key=value, got the flag '{arg}'; type: {key}={value or '…'}")
             flags.append(arg)

@@ -16,11 +16,10 @@ BACKBONES = {
     "timm convnext": lambda: timm_backbone("convnext_atto", load=False),
     **{
         name: lambda name=name: torchvision_backbone(name, load=False)
-        for name in ("resnet18", "vgg11_bn", "vit_b_32", "swin_t", "convnext_tiny", "densenet121")
-    },
-    **{
-        name: lambda name=name: torchvision_backbone(name, load=False)
-        for name in ("mobilenet_v3_small", "mnasnet0_5")  # with slow statistics of their own
+        for name in (
+            *("resnet18", "vgg11_bn", "vit_b_32", "swin_t", "convnext_tiny", "densenet121"),
+            *("mobilenet_v3_small", "mnasnet0_5"),  # with slow statistics of their own
+        )
     },
 }
 

@@ -79,8 +79,8 @@ def _placed(config: Node, mistake: Mistake) -> Mistake:
         return mistake
     nodes = {part: node for part, node in config.items() if isinstance(node, Mapping)}
     places = {str(key): f"{part}.{key}" for part, node in reversed(nodes.items()) for key in node}
-    near = mistake.path if mistake.path in places else None if mistake.hint else closest(mistake.path, places)
-    return replace(mistake, hint=f"did you mean '{places[near]}'?") if near else mistake
+    near = mistake.path if mistake.hint or mistake.path in places else closest(mistake.path, places)
+    return replace(mistake, hint=f"did you mean '{places[near]}'?") if near in places else mistake
 
 
 def _check_foreign(config: Node) -> Iterator[Mistake]:

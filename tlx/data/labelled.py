@@ -107,19 +107,19 @@ class LabelledImages:
         Raises:
             TlxError: Training images are of fewer than two classes, or a split is empty.
         """
-        there = sorted({sample.target for sample in self.splits["train"].samples})
-        empty = [part for part in ("train", "val", "test") if not self.splits[part].samples]
         name = self.dataset.get("name", "dataset")
+        sizes = {part: self.sizes[part] for part in ("train", "val", "test")}
+        empty = [part for part, size in sizes.items() if not size]
         if empty:
-            sizes = ", ".join(f"{part} {self.sizes[part]:,}" for part in ("train", "val", "test"))
+            told = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
             raise TlxError(
-                f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({sizes}); "
+                f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({told}); "
                 "put more images there; what is found where: tlx check"
             )
+        there = [label for label, count in zip(self.class_names, self.class_counts, strict=True) if count]
         if len(there) < 2:
-            only = self.class_names[there[0]]
             raise TlxError(
-                f"dataset {name}: expected training images of at least two classes, got those of one, '{only}'; "
+                f"dataset {name}: expected training images of at least two classes, got those of one, '{there[0]}'; "
                 "what is found where: tlx check"
             )
 
