@@ -1,11 +1,11 @@
-# Two commands: `make demo` and `make test`. Each makes .venv and installs into it where that has not been done.
+# The commands, `make demo` and `make test` first. Each makes .venv and installs into it where that has not been done.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test quick lint results clean
+.PHONY: demo test quick nightly lint results clean
 
 demo: $(INSTALLED)
 	$(BIN)/tlx demo
@@ -16,7 +16,11 @@ test: $(INSTALLED)
 
 # The tests that take seconds.
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "not run and not slow"
+	$(BIN)/python -m pytest -q -m "not run and not slow and not nightly"
+
+# What is rare or long: before a release, and before an issue is closed.
+nightly: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m nightly
 
 lint: $(INSTALLED)
 	$(BIN)/pip install -q -e '.[dev]'
