@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from tlx.errors import Diverged, TlxError
-from tlx.files import sync
+from tlx.files import beside, create, sync, temporary_of
 from tlx.interruption import Interruption
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
 
+NAMES = ("best.ckpt", "stage_best.ckpt", "oracle.ckpt", "last.ckpt")
 ORACLE = "oracle/accuracy"  # what tlx.adaptation.oracle logs
 NEXT = ".next"  # the suffix of a file that counts from the moment in which last.ckpt says so
 
@@ -27,8 +29,8 @@ class PlainIO(TorchCheckpointIO):
     """Writes straight to the path that it is given; Lightning's own way leads through the system's temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint."""
-        with Path(path).open("wb") as file:
+        """Write a checkpoint; the path is one that `tlx.files.beside` gave."""
+        with create(Path(path)) as file:
             torch.save(checkpoint, file)
 
 
@@ -158,8 +160,8 @@ class Checkpoints(Checkpoint):
         return True
 
     def _write(self, trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
-        def save(beside: Path) -> bool:
-            trainer.save_checkpoint(beside, weights_only=weights_only)
+        def save(temporary: Path) -> bool:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
             return trainer.is_global_zero
 
         _whole(path, save)
@@ -168,8 +170,8 @@ class Checkpoints(Checkpoint):
 def save_weights(path: Path, task: Task) -> None:
     """Write the weights of a task that no Trainer has trained, as `best.ckpt` is."""
 
-    def save(beside: Path) -> bool:
-        PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, beside)
+    def save(temporary: Path) -> bool:
+        PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, temporary)
         return True
 
     _whole(path, save)
@@ -177,14 +179,15 @@ def save_weights(path: Path, task: Task) -> None:
 
 def _whole(path: Path, save: Callable[[Path], bool]) -> None:
     """Have a file saved beside its place; where this process is the one that wrote it, put it there."""
-    beside = path.with_name(path.name + ".tmp")
+    temporary = beside(path)
     try:
-        if save(beside):
-            sync(beside)
-            beside.replace(path)
+        if save(temporary):
+            sync(temporary)
+            temporary.replace(path)
             sync(path.parent)
     except (OSError, RuntimeError) as error:  # a full disk reaches us as either
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         reason: BaseException | None = error  # torch's own complaint about the end of the file hides the system's
         while reason is not None and not isinstance(reason, OSError):
             reason = reason.__context__
@@ -195,16 +198,28 @@ def _whole(path: Path, save: Callable[[Path], bool]) -> None:
 
 
 def settle_files(directory: Path) -> None:
-    """Bring the files of a directory into the state that last.ckpt tells of, after a kill between two renames."""
-    for beside in directory.glob("*.tmp"):
-        beside.unlink()
+    """Bring the files of a directory into the state that last.ckpt tells of, after a kill between two renames.
+
+    Only checkpoints under the names that tlx gives them are renamed or removed.
+    """
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if _unfinished(path.name) in (*NAMES, *(name + NEXT for name in NAMES)):
+            path.unlink()
     last = directory / "last.ckpt"
     step = progress(last)["global_step"] if last.is_file() else -1
-    for waiting in directory.glob("*" + NEXT):
+    for name in NAMES:
+        waiting = directory / (name + NEXT)
+        if not waiting.is_file():
+            continue
         if progress(waiting)["global_step"] <= step:
-            waiting.replace(waiting.with_name(waiting.name.removesuffix(NEXT)))
+            waiting.replace(directory / name)
         else:  # of an epoch that will be trained again
             waiting.unlink()
+
+
+def _unfinished(name: str) -> str | None:
+    """Return the checkpoint that a temporary file was to become; `NAME.tmp` is what tlx 0.1 called it."""
+    return temporary_of(name) or (name.removesuffix(".tmp") if name.endswith(".tmp") else None)
 
 
 def progress(path: Path) -> dict[str, Any]:

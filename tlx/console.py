@@ -7,12 +7,41 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from tlx import distributed
+from tlx.files import open_to_append
+from tlx.printable import printable
 
 log = logging.getLogger("tlx")
+
+
+class _Lines(logging.Formatter):
+    """Escapes what would control the terminal that a line is shown on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return printable(super().format(record))
+
+
+class _LogFile(logging.StreamHandler[TextIO]):
+    """Adds lines to a file of its own; once it cannot be written any more the run goes on without it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(os.fdopen(open_to_append(path), "w", encoding="utf-8", errors="backslashreplace"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass over a full disk, which others report; anything else is an error of the call."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self.stream.close()
+        super().close()
 
 
 @contextmanager
@@ -27,9 +56,9 @@ def logging_to(directory: Path) -> Iterator[None]:
         # A job of a sweep writes to its file alone: the console has a line a job.
         shown = os.environ.get("TLX_CONSOLE") != "0"
         console: logging.Handler = logging.StreamHandler(sys.stdout) if shown else logging.NullHandler()
-        console.setFormatter(logging.Formatter("%(message)s"))
-        file = logging.FileHandler(directory / "tlx.log", encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        console.setFormatter(_Lines("%(message)s"))
+        file = _LogFile(directory / "tlx.log")
+        file.setFormatter(_Lines("%(asctime)s %(message)s"))
         handlers = [console, file]
     for handler in handlers:
         log.addHandler(handler)

@@ -15,6 +15,13 @@ class MissingPackage(TlxError):
     """A package that is not installed is needed: after an installation the same will do."""
 
 
+class CannotWrite(TlxError, OSError):
+    """A file or folder cannot be written: nothing may be written there, the disk is full, a link is in its place.
+
+    It is an OSError, too: what can do without the file handles it as such.
+    """
+
+
 class Diverged(TlxError):
     """The loss became NaN or infinite."""
 

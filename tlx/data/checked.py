@@ -19,6 +19,7 @@ from tlx.data.inspection import decoding, file_facts
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys, fewer_labels
 from tlx.errors import TlxError
+from tlx.files import write_text
 
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
@@ -214,7 +215,7 @@ def _written(broken: Sequence[Broken]) -> Path | None:
         if folder is None:
             return None
         path = folder / f"broken-{blake2b(text.encode(errors='replace'), digest_size=4).hexdigest()}.txt"
-        path.write_text(text, encoding="utf-8", errors="replace")
+        write_text(path, text.encode(errors="backslashreplace").decode())
     except OSError:
         return None
     return path

@@ -20,7 +20,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from tlx.files import sync
+from tlx.files import beside, create, sync
 
 SUFFIX = ".rows"
 KEY_BYTES = 16
@@ -82,7 +82,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, label: str) -> None:
         self.path = folder / f"{label}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-        self._beside = self.path.with_suffix(f".{os.getpid()}.tmp")
+        self._beside = beside(self.path)
         self._file: IO[bytes] | None = None
         self._shape: Shape | None = None
         self._keys: list[bytes] = []
@@ -96,7 +96,7 @@ class SegmentWriter:
         """
         shape = Shape.of(rows)
         if self._file is None:
-            self._file, self._shape = self._beside.open("wb"), shape
+            self._file, self._shape = create(self._beside), shape
             self._file.write(bytes(_PAGE))
         assert self._shape is not None
         assert (shape.shape, shape.dtype) == (self._shape.shape, self._shape.dtype)

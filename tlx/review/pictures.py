@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tlx.data.images import to_channels
+from tlx.files import writing
 from tlx.review.measures import ClassFigures, Reliability
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def draw(figure: Figure, path: Path) -> np.ndarray:
         warnings.filterwarnings("ignore", message="Glyph")  # letters that the font lacks become boxes
         canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    with writing(path) as file:
+        Image.fromarray(pixels).save(file, format="PNG")
     return pixels
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from tlx.files import write_text
+from tlx.files import write_text, writing
 from tlx.review.pictures import showable
 
 SPRITE_AT_MOST = 8_192  # pixels a side, TensorBoard's limit
@@ -32,13 +32,13 @@ def write_projector(
     from tensorboard.plugins.projector import ProjectorConfig
 
     folder = directory / "projector"
-    folder.mkdir(parents=True, exist_ok=True)
     lines = ["\t".join(f"{x:.5g}" for x in row) for row in features.tolist()]
     write_text(folder / "features.tsv", "\n".join(lines) + "\n")
     lines = ["\t".join(" ".join(word.split()) for word in row) for row in (columns, *rows)]
     write_text(folder / "metadata.tsv", "\n".join(lines) + "\n")
     height, width = thumbnails.shape[-2:]
-    sprite(thumbnails).save(folder / "sprite.jpg", quality=90)
+    with writing(folder / "sprite.jpg") as file:
+        sprite(thumbnails).save(file, format="JPEG", quality=90)
 
     config = ProjectorConfig()
     told = config.embeddings.add()

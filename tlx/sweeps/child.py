@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from tlx.files import open_to_append
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
 
@@ -117,11 +118,12 @@ def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connec
     os.environ["TLX_CONSOLE"] = "0"
     directory = Path(config["run_dir"])
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "job.log").open("ab") as log:  # what other libraries print; tlx's own lines are in tlx.log
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    log = open_to_append(directory / "job.log")  # what other libraries print; tlx's own lines are in tlx.log
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
     threading.Thread(target=_obey, args=(parent,), daemon=True).start()
     with suppress(OSError):  # the parent may be gone
         parent.send(_train(config))

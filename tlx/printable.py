@@ -1,0 +1,24 @@
+"""Text from files and folders, made fit for a terminal, a log or a comment: what controls it is shown, not obeyed."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters, separators of lines and paragraphs, and those that turn the direction of a line.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_IN_TEXT = re.compile(f"[{_CONTROLS}]")
+_IN_A_NAME = re.compile(f"[\t\n{_CONTROLS}]")
+
+
+def printable(text: object) -> str:
+    """Return text of one or more lines with its control characters escaped, as `\\x1b`; tabs and line ends stay."""
+    return _IN_TEXT.sub(_escaped, str(text))
+
+
+def one_line(name: object) -> str:
+    """Return a name as one line: line ends and tabs are escaped, too, as `\\n`."""
+    return _IN_A_NAME.sub(_escaped, str(name))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
