@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, ListConfig
 
+from tlx.children import environment
 from tlx.errors import TlxError
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def launch(run: Run, count: int, lock: int) -> None:
         TlxError: A process failed; the run's status has its message and its traceback.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
+    threads = str(max(1, (os.cpu_count() or 1) // count))
     command += ["-m", "tlx.worker", str(run.directory)]
-    with subprocess.Popen(command, env=environment, pass_fds=[lock]) as started:
+    with subprocess.Popen(command, env=environment(OMP_NUM_THREADS=threads), pass_fds=[lock]) as started:
         try:
             code = started.wait()
         except BaseException:  # a signal: torchrun passes it on to the processes and waits for them

@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tlx.children import environment
 from tlx.data.facts import Facts
 from tlx.data.pixels import memory_limit
 from tlx.errors import TlxError
@@ -127,16 +128,13 @@ class _Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            package = str(Path(__file__).resolve().parents[2])
-            path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-            one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             self._rest = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tlx.data.facts"],
+                [sys.executable, "-m", "tlx.data.facts"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders complain there about what the reasons say
-                env={**os.environ, "PYTHONPATH": path, **one_thread},
+                env=environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C is for the one who waits: it ends these
             )

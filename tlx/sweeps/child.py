@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from tlx import children
 from tlx.files import open_to_append
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
@@ -41,8 +42,8 @@ class Child:
 
     def __init__(self, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self._ours, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_main, args=(config, dict(environment), theirs))
-        with _STARTING, _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        self._process = _CONTEXT.Process(target=_main, args=(config, children.environment(environment), theirs))
+        with _STARTING, children.inherited(), _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             # numpy's and torch's pools of threads are made by the imports in the server
             classical = ["tlx.features.classical_fit"] if config.get("classifier") else []
             _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", *classical])

@@ -15,13 +15,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tlx.children import program
+
 POLL = 0.5  # seconds between looks at GPUs that are all taken
 
 
 def installed() -> list[str]:
     """Return the UUIDs of this machine's NVIDIA GPUs in the order of their indices; none where there is no driver."""
+    smi = program("nvidia-smi")
+    if smi is None:
+        return []
     try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return re.findall(r"^GPU \d+:.*\(UUID: (GPU-[\w-]+)\)", done.stdout, re.MULTILINE) if done.returncode == 0 else []
