@@ -6,11 +6,12 @@ import os
 import platform
 import shlex
 import socket
-import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from tlx.commit import commit_of
 
 PACKAGES = ("tlx", "torch", "torchvision", "pytorch-lightning", "timm", "torchmetrics", "hydra-core", "numpy", "pillow")
 
@@ -21,7 +22,7 @@ def environment() -> dict[str, Any]:
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(sys.orig_argv),
         "directory": os.getcwd(),
-        "git": _git_commit(),
+        "git": commit_of(os.getcwd()),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -36,18 +37,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the current directory, with `+` where tracked files differ from it; None outside a repository."""
-    try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return told.stdout.strip() or None
 
 
 def _devices() -> list[str]:
