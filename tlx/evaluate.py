@@ -30,6 +30,7 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
     with quiet():
         trainer = pl.Trainer(
             accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
+            inference_mode=False,
             callbacks=[witness],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])

@@ -18,6 +18,7 @@ from tlx.data.inspection import decoding, file_facts
 from tlx.data.layout import find_images
 from tlx.data.samples import Sample
 from tlx.errors import TlxError
+from tlx.gradients import no_gradients
 from tlx.run import Run
 
 log = logging.getLogger("tlx")
@@ -86,6 +87,6 @@ def predict(
     loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)
-    with torch.inference_mode():
+    with no_gradients():
         rows = [task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader]
     return Predictions(paths, run.description["class_names"], torch.cat(rows))

@@ -77,6 +77,7 @@ def build_trainer(
         log_every_n_steps=node.log_every_n_steps,
         deterministic="warn" if node.deterministic else False,
         num_sanity_val_steps=0,
+        inference_mode=False,  # what a validation leaves behind is trained on later (tlx/gradients.py)
         use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
         logger=logger,
         callbacks=callbacks,

@@ -19,6 +19,7 @@ from tlx.backbones.timm_chain import Chain, find_chain
 from tlx.backbones.timm_groups import cut, group_modules, layouts
 from tlx.backbones.timm_weights import check_reachable, local_file
 from tlx.errors import TlxError, did_you_mean
+from tlx.gradients import no_gradients
 
 
 def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load: bool = True) -> Backbone:
@@ -101,7 +102,7 @@ def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int
 @contextmanager
 def _shapes_only() -> Iterator[None]:
     """Give every tensor made inside a shape and a count of its changes in place, but no memory."""
-    with torch.device("meta"), torch.inference_mode(False), torch.no_grad():
+    with torch.device("meta"), no_gradients():
         yield
 
 

@@ -19,6 +19,7 @@ from tlx.data.randomness import seeded
 from tlx.data.sampler import PADDING
 from tlx.data.samples import Split
 from tlx.data.windows import Window
+from tlx.gradients import no_gradients
 
 RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, in the input size
 _AT_ONCE = 1024  # images
@@ -196,6 +197,7 @@ class SplitDataset(Dataset[Batch]):
         assert self.views is not None
         return self.views.seed, "view", draw, self.views.keys[index].hex()
 
+    @no_gradients()
     def _resize_once(self) -> Tensor | None:
         """All images in the input size (N, C, size, size), in their own channels; None where that is too much."""
         if not self.split.samples:

@@ -20,6 +20,7 @@ from tlx.data.facts import Facts
 from tlx.data.pixels import reduction
 from tlx.data.samples import Split
 from tlx.data.workers import memory_available
+from tlx.gradients import no_gradients
 
 KEPT_AT_MOST = 512 * 2**20  # bytes a split
 _SHARED_MEMORY = "/dev/shm"
@@ -51,6 +52,7 @@ class KeptImages:
         """Images that are kept by now."""
         return int(self._there.sum())
 
+    @no_gradients()
     def take_memory(self, shared: bool) -> None:
         """Take the memory, once; before that nothing is kept.
 

@@ -19,6 +19,7 @@ from tlx.distributed import rank_and_world
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
+from tlx.gradients import no_gradients
 from tlx.tasks.base import Task
 
 log = logging.getLogger("tlx")
@@ -130,7 +131,7 @@ class ClassicalFit(pl.Callback):
         order = EpochSampler(size, self.data.seed, shuffle=split == "train")
         return [index for _, index in order][: self.limit * self.data.batch_size]
 
-    @torch.inference_mode()
+    @no_gradients()
     def _computed(self, task: Task, split: str, how: Numerics) -> Tensor:
         rank, world = rank_and_world()
         places = self._places(split)

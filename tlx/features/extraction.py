@@ -11,12 +11,13 @@ import torch
 from tlx.data.dataset import Batch
 from tlx.features.segments import SegmentWriter
 from tlx.features.store import Entry
+from tlx.gradients import no_gradients
 from tlx.tasks.base import Task
 
 COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed
 
 
-@torch.inference_mode()
+@no_gradients()
 def compute(
     task: Task,
     batches: Iterable[Batch],

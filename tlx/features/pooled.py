@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
+from tlx.gradients import no_gradients
 
 log = logging.getLogger("tlx")
 TRIED = 16  # images
@@ -37,7 +38,7 @@ class Way:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-@torch.inference_mode()
+@no_gradients()
 def extract(
     backbone: Backbone,
     images: Tensor | Iterable[Tensor],
@@ -68,7 +69,7 @@ def extract(
     return torch.cat([_run(backbone, batch, way).float().cpu() for batch in itertools.chain([first], batches)])
 
 
-@torch.inference_mode()
+@no_gradients()
 def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
     """Return the fastest way to run a network; tries layouts first, then precisions in the better one.
 

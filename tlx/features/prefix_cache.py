@@ -20,6 +20,7 @@ from tlx.features.keys import label, prefix_key
 from tlx.features.rows import Rows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
+from tlx.gradients import no_gradients
 from tlx.interruption import Interruption
 from tlx.tasks.base import Task
 
@@ -227,7 +228,7 @@ class PrefixCache:
     def _shapes(self, task: Task, prefix: Sequence[str], how: Numerics, pooled: bool = False) -> dict[str, Shape]:
         size, device = self.data.preprocessing.size, task.mean.device
         image = torch.zeros(2, self.data.channels, size, size, dtype=torch.uint8, device=device)
-        with torch.inference_mode(), how.context():
+        with no_gradients(), how.context():
             outputs = task.backbone.outputs(task.normalise(image), prefix, pooled)
         kept = [x if how.dtype is None else x.to(how.dtype) for x in outputs]
         return {name: Shape.of(x) for name, x in zip(prefix, kept, strict=True)}

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
+from tlx.gradients import no_gradients
 from tlx.strategies.optimizers import build_optimizer
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
@@ -146,6 +147,7 @@ class Task(pl.LightningModule):
                     _set_batch_norm(module, self._batch_norm, frozen)
         return self
 
+    @no_gradients()
     def set_layout(self, channels_last: bool) -> None:
         """Choose the memory layout of images and of convolution weights."""
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
