@@ -1,13 +1,15 @@
 """What is known of an image file after it was looked at; and the process that looks: `python -m tlx.data.facts`.
 
 The process says that it is ready, reads the path of a file a line, as JSON, and answers each with a line. It is one of
-its own so that a decoder that crashes, hangs or fills the memory takes nothing with it (`tlx.data.workers`).
+its own so that a decoder that crashes, hangs or fills the memory takes nothing with it (`tlx.data.workers`). It ends
+with the process that asks, even in the middle of a file, and by itself where a file takes much too long.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +18,12 @@ from hashlib import blake2b
 
 import PIL
 
+from tlx import owner
 from tlx.data.pixels import max_pixels, memory_limit, verify, why_no_file
 from tlx.errors import MissingPackage, TlxError
 
+PATIENCE = 60.0  # seconds that one file may take; who asks keeps count
+_LIMIT = 1.5 * PATIENCE  # seconds after which the process ends by itself
 READY = b"ready\n"
 _AT_ONCE = 2**20  # bytes read and hashed
 
@@ -101,6 +106,25 @@ def _limit_memory() -> None:
 
 
 @contextmanager
+def _limited_time() -> Iterator[None]:
+    """Inside, the kernel ends the process after a while: a decoder may hold the interpreter, so that no thread runs."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, _LIMIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _end_with_owner() -> None:
+    """Watch the process whose handle is the argument, if there is one."""
+    if len(sys.argv) > 1:
+        owner.watch(int(sys.argv[1]), lambda: os._exit(1))
+
+
+@contextmanager
 def _answers() -> Iterator[int]:
     """Standard output for answers alone: what a decoder prints there goes to standard error."""
     answers = os.dup(1)
@@ -113,11 +137,16 @@ def _answers() -> Iterator[int]:
 
 def main() -> None:
     """Answer until standard input ends."""
+    _end_with_owner()
     _limit_memory()
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process; it may have been ignored by its parent
     with _answers() as answers:
         os.write(answers, READY)
         for line in sys.stdin.buffer:
-            os.write(answers, json.dumps(astuple(examine(json.loads(line)))).encode() + b"\n")
+            with _limited_time():
+                facts = examine(json.loads(line))
+            os.write(answers, json.dumps(astuple(facts)).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tlx import owner
 from tlx.children import environment
-from tlx.data.facts import Facts
+from tlx.data.facts import PATIENCE, Facts
 from tlx.data.pixels import memory_limit
 from tlx.errors import TlxError
 
-PATIENCE = 60.0  # seconds that one file may take
 MOST = 16  # processes: beyond that it is the disk that is waited for
 _BATCH = 32  # files asked for at once
 
@@ -130,12 +130,13 @@ class _Worker:
         if self._process is None:
             self._rest = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tlx.data.facts"],
+                [sys.executable, "-m", "tlx.data.facts", str(owner.handle())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders complain there about what the reasons say
                 env=environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 bufsize=0,
+                pass_fds=[owner.handle()],
                 start_new_session=True,  # Ctrl-C is for the one who waits: it ends these
             )
             _, gone = self._line(self._process)
