@@ -36,7 +36,8 @@ def test_temporary_names_cannot_be_foreseen(tmp_path, outside):
     first, second = beside(path), beside(path)
     assert first != second
     assert temporary_of(first.name) == "a.txt"
-    assert temporary_of("a.txt.123.tmp") is None
+    assert temporary_of("a.txt.123.tmp") == "a.txt"
+    assert temporary_of("a.txt") is None
     first.symlink_to(outside)
     with pytest.raises(FileExistsError):
         create(first)

@@ -32,8 +32,8 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
     events = [name for name in found if name.startswith("events.out.tfevents.")]
     assert len(events) == 2  # of training, and of the review after it
     assert [name for name in found if name not in events] == [
-        ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "environment.json", "hparams.yaml",
-        "metrics.csv", "metrics.json", "model.json", "projector/features.tsv", "projector/metadata.tsv",
+        ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "environment.json", "files.json",
+        "hparams.yaml", "metrics.csv", "metrics.json", "model.json", "projector/features.tsv", "projector/metadata.tsv",
         "projector/sprite.jpg", "projector_config.pbtxt", "review/confusion_matrix.png", "review/precision_recall.png",
         "review/reliability.png", "review/review.md", "review/wrong.png", "status.json", "test_predictions.csv",
         "tlx.log",

@@ -17,12 +17,11 @@ from pytorch_lightning.callbacks import Checkpoint
 from tlx.errors import Diverged, TlxError
 from tlx.files import beside, create, sync, temporary_of
 from tlx.interruption import Interruption
+from tlx.ownership import CHECKPOINTS, NEXT
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
 
-NAMES = ("best.ckpt", "stage_best.ckpt", "oracle.ckpt", "last.ckpt")
 ORACLE = "oracle/accuracy"  # what tlx.adaptation.oracle logs
-NEXT = ".next"  # the suffix of a file that counts from the moment in which last.ckpt says so
 
 
 class PlainIO(TorchCheckpointIO):
@@ -203,11 +202,11 @@ def settle_files(directory: Path) -> None:
     Only checkpoints under the names that tlx gives them are renamed or removed.
     """
     for path in directory.iterdir() if directory.is_dir() else ():
-        if _unfinished(path.name) in (*NAMES, *(name + NEXT for name in NAMES)):
+        if temporary_of(path.name) in (*CHECKPOINTS, *(name + NEXT for name in CHECKPOINTS)):
             path.unlink()
     last = directory / "last.ckpt"
     step = progress(last)["global_step"] if last.is_file() else -1
-    for name in NAMES:
+    for name in CHECKPOINTS:
         waiting = directory / (name + NEXT)
         if not waiting.is_file():
             continue
@@ -215,11 +214,6 @@ def settle_files(directory: Path) -> None:
             waiting.replace(directory / name)
         else:  # of an epoch that will be trained again
             waiting.unlink()
-
-
-def _unfinished(name: str) -> str | None:
-    """Return the checkpoint that a temporary file was to become; `NAME.tmp` is what tlx 0.1 called it."""
-    return temporary_of(name) or (name.removesuffix(".tmp") if name.endswith(".tmp") else None)
 
 
 def progress(path: Path) -> dict[str, Any]:

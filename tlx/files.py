@@ -20,7 +20,7 @@ from typing import IO
 from tlx.errors import CannotWrite
 from tlx.printable import one_line
 
-_TEMPORARY = re.compile(r"(.+)\.tlx-[0-9a-f]{12}\.tmp", re.DOTALL)
+_TEMPORARY = re.compile(r"(.+?)(\.tlx-[0-9a-f]{12}|\.\d+)?\.tmp", re.DOTALL)  # tlx 0.1: NAME.PROCESS.tmp, NAME.tmp
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,7 +63,10 @@ def beside(path: Path) -> Path:
 
 
 def temporary_of(name: str) -> str | None:
-    """Return the name of the file that a temporary one of this module was to become; None for other names."""
+    """Return the name of the file that a temporary one was to become; None for other names.
+
+    Whether it is tlx's own, that name says: other programs write `NAME.tmp`, too.
+    """
     found = _TEMPORARY.fullmatch(name)
     return found[1] if found else None
 

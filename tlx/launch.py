@@ -59,6 +59,7 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     first = compose(next(sweep_jobs(readable(overrides))), config_dir)
     directory = Path(first.output_dir).expanduser() / "sweeps" / sweep_name(overrides)
     records = Records(directory)
+    records.open()
     records.tell(
         command=["tlx", "train", *arguments],
         swept=swept_keys(overrides),

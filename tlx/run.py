@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,8 @@ from tlx.environment import environment
 from tlx.errors import ConfigError, TlxError, closest
 from tlx.files import is_locked, locked, write_text
 from tlx.lineage import ancestors, carried_over
+from tlx.ownership import OwnFiles
+from tlx.printable import one_line
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -36,7 +37,7 @@ class Run:
     `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (a row an
     epoch), `test_predictions.csv` (a row a test image), `review/` (pictures and review.md), `checkpoints/best.ckpt` and
     `last.ckpt`, TensorBoard events with `projector/` and `projector_config.pbtxt`, `tlx.log`; `.lock` is held by the
-    process that trains.
+    process that trains; `files.json` lists those that tlx has written, which are the only ones it ever removes.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -51,6 +52,11 @@ class Run:
     def checkpoints(self) -> Path:
         """The directory of checkpoints."""
         return self.directory / "checkpoints"
+
+    @property
+    def files(self) -> OwnFiles:
+        """Which of its files tlx has written."""
+        return OwnFiles(self.directory)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -174,6 +180,15 @@ class Run:
 
     # Writing, by the process that trains
 
+    def refuse_place(self) -> None:
+        """Refuse a directory that cannot be this run's; nothing is written there.
+
+        Raises:
+            TlxError: It holds what is no run of tlx, or a file that would be written is a link.
+        """
+        self.files.refuse_foreign()
+        self.files.refuse_links()
+
     @contextmanager
     def lock(self) -> Iterator[int]:
         """Be the only process that trains this run; another one is waited for. Yields the handle of the lock."""
@@ -188,14 +203,8 @@ class Run:
             yield handle
 
     def begin(self, config: DictConfig) -> None:
-        """Start afresh: remove what an earlier attempt left, write the configuration."""
-        (self.directory / "status.json").unlink(missing_ok=True)
-        for folder in ("checkpoints", "review", "projector"):
-            shutil.rmtree(self.directory / folder, ignore_errors=True)
-        names = ("model.json", "environment.json", "hparams.yaml", "test_predictions.csv", "projector_config.pbtxt")
-        for pattern in ("events.out.tfevents.*", "metrics.*", *names):
-            for path in self.directory.glob(pattern):
-                path.unlink()
+        """Start afresh: remove the files that an earlier attempt wrote, and no others; write the configuration."""
+        self.files.start()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._start(config)
 
@@ -204,19 +213,20 @@ class Run:
         config = config.copy()
         for key in ("precision", "channels_last", "compile"):
             config.trainer[key] = self.config.trainer[key]
+        self.files.go_on()
         self._start(config)
         return config
 
     def _start(self, config: DictConfig) -> None:
         starts = [*self.environment, environment()]
         self.write_config(config)
-        write_text(self.directory / "environment.json", json.dumps(starts, indent=2))
+        self._write("environment.json", json.dumps(starts, indent=2))
         self.write_status("running", identity=identity_hash(config))
 
     def write_config(self, config: DictConfig) -> None:
         """Write the resolved configuration."""
         text = OmegaConf.to_yaml(config, resolve=True)
-        write_text(self.directory / "config.yaml", f"# tlx test {self.directory}\n{text}")
+        self._write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
 
     def note(self, state: str, **more: Any) -> None:
         """Write how the run ended, if that can be written at all, and unless a process of several has done so."""
@@ -230,7 +240,9 @@ class Run:
         status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
         if "identity" in self.status:
             status = {"identity": self.status["identity"], **status}
-        write_text(self.directory / "status.json", json.dumps(status, indent=2))
+        self._write("status.json", json.dumps(status, indent=2))
+        if state != "running":
+            self.files.settle()
 
     def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "") -> None:
         """Write model.json, and let every checkpoint carry it and the configuration.
@@ -254,17 +266,21 @@ class Run:
         }
         if config.get("classifier") is not None:
             told["reads"] = list(task.read_groups or task.backbone.group_names[-1:])
-        write_text(self.directory / "model.json", json.dumps(told, indent=2))
+        self._write("model.json", json.dumps(told, indent=2))
         task.carried = {"model": told, "config": OmegaConf.to_container(config, resolve=True), "data": data}
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Write the final figures and mark the run finished."""
         plain = {key: float(value) for key, value in sorted(metrics.items())}
-        write_text(self.directory / "metrics.json", json.dumps(plain, indent=2))
-        (self.checkpoints / "stage_best.ckpt").unlink(missing_ok=True)  # what a next stage would have started from
+        self._write("metrics.json", json.dumps(plain, indent=2))
+        self.files.remove("checkpoints/stage_best.ckpt")  # what a next stage would have started from
         self.write_status("finished")
 
     # Inside
+
+    def _write(self, name: str, text: str) -> None:
+        self.files.add(name)
+        write_text(self.directory / name, text)
 
     def _need(self, name: str) -> Path:
         path = self.directory / name

@@ -25,6 +25,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
+from tlx.places import refuse_unwritable
 from tlx.planning import build_backbone, feature_groups, plan
 from tlx.review.report import report
 from tlx.review.witness import Witness
@@ -53,6 +54,8 @@ def train(config: DictConfig) -> Run:
     config = copy.deepcopy(config)
     OmegaConf.resolve(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
     run = Run(config.run_dir)
+    refuse_unwritable(config.output_dir, config.run_dir)
+    run.refuse_place()
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
         return _train_as_one_of_several(config, run)
     interruption = Interruption()

@@ -104,10 +104,15 @@ def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
     """
     if config.logger.get("_target_") is None:
         return False
-    if not config.logger._target_.endswith(".TensorBoardLogger"):
-        return build_node(config.logger)
-    _wait_for_a_later_name(config.run_dir)
-    return build_node(config.logger, **({} if step is None else {"purge_step": step}))
+    if config.logger._target_.endswith(".TensorBoardLogger"):
+        _wait_for_a_later_name(config.run_dir)
+        logger: Logger = build_node(config.logger, **({} if step is None else {"purge_step": step}))
+    else:
+        logger = build_node(config.logger)
+    folder = getattr(logger, "log_dir", None)
+    if distributed.is_first() and folder is not None:
+        Run(config.run_dir).files.add_events(folder)
+    return logger
 
 
 def _wait_for_a_later_name(directory: str) -> None:

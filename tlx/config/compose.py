@@ -29,6 +29,7 @@ from tlx.config.safety import is_named_like_ours as allowed
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
 from tlx.errors import ConfigError, Mistake, TlxError
+from tlx.places import place_mistakes
 from tlx.sweeps.command import sweep_mistakes
 
 CONFIG_NAME = "train"
@@ -89,7 +90,9 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
         overrides = readable(overrides)
         jobs = list(sweep_jobs(overrides)) if multirun else [overrides]
         compositions = _compositions(loader)
-        found = [m for job in jobs for m in _compose_one(loader, job, compositions)[1]]
+        composed = [_compose_one(loader, job, compositions) for job in jobs]
+        found = [m for _, mistakes in composed for m in mistakes]
+        found += [m for config, _ in composed if config for m in place_mistakes(config.output_dir, config.run_dir)]
         found += sweep_mistakes(loader, overrides, multirun)
         if config_dir is not None:
             found += _foreign_callbacks(jobs[0])

@@ -13,6 +13,7 @@ from torch import Tensor
 from tlx.files import write_text, writing
 from tlx.review.pictures import showable
 
+FILES = ("projector_config.pbtxt", "projector/features.tsv", "projector/metadata.tsv", "projector/sprite.jpg")
 SPRITE_AT_MOST = 8_192  # pixels a side, TensorBoard's limit
 
 

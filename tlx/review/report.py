@@ -16,6 +16,7 @@ from tlx.files import write_text
 from tlx.review import pictures, tables
 from tlx.review.hparams import best_figures, hparams, write_hparams
 from tlx.review.names import is_of_a_class
+from tlx.review.projector import FILES as PROJECTOR
 from tlx.review.projector import write_projector
 from tlx.review.summary import Summary, summarise
 from tlx.review.witness import Evidence
@@ -53,6 +54,7 @@ def report(
     step = int(figures["train/steps"])
     if evidence is not None:
         images = [_image_name(data, index) for index in evidence.index.tolist()]
+        run.files.add("test_predictions.csv")
         write_text(run.directory / "test_predictions.csv", tables.predictions_csv(evidence, images, data.class_names))
     if not isinstance(logger, Logger):
         return more
@@ -64,10 +66,13 @@ def report(
         with _worth_a_warning("hparams"):
             write_hparams(writer, hparams(config), run.directory.name, step)
     if evidence is not None and summary is not None:
-        _review(run.directory / "review", data, evidence, summary, figures, writer, step)
+        _review(run, data, evidence, summary, figures, writer, step)
     if writer is not None and evidence is not None and len(evidence.embedded):
         with _worth_a_warning("projector"):
-            _project(Path(logger.log_dir or run.directory), data, evidence)
+            folder = Path(logger.log_dir or run.directory)
+            if folder.resolve() == run.directory.resolve():
+                run.files.add(*PROJECTOR)
+            _project(folder, data, evidence)
     logger.save()
     if writer is not None:
         writer.close()
@@ -75,7 +80,7 @@ def report(
 
 
 def _review(
-    folder: Path,
+    run: Run,
     data: ImageDataModule,
     evidence: Evidence,
     summary: Summary,
@@ -83,6 +88,7 @@ def _review(
     writer: Any,
     step: int,
 ) -> None:
+    folder = run.directory / "review"
     names, confusion, per_class = data.class_names, summary.confusion, summary.per_class
     wrong = _wrong_rows(data, evidence)
     drawn: dict[str, Callable[[], Any]] = {
@@ -93,7 +99,8 @@ def _review(
     }
     if not wrong:
         del drawn["wrong"]
-    (folder / "wrong.png").unlink(missing_ok=True)
+    run.files.remove("review/wrong.png")
+    run.files.add("review/review.md", *(f"review/{name}.png" for name in drawn))
     for name, figure in drawn.items():
         with _worth_a_warning(f"{name}.png"):
             pixels = pictures.draw(figure(), folder / f"{name}.png")

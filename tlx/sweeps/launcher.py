@@ -122,6 +122,8 @@ class TlxLauncher(Launcher):
         try:
             if Run(directory).standing(config) == "finished":
                 record = record.end("finished", ALREADY)
+            else:
+                Run(directory).refuse_place()  # before the job's process opens job.log there
         except TlxError as error:  # a run_dir that the user chose, with the run of another configuration in it
             record = replace(record, run_dir="").end("failed", str(error))
         plain: Any = OmegaConf.to_container(config, resolve=True)

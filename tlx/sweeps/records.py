@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -11,13 +12,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tlx.files import write_text
+from tlx.errors import TlxError
+from tlx.files import temporary_of, write_text
+from tlx.ownership import refuse_links
+from tlx.printable import one_line
 
 State = Literal["waiting", "running", "finished", "pruned", "interrupted", "failed", "killed"]
 ENDED: tuple[State, ...] = ("finished", "pruned", "interrupted", "failed", "killed")
 WRONG: tuple[State, ...] = ("failed", "killed")
 LINE = 160  # letters of an error that a line shows
 ALREADY = "finished already"
+ABOUT = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,25 @@ class Records:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
 
+    def open(self) -> None:
+        """Take the directory for a sweep that starts, or goes on: remove what a kill has left half written.
+
+        Raises:
+            TlxError: It holds something else, or links.
+        """
+        listed = [path for folder in (self.directory, self.directory / "jobs") for path in _listed(folder)]
+        refuse_links(listed)
+        half = [path for path in listed if _is_record(path, temporary_of(path.name))]
+        others = [path for path in listed if path not in half and path.name != ".lock"]
+        if others and not (self.directory / ABOUT).is_file():
+            shown = ", ".join(one_line(path.name) for path in others[:5])
+            raise TlxError(
+                f"output_dir: expected no directory, or that of a sweep, as '{one_line(self.directory)}', got one that "
+                f"holds {shown}; name another output_dir"
+            )
+        for path in half:
+            path.unlink(missing_ok=True)
+
     def path(self, number: int) -> Path:
         """Return the file of a job."""
         return self.directory / "jobs" / f"{number:04d}.json"
@@ -111,9 +135,20 @@ class Records:
     @property
     def about(self) -> dict[str, Any]:
         """The command, the swept keys, what is monitored, how many jobs there will be."""
-        path = self.directory / "sweep.json"
+        path = self.directory / ABOUT
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def tell(self, **more: Any) -> None:
         """Add to what is said about the whole."""
-        write_text(self.directory / "sweep.json", json.dumps({**self.about, **more}, indent=2))
+        write_text(self.directory / ABOUT, json.dumps({**self.about, **more}, indent=2))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_record(path: Path, whole: str | None) -> bool:
+    """Whether a temporary file was to become one of a sweep's own."""
+    if path.parent.name == "jobs":
+        return whole is not None and re.fullmatch(r"\d{4,}\.json", whole) is not None
+    return whole in (ABOUT, "runs.csv", "table.csv")
