@@ -123,7 +123,7 @@ _OTHER_DESCRIPTIONS: dict[str, str] = {
     "small_cnn": "four convolution groups with BatchNorm for small images, 32 px, no pretrained weights",
     "timm": "any timm model whose features timm can list: backbone.name=NAME",
     "run": "the layer groups of a finished run: backbone.run=DIRECTORY",
-    "file": "a state dict (.safetensors, .pth, .pt): backbone.path=FILE backbone.architecture=NAME",
+    "file": "weights in a file (safetensors, torch.save): backbone.path=FILE backbone.architecture=NAME",
 }
 
 

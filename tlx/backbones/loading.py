@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -36,22 +37,31 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> 
         source: Where the tensors come from, in words.
 
     Raises:
-        TlxError: Nothing fits.
+        TlxError: Nothing fits, or more than one set of weights, or a tensor has no numbers that weights can be.
     """
     own = backbone.state_dict(keep_vars=True)
     names = {original: name for name, original in backbone.original_names.items()} | {name: name for name in own}
     first = next((f"{n}.weight" for n, m in backbone.named_modules() if isinstance(m, nn.Conv2d)), None)
 
-    given: dict[str, Tensor] = {}
-    left_over: dict[str, tuple[int, ...]] = {}
-    for key, tensor in state.items():
-        name = next((names[candidate] for candidate in _candidates(key) if candidate in names), None)
-        if name is None or name in given:
-            left_over[key] = tuple(tensor.shape)
-        else:
-            given[name] = tensor
+    given, left_over = _matched(state, names)
+    notes: list[str] = []
+    if not any(name.endswith("weight") for name in given) and (places := places_of(state, names)):
+        if len(places) > 1:
+            raise TlxError(
+                f"expected one set of weights in {source}, got several under {', '.join(places)}; "
+                f"choose: backbone.state_key={places[0]}"
+            )
+        given, left_over = _matched({_without(key, places[0]): value for key, value in state.items()}, names)
+        notes.append(f"names in the file begin with '{places[0]}'")
+    elif further := places_of({key: state[key] for key in left_over}, names):
+        notes += [f"further weights that fit lie under '{p}'; to take them: backbone.state_key={p}" for p in further]
 
-    report = LoadReport(source, {group: GroupReport() for group in backbone.group_names}, left_over)
+    report = LoadReport(
+        source,
+        {group: GroupReport() for group in backbone.group_names},
+        {key: tuple(tensor.shape) for key, tensor in left_over.items()},
+        notes,
+    )
     for name, target in own.items():
         group = report.groups[backbone.group_of(name)]
         value: Tensor | None = given.get(name)
@@ -59,6 +69,7 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> 
             report.notes.append(f"first convolution {name}: {value.shape[1]} -> {target.shape[1]} input channels")
             value = adapt_kernel(value.to(target.dtype), target.shape[1])
         if value is not None and value.shape == target.shape:
+            _check_values(value, name, source)
             with torch.no_grad():
                 target.copy_(value)
             group.loaded[name] = tuple(target.shape)
@@ -74,6 +85,51 @@ def load_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> 
             f"  names expected: {', '.join(list(names)[:4])}, …"
         )
     return report
+
+
+def places_of(state: Mapping[str, Tensor], names: Mapping[str, str]) -> list[str]:
+    """Return behind which beginnings of names (without the last dot) the weights of the network lie; [] for none.
+
+    Only what holds at least half of the network counts: `conv1.weight` ends the names of many layers.
+    """
+    counts: Counter[str] = Counter()
+    for key in state:
+        parts = key.split(".")
+        for depth in range(1, min(len(parts), 6)):
+            if any(candidate in names for candidate in _candidates(".".join(parts[depth:]))):
+                counts[".".join(parts[:depth])] += 1
+    enough = [place for place, count in counts.items() if 2 * count > len(set(names.values()))]
+    return [place for place in enough if not any(place.startswith(f"{other}.") for other in enough)]
+
+
+def _matched(state: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Divide tensors into those that have a place in the network, by its name, and those left over."""
+    given: dict[str, Tensor] = {}
+    left_over: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        name = next((names[candidate] for candidate in _candidates(key) if candidate in names), None)
+        if name is None or name in given:
+            left_over[key] = tensor
+        else:
+            given[name] = tensor
+    return given, left_over
+
+
+def _without(key: str, place: str) -> str:
+    return key.removeprefix(f"{place}.")
+
+
+def _check_values(value: Tensor, name: str, source: str) -> None:
+    """Refuse tensors that cannot be the weights of a network: without values, complex, sparse, NaN."""
+    what = ""
+    if value.is_meta:
+        what = "a tensor without values (device meta)"
+    elif value.is_complex() or value.is_quantized or value.layout != torch.strided:
+        what = f"a tensor of {value.dtype}" if value.layout == torch.strided else f"a tensor of {value.layout}"
+    elif value.is_floating_point() and bool(torch.isnan(value).any()):
+        what = "values that are NaN: what wrote them had diverged"
+    if what:
+        raise TlxError(f"expected numbers for {name} in {source}, got {what}")
 
 
 def _candidates(key: str) -> Iterator[str]:

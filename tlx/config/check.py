@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.backbones.file_kinds import kind_of, nothing_there
 from tlx.config import safety
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.schema import SCHEMAS, Dataset, Experiment
@@ -243,16 +244,22 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
             hint = f"did you mean '{run.parent / near}'?" if near else "train one first: tlx train …"
             yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}' ({found})", hint)
     if target == "tlx.backbones.file_backbone":
-        path = Path(node["path"]).expanduser()
-        if not path.is_file():
-            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            near = closest(path.name, beside)
-            hint = f"did you mean '{path.parent / near}'?" if near else ""
-            yield Mistake("backbone.path", "a file with a state dict", f"'{node['path']}' (no such file)", hint)
+        yield from _check_weight_file(node["path"])
         name = node["architecture"]
         if not name.startswith("timm/") and name not in _fixed_architectures():
             hint = did_you_mean(name, _fixed_architectures())
             yield Mistake("backbone.architecture", "a torchvision model, timm/NAME or our own", f"'{name}'", hint)
+
+
+def _check_weight_file(name: str) -> Iterator[Mistake]:
+    path = Path(name).expanduser()
+    try:
+        kind = kind_of(path)
+        what, hint = nothing_there(path) if kind is None else (kind.what, kind.hint)
+    except (OSError, ValueError) as error:  # no leave to look; a name that no system takes
+        kind, what, hint = None, f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
+    if kind is None or kind.reader is None:
+        yield Mistake("backbone.path", "a file with weights", f"{show(name)} ({what})", hint)
 
 
 def _check_monitor(task: Node) -> Iterator[Mistake]:

@@ -32,6 +32,7 @@ NOT_IDENTITY = {
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
 _ADDED_TO_SETS = {"group_column": None, "group_pattern": None, "window": None, "sampling": None}
 ADDED: dict[str, dict[str, Any]] = {
+    "backbone": {"state_key": None},
     "dataset": _ADDED_TO_SETS,
     "target": _ADDED_TO_SETS,
     "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean", "class_weights": None},

@@ -65,6 +65,7 @@ class FileBackbone:
     name: str
     path: str
     architecture: str
+    state_key: str | None = None
 
 
 @dataclass
