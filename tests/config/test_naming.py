@@ -93,10 +93,10 @@ def test_a_weight_file_counts_by_its_content(tmp_path):
     def of_file(at) -> str:
         return compose(["backbone=file", f"backbone.path={at}", "backbone.architecture=resnet18"]).run_name
 
-    path.write_bytes(b"one")
+    path.write_bytes((4).to_bytes(8, "little") + b"{} 1")  # as safetensors begin
     first = of_file(path)
     assert of_file(shutil.copy(path, tmp_path / "other.pth")) == first
-    path.write_bytes(b"two")
+    path.write_bytes((4).to_bytes(8, "little") + b"{} 2")
     assert of_file(path) != first
 
 
