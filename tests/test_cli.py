@@ -143,7 +143,7 @@ def test_files_folders_and_globs_are_predicted_from_the_run_directory_alone(plac
         probabilities = {name: float(row[name]) for name in CLASSES}
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert row["prediction"] == max(probabilities, key=probabilities.get)
-        assert float(row["probability"]) == max(probabilities.values())
+        assert float(row["confidence"]) == max(probabilities.values())
     # A row is its image's: the same image alone has the same probabilities.
     alone = run.predict([tmp_path / "stripe" / "19.png"]).probabilities[0].tolist()
     assert [float(rows[-1][name]) for name in CLASSES] == pytest.approx(alone, abs=1e-5)

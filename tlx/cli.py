@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
 from tlx.imports import start_lean
+from tlx.legible import escape_what_terminals_lack
 
 if TYPE_CHECKING:
     from tlx.run import Run
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:  # a command of its own
         signal.signal(signal.SIGINT, _leave)
         start_lean()
+        escape_what_terminals_lack()
     args = list(sys.argv[1:] if arguments is None else arguments)
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train,

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from tlx import distributed
 from tlx.files import open_to_append
+from tlx.legible import ESCAPED
 from tlx.printable import printable
 
 log = logging.getLogger("tlx")
@@ -30,7 +31,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
     """Adds lines to a file of its own; once it cannot be written any more the run goes on without it."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(os.fdopen(open_to_append(path), "w", encoding="utf-8", errors="backslashreplace"))
+        super().__init__(os.fdopen(open_to_append(path), "w", encoding="utf-8", errors=ESCAPED))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Pass over a full disk, which others report; anything else is an error of the call."""

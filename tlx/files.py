@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import IO
 
 from tlx.errors import CannotWrite
+from tlx.legible import ESCAPED
 from tlx.printable import one_line
 
 _TEMPORARY = re.compile(r"(.+?)(\.tlx-[0-9a-f]{12}|\.\d+)?\.tmp", re.DOTALL)  # tlx 0.1: NAME.PROCESS.tmp, NAME.tmp
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; its folder is made where it is missing.
+    """Write a text file; its folder is made where it is missing. What UTF-8 cannot hold is escaped.
 
     Raises:
         CannotWrite: It cannot be written; what stood there before is left as it was.
     """
     with writing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", ESCAPED))
 
 
 @contextmanager

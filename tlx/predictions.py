@@ -19,6 +19,8 @@ from tlx.data.layout import find_images
 from tlx.data.samples import Sample
 from tlx.errors import TlxError
 from tlx.gradients import no_gradients
+from tlx.legible import ESCAPED
+from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
 from tlx.run import Run
 
 log = logging.getLogger("tlx")
@@ -47,11 +49,11 @@ class Predictions:
         return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
 
     def to_csv(self, path: str | Path) -> None:
-        """Write `image, prediction, probability` and one column of probability a class."""
+        """Write `image, predicted, confidence` and one column of probability a class."""
         top = self.probabilities.max(dim=1).values.tolist()
-        with Path(path).expanduser().open("w", newline="", encoding="utf-8") as file:
+        with Path(path).expanduser().open("w", newline="", encoding="utf-8", errors=ESCAPED) as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "prediction", "probability", *self.class_names])
+            writer.writerow([IMAGE, PREDICTED, CONFIDENCE, *probability_columns(self.class_names)])
             for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
                 writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
 

@@ -8,11 +8,13 @@ import traceback
 
 from tlx.errors import TlxError
 from tlx.imports import start_lean
+from tlx.legible import escape_what_terminals_lack
 
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
     start_lean()
+    escape_what_terminals_lack()
     from tlx.interruption import Interruption
     from tlx.run import Run
     from tlx.train import build, fit

@@ -93,6 +93,12 @@ ONE_MISTAKE = [
     ("task.monitor=val/acc", "task.monitor", "", "'val/acc'", "did you mean 'val/accuracy'?"),
     ("=3", "=3", "key=value", "no key", ""),
     ("seed=[1", "seed=[1", "key=value", "'[1'", "quote it"),
+    ("dataset.name=equals=in=name", "dataset.name", "in quotes", "'equals=in=name'", "type: 'dataset.name=\"equals=in=name\"'"),
+    ("dataset.name=a b=c", "dataset.name", "in quotes", "'a b=c'", "type: 'dataset.name=\"a b=c\"'"),
+    ("backbone=a=b", "backbone", "an option of the group", "'a=b'", ""),
+    ("dataset.name=${oc.env:TLX_NOSUCH}", "dataset.name", "an environment variable TLX_NOSUCH", "of which there is none", "export TLX_NOSUCH=…"),
+    ("seed=${oc.env:TLX_NOSUCH}", "seed", "an environment variable TLX_NOSUCH", "of which there is none", "'seed=${oc.env:TLX_NOSUCH,DEFAULT}'"),
+    ("seed=${nosuch}", "seed", "a reference that resolves", "'${nosuch}': Interpolation key 'nosuch' not found", ""),
     ("strategy.stages[0].epochs=2", "strategy.stages[0].epochs=2", "key=value", "'['", "type: strategy.stages.0.epochs=2"),
     ("strategy=full,gradual", "strategy", "one value", "several: full,gradual", "add -m"),
 ]  # fmt: skip
@@ -210,7 +216,7 @@ def test_a_yaml_syntax_error_in_a_users_file_names_file_and_line(tmp_path):
         ("name: mine\nstages:\n  name: a\n", "strategy.stages", "a list of mappings"),
         ("name: mine\nstages: [head]\n", "strategy.stages[0]", "a mapping of keys"),
         ("name: mine\n", "strategy.stages", "a list of mappings"),
-        ("name: mine\nstages:\n  - {name: a, train: head, epochs: '${nosuch}'}\n", "strategy", "'nosuch' not found"),
+        ("name: mine\nstages:\n  - {name: a, train: head, epochs: '${nosuch}'}\n", "strategy.stages[0].epochs", "'nosuch' not"),
         ("defaults:\n  - fll\nname: mine\n", "conf", "fll"),
     ],
 )  # fmt: skip

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
 import os
+import unicodedata
 
 import pytest
+from omegaconf import OmegaConf
 
+from tlx.data.folders import folder
 from tlx.data.layout import find_images, images_below, read_layout
 from tlx.errors import TlxError
 
 
 def names(layout):
-    return {split: path.name for split, path in layout.splits.items()}
+    return {split: path.name for split, (path,) in layout.splits.items()}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,103 @@ def test_contradictions_are_refused(make_tree, counts, message):
         read_layout(make_tree(counts))
 
 
+LOOKALIKES = [
+    (["training_set", "test_set"], ["ants", "bees"], "'dataset.splits={train: training_set, test: test_set}'"),
+    (["train", "dev", "eval"], ["a", "b"], "'dataset.splits={train: train, val: dev, test: eval}'"),
+    (["Train Data", "val2"], ["a", "b"], "'dataset.splits={train: \"Train Data\", test: val2}'"),
+    (["fold0", "fold1", "fold2"], ["a", "b"], "'dataset.splits={train: [fold0, fold1], test: fold2}'"),
+    (["seg_train/seg_train", "seg_test/seg_test"], ["a", "b"], "'dataset.splits={train: seg_train, test: seg_test}'"),
+]
+
+
+@pytest.mark.parametrize(("folders", "classes", "typed"), LOOKALIKES, ids=[" ".join(one[0]) for one in LOOKALIKES])
+def test_splits_under_other_names_are_no_classes(make_tree, folders, classes, typed):
+    """Guards against a classifier that tells training images from test images: the most common layouts after train/."""
+    root = make_tree({f"{folder}/{name}": 3 - i for i, folder in enumerate(folders) for name in classes})
+    with pytest.raises(TlxError, match="these look like splits, not like classes") as told:
+        read_layout(root)
+    assert f"type {typed}, or, if they are classes, 'dataset.splits={{train: .}}'" in str(told.value)
+    mapping = OmegaConf.to_container(OmegaConf.create(typed.strip("'").removeprefix("dataset.splits=")))
+    layout = read_layout(root, mapping)
+    assert layout.class_names == classes
+    assert sum(len(images_below(place)) for place in layout.places) == sum(3 - i for i in range(len(folders))) * 2
+    assert read_layout(root, {"train": "."}).class_names == sorted(folder.split("/")[0] for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({f"{fold}/{name}": 1 for fold in range(3) for name in "ab"}, '{train: ["0", "1"], test: "2"}'),
+        ({f"{name}/{place}": 1 for name in ("cat", "dog") for place in ("indoor", "outdoor")}, "if these are splits"),
+        ({f"{name}/{part}": 1 for name in ("cat", "dog") for part in ("train", "test")}, "mixed, and divided anew"),
+        ({"train/a": 1, "test/a": 1, "dev/a": 1}, "left out, beside the folders of the splits: dev"),
+    ],
+)
+def test_what_may_be_splits_is_said(make_tree, counts, words):
+    """Guards against refusing cats and dogs that both lie indoors and outdoors, and against folds that nobody names."""
+    (note,) = read_layout(make_tree(counts)).notes
+    assert words in note
+
+
+@pytest.mark.parametrize("counts", [{"train/a": 1, "bus/a": 1}, {"cat/x": 1, "dog/y": 1}, {"a": 1, "b": 1}])
+def test_nothing_is_said_of_ordinary_classes(make_tree, counts):
+    """Guards against a warning that everybody learns to pass over."""
+    assert read_layout(make_tree(counts)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        ({"train": "fold0", "test": "fol1"}, "expected a folder in .* for test, got 'fol1'; did you mean 'fold1'"),
+        ({"train": ["fold0", "fold0"]}, "expected each folder once, got 'fold0' twice"),
+        ({"training": "fold0"}, "expected folders for train, .* got 'training'"),
+        ({"test": "fold0"}, "got no train"),
+    ],
+)
+def test_splits_that_are_named_wrongly_are_refused(make_tree, splits, words):
+    """Guards against a traceback for a typo, and against images that are trained and tested on."""
+    with pytest.raises(TlxError, match=words):
+        read_layout(make_tree({f"fold{i}/{name}": 1 for i in range(2) for name in "ab"}), splits)
+
+
+def test_folders_of_systems_hold_no_images(make_tree):
+    """Guards against thumbnails of a NAS in train whose originals are in test."""
+    names = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX", ".thumbs")
+    root = make_tree({"a": 2, "b": 2, **{f"a/{name}/x": 1 for name in names}, **dict.fromkeys(names, 1)})
+    layout = read_layout(root)
+    assert layout.class_names == ["a", "b"]
+    assert [len(images_below(place)) for place in layout.places] == [2, 2]
+    assert "left out, folders of systems and hidden ones: 2 #recycle, 2 $RECYCLE.BIN, 2 .thumbs" in folder(root).rule
+
+
+def test_folders_that_may_not_be_read_are_told(make_tree, monkeypatch):
+    """Guards against a class, or a part of one, that is missing without a word."""
+    root = make_tree({"a": 1, "a/deep": 1, "b": 1})
+
+    def refuse(name, original):
+        def refusing(path):
+            if os.fspath(path) == str(root / name):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return original(path)
+
+        return refusing
+
+    for name in ("a/deep", "b", "."):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "scandir", refuse(name, os.scandir))
+            patched.setattr(os, "listdir", refuse(name, os.listdir))
+            with pytest.raises(TlxError, match="expected a folder that may be read, got 'Permission denied'"):
+                folder(root)
+
+
+def test_two_unicode_forms_of_a_name_are_one_class(make_tree):
+    """Guards against `é` of a Mac and `é` of Linux as two classes, or as one that is not in train."""
+    two, one = unicodedata.normalize("NFD", "é"), unicodedata.normalize("NFC", "é")
+    layout = read_layout(make_tree({f"train/{one}": 1, "train/b": 1, f"test/{two}": 1, "test/b": 2, f"test/{one}": 1}))
+    assert layout.class_names == ["b", one]
+    assert {part: len(classes[one]) for part, classes in layout.classes.items()} == {"train": 1, "test": 2}
+
+
 def test_missing_folder_names_the_nearest(make_tree):
     """Guards against a bare 'not found' for a typo in the middle of a long path."""
     root = make_tree({"hymenoptera/train/a": 1})
@@ -103,4 +204,4 @@ def test_hymenoptera_counts_as_published(test_data):
     layout = read_layout(root)
     assert layout.class_names == ["ants", "bees"]
     assert names(layout) == {"train": "train", "test": "val"}
-    assert [len(images_below(p)) for p in layout.splits.values()] == [244, 153]
+    assert [len(images_below(p)) for (p,) in layout.splits.values()] == [244, 153]

@@ -16,6 +16,7 @@ from tlx.config.schema import SCHEMAS, Dataset, Experiment
 from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
+from tlx.data.typed_classes import class_called
 from tlx.errors import Mistake, closest, did_you_mean
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD, SelectorError, select
@@ -301,9 +302,9 @@ def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
         yield Mistake("task.class_weights", expected, "both", "leave one out: task.class_weights=null")
     known = data_catalog.class_names(dataset) if dataset["_target_"] in SCHEMAS else None
     for name in weights if isinstance(weights, Mapping) else ():
-        if known is not None and str(name) not in known:
+        if known is not None and class_called(name, known) not in known:
             expected = f"a class of dataset '{dataset['name']}'"
-            yield Mistake("task.class_weights", expected, f"'{name}'", did_you_mean(str(name), known))
+            yield Mistake("task.class_weights", expected, show(name), did_you_mean(str(name), known))
 
 
 def _fixed_architectures() -> tuple[str, ...]:

@@ -23,7 +23,8 @@ from tlx.config.check import check
 from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
 from tlx.config.naming import look_again, register_resolvers
-from tlx.config.overrides import check_override, force, groups_of, options_of, readable, sweep_jobs
+from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, readable, sweep_jobs
+from tlx.config.references import unresolved_at, without_references
 from tlx.config.safety import EXPECTED, how_to_allow, targets_in, trust_typed
 from tlx.config.safety import is_named_like_ours as allowed
 from tlx.data import catalog as data_catalog
@@ -166,6 +167,8 @@ def _compose_one(
         if not found:
             kept.append(force(text, groups))
             trust_typed(text)
+        elif text.partition("=")[0] not in groups and (quoted := in_quotes(text)) is not None:
+            kept.append(force(quoted, groups))  # what else is wrong is found with the value that was meant
     try:
         config = compositions.compose(kept)
         return checked(config, mistakes)
@@ -198,7 +201,9 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
     """
     mistakes = list(mistakes)
     plain = _resolved(config, mistakes)
-    mistakes += check(plain, frozenset(m.path for m in mistakes))
+    told = {m.path for m in mistakes}
+    found = check(plain, frozenset(path.partition(".")[0] for path in told))
+    mistakes += [m for m in found if m.path not in told and "${" not in m.got]
     if mistakes:
         return None, mistakes
     try:
@@ -225,8 +230,12 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
             is_node = OmegaConf.is_config(value)
             plain[str(key)] = OmegaConf.to_container(value, resolve=True, throw_on_missing=False) if is_node else value
         except OmegaConfBaseException as error:
-            mistakes.append(Mistake(str(key), "references that resolve", str(error).splitlines()[0]))
-            plain[str(key)] = None
+            told = [f"'${{{m.path}}}'" for m in mistakes]
+            found = [m for m in unresolved_at(config, key, str(key)) if not m.got.startswith(tuple(told))]
+            nowhere = Mistake(str(key), "references that resolve", str(error).splitlines()[0])
+            mistakes += found or ([] if mistakes else [nowhere])
+            node = config._get_node(key)
+            plain[str(key)] = without_references(node) if OmegaConf.is_config(node) else None
     return plain
 
 

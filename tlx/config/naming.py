@@ -30,7 +30,7 @@ NOT_IDENTITY = {
     "cache": {"enabled", "dir", "max_gb"},
 }
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
-_ADDED_TO_SETS = {"group_column": None, "group_pattern": None, "window": None, "sampling": None}
+_ADDED_TO_SETS = {"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None}
 ADDED: dict[str, dict[str, Any]] = {
     "backbone": {"state_key": None},
     "dataset": _ADDED_TO_SETS,
@@ -56,9 +56,18 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain = {str(k): v for k, v in plain.items() if k not in NOT_IDENTITY.get(part, set())}
             added = ADDED.get(part, {})
             plain = {k: v for k, v in plain.items() if k not in added or v != added[k]}
+            plain = _with_keys_of_one_type(plain)
             value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
         kept[part] = value
     return {part: value for part, value in kept.items() if value is not None or part not in ("target", "classifier")}
+
+
+def _with_keys_of_one_type(value: Any) -> Any:
+    """Turn keys into text where numbers stand beside words, as of the weights of classes A and 0: they are sorted."""
+    if isinstance(value, dict):
+        text = len({type(key) for key in value}) > 1
+        return {str(key) if text else key: _with_keys_of_one_type(inner) for key, inner in value.items()}
+    return [_with_keys_of_one_type(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:

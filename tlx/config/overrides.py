@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +28,19 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
         if not equals:
             yield Mistake(text, "key=value", "no '='", f"type: {text}=…" if text in groups else "")
             return
-        hint = f"type: {dotted}={rest}" if dotted != typed else "quote it: 'key=\"value\"'"
-        yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
+        if dotted != typed:
+            yield Mistake(text, "key=value", str(error).splitlines()[0], f"type: {dotted}={rest}")
+            return
+        if typed in groups:
+            hint = _option_hint(typed, rest, options_of(loader, typed))
+            yield Mistake(typed, f"an option of the group {typed}", f"'{rest}'", hint)
+            return
+        quoted = in_quotes(text)
+        if quoted is None:
+            yield Mistake(text, "key=value", str(error).splitlines()[0], "quote it: 'key=\"value\"'")
+            return
+        hint = f"type: {shlex.quote(quoted)}"
+        yield Mistake(typed, "a value in quotes, where it is more than a word", f"'{rest}'", hint)
         return
     key = override.key_or_group
     if not key:
@@ -51,6 +64,25 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
             yield Mistake(key, f"an option of the group {key}", "null", hint)
         elif str(name) not in names:
             yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
+
+
+def in_quotes(text: str) -> str | None:
+    """`key=value` with quotes around the value, where Hydra takes it with them and not without; else None.
+
+    A list or a mapping, which may want a bracket, is none that quotes mend.
+    """
+    parser = OverridesParser.create()
+    key, equals, value = text.partition("=")
+    if value.startswith(("[", "{")):
+        return None
+    with suppress(HydraException):
+        parser.parse_override(text)
+        return None
+    quoted = f'{key}="{_escaped(value)}"'
+    with suppress(HydraException):
+        parser.parse_override(quoted)
+        return quoted if equals else None
+    return None
 
 
 def _option_hint(group: str, name: str, names: list[str]) -> str:
@@ -88,8 +120,11 @@ def readable(overrides: Sequence[str]) -> list[str]:
 
 
 def _quoted(typed: re.Match[str]) -> str:
-    value = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), typed[2])
-    return f'{typed[1]}="{value}"'
+    return f'{typed[1]}="{_escaped(typed[2])}"'
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), value)
 
 
 def force(text: str, groups: list[str]) -> str:

@@ -103,9 +103,10 @@ class Digits(Dataset):
 class Folder(Dataset):
     """A tree of class folders."""
 
-    classes: list[int | str] | None = None
+    classes: list[int | float | str | bool | None] | None = None
     root: str = "???"
     group_pattern: str | None = None
+    splits: dict[str, int | str | list[int | str]] | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
@@ -113,7 +114,7 @@ class Folder(Dataset):
 class Table(Dataset):
     """A table with a path and a label for each image."""
 
-    classes: list[int | str] | None = None
+    classes: list[int | float | str | bool | None] | None = None
     path: str = "???"
     root: str | None = None
     path_column: str = "path"
@@ -127,7 +128,7 @@ class Table(Dataset):
 class Arrays(Dataset):
     """Images and labels in one .npz file."""
 
-    classes: list[int | str] | None = None
+    classes: list[int | float | str | bool | None] | None = None
     path: str = "???"
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
@@ -153,7 +154,7 @@ class Unlabelled(Dataset):
 class TorchvisionDataset(Dataset):
     """One of torchvision's data sets."""
 
-    classes: list[int | str] | None = None
+    classes: list[int | float | str | bool | None] | None = None
     root: str = "data"
     download: bool = True
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))

@@ -15,7 +15,9 @@ from tlx.data.identity import content_identity
 from tlx.data.layout import DICOM, INSTALL_DICOM, closest_file, files_below, images_below, read_layout, why_no_folder
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
+from tlx.data.typed_classes import class_called
 from tlx.errors import Mistake, TlxError, did_you_mean
+from tlx.legible import legible
 
 __all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "content_identity", "mistakes", "num_classes"]
 
@@ -31,7 +33,8 @@ DRAWN = {"tlx.data.plates", "tlx.data.letters"}
 def class_names(dataset: Mapping[str, Any]) -> list[str] | None:
     """Class names of a composed dataset node, in the order of targets, or None where only loading it tells them."""
     if dataset.get("_target_") != DIGITS and dataset.get("classes") is not None:
-        return [str(name) for name in dataset["classes"]]
+        known = _all_class_names(dataset) or ()
+        return [class_called(name, known) for name in dataset["classes"]]
     return _all_class_names(dataset)
 
 
@@ -45,7 +48,7 @@ def _all_class_names(dataset: Mapping[str, Any]) -> list[str] | None:
         return list(known.names) if known and known.names else None
     try:
         if target == FOLDER:
-            return read_layout(dataset["root"]).class_names if _is_set(dataset, "root") else None
+            return read_layout(dataset["root"], dataset.get("splits")).class_names if _is_set(dataset, "root") else None
         if target == TABLE:
             return _table(dataset).class_names if _is_set(dataset, "path") else None
         if target == ARRAYS:
@@ -100,16 +103,17 @@ def _folder_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         return missing
     root = Path(dataset["root"]).expanduser()
     try:
-        layout = read_layout(root)
+        layout = read_layout(root, dataset.get("splits"))
     except TlxError as error:
+        if str(error).startswith("dataset.splits: "):
+            return [_of_error("dataset.splits", error)]
         return [
             Mistake("dataset.root", "train/CLASS/… and val or test, or CLASS/…", f"'{dataset['root']}'", str(error))
         ]
     pattern = dataset.get("group_pattern")
     if pattern is None:
         return []
-    places = [place / name for place in layout.splits.values() for name in layout.class_names]
-    names = [file.relative_to(root).as_posix() for place in places if place.is_dir() for file in images_below(place)]
+    names = [legible(file.relative_to(root).as_posix()) for place in layout.places for file in images_below(place)]
     try:
         groups_by_pattern(names, pattern)
     except TlxError as error:
@@ -246,7 +250,8 @@ def _classes_mistakes(dataset: Mapping[str, Any]) -> Iterator[Mistake]:
     classes = dataset.get("classes")
     if dataset.get("_target_") == DIGITS or not isinstance(classes, list):
         return
-    known, chosen = _all_class_names(dataset), [str(name) for name in classes]
+    known = _all_class_names(dataset)
+    chosen = [class_called(name, known or ()) for name in classes]
     unknown = [name for name in chosen if known is not None and name not in known]
     if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         expected = "at least two different classes" + ("" if known is None else f" of {', '.join(known[:40])}")

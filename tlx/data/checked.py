@@ -29,6 +29,7 @@ COMMON_KEYS = {
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
 _NAMED = 20  # broken files named in a message
+_CLASSES = 200  # that are listed with their images
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class CheckedSet:
         """All that is known of the set, with every broken file; for `tlx check`."""
         lines = self.describe() if self.images.train else [f"{self.images.name}: no images that can be read"]
         lines = [line for line in lines if not line.startswith("  left out")]
+        lines += class_counts(self.images.class_names, self.splits) if self.images.train else []
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
@@ -155,6 +157,19 @@ class CheckedSet:
         if self.broken:
             lines.append(f"  left out: {broken_files(self.broken)}")
         return lines
+
+
+def class_counts(class_names: Sequence[str], splits: Mapping[str, Split]) -> list[str]:
+    """Return a line a class with its images in each split, under a heading; a line more where there are too many."""
+    if not class_names:
+        return []
+    counts = [Counter(sample.target for sample in split.samples) for split in splits.values()]
+    width = max(len(f"{count:,}") for one in (*counts, {0: 10_000}) for count in one.values())
+    lines = ["  " + "  ".join(f"{part:>{width}}" for part in splits) + "  class"]
+    for target, name in enumerate(class_names[:_CLASSES]):
+        lines.append("  " + "  ".join(f"{count[target]:>{width},}" for count in counts) + f"  {name}")
+    rest = len(class_names) - _CLASSES
+    return [*lines, f"  and {rest:,} classes more"] if rest > 0 else lines
 
 
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:

@@ -9,15 +9,19 @@ from pathlib import Path
 
 from tlx.data.findings import enumerated
 from tlx.data.groups import groups_by_pattern
-from tlx.data.layout import folders_without_images, ignored_below, images_below, read_layout
+from tlx.data.layout import Classes, folders_without_images, ignored_below, images_below, read_layout
 from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.split_folders import Splits
 from tlx.data.splits import carve, carve_val
+from tlx.data.walk import left_out_below
+from tlx.legible import legible
 
 
 def folder(
     root: str | os.PathLike[str],
     test_fraction: float = 0.2,
     group_pattern: str | None = None,
+    splits: Splits | None = None,
     *,
     name: str = "folder",
     val_fraction: float = 0.2,
@@ -33,6 +37,7 @@ def folder(
         test_fraction: Fraction of all images for the test split, where it is carved.
         group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
             one side of a split that is carved, such as their patient; see `tlx.data.groups.groups_by_pattern`.
+        splits: Folders of the splits, where they have names of their own; see `tlx.data.layout.read_layout`.
         name: Name of the set.
         val_fraction: Fraction for validation, where it is carved: of all images, or of train where test has a folder.
         split_seed: Seed of the split.
@@ -42,28 +47,28 @@ def folder(
             nothing in a path.
     """
     root = Path(root).expanduser()
-    layout = read_layout(root)
-    splits = {part: _split(path, root, layout.class_names) for part, path in layout.splits.items()}
+    layout = read_layout(root, splits)
+    parts = {part: _split(classes, root, layout.class_names) for part, classes in layout.classes.items()}
     if group_pattern is not None:
-        splits = _grouped(splits, group_pattern)
-    train = splits["train"]
-    if layout.test is None:
+        parts = _grouped(parts, group_pattern)
+    train = parts["train"]
+    if "test" not in parts:
         images = carve(name, layout.class_names, train, val_fraction, test_fraction, split_seed)
-    elif layout.val is None:
-        images = carve_val(name, layout.class_names, train, splits["test"], val_fraction, split_seed)
+    elif "val" not in parts:
+        images = carve_val(name, layout.class_names, train, parts["test"], val_fraction, split_seed)
     else:
         rule = "train, val and test each have a folder"
-        images = ImageSet(name, layout.class_names, train, splits["val"], splits["test"], rule)
-    ignored = Counter(
-        file.suffix.lower() or "without one" for path in layout.splits.values() for file in ignored_below(path)
-    )
-    if ignored:
-        found = enumerated([f"{count} {suffix}" for suffix, count in sorted(ignored.items())])
-        images = replace(images, rule=f"{images.rule}; left out, by extension: {found}")
-    empty = [path.relative_to(root).as_posix() for path in folders_without_images(layout)]
-    if empty:
-        images = replace(images, notes=(f"no image in {len(empty)} folders: {enumerated(empty)}",))
-    return images
+        images = ImageSet(name, layout.class_names, train, parts["val"], parts["test"], rule)
+    places = [place for places in layout.splits.values() for place in places]
+    ignored = Counter(legible(file.suffix.lower()) or "without one" for path in places for file in ignored_below(path))
+    folders = Counter(name for path in places for name in left_out_below(path))
+    for what, found in (("by extension", ignored), ("folders of systems and hidden ones", folders)):
+        if found:
+            told = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
+            images = replace(images, rule=f"{images.rule}; left out, {what}: {told}")
+    empty = [_name(path, root) for path in folders_without_images(layout)]
+    notes = (*layout.notes, *([f"no image in {len(empty)} folders: {enumerated(empty)}"] if empty else []))
+    return replace(images, notes=notes)
 
 
 def _grouped(splits: dict[str, Split], pattern: str) -> dict[str, Split]:
@@ -74,12 +79,16 @@ def _grouped(splits: dict[str, Split], pattern: str) -> dict[str, Split]:
     }
 
 
-def _split(path: Path, root: Path, class_names: list[str]) -> Split:
+def _split(classes: Classes, root: Path, class_names: list[str]) -> Split:
     return Split(
         [
-            Sample(file, target, file.relative_to(root).as_posix())
+            Sample(file, target, _name(file, root))
             for target, class_name in enumerate(class_names)
-            if (path / class_name).is_dir()
-            for file in images_below(path / class_name)
+            for place in classes.get(class_name, ())
+            for file in images_below(place)
         ]
     )
+
+
+def _name(path: Path, root: Path) -> str:
+    return legible(path.relative_to(root).as_posix())

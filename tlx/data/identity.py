@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.data.layout import EXTENSIONS, files_below, images_below, read_layout
+from tlx.data.split_folders import Splits
 from tlx.data.tablefile import Columns, image_root, read_table
 from tlx.errors import TlxError
 
@@ -29,7 +30,7 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
         return {}
     try:
         if target == "tlx.data.folder":
-            return {"content": _folder(Path(dataset["root"]).expanduser())}
+            return {"content": _folder(Path(dataset["root"]).expanduser(), dataset.get("splits"))}
         if target == "tlx.data.unlabelled":
             root = Path(dataset["root"]).expanduser()
             return {"content": _digest(b"", [(str(p.relative_to(root)), _size(p)) for p in images_below(root)])}
@@ -42,14 +43,12 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _folder(root: Path) -> str:
-    layout = read_layout(root)
-    places = [path / name for path in layout.splits.values() for name in layout.class_names]
+def _folder(root: Path, splits: Splits | None) -> str:
     return _digest(
         b"",
         [
             (os.path.join(here, name)[len(str(root)) :], _size(os.path.join(here, name)))
-            for place in places
+            for place in read_layout(root, splits).places
             for here, name in files_below(place)
             if os.path.splitext(name)[1].lower() in EXTENSIONS
         ],

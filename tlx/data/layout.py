@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tlx.data.findings import enumerated
+from tlx.data.split_folders import Splits, lookalikes, named_splits
+from tlx.data.walk import descended, files_below, folders_in
 from tlx.errors import TlxError, closest, did_you_mean
+from tlx.legible import composed, legible
 
 # What torchvision's ImageFolder accepts, and formats that hold one still picture as well. No .gif: in labelled folders
 # they are mostly animations and placeholders ("image not found"), and ImageFolder, with which counts are compared,
@@ -31,83 +35,96 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 
+Classes = dict[str, list[Path]]  # class name -> its folders: several where one name has two Unicode forms, or in folds
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the classes of each split lie. `val` and `test` are None where they have to be carved from `train`."""
+    """Where the classes of each split lie.
 
-    train: Path
-    val: Path | None
-    test: Path | None
+    Args:
+        splits: train, and those of val and test that need not be carved from it: the folders that hold class folders.
+        classes: Of each of these splits.
+        class_names: Those of train, sorted by name.
+        notes: What a person should be told of it, a line each.
+    """
+
+    splits: dict[str, list[Path]]
+    classes: dict[str, Classes]
     class_names: list[str]
+    notes: tuple[str, ...] = ()
 
     @property
-    def splits(self) -> dict[str, Path]:
-        """The splits that have a folder of their own."""
-        found = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: path for name, path in found.items() if path is not None}
+    def places(self) -> list[Path]:
+        """All folders of classes."""
+        return [place for classes in self.classes.values() for folders in classes.values() for place in folders]
 
 
-def read_layout(root: str | os.PathLike[str]) -> Layout:
+def read_layout(root: str | os.PathLike[str], splits: Splits | None = None) -> Layout:
     """Find out how `root` is laid out, without opening an image.
 
     Either `root` has a folder `train` and at least one of `val` and `test` (also Training, valid, validation, Testing;
     case does not matter), each with one folder a class; or it has one folder a class itself. A tree with only train and
     val keeps val as its test split. Classes are the folders that hold at least one image at any depth, sorted by name.
+    A folder that holds nothing but a folder of its own name, as archives unpack, stands for that one.
+
+    Args:
+        root: The folder; `~` is expanded.
+        splits: The folders of the splits, where they have other names; `.` is `root` itself.
 
     Raises:
-        TlxError: `root` is no folder, holds no class folders, or its splits contradict one another.
+        TlxError: `root` is no folder or may not be read, holds no class folders, its splits contradict one another,
+            or its classes look like splits.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise TlxError(f"expected a folder of images, got {root}, which {why_no_folder(root)}")
-    splits = _split_folders(root)
-    if "train" not in splits:
-        if splits and set(splits.values()) == set(_folders(root)):
-            have = ", ".join(sorted(p.name for p in splits.values()))
-            raise TlxError(f"{root}: expected a folder 'train' beside {have}, or one folder a class, got neither")
-        return Layout(root, None, None, _class_names(root))
-    if len(splits) == 1:
-        others = [p for p in _folders(root) if p != splits["train"]]
-        if others:  # a class that happens to be called `train`, among vehicles for example
-            return Layout(root, None, None, _class_names(root))
-    class_names = _class_names(splits["train"])
-    for name, path in splits.items():
-        for extra in sorted(set(_class_names(path)) - set(class_names)):
+    if splits is not None:
+        return _layout(named_splits(root, splits))
+    root = descended(root)
+    found = {part: descended(folder) for part, folder in _split_folders(root).items()}
+    others = [folder for folder in folders_in(root) if folder not in _split_folders(root).values()]
+    if "train" not in found and found and not others:
+        have = ", ".join(sorted(p.name for p in _split_folders(root).values()))
+        raise TlxError(f"{root}: expected a folder 'train' beside {have}, or one folder a class, got neither")
+    # a class that happens to be called `train`, among vehicles for example
+    if "train" not in found or (len(found) == 1 and others):
+        layout = _layout({"train": [root]})
+        return replace(layout, notes=tuple(lookalikes(root, layout.classes["train"])))
+    layout = _layout({part: [folder] for part, folder in found.items()})
+    beside = [legible(folder.name) for folder in others if any(_images(folder))]
+    if not beside:
+        return layout
+    return replace(layout, notes=(f"left out, beside the folders of the splits: {enumerated(beside)}",))
+
+
+def _layout(splits: dict[str, list[Path]]) -> Layout:
+    classes = {part: _classes(folders) for part, folders in splits.items()}
+    class_names = sorted(classes["train"])
+    for part, own in classes.items():
+        for extra in sorted(set(own) - set(class_names)):
             hint = did_you_mean(extra, class_names)
-            raise TlxError(f"{path}: class '{extra}' is in {name} but not in {splits['train']}; {hint}".rstrip("; "))
-    if "test" not in splits:
-        return Layout(splits["train"], None, splits.get("val"), class_names)
-    return Layout(splits["train"], splits.get("val"), splits["test"], class_names)
+            told = f"{splits[part][0]}: class '{extra}' is in {part} but not in {splits['train'][0]}; {hint}"
+            raise TlxError(told.rstrip("; "))
+    if "test" not in splits and "val" in splits:
+        splits["test"], classes["test"] = splits.pop("val"), classes.pop("val")
+    return Layout(splits, classes, class_names)
 
 
 def folders_without_images(layout: Layout) -> list[Path]:
     """Folders where classes lie that hold no image, and so are no class, or not in that split; sorted."""
-    places = (folder for place in layout.splits.values() for folder in _folders(place))
-    return sorted(folder for folder in places if not any(p.suffix.lower() in EXTENSIONS for p in _files_below(folder)))
+    folders = (folder for places in layout.splits.values() for place in places for folder in folders_in(place))
+    return sorted(folder for folder in folders if not any(_images(folder)))
 
 
 def images_below(folder: Path) -> list[Path]:
     """Image files below `folder` at any depth, sorted; hidden files and folders are left out, links are followed."""
-    return sorted(p for p in _files_below(folder) if p.suffix.lower() in EXTENSIONS)
+    return sorted(_images(folder))
 
 
 def ignored_below(folder: Path) -> list[Path]:
     """Files below `folder` that are neither hidden nor images by their extension, sorted."""
     return sorted(p for p in _files_below(folder) if p.suffix.lower() not in EXTENSIONS)
-
-
-def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
-    """(folder, name) of files that are not hidden; a folder that links lead to twice is entered once."""
-    entered = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        yield from ((here, name) for name in sorted(files) if not _hidden(name))
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -141,7 +158,7 @@ def why_no_folder(path: Path) -> str:
     missing = path.absolute()
     while not missing.parent.is_dir():
         missing = missing.parent
-    near = closest(missing.name, (p.name for p in _folders(missing.parent)))
+    near = closest(missing.name, (p.name for p in folders_in(missing.parent)))
     return f"does not exist; did you mean '{missing.parent / near}'?" if near else "does not exist"
 
 
@@ -156,7 +173,7 @@ def closest_file(path: Path) -> str:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     splits: dict[str, Path] = {}
-    for path in _folders(root):
+    for path in folders_in(root):
         name = SPLIT_NAMES.get(path.name.lower())
         if name is None:
             continue
@@ -166,24 +183,23 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return splits
 
 
-def _class_names(folder: Path) -> list[str]:
-    names = [path.name for path in _folders(folder) if any(p.suffix.lower() in EXTENSIONS for p in _files_below(path))]
-    if not names:
-        loose = any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir() if p.is_file())
-        got = "images that lie in no class folder" if loose else "no folder with an image in it"
-        if not loose and any(not p.suffix for p in _files_below(folder)):
-            got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
-        raise TlxError(f"{folder}: expected one folder of images a class (such as {folder.name}/cat/1.jpg), got {got}")
-    return names
+def _classes(folders: Sequence[Path]) -> Classes:
+    found: Classes = {}
+    for path in (path for folder in folders for path in folders_in(folder) if any(_images(path))):
+        found.setdefault(composed(path.name), []).append(path)
+    if found:
+        return found
+    folder = folders[0]
+    loose = any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir() if p.is_file())
+    got = "images that lie in no class folder" if loose else "no folder with an image in it"
+    if not loose and any(not p.suffix for p in _files_below(folder)):
+        got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
+    raise TlxError(f"{folder}: expected one folder of images a class (such as {folder.name}/cat/1.jpg), got {got}")
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not _hidden(p.name))
+def _images(folder: Path) -> Iterator[Path]:
+    return (p for p in _files_below(folder) if p.suffix.lower() in EXTENSIONS)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     return (Path(here, name) for here, name in files_below(folder))
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

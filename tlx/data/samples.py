@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlx.data.typed_classes import class_called
 from tlx.errors import TlxError, did_you_mean
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
@@ -89,13 +90,13 @@ class ImageSet:
         """The three splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
-    def only(self, classes: Sequence[int | str]) -> ImageSet:
+    def only(self, classes: Sequence[int | float | str | None]) -> ImageSet:
         """Return the images of some classes; their targets follow the order given.
 
         Raises:
             TlxError: There is no such class, or one is named twice.
         """
-        chosen = [str(name) for name in classes]
+        chosen = [class_called(name, self.class_names) for name in classes]
         unknown = [name for name in chosen if name not in self.class_names]
         if unknown or len(set(chosen)) != len(chosen):
             hint = did_you_mean(unknown[0], self.class_names) if unknown else "name each class once"

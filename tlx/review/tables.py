@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
 from tlx.review.intervals import LEVEL, RESAMPLES
 from tlx.review.measures import ClassFigures, most_confused
 from tlx.review.names import interval_of, is_end, is_of_a_class
@@ -30,9 +31,8 @@ def predictions_csv(evidence: Evidence, images: Sequence[str], names: Sequence[s
     whole = evidence.probabilities.shape[1] > 0
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["image", "true", "predicted", "confidence", *(names if whole else ["probability of the true class"])]
-    )
+    columns = probability_columns(names) if whole else ["probability of the true class"]
+    writer.writerow([IMAGE, TRUE, PREDICTED, CONFIDENCE, *columns])
     probabilities = evidence.probabilities if whole else evidence.true_probability[:, None]
     for image, true, called, confidence, row in zip(
         images,

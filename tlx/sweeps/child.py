@@ -23,6 +23,7 @@ from typing import Any
 
 from tlx import children
 from tlx.files import open_to_append
+from tlx.legible import escape_what_terminals_lack
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
 
@@ -125,6 +126,7 @@ def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connec
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    escape_what_terminals_lack()
     threading.Thread(target=_obey, args=(parent,), daemon=True).start()
     with suppress(OSError):  # the parent may be gone
         parent.send(_train(config))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from tlx.data.typed_classes import class_called
 from tlx.errors import TlxError, did_you_mean
 
 BALANCED = "balanced"
@@ -22,7 +23,7 @@ def by_name(told: Mapping[str, float], class_names: Sequence[str]) -> list[float
     Raises:
         TlxError: A name is no class.
     """
-    weights = {str(name): float(weight) for name, weight in told.items()}
+    weights = {class_called(name, class_names): float(weight) for name, weight in told.items()}
     unknown = [name for name in weights if name not in class_names]
     if unknown:
         hint = did_you_mean(unknown[0], class_names) or f"there are {len(class_names)} classes"

@@ -1,0 +1,60 @@
+"""References in a configuration (`${key}`, `${oc.env:NAME}`) that lead nowhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlx.errors import Mistake
+
+_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
+
+
+def unresolved(node: DictConfig | ListConfig, path: str) -> Iterator[Mistake]:
+    """Yield a mistake for each value below a node whose reference does not resolve, by the value's own key."""
+    for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
+        yield from unresolved_at(node, key, f"{path}.{key}" if isinstance(node, DictConfig) else f"{path}[{key}]")
+
+
+def unresolved_at(node: DictConfig | ListConfig, key: Any, path: str) -> Iterator[Mistake]:
+    """Yield a mistake for each such value at and below a key of a node."""
+    raw = node._get_node(key)
+    if OmegaConf.is_interpolation(node, key):
+        text = str(raw._value())  # type: ignore[union-attr]
+        try:
+            OmegaConf.to_container(node[key], resolve=True) if OmegaConf.is_config(node[key]) else node[key]
+        except OmegaConfBaseException as error:
+            if "Environment variable" not in str(error) or _ENVIRONMENT.search(text):  # else told where it is named
+                yield _mistake(path, text, error)
+    elif isinstance(raw, DictConfig | ListConfig) and not raw._is_none():
+        yield from unresolved(raw, path)
+
+
+def without_references(node: Any) -> Any:
+    """Return plain values: resolved where that can be done, the references themselves elsewhere."""
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+        return {key: _value(node, key) for key in node}
+    if isinstance(node, ListConfig) and not node._is_none() and not node._is_interpolation():
+        return [_value(node, key) for key in range(len(node))]
+    return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+
+
+def _value(node: DictConfig | ListConfig, key: Any) -> Any:
+    try:
+        return without_references(node[key])
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
+
+
+def _mistake(path: str, text: str, error: Exception) -> Mistake:
+    found = _ENVIRONMENT.search(text)
+    if found is None:
+        return Mistake(path, "a reference that resolves", f"'{text}': {str(error).splitlines()[0]}")
+    typed = shlex.quote(f"{path}={text.replace(found[0], found[0][:-1] + ',DEFAULT}')}")
+    hint = f"set it before: export {found[1]}=…, or say what stands for it: {typed}"
+    return Mistake(path, f"an environment variable {found[1]}", f"'{text}', of which there is none", hint)
