@@ -15,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tlx.own_modules import look_for_named_ones
+
 
 def import_path() -> list[str]:
     """Return the folders in which this process looks for modules, in order, tlx's own among them."""
+    look_for_named_ones()
     here = [entry or os.getcwd() for entry in sys.path]  # '' is where an interactive Python or a notebook is
     package = str(Path(__file__).resolve().parents[1])
     folders = [*here, package]  # last: beside a checkout lies much else
@@ -45,6 +48,11 @@ def environment(base: Mapping[str, str] | None = None, **more: str) -> dict[str,
     base = os.environ if base is None else base
     path, programs = os.pathsep.join(import_path()), program_path(base.get("PATH", os.defpath))
     return {**base, "PATH": programs, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **more}
+
+
+def shield() -> None:
+    """Have what libraries start from this process, which is tlx's own, stay out of the working directory, too."""
+    os.environ.update(PATH=program_path(), PYTHONSAFEPATH="1")
 
 
 @contextmanager

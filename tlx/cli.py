@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlx.children import shield
 from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
 from tlx.imports import start_lean
 from tlx.legible import escape_what_terminals_lack
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
     if arguments is None:  # a command of its own
         signal.signal(signal.SIGINT, _leave)
+        shield()
         start_lean()
         escape_what_terminals_lack()
     args = list(sys.argv[1:] if arguments is None else arguments)
