@@ -253,7 +253,7 @@ def _cache(args: list[str]) -> None:
     parser.add_argument("entries", nargs="*", metavar="ENTRY", help="keys, or how they begin (default: all)")
     parser.add_argument("--dir", help="the folder that cache.dir names (default: TLX_CACHE or ~/.cache/tlx)")
     known = parser.parse_args(args)
-    from tlx.features.store import Store, count, gigabytes, table
+    from tlx.features.store import Store, count, gigabytes, left_alone, table
 
     if known.action not in ("list", "clear"):
         raise TlxError(f"cache: expected clear or nothing, got '{known.action}'; type: tlx cache clear")
@@ -265,7 +265,7 @@ def _cache(args: list[str]) -> None:
     freed = sum(entry.bytes for entry in found)
     for entry in found:
         entry.remove()
-    print(f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}")
+    print("\n".join([f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}", *left_alone(store)]))
 
 
 def _demo(args: list[str]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,37 @@ def test_a_damaged_cache_is_made_anew(files, opened, cache, damage):
     opened.clear()
     assert look(files) == first
     assert opened == []
+    aside = [path.read_bytes() for path in cache.glob("facts.sqlite.damaged-*")]
+    assert aside == ([damage] if damage else [])  # it may be somebody's
+
+
+def test_a_database_of_somebody_elses_stays_as_it_is(files, opened, cache, tmp_path):
+    """Guards against a TLX_CACHE in a project whose own facts.sqlite gets a table, or leads elsewhere."""
+    for place in (cache / "facts.sqlite", tmp_path / "elsewhere.sqlite"):
+        place.unlink(missing_ok=True)
+        with closing(sqlite3.connect(place)) as database, database:
+            database.execute("CREATE TABLE mine (x)")
+        before = place.read_bytes()
+        look(files)
+        assert place.read_bytes() == before
+        (cache / "facts.sqlite").unlink(missing_ok=True)
+        (cache / "facts.sqlite").symlink_to(tmp_path / "elsewhere.sqlite")
+
+
+def test_a_time_that_no_database_holds(files, cache, monkeypatch):
+    """Guards against OverflowError for a file from the year 2300: its facts are not kept, those of the others are."""
+    stat, far = os.stat, os.stat(files[3]).st_size
+
+    class Far:
+        st_mode, st_size, st_mtime_ns = stat(files[3]).st_mode, far, 2**63
+
+    monkeypatch.setattr(
+        inspection.os, "stat", lambda path, **more: Far() if path == str(files[3]) else stat(path, **more)
+    )
+    assert [f.reason is None for f in look(files)] == [path.name != "7.png" for path in files]
+    with closing(sqlite3.connect(cache / "facts.sqlite")) as database:
+        kept = {Path(os.fsdecode(name)) for (name,) in database.execute("SELECT path FROM facts_2")}
+    assert kept & set(files) == set(files) - {files[3]}
 
 
 def test_without_a_place_for_the_cache_all_goes_on(files, opened, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ import pytest
 
 from tlx.cli import main
 from tlx.errors import TlxError
-from tlx.features.store import Store, gigabytes, table
-from tlx.files import locked
+from tlx.features.store import MARK, Store, gigabytes, table
+from tlx.files import beside, locked
 
 
 def fill(store, key, size, age=0.0):
@@ -71,9 +71,46 @@ def test_owners_are_remembered_latest_last(tmp_path):
 def test_what_a_killed_process_left_is_removed(tmp_path):
     """Guards against half files that fill the disk for ever."""
     entry = Store(tmp_path).entry("k")
-    (entry.folder / "x.1.tmp").write_bytes(b"half")
+    half = ["0123456789ab-0123456789ab.77.tmp", "about.json.77.tmp", beside(entry.folder / "x.rows").name]
+    for name in [*half, "mine.tmp", "mine.7.tmp"]:
+        (entry.folder / name).write_bytes(b"half")
     with entry.alone():
-        assert not list(entry.folder.glob("*.tmp"))
+        assert sorted(path.name for path in entry.folder.glob("*.tmp")) == ["mine.7.tmp", "mine.tmp"]
+
+
+def test_only_entries_are_counted_and_removed(tmp_path, capsys):
+    """Guards against `tlx cache clear --dir PROJECT`, and `cache.max_gb`, which took every folder in it."""
+    store = Store(tmp_path, max_gb=1e-6)
+    key, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+    fill(store, key, 3000, 500)
+    fill(store, other, 3000, 400)
+    (tmp_path / "features" / key / MARK).unlink()  # one of tlx 0.1
+    theirs = ["extract/model.py", "data.rows", f"{'a' * 32}/notes.md", "run7/x.rows", f"{other}/mine.txt"]
+    for name in theirs:
+        (store.folder / name).parent.mkdir(exist_ok=True)
+        (store.folder / name).write_text("mine")
+    (store.folder / ("b" * 32)).symlink_to(store.folder / "extract")
+    assert [entry.key for entry in store.entries()] == [other, key]
+    assert [entry.bytes > 3000 for entry in store.entries()] == [True, True]
+    store.make_room(10**6, keep={other})
+    assert [entry.key for entry in store.entries()] == [other]
+    named = "left alone, no entry of the cache: "
+    main(["cache", "--dir", str(tmp_path)])
+    assert f"{named}{'a' * 32}, {'b' * 32}, data.rows, extract, run7\n" in capsys.readouterr().out
+    main(["cache", "clear", "--dir", str(tmp_path)])
+    assert "1 entry removed" in (told := capsys.readouterr().out)
+    assert f"{named}{'a' * 32}, {'b' * 32}, data.rows, extract, {other}, run7\n" in told
+    there = {str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file()}
+    assert there == set(theirs)
+    with pytest.raises(TlxError, match=r"cache\.dir: expected a folder of tlx's own, got"):
+        store.entry("extract")
+
+
+def test_an_empty_entry_of_another_tlx_is_taken(tmp_path):
+    """Guards against a cache that cannot be used any more, because another process has just made the folder."""
+    store = Store(tmp_path)
+    (store.folder / ("c" * 32)).mkdir()
+    assert store.entry("c" * 32).exists
 
 
 def test_a_folder_that_cannot_be_made_is_a_message(tmp_path):
@@ -91,7 +128,7 @@ def test_sizes_in_words():
 def test_the_table_tells_size_age_and_owner(tmp_path):
     """Guards against a list that does not say what may be removed."""
     store = Store(tmp_path)
-    assert table(store) == [f"{tmp_path / 'features'}: empty"]
+    assert table(store) == [f"{tmp_path / 'features'}: no entry"]
     fill(store, "a" * 32, 5_000_000, age=7300)
     header, row, total = table(store)
     assert header.split() == ["entry", "size", "used", "what", "of"]

@@ -7,6 +7,7 @@ be read or written the files are opened again, and where it is damaged it is mad
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -17,6 +18,8 @@ from tlx.data.facts import Facts, rules
 from tlx.files import locked
 
 _NAME = "facts.sqlite"
+_PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk
+_GREATEST = 2**63  # whole numbers that SQLite holds are below it
 _PATIENCE = 30.0  # seconds that another process may be writing
 _TABLE = """
     CREATE TABLE IF NOT EXISTS facts_2 (
@@ -73,12 +76,12 @@ class FactsStore:
         return found
 
     def put(self, entries: Iterable[tuple[str, Stamp, Facts]]) -> None:
-        """Keep facts; those of files that could not be read this time are not kept."""
+        """Keep facts; not those of files that could not be read this time, or whose time no database can hold."""
         by = rules()
         rows = [
             (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded), f.peak)
             for path, stamp, f in entries
-            if f.lasting
+            if f.lasting and all(-_GREATEST <= number < _GREATEST for number in stamp)
         ]
         if rows:
             self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts_2 VALUES ({','.join('?' * 10)})", rows))
@@ -101,20 +104,39 @@ class FactsStore:
             if self._file is None:
                 return
             try:
+                if any(self._beside(suffix).is_symlink() for suffix in _PARTS):
+                    self._file = None  # nothing is written through a link
+                    return
                 with closing(sqlite3.connect(self._file, timeout=_PATIENCE)) as database, database:
+                    if _is_of_others(database):
+                        self._file = None
+                        return
                     database.execute(_TABLE)
                     action(database)
                 return
             except sqlite3.OperationalError:  # read-only, full, locked for long: done without
                 self._file = None
             except sqlite3.DatabaseError:  # damaged: made anew
-                self._remove()
+                self._put_aside()
 
-    def _remove(self) -> None:
-        assert self._file is not None
-        for suffix in ("", "-journal"):
+    def _put_aside(self) -> None:
+        """Give a file that is no database another name: it may be somebody's, and is not deleted."""
+        mark = secrets.token_hex(4)
+        for suffix in _PARTS:
             try:
-                self._file.with_name(_NAME + suffix).unlink(missing_ok=True)
+                self._beside(suffix).rename(self._beside(f"{suffix}.damaged-{mark}"))
+            except FileNotFoundError:
+                continue
             except OSError:
                 self._file = None
                 return
+
+    def _beside(self, suffix: str) -> Path:
+        assert self._file is not None
+        return self._file.with_name(_NAME + suffix)
+
+
+def _is_of_others(database: sqlite3.Connection) -> bool:
+    """Whether a database has tables and none of tlx's."""
+    names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return bool(names) and not any(name.startswith("facts") for name in names)

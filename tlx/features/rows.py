@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from tlx.features.segments import Damaged, Segment, segments
+from tlx.features.segments import Damaged, Segment, is_ours, segments
 from tlx.features.store import Entry
 
 log = logging.getLogger("tlx")
@@ -84,7 +84,8 @@ def _intact(entry: Entry, label: str) -> Iterable[Segment]:
         try:
             yield Segment(path)
         except Damaged as error:
-            log.warning("cache: %s; it is removed and computed again", error)
-            path.unlink(missing_ok=True)
+            if is_ours(path):
+                log.warning("cache: %s; it is removed and computed again", error)
+                path.unlink(missing_ok=True)
         except OSError:  # removed by another process just now
             continue

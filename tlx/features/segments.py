@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import struct
 import uuid
 import zlib
@@ -28,6 +29,7 @@ _MAGIC = b"tlxrows1"
 _PAGE = 4096
 _FIXED = struct.Struct("<8sII")  # magic, length of the header, its CRC-32
 _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
+_NAME = re.compile(rf".+-[0-9a-f]{{12}}\{SUFFIX}")
 _AT_ONCE = 4 * 2**20  # bytes checked, or read before the pages are given back
 
 
@@ -200,6 +202,11 @@ def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
     except (struct.error, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {error}") from error
     return header
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file has the name of a segment that tlx wrote; what else ends in `.rows` is somebody's."""
+    return _NAME.fullmatch(path.name) is not None and not path.is_symlink()
 
 
 def segments(folder: Path, label: str) -> Iterator[Path]:

@@ -1,7 +1,9 @@
 """The folder in which outputs of frozen layer groups are kept: entries, their size, age and owners. Free of torch.
 
 An entry is a folder named by its key. It holds segments (`tlx/features/segments.py`); `about.json`, whose time of
-change is when the entry was last used; and `.lock`, which is held by the process that adds to it.
+change is when the entry was last used; `.lock`, which is held by the process that adds to it; and a mark, by which it
+is known for an entry. The folder of entries may be one that others use, too: what is no entry, or no file of one, is
+not counted and not removed.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +23,17 @@ from typing import Any
 
 from tlx.data.facts_store import cache_folder
 from tlx.errors import TlxError
-from tlx.files import is_locked, locked, write_text
+from tlx.files import create, is_locked, locked, temporary_of, write_text
+from tlx.printable import one_line
 
 log = logging.getLogger("tlx")
 GB = 10**9
 _SPARE = GB  # bytes of the disk that are left to others
 _OWNERS = 20  # runs that an entry remembers
+_SHOWN = 10  # names of what is no entry
+MARK = ".tlx-entry"
+_KEY = re.compile(r"[0-9a-f]{32}")
+_OLD_SEGMENT = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")  # what stands before `.PROCESS.tmp`, as tlx 0.1 wrote it
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,26 @@ class Entry:
     """What one frozen prefix gave."""
 
     folder: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder is an entry: it bears the mark, or is one of tlx 0.1, which set none."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return False
+        if (self.folder / MARK).is_file():
+            return True
+        try:
+            found = list(os.scandir(self.folder))
+        except OSError:
+            return False
+        return bool(_KEY.fullmatch(self.key)) and all(
+            one.is_file(follow_symlinks=False) and _is_own(one.name) for one in found
+        )
+
+    @property
+    def files(self) -> list[Path]:
+        """Its own files; others may have put more into the folder."""
+        return [path for path in self.folder.glob("*") if _is_own(path.name)]
 
     @property
     def key(self) -> str:
@@ -52,7 +80,7 @@ class Entry:
     def bytes(self) -> int:
         """Its size on disk."""
         total = 0
-        for path in self.folder.glob("*"):
+        for path in self.files:
             with suppress(OSError):
                 total += path.stat().st_size
         return total
@@ -75,19 +103,24 @@ class Entry:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only process that adds to it. What a killed process left half written is removed."""
+        """Be the only process that adds to it. Files of its own that a killed process left half written are removed."""
 
         def waiting() -> None:
             log.info("cache: waits for the process that computes the same (%s)", self.key)
 
         with locked(self.folder / ".lock", waiting):
-            for rest in self.folder.glob("*.tmp"):
-                rest.unlink(missing_ok=True)
+            for path in self.files:
+                if path.suffix == ".tmp":
+                    path.unlink(missing_ok=True)
             yield
 
     def remove(self) -> None:
-        """Delete it; a process that has it open goes on reading."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete its own files, and its folder once that is empty; a process that has it open goes on reading."""
+        for path in sorted(self.files, key=lambda path: path.name == MARK):  # the mark last: a kill leaves an entry
+            with suppress(OSError):
+                path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
 
 
 class Store:
@@ -107,14 +140,32 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """All entries, the one used last first."""
-        found = [Entry(path) for path in self.folder.iterdir() if path.is_dir()]
+        found = [entry for entry in map(Entry, self.folder.iterdir()) if entry.exists]
         return sorted(found, key=lambda entry: -entry.used)
 
+    def others(self) -> list[str]:
+        """Names of what lies in the folder and is no entry."""
+        return sorted(path.name for path in self.folder.iterdir() if not Entry(path).exists)
+
     def entry(self, key: str) -> Entry:
-        """The entry of a key; its folder is made where it is missing."""
-        folder = self.folder / key
-        folder.mkdir(parents=True, exist_ok=True)
-        return Entry(folder)
+        """The entry of a key; its folder is made where it is missing.
+
+        Raises:
+            TlxError: Something else is in its place.
+        """
+        entry = Entry(self.folder / key)
+        if not entry.exists:
+            try:
+                entry.folder.mkdir(parents=True)
+            except FileExistsError:
+                if not entry.exists:  # made by another process just now
+                    raise TlxError(
+                        f"cache.dir: expected a folder of tlx's own, got {one_line(entry.folder)}, which holds "
+                        "something else; move it elsewhere, or set another cache.dir"
+                    ) from None
+        with suppress(OSError):  # there, or a full disk: its name and its files tell what it is, too
+            create(entry.folder / MARK).close()
+        return entry
 
     def room(self) -> float:
         """Bytes that a new entry may have once everything else is gone that no process adds to."""
@@ -166,7 +217,7 @@ def table(store: Store) -> list[str]:
     """Return the entries as lines for a person: key, size, age, what it is, who used it."""
     entries = store.entries()
     if not entries:
-        return [f"{store.folder}: empty"]
+        return [f"{one_line(store.folder)}: no entry", *left_alone(store)]
     rows = [("entry", "size", "used", "what", "of")]
     for entry in entries:
         about = entry.about
@@ -180,7 +231,24 @@ def table(store: Store) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([*(f"{c:<{w}}" for c, w in zip(row[:4], widths, strict=True)), row[4]]) for row in rows]
     total = sum(entry.bytes for entry in entries)
-    return [*lines, f"{count(entries)}, {gigabytes(total)} in {store.folder}"]
+    total_line = f"{count(entries)}, {gigabytes(total)} in {one_line(store.folder)}"
+    return [*map(one_line, lines), total_line, *left_alone(store)]
+
+
+def left_alone(store: Store) -> list[str]:
+    """Return a line that names what lies among the entries and is none; no line where there is nothing."""
+    others = store.others()
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    named = ", ".join(map(one_line, others[:_SHOWN]))
+    return [f"left alone, no entry of the cache: {named}{more}"] if others else []
+
+
+def _is_own(name: str) -> bool:
+    """Whether a file in an entry has a name that tlx gives."""
+    whole = temporary_of(name)
+    if whole is not None:
+        return bool(_OLD_SEGMENT.fullmatch(whole)) or _is_own(whole)
+    return name in (MARK, "about.json", ".lock") or name.endswith(".rows")
 
 
 def _ago(seconds: float) -> str:
