@@ -57,6 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (
         "pets/cats/1.jpg",
         "pets/dogs/1.jpg",
+        *(f"archive/{part}/cats/1.jpg" for part in ("training_set", "test_set", *(f"fold{i}" for i in range(1, 6)))),
         "slides/a/1.jpg",
         "slides/b/1.jpg",
         "flat/cat_1.jpg",
