@@ -18,6 +18,7 @@ from tlx.errors import Diverged, TlxError
 from tlx.files import beside, create, sync, temporary_of
 from tlx.interruption import Interruption
 from tlx.ownership import CHECKPOINTS, NEXT
+from tlx.records.reading import as_mapping, unreadable
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
 
@@ -225,12 +226,18 @@ def progress(path: Path) -> dict[str, Any]:
     held = read_checkpoint(path)
     try:
         own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
-        epochs = held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        told = {"epochs": epochs, "global_step": held["global_step"], "data": held.get("tlx", {}).get("data", "")}
-    except (KeyError, TypeError) as error:
-        raise TlxError(f"{path}: expected a checkpoint of tlx, got one without {error}") from error
-    ended = {"done": bool(own.get("done")), "figures": dict(own.get("figures", {}))}
-    return {**told, **ended, "seconds": float(own.get("seconds", 0.0))}
+        epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        told = {
+            "epochs": epochs,
+            "global_step": int(held["global_step"]),
+            "data": str(held.get("tlx", {}).get("data", "")),
+        }
+        figures = {str(name): float(value) for name, value in dict(own.get("figures", {})).items()}
+        return {**told, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
+    except KeyError as error:
+        raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
+    except Exception as error:  # values of other types than a checkpoint of tlx has
+        raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -240,11 +247,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         TlxError: It cannot be read, or it holds other objects, which could run code.
     """
     try:
-        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return held
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch meets in a damaged or hostile file
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run anew") from error
+    return dict(as_mapping(held, path, "a checkpoint of tlx"))
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint by name.
+
+    Raises:
+        TlxError: It cannot be read, or holds something else.
+    """
+    held = read_checkpoint(path).get("state_dict")
+    weights = as_mapping(held, path, "a checkpoint of tlx with weights")
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor):
+            raise unreadable(path, "tensors by name", f"{name}: a {type(value).__name__}")
+    return dict(weights)
 
 
 def _flush(trainer: pl.Trainer) -> None:

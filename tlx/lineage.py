@@ -43,7 +43,7 @@ def ancestors(config: DictConfig) -> list[dict[str, Any]]:
         return []
     source = Run(config.backbone.run)
     own = [summary(source)] if (source.directory / "config.yaml").is_file() else []
-    return [*source.description.get("lineage", []), *own]
+    return [*source.description["lineage"], *own]
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def table(run: Run) -> str:
     Raises:
         TlxError: There is no such run.
     """
-    chain = [*run.description.get("lineage", []), summary(run)]
+    chain = [*run.description["lineage"], summary(run)]
     heads = ["", "run", "data", "classes", "strategy", ACCURACY, "tensors", "head"]
     first = chain[0]["carried"].get("from", "not told")
     rows = [heads, *([str(i), *_cells(one)] for i, one in enumerate(chain, start=1))]

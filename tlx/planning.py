@@ -23,7 +23,7 @@ log = logging.getLogger("tlx")
 def build_backbone(config: DictConfig, load: bool = True) -> Backbone:
     """Build the backbone of a configuration, with its weights unless `load` is false or the strategy starts afresh."""
     load = load and not config.strategy.get("reset", False)
-    backbone: Backbone = build_node(config.backbone, in_channels=config.dataset.channels, load=load)
+    backbone: Backbone = build_node(config.backbone, "backbone", in_channels=config.dataset.channels, load=load)
     return backbone
 
 

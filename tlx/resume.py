@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.config.check import check
 from tlx.config.naming import NOT_IDENTITY
 from tlx.config.overrides import at_home
+from tlx.config.receiver import READ, not_taken, received, refuse_a_crowd
 from tlx.config.safety import refuse_foreign_targets
+from tlx.config.stored import as_config
 from tlx.errors import ConfigError, TlxError
 from tlx.run import Run
 
-# Where files lie, by node; they may have moved together with the run, or lie where it was started.
-PATHS = {"dataset": ("root", "path"), "backbone": ("run", "path")}
+log = logging.getLogger("tlx")
 
 
 def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
@@ -32,13 +35,11 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     run = Run(directory)
     if run.directory.is_dir() and not run.status:
         raise TlxError(f"resume: expected a run directory, got '{run.directory}', which has no status.json")
-    config = run.config
-    refuse_foreign_targets(OmegaConf.to_container(config), str(run.directory / "config.yaml"))
-    was = config.run_dir
-    config.run_dir = str(run.directory)
-    if config.logger.get("save_dir") == was:
-        config.logger.save_dir = config.run_dir
-    config.force = False
+    stored: Any = OmegaConf.to_container(run.config, resolve=True)
+    refuse_foreign_targets({**stored, "logger": None}, str(run.directory / "config.yaml"))
+    config = as_config(received(stored, str(run.directory)))
+    if left := not_taken(stored):
+        log.warning("%s", left)
     _find_paths(config, run)
     for text in at_home(overrides):
         key, equals, _ = text.lstrip("+").partition("=")
@@ -56,19 +57,20 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     mistakes = check(plain)
     if mistakes:
         raise ConfigError(mistakes)
-    return config
+    refuse_a_crowd(plain, "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ)
+    return as_config(plain)
 
 
 def _may_change() -> list[str]:
     free = [f"{part}.{key}" for part, keys in NOT_IDENTITY.items() for key in keys]
-    return sorted(["force", *free, *(f"{part}.{key}" for part, keys in PATHS.items() for key in keys)])
+    return sorted(["force", *free, *(f"{part}.{key}" for part, keys in READ.items() for key in keys)])
 
 
 def _find_paths(config: DictConfig, run: Run) -> None:
     """Take a relative path that leads nowhere from here as meant from where the run was started."""
     started = Path(run.environment[-1]["directory"]) if run.environment else Path.cwd()
-    for part, keys in PATHS.items():
+    for part, keys in READ.items():
         for key in keys:
-            told = config[part].get(key)
+            told = (config.get(part) or {}).get(key)
             if isinstance(told, str) and not Path(told).expanduser().exists() and (started / told).exists():
                 config[part][key] = str(started / told)

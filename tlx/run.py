@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
@@ -16,13 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.check import check
 from tlx.config.naming import difference, identity_hash
+from tlx.config.receiver import paths_read, received
 from tlx.config.safety import refuse_foreign_targets, trust_typed
+from tlx.config.stored import as_config, stored_config
 from tlx.environment import environment
 from tlx.errors import ConfigError, TlxError, closest
 from tlx.files import is_locked, locked, write_text
 from tlx.lineage import ancestors, carried_over
 from tlx.ownership import OwnFiles
 from tlx.printable import one_line
+from tlx.records import read_environment, read_metrics, read_model, read_status, unreadable
+from tlx.records.escapes import escaped
+
+log = logging.getLogger("tlx")
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -65,8 +72,7 @@ class Run:
         `state` is `running` (with `pid` and `host`), `finished`, `failed` (with `error` and `traceback`) or
         `interrupted` (with `reason`).
         """
-        path = self.directory / "status.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_status(self.directory)
 
     @property
     def finished(self) -> bool:
@@ -109,25 +115,22 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """Final figures: `test/accuracy`, `val/accuracy` (both of the best checkpoint), `train/seconds`, …"""
-        return json.loads(self._need("metrics.json").read_text(encoding="utf-8"))
+        return read_metrics(self._need("metrics.json").parent)
 
     @property
     def config(self) -> DictConfig:
-        """The resolved configuration."""
-        config = OmegaConf.load(self._need("config.yaml"))
-        assert isinstance(config, DictConfig)
-        return config
+        """The resolved configuration; a `${…}` in it is text."""
+        return stored_config(self._need("config.yaml").parent)
 
     @property
     def environment(self) -> list[dict[str, Any]]:
         """Under which circumstances it was started, each time; see tlx/environment.py."""
-        path = self.directory / "environment.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return read_environment(self.directory)
 
     @property
     def description(self) -> dict[str, Any]:
         """What model.json holds: architecture, preprocessing, layer groups, class names."""
-        return json.loads(self._need("model.json").read_text(encoding="utf-8"))
+        return read_model(self._need("model.json").parent)
 
     @cached_property
     def model(self) -> Task:
@@ -137,22 +140,30 @@ class Run:
     def with_weights(self, checkpoint: str) -> Task:
         """Return the trained task with the weights of a checkpoint, in eval mode, on the CPU."""
         from tlx.backbones.preprocessing import Preprocessing
-        from tlx.checkpoints import read_checkpoint
+        from tlx.backbones.rebuild import rebuild
+        from tlx.checkpoints import read_weights
         from tlx.config.building import build_node
 
         told, config = self.description, self.config
-        refuse_foreign_targets(told["architecture"], str(self.directory / "model.json"))
-        refuse_foreign_targets(OmegaConf.to_container(config.task), str(self.directory / "config.yaml"))
-        backbone = build_node(told["architecture"], load=False)
+        file = self.directory / "model.json"
+        refuse_foreign_targets(config.task, str(self.directory / "config.yaml"), "task")
+        backbone = rebuild(told["architecture"], file)
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
-        task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=told["class_names"])
+        task: Task = build_node(config.task, "task", backbone=backbone, class_names=told["class_names"])
         if config.get("classifier") is not None:
             from tlx.features.classical_head import give_classical_head
 
-            give_classical_head(task, tuple(told["reads"]))
-        weights = read_checkpoint(self._need(f"checkpoints/{checkpoint}"))["state_dict"]
-        # What adapted the network is no part of it.
-        task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
+            reads = tuple(told.get("reads") or ())
+            if not reads or not set(reads) <= set(backbone.group_names):
+                raise unreadable(file, f"reads: layer groups of {', '.join(backbone.group_names)}", f"{list(reads)}")
+            give_classical_head(task, reads)
+        path = self._need(f"checkpoints/{checkpoint}")
+        weights = read_weights(path)
+        try:  # what adapted the network is no part of it
+            task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
+        except RuntimeError as error:
+            got = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+            raise unreadable(path, "the weights of the network in model.json", got or str(error)) from error
         return task.eval()
 
     def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -163,7 +174,17 @@ class Run:
                 the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
         """
         config = self._overridden(overrides)
-        refuse_foreign_targets(OmegaConf.to_container(config.dataset), f"{self.directory / 'config.yaml'}, dataset")
+        source = str(self.directory / "config.yaml")
+        for part in ("dataset", "target"):
+            refuse_foreign_targets(config.get(part), source, part)
+        typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+        stored = [
+            path
+            for path in paths_read(config)
+            if path.partition("=")[0] not in typed | {"backbone.run", "backbone.path"}
+        ]
+        if stored:
+            log.warning("reads %s, as %s says", ", ".join(stored), source)
         self._need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
         from tlx.evaluate import evaluate
 
@@ -225,14 +246,15 @@ class Run:
 
     def write_config(self, config: DictConfig) -> None:
         """Write the resolved configuration."""
-        text = OmegaConf.to_yaml(config, resolve=True)
+        plain = escaped(OmegaConf.to_container(config, resolve=True))
+        text = OmegaConf.to_yaml(OmegaConf.create(plain))  # a value that is the text `${x}` stays one
         self._write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
 
     def note(self, state: str, **more: Any) -> None:
         """Write how the run ended, if that can be written at all, and unless a process of several has done so."""
-        if state == "failed" and self.status.get("state") == "failed":
-            return
-        with suppress(OSError):  # a full disk is what may have ended it
+        with suppress(OSError, TlxError):  # a full disk is what may have ended it
+            if state == "failed" and self.status.get("state") == "failed":
+                return
             self.write_status(state, **more)
 
     def write_status(self, state: str, **more: Any) -> None:
@@ -266,8 +288,9 @@ class Run:
         }
         if config.get("classifier") is not None:
             told["reads"] = list(task.read_groups or task.backbone.group_names[-1:])
+        told = escaped(told)
         self._write("model.json", json.dumps(told, indent=2))
-        task.carried = {"model": told, "config": OmegaConf.to_container(config, resolve=True), "data": data}
+        task.carried = {"model": told, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Write the final figures and mark the run finished."""
@@ -284,7 +307,7 @@ class Run:
 
     def _need(self, name: str) -> Path:
         path = self.directory / name
-        if path.is_file():
+        if path.is_file() or (path.exists() and not name.endswith(".ckpt")):  # of what is no file its reader tells
             return path
         if not self.directory.is_dir():
             parent = self.directory.parent
@@ -299,8 +322,9 @@ class Run:
         bad = [o for o in overrides if "=" not in o]
         if bad:
             raise TlxError(f"expected overrides as key=value, got {', '.join(bad)}")
-        config = OmegaConf.merge(self.config, OmegaConf.from_dotlist([o.lstrip("+") for o in overrides]))
-        assert isinstance(config, DictConfig)
+        stored: Any = OmegaConf.to_container(self.config, resolve=True)
+        mine = as_config(received(stored, str(self.directory)))
+        config = OmegaConf.merge(mine, OmegaConf.from_dotlist([o.lstrip("+") for o in overrides]))
         plain: Any = OmegaConf.to_container(config, resolve=True)
         # How it came about is past: the weights are in the checkpoint.
         for text in overrides:
@@ -309,4 +333,4 @@ class Run:
         mistakes = [m for m in check(plain) if m.path.split(".")[0] not in past]
         if mistakes:
             raise ConfigError(mistakes)
-        return config
+        return as_config(plain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 import time
@@ -18,8 +17,10 @@ from tlx import distributed
 from tlx.adaptation import Adaptation
 from tlx.checkpoints import Checkpoints, progress, save_weights, settle_files
 from tlx.config.building import build_node
+from tlx.config.receiver import paths_read
 from tlx.config.safety import refuse_foreign_targets
 from tlx.config.selection import monitored
+from tlx.config.stored import settled
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
@@ -51,8 +52,7 @@ def train(config: DictConfig) -> Run:
         TlxError: A mistake that the user can mend: no such weights, broken images, too few labels, a loss that is NaN.
         Interrupted: The run was stopped by SIGTERM or Ctrl-C; it has saved where it is.
     """
-    config = copy.deepcopy(config)
-    OmegaConf.resolve(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
+    config = settled(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
     run = Run(config.run_dir)
     refuse_unwritable(config.output_dir, config.run_dir)
     run.refuse_place()
@@ -99,6 +99,8 @@ def _take_up(config: DictConfig, run: Run) -> DictConfig:
     settle_files(run.checkpoints)
     at = progress(run.checkpoints / "last.ckpt")
     log.info("goes on after %d epochs, %d steps (force=true trains anew)", at["epochs"], at["global_step"])
+    if read := paths_read(config):
+        log.info("reads %s", ", ".join(read))
     return run.go_on(config)
 
 
@@ -115,7 +117,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
 
 def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     """Build the data and the task of a configuration: the network with its weights and a new head."""
-    refuse_foreign_targets(OmegaConf.to_container(config), "the configuration")
+    refuse_foreign_targets(OmegaConf.to_container(config, resolve=True), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
     adapts = config.strategy.get("adapt") is not None
@@ -126,12 +128,12 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     data.setup()
     data.need_trainable()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
-    task: Task = build_node(config.task, _partial_=True)(backbone=backbone, class_names=data.class_names)
+    task: Task = build_node(config.task, "task", backbone=backbone, class_names=data.class_names)
     task.know_classes(data.class_counts)
     task.monitor, task.mode = monitored(config)
     task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
     if adapts:
-        adaptation: Adaptation = build_node(config.strategy.adapt)
+        adaptation: Adaptation = build_node(config.strategy.adapt, "strategy.adapt")
         adaptation.build(task, data)
         task.adaptation = adaptation
     return data, task

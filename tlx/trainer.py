@@ -106,9 +106,9 @@ def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
         return False
     if config.logger._target_.endswith(".TensorBoardLogger"):
         _wait_for_a_later_name(config.run_dir)
-        logger: Logger = build_node(config.logger, **({} if step is None else {"purge_step": step}))
+        logger: Logger = build_node(config.logger, "logger", **({} if step is None else {"purge_step": step}))
     else:
-        logger = build_node(config.logger)
+        logger = build_node(config.logger, "logger")
     folder = getattr(logger, "log_dir", None)
     if distributed.is_first() and folder is not None:
         Run(config.run_dir).files.add_events(folder)

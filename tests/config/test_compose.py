@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -172,7 +173,9 @@ def test_a_head_that_contradicts_the_folders_is_told(tmp_path):
 def test_run_and_file_paths_are_checked_with_the_nearest_name(tmp_path):
     """Guards against a mistyped run or file that shows only when the network is built."""
     (tmp_path / "digits-1").mkdir()
-    (tmp_path / "digits-1" / "model.json").write_text('{"group_names": ["stem", "stage1"]}')
+    network = {"architecture": {}, "preprocessing": {"size": 8, "mean": [0.5], "std": [0.5]}, "num_features": 4}
+    described = {**network, "group_names": ["stem", "stage1"], "class_names": ["a", "b"]}
+    (tmp_path / "digits-1" / "model.json").write_text(json.dumps(described))
     (tmp_path / "weights.pth").touch()
     (found,) = mistakes("backbone=run", f"backbone.run={tmp_path}/digits-2")
     assert "(no such directory)" in found

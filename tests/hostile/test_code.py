@@ -78,7 +78,7 @@ def test_a_weight_file_runs_no_code(tmp_path, mark, ending):
         build(config)
 
 
-@pytest.mark.parametrize("node", ["dataset", "task", "backbone", "optimizer", "logger"])
+@pytest.mark.parametrize("node", ["dataset", "task", "backbone", "optimizer"])
 def test_a_runs_configuration_runs_no_code(stolen, mark, node):
     """Guards against a target, in any node, that resume builds."""
     stolen.write_status("interrupted")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import TORCHVISION
+from tlx.config.building import build_node
+from tlx.config.safety import refuse_foreign_targets
 from tlx.errors import TlxError, did_you_mean
-
-# What a dict from a file may name; nothing else is ever imported or called.
-_BUILDERS = ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
+from tlx.records.reading import unreadable
 
 
 def build(architecture: Mapping[str, Any], load: bool = False, in_channels: int | None = None) -> Backbone:
@@ -24,20 +25,23 @@ def build(architecture: Mapping[str, Any], load: bool = False, in_channels: int 
     Raises:
         TlxError: The dict names no builder of tlx, or its arguments do not fit.
     """
-    arguments = dict(architecture)
-    target = str(arguments.pop("_target_", ""))
-    builder = target.removeprefix("tlx.backbones.")
-    if builder not in _BUILDERS:
-        valid = ", ".join(f"tlx.backbones.{name}" for name in _BUILDERS)
-        raise TlxError(f"architecture: expected a _target_ of {valid}, got '{target}'")
-    if in_channels is not None:
-        arguments["in_channels"] = in_channels
-    import tlx.backbones
+    channels = {} if in_channels is None else {"in_channels": in_channels}
+    backbone: Backbone = build_node(architecture, "architecture", load=load, **channels)
+    return backbone
 
+
+def rebuild(architecture: Mapping[str, Any], file: Path, in_channels: int | None = None) -> Backbone:
+    """Build the backbone that model.json of a run describes, with random weights; further arguments as of `build`.
+
+    Raises:
+        TlxError: It names no builder of tlx, or has arguments with which there is no network.
+    """
+    refuse_foreign_targets(architecture, str(file), "architecture")
     try:
-        return getattr(tlx.backbones, builder)(**arguments, load=load)
-    except TypeError as error:
-        raise TlxError(f"architecture: expected the arguments of {target}, got {arguments}: {error}") from error
+        return build(architecture, load=False, in_channels=in_channels)
+    except Exception as error:  # whatever a library makes of the arguments
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise unreadable(file, "the architecture of a network", reason[:200]) from error
 
 
 def architecture_of(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ from torch import Tensor
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.loading import load_state
 from tlx.backbones.preprocessing import Preprocessing
-from tlx.backbones.rebuild import build
+from tlx.backbones.rebuild import rebuild
 from tlx.backbones.report import HeadSource
 from tlx.backbones.state_files import read_state
 from tlx.errors import TlxError, closest
+from tlx.records.files import read_model
 
 
 def run_backbone(run: str, in_channels: int | None = None, load: bool = True, name: str = "run") -> Backbone:
@@ -35,7 +35,7 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
     directory = Path(run).expanduser()
     described = _description(directory)
     preprocessing = Preprocessing.from_dict(described["preprocessing"])
-    backbone = build(described["architecture"], load=False, in_channels=in_channels)
+    backbone = rebuild(described["architecture"], directory / "model.json", in_channels)
     backbone.preprocessing = preprocessing.for_channels(backbone.in_channels)
     if load:
         checkpoint = directory / "checkpoints" / "best.ckpt"
@@ -52,19 +52,15 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
 
 
 def _description(directory: Path) -> dict[str, Any]:
-    file = directory / "model.json"
-    if not file.is_file():
+    try:
+        return read_model(directory)
+    except FileNotFoundError as error:
         beside = [p.parent.name for p in directory.parent.glob("*/model.json")]
         near = closest(directory.name, beside)
         raise TlxError(
             f"backbone.run: expected the directory of a finished run, got '{directory}' (no model.json there)"
             + (f"; did you mean '{directory.parent / near}'?" if near else "")
-        )
-    try:
-        described = json.loads(file.read_text(encoding="utf-8"))
-        return {**described, "architecture": described["architecture"], "preprocessing": described["preprocessing"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise TlxError(f"backbone.run: expected architecture and preprocessing in '{file}', got: {error!r}") from error
+        ) from error
 
 
 def _head(state: dict[str, Tensor], class_names: list[str]) -> HeadSource | None:

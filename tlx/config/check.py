@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
 from tlx.data.typed_classes import class_called
-from tlx.errors import Mistake, closest, did_you_mean
+from tlx.errors import Mistake, TlxError, closest, did_you_mean
+from tlx.records.files import read_model
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD, SelectorError, select
 
@@ -32,8 +32,12 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         doubtful: Nodes that are not what the user asked for, because that does not exist:
             nothing is concluded from them.
     """
+    refused = list(_check_foreign(config))
+    return [*refused, *(m for m in _check_rest(config, doubtful, refused) if m.path not in {r.path for r in refused})]
+
+
+def _check_rest(config: Node, doubtful: frozenset[str], refused: list[Mistake]) -> list[Mistake]:
     mistakes = [_placed(config, m) for m in check_node(config, Experiment, "")]
-    mistakes += _check_foreign(config)
     for part in ("backbone", "dataset", "target", "task"):
         if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
@@ -50,7 +54,7 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
         mistakes.append(
             Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
         )
-    broken = {m.path.split(".")[0].split("[")[0] for m in mistakes} | doubtful
+    broken = {m.path.split(".")[0].split("[")[0] for m in [*mistakes, *refused]} | doubtful
     # Questions that span nodes are asked only of nodes that are well formed by themselves.
     if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
         found = data_catalog.mistakes(config["dataset"])
@@ -86,20 +90,22 @@ def _placed(config: Node, mistake: Mistake) -> Mistake:
 
 
 def _check_foreign(config: Node) -> Iterator[Mistake]:
-    """Targets that a file names and the user has not allowed; what is inside our packages is told more precisely."""
-    for part, node in config.items():
-        for target in safety.targets_in(node):
-            if "." in target and not safety.is_named_like_ours(target) and not target.startswith("tlx."):
-                yield Mistake(
-                    f"{part}._target_", f"a name {safety.EXPECTED}", f"'{target}'", safety.how_to_allow(target)
-                )
+    """What a file names and the user has not allowed; of what should be in tlx, or is no path, more is told below."""
+    for found in safety.foreign(config):
+        text = str(found.value)
+        told_below = found.key == "_target_" and found.place in ("backbone", "dataset", "target", "task")
+        if not (told_below and ("." not in text or text.startswith("tlx."))):
+            yield Mistake(found.path, found.expected, found.got, found.hint)
 
 
 def group_names(backbone: Node) -> tuple[str, ...] | None:
     """Return a backbone's layer groups without building it, or None where only building it tells (timm, user's own)."""
     target = str(backbone.get("_target_"))
     if target == "tlx.backbones.run_backbone":
-        return tuple(_read_json(Path(backbone["run"]).expanduser() / "model.json").get("group_names", ())) or None
+        try:
+            return tuple(read_model(Path(backbone["run"]).expanduser())["group_names"])
+        except (TlxError, FileNotFoundError):  # told as a mistake of backbone.run
+            return None
     name = str(backbone.get("architecture") if target == "tlx.backbones.file_backbone" else backbone.get("name"))
     known = target in SCHEMAS and target != "tlx.backbones.timm_backbone"
     return backbone_catalog.group_names(name) if known and name in _fixed_architectures() else None
@@ -238,12 +244,18 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
         yield Mistake("backbone.name", "a torchvision model", f"'{node['name']}'", hint)
     if target == "tlx.backbones.run_backbone":
         run = Path(node["run"]).expanduser()
-        if not (run / "model.json").is_file():
+        if not (run / "model.json").exists():
             beside = [p.parent.name for p in run.parent.glob("*/model.json")] if run.parent.is_dir() else []
             found = "a directory without model.json" if run.is_dir() else "no such directory"
             near = closest(run.name, beside)
             hint = f"did you mean '{run.parent / near}'?" if near else "train one first: tlx train …"
             yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}' ({found})", hint)
+            return
+        try:
+            read_model(run)
+        except TlxError as error:
+            told, _, hint = str(error).partition("; ")
+            yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}': {told}", hint)
     if target == "tlx.backbones.file_backbone":
         yield from _check_weight_file(node["path"])
         name = node["architecture"]
@@ -309,7 +321,3 @@ def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
 
 def _fixed_architectures() -> tuple[str, ...]:
     return (*backbone_catalog.TORCHVISION, "small_cnn", "efficientnet_lite0")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -25,8 +25,8 @@ from tlx.config.defaults import complete
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, readable, sweep_jobs
 from tlx.config.references import unresolved_at, without_references
-from tlx.config.safety import EXPECTED, how_to_allow, targets_in, trust_typed
-from tlx.config.safety import is_named_like_ours as allowed
+from tlx.config.safety import foreign, trust_typed
+from tlx.config.stored import settled
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
 from tlx.errors import ConfigError, Mistake, TlxError
@@ -96,7 +96,7 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
         found += [m for config, _ in composed if config for m in place_mistakes(config.output_dir, config.run_dir)]
         found += sweep_mistakes(loader, overrides, multirun)
         if config_dir is not None:
-            found += _foreign_callbacks(jobs[0])
+            found += _foreign_to_hydra(jobs[0])
     return list(dict.fromkeys(found))
 
 
@@ -180,16 +180,21 @@ def _compose_one(
         return None, [*mistakes, Mistake("conf", "valid YAML", str(error).replace("\n", "\n    "))]
 
 
-def _foreign_callbacks(overrides: Sequence[str]) -> list[Mistake]:
-    """What a directory of options would have Hydra itself run around the jobs."""
+def _foreign_to_hydra(overrides: Sequence[str]) -> list[Mistake]:
+    """What a directory of options would have Hydra itself build, run around the jobs, or put into the environment."""
     try:
-        callbacks = hydra_compose(CONFIG_NAME, list(overrides), return_hydra_config=True).hydra.callbacks
+        node = hydra_compose(CONFIG_NAME, list(overrides), return_hydra_config=True).hydra
     except Exception:  # told already, when the job was composed
         return []
-    found = targets_in(OmegaConf.to_container(callbacks))
-    return [
-        Mistake("hydra.callbacks", f"a name {EXPECTED}", f"'{t}'", how_to_allow(t)) for t in found if not allowed(t)
-    ]
+    plain: Any = OmegaConf.to_container(node)
+    found = [Mistake(f.path, f.expected, f.got, f.hint) for f in foreign(plain, "hydra")]
+    typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+    variables = (plain.get("job") or {}).get("env_set") or {}
+    for name in variables if isinstance(variables, dict) else ["?"]:  # LD_PRELOAD, PYTHONPATH, TLX_ALLOW_TARGETS, …
+        path = f"hydra.job.env_set.{name}"
+        if path not in typed:
+            found.append(Mistake(path, "no variable of the environment from a file", "one", "set it in your shell"))
+    return found
 
 
 def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictConfig | None, list[Mistake]]:
@@ -207,10 +212,9 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
     if mistakes:
         return None, mistakes
     try:
-        OmegaConf.resolve(config)
+        return complete(settled(config)), []
     except OmegaConfBaseException as error:
         return None, [Mistake(error.full_key or "conf", "references that resolve", str(error).splitlines()[0])]
-    return complete(config), []
 
 
 def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.defaults import left_out
 from tlx.data.identity import content_identity
+from tlx.errors import TlxError
+from tlx.records.files import read_model
 
 # What changes where or how fast a run goes, but not what it is.
 NOT_IDENTITY = {
@@ -86,12 +88,12 @@ def _content(part: str, node: str) -> dict[str, Any] | None:
         return content_identity(plain)
     try:
         if plain["_target_"] == "tlx.backbones.run_backbone":
-            told = json.loads((Path(plain["run"]).expanduser() / "model.json").read_text(encoding="utf-8"))
-            return {"run": told["identity"]} if "identity" in told else None
+            told = read_model(Path(plain["run"]).expanduser())
+            return {"run": told["identity"]} if told.get("identity") is not None else None
         if plain["_target_"] == "tlx.backbones.file_backbone":
             with Path(plain["path"]).expanduser().open("rb") as file:
                 return {"file": hashlib.file_digest(file, "sha256").hexdigest()}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TlxError):  # the check of the configuration says what is wrong
         return None
     return None
 

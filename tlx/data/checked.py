@@ -10,8 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_method
-
+from tlx.config.safety import locate
 from tlx.data.facts import Facts
 from tlx.data.facts_store import cache_folder
 from tlx.data.findings import class_findings, content_findings, depth_findings, group_findings, size_findings
@@ -184,7 +183,7 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     Raises:
         TlxError: Files are broken; the message names them. Or what the source raises.
     """
-    source = get_method(node["_target_"])
+    source = locate(str(node["_target_"]))
     check = bool(node.get("check", True))
     with decoding(check):
         arguments = {str(key): value for key, value in node.items() if key not in COMMON_KEYS}

@@ -124,7 +124,7 @@ def from_bytes(content: bytes) -> BaseEstimator:
 
 def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
     keys = {key: value for key, value in node.items() if key not in _OWN}
-    classifier = build_node(keys)
+    classifier = build_node(keys, "classifier")
     if not (isinstance(classifier, BaseEstimator) and is_classifier(classifier)):
         raise TlxError(f"classifier: expected a classifier of scikit-learn, got '{node['_target_']}'")
     if "random_state" in classifier.get_params() and "random_state" not in keys:

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.utils import get_class
 from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
+from tlx.config.safety import locate
 from tlx.errors import TlxError
 
 OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused", "keep_source"}
@@ -50,7 +50,7 @@ def build_optimizer(
             if parameters:
                 decay = 0.0 if key.endswith(NO_DECAY) else weight_decay
                 parameter_groups.append({"params": parameters, "name": key, "lr": 0.0, "weight_decay": decay})
-    cls = get_class(str(node["_target_"]))
+    cls = locate(str(node["_target_"]))
     extra = {k: tuple(v) if isinstance(v, list) else v for k, v in node.items() if k not in OWN_KEYS}
     if "weight_decay" not in inspect.signature(cls).parameters:
         for group in parameter_groups:

@@ -133,13 +133,12 @@ def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connec
 
 
 def _train(config: Mapping[str, Any]) -> Outcome:
-    from omegaconf import OmegaConf
-
+    from tlx.config.stored import as_config
     from tlx.errors import Interrupted, Pruned, TlxError
     from tlx.train import train
 
     try:
-        train(OmegaConf.create(dict(config)))
+        train(as_config(config))
     except Pruned as error:
         return "pruned", error.reason
     except Interrupted as error:

@@ -26,6 +26,7 @@ from tlx.config.compose import checked
 from tlx.config.compositions import Compositions
 from tlx.config.naming import identity_hash
 from tlx.config.selection import monitored
+from tlx.config.stored import as_config
 from tlx.errors import TlxError
 from tlx.run import Run
 from tlx.sweeps import gpus
@@ -87,7 +88,7 @@ class TlxLauncher(Launcher):
         runs: dict[str, str] = {}  # what is trained in each directory
         for number, overrides, variables in asked:
             record, config = self._compose(number, overrides)
-            what = identity_hash(OmegaConf.create(config)) if config else ""
+            what = identity_hash(as_config(config)) if config else ""
             if record.state == "waiting" and runs.setdefault(record.run_dir, what) != what:
                 told = f"run_dir: expected one for each job, got {record.run_dir} for several; leave it out"
                 record = replace(record, run_dir="").end("failed", told)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.config.building import build_node
+from tlx.config.safety import locate
 from tlx.config.selection import monitored
 from tlx.errors import TlxError
 from tlx.files import is_locked, locked
@@ -161,10 +161,10 @@ class OptunaSweeper(Sweeper):
 
     def _sampler(self, before: int) -> Any:
         node = dict(self.sampler)
-        accepted = signature(get_class(node["_target_"])).parameters
+        accepted = signature(locate(node["_target_"], "hydra.sweeper.sampler")).parameters
         if "seed" in accepted and node.get("seed") is None:
             node["seed"] = self.seed + before
-        return build_node(node)
+        return build_node(node, "hydra.sweeper.sampler")
 
 
 def _value(record: Record) -> float | None:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
+from tlx.errors import TlxError
 from tlx.run import Run
 from tlx.sweeps.records import Record, Records
 
@@ -91,7 +92,10 @@ def told(record: Record, monitor: str) -> str:
     if record.state != "finished":
         note = record.brief
         return f"{record.state}: {note}" if note and not note.startswith(record.state) else note or record.state
-    metrics = Run(record.run_dir).metrics
+    try:
+        metrics = Run(record.run_dir).metrics
+    except TlxError as error:
+        return str(error)
     figures = [f"{name} {metrics[name]:.4g}" for name in (monitor, "test/accuracy") if name in metrics]
     took = f"{record.ended - record.started:.0f} s" if record.started and record.ended else record.note
     return "  ".join([*figures, took])
@@ -103,9 +107,10 @@ def at(record: Record, monitor: str) -> str:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    except OSError:
-        rows = []
-    if not rows:
+        last = rows[-1]
+        value = last.get(monitor) or "nan"
+        return f"{last.get('stage', '')} epoch {int(last['epoch']) + 1} {monitor} {float(value):.4g}"
+    except (OSError, IndexError):
         return "starts"
-    value = rows[-1].get(monitor) or "nan"
-    return f"{rows[-1].get('stage', '')} epoch {int(rows[-1]['epoch']) + 1} {monitor} {float(value):.4g}"
+    except (KeyError, TypeError, ValueError):  # somebody else's table
+        return "runs"

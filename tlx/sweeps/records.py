@@ -16,6 +16,7 @@ from tlx.errors import TlxError
 from tlx.files import temporary_of, write_text
 from tlx.ownership import refuse_links
 from tlx.printable import one_line
+from tlx.records import check, read_json
 
 State = Literal["waiting", "running", "finished", "pruned", "interrupted", "failed", "killed"]
 ENDED: tuple[State, ...] = ("finished", "pruned", "interrupted", "failed", "killed")
@@ -23,6 +24,8 @@ WRONG: tuple[State, ...] = ("failed", "killed")
 LINE = 160  # letters of an error that a line shows
 ALREADY = "finished already"
 ABOUT = "sweep.json"
+_JOB = re.compile(r"[0-9]{4,9}\.json")
+_REMOVE = "remove the sweep's directory: the same command makes it anew, and trains nothing again that is finished"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,17 @@ class Record:
         return replace(self, state=state, note=note, ended=time.time())
 
 
+@dataclass
+class About:
+    """sweep.json."""
+
+    command: list[str] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    total: int | None = None
+
+
 def short(value: str) -> str:
     """Return a swept value as a line or a table shows it: a number of many digits with five of them."""
     try:
@@ -116,13 +130,20 @@ class Records:
         write_text(self.path(record.number), json.dumps(told))
 
     def read(self, number: int) -> Record:
-        """Return the record of a job."""
-        return Record(**json.loads(self.path(number).read_text(encoding="utf-8")))
+        """Return the record of a job.
+
+        Raises:
+            TlxError: Its file is damaged.
+        """
+        path, expected = self.path(number), "the record of a job"
+        told = read_json(path, expected, _REMOVE)
+        check(told, Record, path, expected, _REMOVE)
+        return Record(**{key: value for key, value in told.items() if key in Record.__dataclass_fields__})
 
     def __iter__(self) -> Iterator[Record]:
         """Yield all records by number."""
-        for path in sorted((self.directory / "jobs").glob("*.json"), key=lambda path: int(path.stem)):
-            yield self.read(int(path.stem))
+        for number in sorted(self.stamps()):
+            yield self.read(number)
 
     def stamps(self) -> dict[int, int]:
         """Return when each record's file was written (nanoseconds), by number: cheap to ask for again and again."""
@@ -130,13 +151,22 @@ class Records:
         if not folder.is_dir():
             return {}
         entries = os.scandir(folder)
-        return {int(e.name[:-5]): e.stat().st_mtime_ns for e in entries if e.name.endswith(".json")}
+        return {int(e.name[:-5]): e.stat().st_mtime_ns for e in entries if _JOB.fullmatch(e.name)}
 
     @property
     def about(self) -> dict[str, Any]:
-        """The command, the swept keys, what is monitored, how many jobs there will be."""
-        path = self.directory / ABOUT
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        """The command, the swept keys, what is monitored, how many jobs there will be.
+
+        Raises:
+            TlxError: sweep.json is damaged.
+        """
+        path, expected = self.directory / ABOUT, "what a sweep is about"
+        try:
+            told = read_json(path, expected, _REMOVE)
+        except FileNotFoundError:
+            return {}
+        check(told, About, path, expected, _REMOVE)
+        return dict(told)
 
     def tell(self, **more: Any) -> None:
         """Add to what is said about the whole."""

@@ -43,6 +43,6 @@ def trial_of(place: TrialPlace) -> Trial | None:
     """Return a trial of a study, to report to; None where it has ended already."""
     from optuna import Trial
 
-    study = open_study(place.study, pruner=build_node(place.pruner))
+    study = open_study(place.study, pruner=build_node(place.pruner, "hydra.sweeper.pruner"))
     trial = next(t for t in study.get_trials(deepcopy=False) if t.number == place.number)
     return None if trial.state.is_finished() else Trial(study, trial._trial_id)

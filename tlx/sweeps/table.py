@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from tlx.errors import TlxError
 from tlx.files import write_text
 from tlx.run import Run
 from tlx.sweeps.records import ENDED, Record, Records, short
@@ -49,10 +50,14 @@ def results(records: Iterable[Record]) -> list[Result]:
     found = []
     for record in records:
         run = Run(record.run_dir) if record.run_dir else None
-        status = run.status if run is not None else {}
-        if run is not None and status.get("state") == "finished" and record.state not in ("failed", "killed"):
-            record = record if record.state == "finished" else record.end("finished")
-            found.append(Result(record, run.metrics))
+        try:
+            status = run.status if run is not None else {}
+            if run is not None and status.get("state") == "finished" and record.state not in ("failed", "killed"):
+                record = record if record.state == "finished" else record.end("finished")
+                found.append(Result(record, run.metrics))
+                continue
+        except TlxError as error:  # a damaged file: the table of the others is made all the same
+            found.append(Result(record.end("failed", str(error)), {}))
             continue
         if record.state not in ENDED and status.get("state") == "interrupted":
             record = record.end("interrupted", status.get("reason", ""))

@@ -1,0 +1,90 @@
+"""What each node of a configuration may build, by exact name: a package's name is no permission for what lies in it.
+
+The lists are for files, which may come from elsewhere. What a user types or allows is not on them (`safety.py`).
+"""
+
+from __future__ import annotations
+
+SOURCES = tuple(
+    f"tlx.data.{name}"
+    for name in ("arrays", "digits", "folder", "letters", "plates", "table", "torchvision_set", "unlabelled")
+)
+# What a network is rebuilt from, without weights from elsewhere: the architecture in model.json.
+ARCHITECTURES = tuple(
+    f"tlx.backbones.{name}" for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
+)
+BACKBONES = (*ARCHITECTURES, "tlx.backbones.file_backbone", "tlx.backbones.run_backbone")
+TASKS = ("tlx.tasks.Classification",)
+ADAPTATIONS = tuple(
+    f"tlx.adaptation.{name}" for name in ("AdaBn", "Cdan", "Coral", "Dan", "Dann", "Mcc", "SelfTraining")
+)
+# Those that have a learning rate and need no second pass, no other optimizer inside.
+OPTIMIZERS = (
+    *(f"torch.optim.{name}" for name in (
+        "Adafactor", "Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "LBFGS", "Muon", "NAdam", "RAdam",
+        "RMSprop", "Rprop", "SGD", "SparseAdam",
+    )),
+    *(f"timm.optim.{name}" for name in (
+        "AdaBelief", "Adadelta", "Adafactor", "AdafactorBigVision", "Adagrad", "Adahessian", "Adam", "AdamP", "AdamW",
+        "AdamWLegacy", "Adamax", "Adan", "Adopt", "LaProp", "Lamb", "Lars", "Lion", "MADGRAD", "Mars", "Muon", "NAdam",
+        "NAdamLegacy", "NAdamW", "NvNovoGrad", "RAdam", "RAdamLegacy", "RMSprop", "RMSpropTF", "SGD", "SGDP", "SGDW",
+    )),
+)  # fmt: skip
+# Those that are no shell around another estimator.
+CLASSIFIERS = (
+    *("sklearn.discriminant_analysis.LinearDiscriminantAnalysis", "sklearn.dummy.DummyClassifier"),
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis",
+    *(f"sklearn.ensemble.{name}Classifier" for name in (
+        "AdaBoost", "Bagging", "ExtraTrees", "GradientBoosting", "HistGradientBoosting", "RandomForest",
+    )),
+    "sklearn.gaussian_process.GaussianProcessClassifier",
+    *(f"sklearn.linear_model.{name}" for name in (
+        "LogisticRegression", "LogisticRegressionCV", "PassiveAggressiveClassifier", "Perceptron", "RidgeClassifier",
+        "RidgeClassifierCV", "SGDClassifier",
+    )),
+    *(f"sklearn.naive_bayes.{name}NB" for name in (
+        "Bernoulli", "Categorical", "Complement", "Gaussian", "Multinomial",
+    )),
+    *(f"sklearn.neighbors.{name}" for name in (
+        "KNeighborsClassifier", "NearestCentroid", "RadiusNeighborsClassifier",
+    )),
+    "sklearn.neural_network.MLPClassifier",
+    *("sklearn.svm.LinearSVC", "sklearn.svm.NuSVC", "sklearn.svm.SVC"),
+    *("sklearn.tree.DecisionTreeClassifier", "sklearn.tree.ExtraTreeClassifier"),
+)  # fmt: skip
+# Both write where the run is and nowhere else; others send figures away.
+LOGGERS = ("pytorch_lightning.loggers.CSVLogger", "pytorch_lightning.loggers.TensorBoardLogger")
+SAMPLERS = tuple(
+    f"optuna.samplers.{name}Sampler"
+    for name in ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII", "QMC", "Random", "TPE")
+)
+PRUNERS = tuple(
+    f"optuna.pruners.{name}Pruner"
+    for name in ("Hyperband", "Median", "Nop", "Patient", "Percentile", "SuccessiveHalving", "Threshold", "Wilcoxon")
+)
+LAUNCHERS = (
+    *("hydra._internal.core_plugins.basic_launcher.BasicLauncher", "hydra_plugins.tlx.BasicLauncher"),
+    *(f"hydra_plugins.tlx.{name}Launcher" for name in ("Joblib", "Local", "Ray", "Slurm")),
+)
+SWEEPERS = (
+    *("hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "hydra_plugins.tlx.GridSweeper"),
+    "hydra_plugins.tlx.OptunaSweeper",
+)
+
+# By the node's place in a configuration. `architecture` is that of model.json.
+LISTED: dict[str, tuple[str, ...]] = {
+    "architecture": ARCHITECTURES,
+    "backbone": BACKBONES,
+    "dataset": SOURCES,
+    "target": SOURCES,
+    "task": TASKS,
+    "strategy.adapt": ADAPTATIONS,
+    "optimizer": OPTIMIZERS,
+    "classifier": CLASSIFIERS,
+    "logger": LOGGERS,
+    "hydra.launcher": LAUNCHERS,
+    "hydra.sweeper": SWEEPERS,
+    "hydra.sweeper.sampler": SAMPLERS,
+    "hydra.sweeper.pruner": PRUNERS,
+    "hydra.sweeper.pruner.wrapped_pruner": PRUNERS,
+}

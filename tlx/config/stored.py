@@ -1,0 +1,80 @@
+"""The configuration that a run directory holds: read as text, checked node by node, built from nothing but lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.config.listed import LISTED
+from tlx.config.safety import foreign
+from tlx.config.schema import SCHEMAS, Classifier, Dataset, Experiment, Optimizer
+from tlx.config.typecheck import check_node, show
+from tlx.errors import Mistake
+from tlx.records.escapes import escaped
+from tlx.records.files import read_config
+from tlx.records.reading import told, unreadable
+
+_OTHERS: dict[str, type] = {"dataset": Dataset, "target": Dataset, "optimizer": Optimizer, "classifier": Classifier}
+
+
+def stored_config(directory: Path) -> DictConfig:
+    """Return config.yaml of a run; no reference in it is resolved, and nothing is looked up or built.
+
+    Raises:
+        FileNotFoundError: There is none.
+        TlxError: It is damaged, or holds keys or values that no configuration of tlx has.
+    """
+    plain = read_config(directory)
+    for found in foreign(plain):
+        if found.key != "_target_" or found.place not in LISTED:  # of those, whoever builds them asks for permission
+            expected = f"{found.expected} in {found.path}"
+            raise unreadable(directory / "config.yaml", expected, found.got, found.hint)
+    mistakes = list(malformed(plain))
+    if mistakes:
+        raise unreadable(directory / "config.yaml", "a configuration of tlx", told(mistakes))
+    return as_config(plain)
+
+
+def as_config(plain: Mapping[str, Any]) -> DictConfig:
+    """Return plain values as a configuration that gives them back: a `${` in them stays text."""
+    config = OmegaConf.create(escaped(dict(plain)))
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def settled(config: DictConfig) -> DictConfig:
+    """Return a configuration with the values of its references in their place.
+
+    OmegaConf's own `resolve` would take a value that is the text `${x}` for a reference the next time it is asked for.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    values = as_config(plain)
+    OmegaConf.set_struct(values, bool(OmegaConf.is_struct(config)))
+    return values
+
+
+def malformed(config: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield what is wrong with the form of a stored configuration: unknown keys, wrong types, numbers out of range.
+
+    What lies behind paths is not looked at, and a class of the user's own is not looked for.
+    """
+    yield from check_node(config, Experiment, "")
+    for part in ("backbone", "dataset", "target", "task", "optimizer", "classifier", "logger", "strategy.adapt"):
+        outer, _, inner = part.partition(".")
+        node = config.get(outer)
+        node = node.get(inner) if inner and isinstance(node, Mapping) else node
+        if node is None and part in ("target", "classifier", "strategy.adapt"):
+            continue
+        if not isinstance(node, Mapping):
+            yield Mistake(part, "a mapping of keys", show(node))
+            continue
+        target = node.get("_target_")
+        if not isinstance(target, str) and not (part == "logger" and target is None):
+            yield Mistake(f"{part}._target_", "a text", show(target))
+        elif target in SCHEMAS:
+            yield from check_node(node, SCHEMAS[target], part)
+        elif part in _OTHERS:
+            yield from check_node(node, _OTHERS[part], part, allow_extra=True)

@@ -1,0 +1,200 @@
+"""One reader for each file of a run directory, whoever wrote it: plain values of the right types, or one message."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tlx.errors import TlxError
+from tlx.records.escapes import Reference, unescaped
+from tlx.records.reading import RESTORE, as_mapping, check, read_json, read_yaml, unreadable
+
+Plain = dict[str, Any]
+AT_LEAST_1 = {"low": 1}
+
+
+@dataclass
+class Status:
+    """status.json."""
+
+    state: Literal["running", "finished", "failed", "interrupted"]
+    identity: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    time: float | None = None
+    error: str | None = None
+    traceback: str | None = None
+    reason: str | None = None
+
+
+@dataclass
+class Model:
+    """model.json."""
+
+    architecture: dict[str, Any]
+    preprocessing: dict[str, Any]
+    group_names: list[str]
+    num_features: int = field(metadata=AT_LEAST_1)
+    class_names: list[str]
+    task: str = "classification"
+    identity: str | None = None
+    lineage: Any = None
+    carried: Any = None
+    reads: list[str] | None = None
+
+
+@dataclass
+class ImagesOf:
+    """The preprocessing of model.json."""
+
+    size: int = field(metadata=AT_LEAST_1)
+    mean: list[float]
+    std: list[float]
+    interpolation: str = "bilinear"
+    crop: float = 1.0
+
+
+@dataclass
+class Ancestor:
+    """A run in the lineage of model.json; `test/accuracy` beside these, a number or null."""
+
+    run: str
+    dataset: str
+    strategy: str
+    classes: int
+    identity: str | None = None
+    target: str | None = None
+    classifier: str | None = None
+
+
+@dataclass
+class Carried:
+    """What a run began with."""
+
+    loaded: int
+    reinitialised: int
+    classes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Start:
+    """An entry of environment.json."""
+
+    directory: str
+    command: str | None = None
+
+
+def read_status(directory: Path) -> Plain:
+    """Return status.json; {} where there is none.
+
+    Raises:
+        TlxError: It is damaged.
+    """
+    path, expected = directory / "status.json", "how a run stands"
+    try:
+        told = read_json(path, expected)
+    except FileNotFoundError:
+        return {}
+    check(told, Status, path, expected)
+    return dict(as_mapping(told, path, expected))
+
+
+def read_environment(directory: Path) -> list[Plain]:
+    """Return environment.json, an entry a start; [] where there is none.
+
+    Raises:
+        TlxError: It is damaged.
+    """
+    path, expected = directory / "environment.json", "a list of the run's starts"
+    try:
+        starts = read_json(path, expected)
+    except FileNotFoundError:
+        return []
+    if not isinstance(starts, list):
+        raise unreadable(path, expected, f"a {type(starts).__name__}")
+    for start in starts:
+        check(start, Start, path, expected)
+    return starts
+
+
+def read_metrics(directory: Path) -> dict[str, float]:
+    """Return metrics.json, the final figures by name; NaN where a figure has no meaning.
+
+    Raises:
+        FileNotFoundError: There is none.
+        TlxError: It is damaged.
+    """
+    path, expected = directory / "metrics.json", "figures by name"
+    told = as_mapping(read_json(path, expected), path, expected)
+    for name, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise unreadable(path, expected, f"{name}: {_short(value)}")
+    return {name: float(value) for name, value in told.items()}
+
+
+def read_model(directory: Path) -> Plain:
+    """Return model.json: architecture, preprocessing, layer groups, class names, lineage.
+
+    Raises:
+        FileNotFoundError: There is none.
+        TlxError: It is damaged, or it holds a reference `${…}`.
+    """
+    path, expected = directory / "model.json", "the description of a network"
+    told = _without_references(read_json(path, expected), path)
+    check(told, Model, path, expected)
+    check(told["preprocessing"], ImagesOf, path, f"{expected}, preprocessing")
+    for name in ("group_names", "class_names"):
+        if len(set(told[name])) < len(told[name]) or not told[name]:
+            raise unreadable(path, expected, f"{name}: {_short(told[name])} for different names")
+    ancestors = told.get("lineage") or []
+    if not isinstance(ancestors, list):
+        raise unreadable(path, f"{expected}, lineage", f"a {type(ancestors).__name__} for a list of runs")
+    for ancestor in ancestors:
+        check(ancestor, Ancestor, path, f"{expected}, lineage")
+        accuracy = ancestor.setdefault("test/accuracy", None)
+        if accuracy is not None and (isinstance(accuracy, bool) or not isinstance(accuracy, int | float)):
+            raise unreadable(path, f"{expected}, lineage", f"test/accuracy: {_short(accuracy)}")
+        ancestor["carried"] = _carried(ancestor, path, expected)
+    return {**told, "lineage": ancestors, "carried": _carried(told, path, expected)}
+
+
+def read_config(directory: Path) -> Plain:
+    """Return config.yaml as plain values, in which `${…}` is nothing but text; its nodes are checked by tlx.config.
+
+    Raises:
+        FileNotFoundError: There is none.
+        TlxError: It is damaged, or it holds a reference `${…}`.
+    """
+    path, expected = directory / "config.yaml", "a resolved configuration"
+    return dict(as_mapping(_without_references(read_yaml(path, expected), path), path, expected))
+
+
+def _carried(told: Plain, path: Path, expected: str) -> Plain:
+    carried = told.get("carried") or {}
+    if carried:
+        check(carried, Carried, path, f"{expected}, carried")
+        if not isinstance(carried.setdefault("from", "not told"), str):
+            raise unreadable(path, f"{expected}, carried", f"from: {_short(carried['from'])}")
+    return dict(carried)
+
+
+def _without_references(value: Any, path: Path) -> Any:
+    try:
+        return unescaped(value)
+    except Reference as error:
+        hint = r"tlx writes resolved values, and the text itself as \${…}; write there what it stands for"
+        raise unreadable(
+            path, "values", f"a reference, {_short(error.args[0])}, which is not resolved", hint
+        ) from error
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+__all__ = ["RESTORE", "TlxError", "read_config", "read_environment", "read_metrics", "read_model", "read_status"]
