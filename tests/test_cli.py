@@ -258,6 +258,7 @@ def test_a_job_that_fails_in_a_multirun_is_told_without_a_traceback(tlx, tmp_pat
         "-m",
         *SMALL,
         "dataset.labels_per_class=500,8",
+        "dataset.labels_exact=true",
         "strategy=linear_probe",
         "logger=none",
         code=1,

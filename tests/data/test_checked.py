@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,17 @@ def test_labels_are_counted_without_the_broken_files(make_tree, node):
     checked = load_checked(node("folder", root=str(root), on_bad="skip", labels_per_class=6))
     assert len(checked.splits["train"]) == 12
     with pytest.raises(TlxError, match="too few in: a 6"):
-        _ = load_checked(node("folder", root=str(root), on_bad="skip", labels_per_class=7)).splits
+        _ = load_checked(node("folder", root=str(root), on_bad="skip", labels_per_class=7, labels_exact=True)).splits
+
+
+def test_at_most_so_many_labels_are_taken_and_it_is_told_where_there_are_fewer(make_tree, node):
+    """Guards against a set that is refused for its rarest class, and against fewer labels than one believes."""
+    root = make_tree({"train/a": 4, "train/b": 8, "val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2})
+    checked = load_checked(node("folder", root=str(root), labels_per_class=5))
+    assert Counter(sample.target for sample in checked.splits["train"].samples) == {0: 4, 1: 5}
+    said = "labels_per_class=5: 1 class has fewer for training, and all of them are taken: a 4"
+    assert said in checked.report(8)
+    assert "labels_per_class" not in load_checked(node("folder", root=str(root), labels_per_class=4)).report(8)
 
 
 def test_classes_without_images_are_named(make_tree, node):

@@ -32,7 +32,10 @@ NOT_IDENTITY = {
     "cache": {"enabled", "dir", "max_gb"},
 }
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
-_ADDED_TO_SETS = {"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None}
+_ADDED_TO_SETS = {
+    **{"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None},
+    "labels_exact": False,
+}
 ADDED: dict[str, dict[str, Any]] = {
     "backbone": {"state_key": None},
     "dataset": _ADDED_TO_SETS,

@@ -85,6 +85,7 @@ class Dataset:
     val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
     split_seed: int = field(default=0, metadata=NOT_NEGATIVE)
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
+    labels_exact: bool = False
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     subset_seed: int = 0
     sampling: Literal["balanced"] | None = None

@@ -13,7 +13,14 @@ from typing import Any
 from tlx.config.safety import locate
 from tlx.data.facts import Facts
 from tlx.data.facts_store import cache_folder
-from tlx.data.findings import class_findings, content_findings, depth_findings, group_findings, size_findings
+from tlx.data.findings import (
+    class_findings,
+    content_findings,
+    depth_findings,
+    group_findings,
+    label_findings,
+    size_findings,
+)
 from tlx.data.inspection import decoding, file_facts
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys, fewer_labels
@@ -23,7 +30,7 @@ from tlx.files import write_text
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
     *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
-    *("window", "labels_per_class", "fraction", "subset_seed", "sampling", "check", "on_bad"),
+    *("window", "labels_per_class", "labels_exact", "fraction", "subset_seed", "sampling", "check", "on_bad"),
 }
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
@@ -77,7 +84,8 @@ class CheckedSet:
         """The three splits; train with as few labels as asked for."""
         images, node = self.images, self.node
         rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
-        train = fewer_labels(images.train, images.class_names, *rule)
+        exact = bool(node.get("labels_exact", False))
+        train = fewer_labels(images.train, images.class_names, *rule, exact)
         if not train:
             raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
         return {**images.splits, "train": train}
@@ -86,6 +94,7 @@ class CheckedSet:
     def _standing(self) -> list[str]:
         """Findings that do not depend on the size of the input."""
         found = [*self.images.notes, *class_findings(self.images), *group_findings(self.images)]
+        found += label_findings(self.images, self.node.get("labels_per_class"))
         parts = self.images.splits
         if not self.facts and any(_files(split) for split in parts.values()):
             return found  # comparing would open the files

@@ -4,6 +4,7 @@ The rules:
 
 - a set of one class only, and a class without images in a split, are named;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
+- classes of which fewer images are trained on than `labels_per_class` asks for are named;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
@@ -54,6 +55,20 @@ def _dominating(images: ImageSet) -> Iterator[str]:
     if most > DOMINATES * total or most > DOMINATES_MEDIAN * middle:
         share = f"{most:,} of {total:,} training images, the median class has {middle:,.0f}"
         yield f"class '{images.class_names[target]}' dominates: {share}"
+
+
+def label_findings(images: ImageSet, labels_per_class: int | None) -> Iterator[str]:
+    """Yield of which classes fewer images are trained on than were asked for, because there are no more."""
+    counts = Counter(sample.target for sample in images.train.samples)
+    fewer = [
+        f"{name} {counts[target]:,}"
+        for target, name in enumerate(images.class_names)
+        if labels_per_class is not None and 0 < counts[target] < labels_per_class
+    ]
+    if fewer:
+        classes = _counted(len(fewer), "class has", "classes have")
+        told = f"labels_per_class={labels_per_class}: {classes} fewer for training, and all of them are taken"
+        yield f"{told}: {enumerated(fewer)} (dataset.labels_exact=true refuses this)"
 
 
 def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:

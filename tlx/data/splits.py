@@ -148,7 +148,12 @@ def _manner(split: Split) -> str:
 
 
 def fewer_labels(
-    train: Split, class_names: Sequence[str], labels_per_class: int | None, fraction: float | None, seed: int
+    train: Split,
+    class_names: Sequence[str],
+    labels_per_class: int | None,
+    fraction: float | None,
+    seed: int,
+    exact: bool = False,
 ) -> Split:
     """Keep only some samples of each class: the first in the order of hash(seed, content), repeated content last.
 
@@ -158,12 +163,13 @@ def fewer_labels(
     Args:
         train: Samples to choose from.
         class_names: Class names, for the message.
-        labels_per_class: Images kept of each class, exactly, at least 1; or None.
+        labels_per_class: Images kept of each class, at least 1, or all where a class has fewer; or None.
         fraction: Fraction of each class kept, in (0, 1], rounded, at least one image; or None.
         seed: Any integer.
+        exact: Whether a class that has fewer than `labels_per_class` is refused.
 
     Raises:
-        TlxError: A class has fewer images than asked for, or both rules are given.
+        TlxError: `exact`, and a class has fewer images than asked for; or both rules are given.
     """
     if labels_per_class is None and fraction is None:
         return train
@@ -172,14 +178,14 @@ def fewer_labels(
     by_class: dict[int, list[tuple[bytes, str, int]]] = defaultdict(list)
     for position, (sample, key) in enumerate(zip(train.samples, content_keys(train), strict=True)):
         by_class[sample.target].append((_rank(seed, key), sample.name, position))
-    if labels_per_class is not None:
+    if labels_per_class is not None and exact:
         short = [
             f"{name} {len(by_class[i])}" for i, name in enumerate(class_names) if len(by_class[i]) < labels_per_class
         ]
         if short:
             raise TlxError(
                 f"dataset.labels_per_class: expected at most the images that a class has for training, got "
-                f"{labels_per_class}; too few in: {', '.join(short)}"
+                f"{labels_per_class}; too few in: {', '.join(short)}; dataset.labels_exact=false takes all there are"
             )
     kept: list[int] = []
     for ordered in by_class.values():
