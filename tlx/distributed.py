@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, ListConfig
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 
 from tlx.children import environment
 from tlx.errors import TlxError
+from tlx.slurm import is_one_of_several, tasks_of_step
 
 if TYPE_CHECKING:
     from tlx.run import Run
@@ -53,7 +55,7 @@ def check_world(config: DictConfig) -> None:
             which several processes might settle differently.
     """
     wanted, nodes = processes(config) * config.trainer.num_nodes, config.trainer.num_nodes
-    started = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    started = int(os.environ.get("WORLD_SIZE", tasks_of_step()))
     if started != wanted:
         raise TlxError(
             f"trainer.devices x trainer.num_nodes: expected {started}, the processes that torchrun or SLURM started, "
@@ -64,14 +66,52 @@ def check_world(config: DictConfig) -> None:
             raise TlxError(f"trainer.{key}: expected a choice where torchrun or SLURM start the processes, got auto")
 
 
+def check_alone(config: DictConfig) -> None:
+    """Refuse several machines where nobody has started a process on the others, which would be waited for.
+
+    Raises:
+        TlxError: It says how to start them.
+    """
+    if config.trainer.num_nodes > 1:
+        raise TlxError(
+            f"trainer.num_nodes: expected 1 where one process was started, got {config.trainer.num_nodes}; start it by "
+            "torchrun on each machine, or in an allocation of SLURM by srun: type srun tlx train …"
+        )
+
+
 def is_worker() -> bool:
-    """Return whether somebody (torchrun, SLURM) started this process as one of several."""
-    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    """Return whether somebody (torchrun, srun) started this process as one of several."""
+    return is_one_of_several()
 
 
 def is_first() -> bool:
     """Return whether this process writes: it is alone or the first of several."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+    rank = os.environ.get("SLURM_PROCID", "0") if tasks_of_step() > 1 else "0"
+    return int(os.environ.get("RANK", rank)) == 0
+
+
+def cluster() -> list[ClusterEnvironment]:
+    """Return what Lightning is told of the processes; its own guess takes an allocation of SLURM for a step.
+
+    Empty where torchrun (or somebody else who sets LOCAL_RANK) started them: that guess is right.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return []
+    return [_Step(auto_requeue=False)] if tasks_of_step() > 1 else [LightningEnvironment()]
+
+
+class _Step(SLURMEnvironment):
+    """Processes of one `srun`, which may be fewer than the allocation allows; `check_world` has compared them."""
+
+    _validate_srun_used = staticmethod(lambda: None)
+    _validate_srun_variables = staticmethod(lambda: None)
+
+    def world_size(self) -> int:
+        """Processes in all."""
+        return tasks_of_step()
+
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """Compare nothing with what the allocation allows."""
 
 
 def rank_and_world() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from tlx.console import quiet
 from tlx.data.datamodule import ImageDataModule
@@ -30,7 +31,7 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
     with quiet():
         trainer = pl.Trainer(
             accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-            inference_mode=False,
+            inference_mode=False, plugins=[LightningEnvironment()],
             callbacks=[witness],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tlx.config.safety import refuse_foreign_targets
 from tlx.config.stored import as_config
 from tlx.errors import ConfigError, TlxError
 from tlx.run import Run
+from tlx.slurm import is_one_of_several
 
 log = logging.getLogger("tlx")
 
@@ -57,7 +57,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     mistakes = check(plain)
     if mistakes:
         raise ConfigError(mistakes)
-    refuse_a_crowd(plain, "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ)
+    refuse_a_crowd(plain, is_one_of_several())
     return as_config(plain)
 
 

@@ -58,6 +58,7 @@ def train(config: DictConfig) -> Run:
     run.refuse_place()
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
         return _train_as_one_of_several(config, run)
+    distributed.check_alone(config)
     interruption = Interruption()
     with interruption.watching(), run.lock() as lock, logging_to(run.directory):
         standing = run.standing(config)

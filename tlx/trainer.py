@@ -81,7 +81,10 @@ def build_trainer(
         use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
         logger=logger,
         callbacks=callbacks,
-        plugins=[] if judge or node.strategy == "fsdp" else [PlainIO()],  # FSDP's own way takes no plugin
+        plugins=[
+            *distributed.cluster(),
+            *([] if judge or node.strategy == "fsdp" else [PlainIO()]),
+        ],  # FSDP takes no IO
         enable_checkpointing=not judge,
         enable_progress_bar=not judge and _shows_progress(node.progress_bar),
         enable_model_summary=False,

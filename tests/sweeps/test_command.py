@@ -82,12 +82,12 @@ def test_a_plugin_of_the_same_name_is_no_schema_of_our_option() -> None:
         store.repo["hydra"]["launcher"].pop("joblib.yaml", None)
 
 
-@pytest.mark.parametrize("environment", [{"LOCAL_RANK": "1"}, {"SLURM_NTASKS": "4"}])
+@pytest.mark.parametrize("environment", [{"LOCAL_RANK": "1"}, {"SLURM_STEP_NUM_TASKS": "4"}])
 def test_one_of_several_processes_is_refused(environment: dict[str, str]) -> None:
     """Guards against torchrun running the whole sweep once a process."""
     with pytest.raises(TlxError, match="expected one process for a multirun"):
         refuse_several_processes(environment)
-    refuse_several_processes({"SLURM_NTASKS": "1"})
+    refuse_several_processes({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "1"})
 
 
 def test_values_are_put_into_a_configuration_that_was_composed_before(tmp_path: Path) -> None:

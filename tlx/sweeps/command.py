@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from tlx.errors import Mistake, TlxError, did_you_mean
+from tlx.slurm import is_one_of_several
 
 # The package that an option needs, and the extra of tlx that brings it.
 NEEDS = {
@@ -101,11 +102,10 @@ def refuse_several_processes(environment: Mapping[str, str] = os.environ) -> Non
     Raises:
         TlxError: It is one of several processes.
     """
-    several = "LOCAL_RANK" in environment or int(environment.get("SLURM_NTASKS", "1")) > 1
-    if several:
+    if is_one_of_several(environment):
         raise TlxError(
             "expected one process for a multirun, which starts those of its jobs by itself, got one of several of "
-            "torchrun or SLURM; type tlx train -m … without torchrun (in SLURM with --ntasks=1), and trainer.devices=N "
+            "torchrun or srun; type tlx train -m … without torchrun (srun with --ntasks=1), and trainer.devices=N "
             "for jobs of several devices"
         )
 
