@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlx.children import shield
-from tlx.errors import ConfigError, Interrupted, TlxError, did_you_mean
+from tlx.errors import ConfigError, Interrupted, TlxError
 from tlx.imports import start_lean
 from tlx.legible import escape_what_terminals_lack
 
@@ -30,7 +30,7 @@ tlx: transfer a deep vision network to your own images.
   tlx test RUN [key=value …]         the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
   tlx lineage RUN                    the chain of runs that a run comes from, and what each took over
-  tlx list backbones|datasets|strategies|classifiers|optimizers [GLOB]
+  tlx list backbones|datasets|strategies|classifiers|optimizers|runs [GLOB]
   tlx cache [clear [ENTRY…]]         what frozen layer groups gave, kept on disk: size, age, owner
   tlx demo                           digits 0-4 to digits 5-9, three seeds, offline
   tensorboard --logdir outputs       look at the runs
@@ -84,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     try:
         if args[0] not in verbs:
-            raise TlxError(f"expected a verb, got '{args[0]}': {did_you_mean(args[0], verbs)}")
+            from tlx.config.leads import verb_hint
+
+            raise TlxError(f"expected a verb, got '{args[0]}': {verb_hint(args[0], verbs)}")
         verbs[args[0]](args[1:])
         sys.stdout.flush()
     except TlxError as error:
@@ -149,6 +151,7 @@ def _plan(args: list[str]) -> None:
     parser = _parser("plan", "Print stages x layer groups x parameters x learning rates. Trains and downloads nothing.")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train")
     parser.add_argument("--config-dir", help="a directory of your own options")
+    _keys_only(args)
     known = parser.parse_intermixed_args(args)
     from tlx.config import compose
 
@@ -168,6 +171,7 @@ def _check(args: list[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
     parser.add_argument("--config-dir", help="a directory of your own options")
+    _keys_only(args)
     known = parser.parse_intermixed_args(args)
     from tlx.config import compose
 
@@ -232,9 +236,11 @@ def _lineage(args: list[str]) -> None:
 
 def _list(args: list[str]) -> None:
     parser = _parser("list", "List what can stand for a group, a line each.")
-    told = "backbones, datasets, strategies, …; without it what there is to list"
+    told = "backbones, datasets, strategies, runs, …; without it what there is to list"
     parser.add_argument("what", nargs="?", help=told)
-    parser.add_argument("glob", nargs="?", default="*", help="such as 'resnet*' or 'timm/*convnext*'")
+    parser.add_argument(
+        "glob", nargs="?", default="*", help="such as 'resnet*', 'timm/*convnext*'; of runs a folder, too"
+    )
     parser.add_argument("--config-dir", help="a directory of your own options")
     known = parser.parse_args(args)
     from tlx.config.listing import listing, overview
@@ -289,6 +295,24 @@ def _so_far(run: Run) -> Run:
     return run
 
 
+def _refuse_flag(arg: str, rest: Sequence[str]) -> None:
+    """Raise for `--epochs 3` and `--epochs=3`: what tlx is told are keys."""
+    from tlx.config.leads import flag_hint
+
+    name, equals, value = arg.partition("=")
+    follows = rest[0] if rest and not equals and not rest[0].startswith("-") and "=" not in rest[0] else value
+    raise TlxError(f"expected key=value, got the flag '{arg}'; {flag_hint(name, follows)}")
+
+
+def _keys_only(args: list[str]) -> None:
+    """Raise for flags among overrides, other than those of the verbs that compose a configuration."""
+    own = ("-h", "--help", "--config-dir")
+    for i, arg in enumerate(args):
+        is_value = i > 0 and args[i - 1] == "--config-dir"
+        if arg.startswith("-") and arg.partition("=")[0] not in own and not is_value:
+            _refuse_flag(arg, args[i + 1 :])
+
+
 # Flags of Hydra that `tlx train` hands on.
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
 _WITHOUT_VALUE = {
@@ -318,8 +342,7 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):
             if name not in _WITH_VALUE | _WITHOUT_VALUE:
-                key = name.lstrip("-").replace("-", "_") or "KEY"
-                raise TlxError(f"expected key=value, got the flag '{arg}'; type: {key}={value or '…'}")
+                _refuse_flag(arg, rest)
             flags.append(arg)
         else:
             overrides.append(arg)

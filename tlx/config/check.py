@@ -9,7 +9,7 @@ from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of, nothing_there
-from tlx.config import safety
+from tlx.config import leads, safety
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.schema import SCHEMAS, Dataset, Experiment
 from tlx.config.selection import best_of
@@ -29,20 +29,32 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
 
     Args:
         config: Plain values.
-        doubtful: Nodes that are not what the user asked for, because that does not exist:
+        doubtful: Paths of nodes and keys that are not what the user asked for, because that does not exist:
             nothing is concluded from them.
     """
     refused = list(_check_foreign(config))
-    return [*refused, *(m for m in _check_rest(config, doubtful, refused) if m.path not in {r.path for r in refused})]
+    told = frozenset({*doubtful, *(m.path for m in refused)})
+    found = [_placed(config, m) for m in _check_rest(config, {_part(path) for path in doubtful}, refused)]
+    return [*refused, *(leads.follow(m, config) for m in found if not _below(m.path, told))]
 
 
-def _check_rest(config: Node, doubtful: frozenset[str], refused: list[Mistake]) -> list[Mistake]:
-    mistakes = [_placed(config, m) for m in check_node(config, Experiment, "")]
+def _part(path: str) -> str:
+    """Return the node at the top that a path lies in."""
+    return path.partition(".")[0].partition("[")[0]
+
+
+def _below(path: str, others: frozenset[str]) -> bool:
+    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in others)
+
+
+def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> list[Mistake]:
+    mistakes = list(check_node(config, Experiment, ""))
     for part in ("backbone", "dataset", "target", "task"):
         if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
-    mistakes += _check_adapt(config)
-    mistakes += _check_classifier(config)
+    if "strategy" not in doubtful:
+        mistakes += _check_adapt(config)
+        mistakes += _check_classifier(config)
     if "optimizer" in config:
         mistakes += check_optimizer(config["optimizer"])
     if "logger" in config:
@@ -54,7 +66,7 @@ def _check_rest(config: Node, doubtful: frozenset[str], refused: list[Mistake]) 
         mistakes.append(
             Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
         )
-    broken = {m.path.split(".")[0].split("[")[0] for m in [*mistakes, *refused]} | doubtful
+    broken = {_part(m.path) for m in [*mistakes, *refused]} | doubtful
     # Questions that span nodes are asked only of nodes that are well formed by themselves.
     if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
         found = data_catalog.mistakes(config["dataset"])
@@ -148,6 +160,8 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
     if not isinstance(node, Mapping):
         yield Mistake(part, f"one option of the group {part}", show(node))
         return
+    if hint := leads.label_hint(part, node):
+        yield Mistake(f"{part}.name", "a label", f"'{node['name']}', which is another one of the group {part}", hint)
     target = node.get("_target_")
     if target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], part)
@@ -190,13 +204,13 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
     if not isinstance(strategy, Mapping):
         return
     reads = strategy.get("groups") is not None
+    if reads and strategy.get("stages"):
+        typed = f"type: strategy=features strategy.groups={strategy['groups']}, or leave strategy.groups out"
+        yield Mistake("strategy.groups", "strategy=features beside it", f"strategy={strategy.get('name')}", typed)
+        return
     if reads and node is None:
         yield Mistake(
             "classifier", "a classifier for the features", "none", "such as classifier=svm; all: tlx list classifiers"
-        )
-    if reads and strategy.get("stages"):
-        yield Mistake(
-            "strategy.stages", "no stages where strategy.groups are given: nothing trains", "some", "leave one out"
         )
     if node is None:
         return
@@ -205,6 +219,10 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
         yield Mistake(
             "classifier", "a strategy that gives features", told, "type: strategy=features, or leave classifier out"
         )
+        return
+    if isinstance(node, Mapping) and node.get("_target_") is None:  # keys alone: what of is not said
+        yield Mistake("classifier", "one option of the group classifier", "none", "such as classifier=logreg")
+        return
     for path in ("task.class_weights", "dataset.sampling"):  # nothing is trained by steps
         part, _, key = path.partition(".")
         value = config[part].get(key) if reads and isinstance(config.get(part), Mapping) else None

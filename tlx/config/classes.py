@@ -35,9 +35,12 @@ def check_logger(node: Any) -> Iterator[Mistake]:
     target = node.get("_target_") if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping):
         yield Mistake("logger", "one option of the group logger", show(node))
+    elif target is None:
+        for key in (k for k in node if k != "_target_"):
+            yield Mistake(f"logger.{key}", "a known key", f"'{key}'", "logger=none has none")
     elif target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], "logger")
-    elif target is not None:
+    else:
         try:
             accepted = targets.parameters(str(target)) or []
         except LookupError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, readable, sweep_jobs
-from tlx.config.references import unresolved_at, without_references
+from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.safety import foreign, trust_typed
 from tlx.config.stored import settled
+from tlx.config.sweep_values import values_mistakes
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
 from tlx.errors import ConfigError, Mistake, TlxError
@@ -89,10 +91,11 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
     """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
     with _hydra(config_dir) as loader:
         overrides = readable(overrides)
-        jobs = list(sweep_jobs(overrides)) if multirun else [overrides]
+        too_many = list(values_mistakes(overrides, loader)) if multirun else []
+        jobs = list(sweep_jobs(overrides, loader)) if multirun and not too_many else [overrides]
         compositions = _compositions(loader)
-        composed = [_compose_one(loader, job, compositions) for job in jobs]
-        found = [m for _, mistakes in composed for m in mistakes]
+        composed = [_compose_one(loader, job, compositions) for job in jobs] if not too_many else []
+        found = [*too_many, *(m for _, mistakes in composed for m in mistakes)]
         found += [m for config, _ in composed if config for m in place_mistakes(config.output_dir, config.run_dir)]
         found += sweep_mistakes(loader, overrides, multirun)
         if config_dir is not None:
@@ -202,26 +205,36 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
 
     Args:
         config: As Hydra composed it, without Hydra's own node.
-        mistakes: What was found before; nothing is concluded from the nodes that they are about.
+        mistakes: What was found before; nothing is concluded from the keys and nodes that they are about.
     """
     mistakes = list(mistakes)
     plain = _resolved(config, mistakes)
-    told = {m.path for m in mistakes}
-    found = check(plain, frozenset(path.partition(".")[0] for path in told))
-    mistakes += [m for m in found if m.path not in told and "${" not in m.got]
+    doubtful = {_about(m.path) for m in mistakes}
+    found = [m for m in check(plain, frozenset(doubtful)) if "${" not in m.got]
+    repeats = dict(repeated(OmegaConf.to_container(config)))
+    wrong = doubtful | {m.path for m in found}
+    mistakes = [m for m in (*mistakes, *found) if repeats.get(m.path) not in wrong]  # told of what is repeated
     if mistakes:
         return None, mistakes
     try:
         return complete(settled(config)), []
     except OmegaConfBaseException as error:
-        return None, [Mistake(error.full_key or "conf", "references that resolve", str(error).splitlines()[0])]
+        left = [m for key in ("run_name", "run_dir", "logger") for m in unresolved_at(config, key, key)]
+        nowhere = Mistake(error.full_key or "conf", "references that resolve", str(error).splitlines()[0])
+        return None, left[:1] or [nowhere]  # each needs the one before it
+
+
+def _about(path: str) -> str:
+    """Return the key that a mistake is about; that of an override which cannot be read is all that was typed."""
+    key = path.partition("=")[0].strip().lstrip("+~").partition("@")[0]
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", key)
 
 
 def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
-    """Resolve each top-level node by itself, so that one broken reference does not hide the other mistakes."""
+    """Return plain values, with what names the run as it stands: that needs the rest to be right first."""
     plain: dict[str, Any] = {}
-    for key in config:
-        # These name the run, which needs the rest to be right first.
+    for key in map(str, config):
+        node = config._get_node(key)
         if key == "logger":
             plain[str(key)] = OmegaConf.to_container(config[key]) if OmegaConf.is_config(config[key]) else config[key]
             continue

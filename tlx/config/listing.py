@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from textwrap import shorten
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config.compose import conf_dir, options
+from tlx.config.leads import listed, timm_names
 from tlx.data import catalog as data_catalog
 from tlx.errors import TlxError, did_you_mean
 
@@ -41,25 +42,40 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
     """Return lines `NAME  what it is` of a group, the plural or the singular of its name.
 
     Args:
-        what: `backbones`, `datasets`, …
-        glob: Of names; one that begins with `timm/` asks timm, which takes seconds to import.
+        what: `backbones`, `datasets`, …; `runs`: those below `outputs`, or below the folder that stands for `glob`.
+        glob: Of names, or a part of them; one that begins with `timm/` asks timm, which takes seconds to import.
         config_dir: A directory of the user's own options.
 
     Raises:
         TlxError: There is no such group, or nothing matches.
     """
+    what = listed(what)
+    if what == "runs":
+        from tlx.run_list import run_lines
+
+        return run_lines(glob)
     group = GROUPS.get(what, what)
     if group not in GROUPS.values():
-        raise TlxError(f"expected something to list, got '{what}': {did_you_mean(what, GROUPS)}")
+        raise TlxError(f"expected something to list, got '{what}': {did_you_mean(what, [*GROUPS, 'runs'])}")
     if group == "backbone" and glob.startswith("timm/"):
         lines = list(_timm(glob.removeprefix("timm/")))
     else:
-        names = [n for n in options(group, config_dir) if fnmatch(n, glob)]
+        every = options(group, config_dir)
+        names = _matching(every, glob)
+        if group == "backbone" and not names and (of_timm := _matching(sorted(timm_names()), glob)):
+            return [*(f"backbone=timm backbone.name={n}" for n in of_timm), f"# weights: tlx list {what} 'timm/{glob}'"]
         width = max((len(n) for n in names), default=0)
         lines = [f"{n:<{width}}  {_describe(group, n, config_dir)}".rstrip() for n in names]
     if not lines:
         raise TlxError(f"expected a glob that matches one of the {what}, got '{glob}'; tlx list {what} shows all")
     return lines
+
+
+def _matching(names: Iterable[str], glob: str) -> list[str]:
+    """Names that match a glob; where none does and it holds no `*`, those in which it occurs."""
+    names = list(names)
+    wider = f"*{glob}*" if not set(glob) & set("*?[") else glob
+    return [n for n in names if fnmatch(n, glob)] or [n for n in names if fnmatch(n.lower(), wider.lower())]
 
 
 def _timm(glob: str) -> Iterator[str]:

@@ -12,10 +12,15 @@ from pathlib import Path
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 
+from tlx.config.leads import hydra_hint, option_hint
+from tlx.config.sweep_values import sweep_values
 from tlx.errors import Mistake, did_you_mean
+
+# What of Hydra's own a command line chooses; the rest tlx sets, and would pass over in silence.
+_HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")
 
 
 def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
@@ -37,7 +42,9 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
             return
         quoted = in_quotes(text)
         if quoted is None:
-            yield Mistake(text, "key=value", str(error).splitlines()[0], "quote it: 'key=\"value\"'")
+            as_text = f'{typed}="{_escaped(rest)}"'
+            hint = f"close the bracket, or quote it: {shlex.quote(as_text)}" if rest.startswith(("[", "{")) else ""
+            yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
             return
         hint = f"type: {shlex.quote(quoted)}"
         yield Mistake(typed, "a value in quotes, where it is more than a word", f"'{rest}'", hint)
@@ -46,8 +53,17 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
     if not key:
         yield Mistake(text, "key=value", "no key")
         return
+    if re.match(r"hydra\b", key) and not key.startswith(_HYDRAS):
+        hint = hydra_hint(key, text.partition("=")[2]) or "leave it out"
+        yield Mistake(key, "a key of tlx", "one of Hydra's own, which tlx sets", hint)
+        return
     if override.is_sweep_override():
         yield Mistake(key, "one value", f"several: {text.partition('=')[2]}", "add -m to train with each of them")
+        return
+    if key == "strategy.name" and str(override.value()) in options_of(loader, "strategy"):
+        label = str(override.value())
+        got = f"'{label}', which is another one of the group strategy"
+        yield Mistake(key, "a label", got, f"type: strategy={label}")
         return
     if override.type == OverrideType.DEL or (key not in groups and not key.startswith("hydra/")):
         return
@@ -88,9 +104,11 @@ def in_quotes(text: str) -> str | None:
 def _option_hint(group: str, name: str, names: list[str]) -> str:
     if group == "backbone" and name not in names and name.startswith("timm/"):
         return f"type: backbone=timm backbone.name={name.removeprefix('timm/')}"
+    if hint := option_hint(group, name, names):
+        return hint
     plural = {"strategy": "strategies"}.get(group, f"{group}s")
     hint = did_you_mean(name, names)
-    listed = group in ("backbone", "dataset", "strategy", "optimizer")
+    listed = group in ("backbone", "dataset", "target", "strategy", "optimizer", "classifier")
     return f"{hint} (all: tlx list {plural})".strip() if listed else hint
 
 
@@ -143,7 +161,7 @@ class _Choice:
     values: list[str]
 
 
-def sweep_jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+def sweep_jobs(overrides: Sequence[str], loader: ConfigLoaderImpl | None = None) -> Iterator[list[str]]:
     """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
 
     That finds every bad value without composing the whole product of a large sweep.
@@ -157,7 +175,7 @@ def sweep_jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
             fixed.append(text)  # reported when it is checked
             continue
         if override.is_sweep_override():
-            values = list(dict.fromkeys(_sweep_values(override)))
+            values = list(dict.fromkeys(sweep_values(override, loader)))
             if values:
                 choices.append(_Choice(override.get_key_element(), values))
         else:
@@ -167,15 +185,3 @@ def sweep_jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
     for i, choice in enumerate(choices):
         for value in choice.values[1:]:
             yield [*fixed, *first[:i], f"{choice.key}={value}", *first[i + 1 :]]
-
-
-def _sweep_values(override: Override) -> list[str]:
-    interval = override.value()
-    if isinstance(interval, IntervalSweep):
-        return [str(interval.start), str(interval.end)]
-    if override.is_discrete_sweep():
-        try:
-            return [str(v) for v in override.sweep_string_iterator()]
-        except (HydraException, ValueError):
-            return []
-    return []

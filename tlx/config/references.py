@@ -35,6 +35,18 @@ def unresolved_at(node: DictConfig | ListConfig, key: Any, path: str) -> Iterato
         yield from unresolved(raw, path)
 
 
+def repeated(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the paths of plain values that only repeat another key, with that key: `dataset.subset_seed`, `seed`."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from repeated(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from repeated(value, f"{path}[{i}]")
+    elif isinstance(node, str) and (found := re.fullmatch(r"\$\{([A-Za-z_][\w.]*)\}", node)):
+        yield path, found[1]
+
+
 def without_references(node: Any) -> Any:
     """Return plain values: resolved where that can be done, the references themselves elsewhere."""
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():

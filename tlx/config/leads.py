@@ -1,0 +1,285 @@
+"""What to type instead of a word that tlx does not know: another tool's word, or a key of another option."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from tlx.backbones import catalog as backbone_catalog
+from tlx.config import schema
+from tlx.config.typecheck import check_value, show
+from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
+from tlx.data import catalog as data_catalog
+from tlx.errors import Mistake, closest, did_you_mean
+
+_PARTS: dict[str, type] = {
+    "": schema.Experiment,
+    "trainer": schema.Trainer,
+    "optimizer": schema.Optimizer,
+    "dataset": schema.Folder,
+    "task": schema.Classification,
+    "strategy.stages.0": schema.Stage,
+}
+# Which option has a key that another one of its group lacks; the first that has it is named.
+_OPTIONS_OF: dict[str, dict[str, type]] = {
+    "dataset": {
+        "folder": schema.Folder,
+        "table": schema.Table,
+        "plates": schema.Characters,
+    },
+    "backbone": {
+        "small_cnn": schema.SmallCnn,
+        "run": schema.RunBackbone,
+        "file": schema.FileBackbone,
+        "resnet50": schema.TorchvisionBackbone,
+        "efficientnet_lite0": schema.TimmBackbone,
+    },
+    "logger": {"tensorboard": schema.TensorBoard},
+}
+_NEED = {"folder": "dataset.root=DIR", "table": "dataset.path=TABLE", "file": "backbone.path=WEIGHTS"}
+_NEED |= {"run": "backbone.run=RUN"}
+_TABLES = (".csv", ".tsv", ".parquet", ".txt")
+_UNKNOWN = "a known key"
+
+
+def follow(mistake: Mistake, config: Mapping[str, Any]) -> Mistake:
+    """Return the mistake with a hint to what exists, where its key or its value is a word of the field.
+
+    Args:
+        mistake: Of a composed configuration.
+        config: Plain values.
+    """
+    unknown = mistake.expected == _UNKNOWN or re.match(r"optimizer\.\w+: expected a key that", str(mistake))
+    if not unknown:
+        value = mistake.got.strip("'")
+        lead = _find(VALUES.get(re.sub(r"\[\d+\]", "", mistake.path), {}), value)
+        return replace(mistake, hint=_say(lead, value)) if lead else mistake
+    if not re.fullmatch(r"\w+(\.\w+)*", mistake.path):
+        return mistake
+    value, leaf = _leaf(_at(config, mistake.path), mistake.path)
+    hint = _other_option(mistake.path, value, config) or key_hint(leaf, value, config)
+    return replace(mistake, hint=hint) if hint else mistake
+
+
+def key_hint(path: str, value: Any, config: Mapping[str, Any] | None = None) -> str:
+    """Return what to type instead of an unknown key, or ''."""
+    *above, word = path.split(".")
+    lead = _find(KEYS, word) or (_find(KEYS, above[0]) if above else None)
+    if lead is None:
+        return ""
+    if _normal(word) in ("data", "dataset") and str(value) in _sets():
+        lead = Lead("dataset=VALUE")
+    elif lead.typed == "dataset=folder dataset.root=VALUE" and _is_file(value):
+        lead = Lead(f"dataset={'arrays' if str(value).endswith('.npz') else 'table'} dataset.path=VALUE")
+    elif lead.typed == "trainer.stage_epochs=VALUE" and isinstance(value, int):
+        lead = _of_epochs(value, config or {}) or lead
+    elif lead.typed == "trainer.accelerator=VALUE" and (number := re.fullmatch(r"(?:cuda:)?(\d+)", str(value))):
+        lead = Lead("trainer.devices=VALUE" if isinstance(value, int) else f"trainer=gpu trainer.devices=[{number[1]}]")
+    elif lead.typed.startswith("task.monitor=") and (known := _find(VALUES["task.monitor"], str(value))):
+        lead = replace_said(known, lead.said)
+    elif lead.typed == "backbone=VALUE" and str(value) not in _networks():
+        return option_hint("backbone", str(value), [*_networks()]) or _say(lead, None)
+    elif lead.typed == "optimizer=VALUE" and str(value) not in ("adamw", "sgd"):
+        lead = _find(OPTIONS["optimizer"], str(value)) or lead
+    return _say(lead, value)
+
+
+def option_hint(group: str, name: str, names: list[str]) -> str:
+    """Return what to type instead of an option that does not exist, or ''."""
+    like = "dataset" if group == "target" else group
+    lead = _find(OPTIONS.get(like, {}), name)
+    if lead is not None and group == "target":
+        lead = Lead(lead.typed.replace("dataset", "target"), lead.said)
+    if lead is None and group in ("dataset", "target") and (Path(name).expanduser().exists() or "/" in name):
+        kind = "table" if name.lower().endswith(_TABLES) else "arrays" if name.endswith(".npz") else "folder"
+        lead = Lead(f"{group}={kind} {group}.{'root' if kind == 'folder' else 'path'}=VALUE")
+    if lead is not None:
+        return _say(lead, name)
+    if group == "backbone" and (near := _of_timm(name, names)):
+        return f"type: backbone=timm backbone.name={near}"
+    return ""
+
+
+def label_hint(part: str, node: Mapping[str, Any]) -> str:
+    """Return what to type where a name that is only a label is that of another network or set; else ''."""
+    own, name = str(node.get("_target_")).rpartition(".")[2], str(node.get("name"))
+    if part == "backbone" and own in ("efficientnet_lite0", "small_cnn") and name != own:
+        if name in _networks():
+            return f"type: backbone={name}"
+        return f"type: backbone=timm backbone.name={name}" if name.partition(".")[0] in timm_names() else ""
+    is_other = own in ("digits", "plates", "letters") and name != own and name in _sets()
+    return f"type: {part}={name}" if part in ("dataset", "target") and is_other else ""
+
+
+def verb_hint(word: str, verbs: Mapping[str, object]) -> str:
+    """Return what to type instead of a verb that does not exist."""
+    lead = _find(VERBS, word)
+    return did_you_mean(word, verbs) if lead is None else _say(lead, None)
+
+
+def listed(word: str) -> str:
+    """Return what `tlx list` calls a thing that others call by `word`; the word itself where it is not known."""
+    return next((name for words, name in LISTED.items() if word.lower() in words.split()), word)
+
+
+def flag_hint(flag: str, value: str) -> str:
+    """Return what to type instead of `--flag value`: there are no flags."""
+    key = flag.lstrip("-").replace("-", "_")
+    plain: Any = int(value) if value.isdecimal() and len(value) < 20 else value
+    hint = key_hint(key, plain if value else None)
+    return hint or f"type: {key or 'KEY'}={value or '…'}"
+
+
+def hydra_hint(key: str, value: str) -> str:
+    """Return what to type instead of a key of Hydra's own that tlx sets, or ''."""
+    lead = HYDRA.get(key)
+    return "" if lead is None else _say(lead, value)
+
+
+def replace_said(lead: Lead, said: str) -> Lead:
+    """Return the lead with other words before it."""
+    return Lead(lead.typed, said)
+
+
+def _say(lead: Lead, value: Any) -> str:
+    """Return `type: …`, or what tlx has not and what is nearest, with the user's value where the key takes it."""
+    if not lead.typed:
+        return lead.said
+    words = [_filled(word, value) for word in shlex.split(lead.typed)]
+    if lead.said.startswith("tlx"):
+        return f"{lead.said}: {' '.join(words)}"
+    return f"type: {' '.join(words)}" + (f" ({lead.said})" if lead.said else "")
+
+
+def _filled(override: str, value: Any) -> str:
+    if not override.endswith("=VALUE"):
+        return override
+    key = override.removesuffix("=VALUE")
+    return shlex.quote(f"{key}={_typed(value)}") if _takes(key, value) else f"{key}=…"
+
+
+def _typed(value: Any) -> str:
+    """A plain value as it is typed."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    return value if isinstance(value, str) else show(value)
+
+
+def _takes(key: str, value: Any) -> bool:
+    """Whether a key takes a value; a text that Hydra would read as something else is not put into a hint."""
+    if value is None or (isinstance(value, str) and not re.fullmatch(r"[\w./~+-][\w ./~+@:-]*", value)):
+        return False
+    part, _, name = key.rpartition(".")
+    known = _PARTS.get(part)
+    if known is None or name not in (specs := {spec.name: spec for spec in fields(known)}):
+        return True
+    hint = get_type_hints(known)[name]
+    return not list(check_value(value, hint, key, specs[name].metadata))
+
+
+def _find(table: Mapping[str, Lead], word: str) -> Lead | None:
+    return next((lead for words, lead in table.items() if _normal(word) in words.split()), None)
+
+
+def _normal(word: str) -> str:
+    return word.lower().replace("-", "_")
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    node: Any = config
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _leaf(value: Any, path: str) -> tuple[Any, str]:
+    """Of `data.path=x`, of whose keys none is known, the value and the path of what was typed."""
+    while isinstance(value, Mapping) and len(value) == 1:
+        ((key, value),) = value.items()
+        if str(key) != "name":
+            path = f"{path}.{key}"
+    return value, path
+
+
+def _other_option(path: str, value: Any, config: Mapping[str, Any]) -> str:
+    """Of a key that the chosen option lacks and another one of its group has: `dataset.root` of dataset=digits."""
+    part, _, key = path.partition(".")
+    like = "dataset" if part == "target" else part
+    node = config.get(part)
+    chosen = node.get("_target_") if isinstance(node, Mapping) else None
+    if part == "backbone" and key in ("weights", "pretrained"):  # the same thing by two names
+        untrained = value in (None, False, "none")
+        if chosen == "tlx.backbones.torchvision_backbone":
+            return "type: backbone.weights=null" if untrained else "leave it out: it has pretrained weights"
+        if chosen in ("tlx.backbones.timm_backbone", "tlx.backbones.efficientnet_lite0"):
+            return "type: backbone.pretrained=false" if untrained else "leave it out: it has pretrained weights"
+        return ""
+    if part == "backbone" and key == "path":
+        return _say(Lead("backbone=file backbone.path=VALUE backbone.architecture=NETWORK"), value)
+    if like == "dataset" and (key == "path" or (key == "root" and _is_file(value))):
+        kind = "arrays" if str(value).endswith(".npz") else "table"
+        return _say(Lead(f"{part}={kind} {part}.path=VALUE"), value)
+    for option, known in _OPTIONS_OF.get(like, {}).items():
+        if key in {spec.name for spec in fields(known)} and not key.startswith("_"):
+            need = _NEED.get(option, "").replace("dataset.", f"{part}.")
+            more = "" if need.startswith(f"{path}=") else f"{need} "
+            if option == "file" and key == "architecture":
+                more = "backbone.path=WEIGHTS "
+            return _say(Lead(f"{part}={option} {more}{path}=VALUE"), value)
+    return ""
+
+
+def _of_epochs(epochs: int, config: Mapping[str, Any]) -> Lead | None:
+    """`trainer.stage_epochs` only makes stages shorter; for longer ones it is the stage's own number."""
+    strategy = config.get("strategy")
+    stages = strategy.get("stages") if isinstance(strategy, Mapping) else None
+    try:
+        longest = max(stage.get("epochs", schema.Stage.epochs) for stage in stages or [])
+    except (ValueError, TypeError, AttributeError):
+        return None
+    if epochs <= longest:
+        return None
+    return Lead(" ".join(f"strategy.stages.{i}.epochs=VALUE" for i in range(len(stages or []))), "a stage has its own")
+
+
+def _is_file(value: Any) -> bool:
+    return str(value).lower().endswith((*_TABLES, ".npz"))
+
+
+def _sets() -> set[str]:
+    return {*data_catalog.TORCHVISION, "digits", "plates", "letters"}
+
+
+def _networks() -> set[str]:
+    return {*backbone_catalog.TORCHVISION, "small_cnn", "efficientnet_lite0"}
+
+
+def _of_timm(name: str, names: list[str]) -> str:
+    """Return timm's name of a network: the same, or the shortest that begins so, where none of tlx's own is nearer."""
+    known, plain = timm_names(), _normal(name.partition(".")[0])
+    if plain in known:
+        return name
+    begun = sorted((one for one in known if one.startswith(plain)), key=lambda one: (len(one), one))
+    return begun[0] if begun and len(plain) > 4 and not _begins(plain, names) else ""
+
+
+def _begins(name: str, names: list[str]) -> bool:
+    near = closest(name, names)
+    return near is not None and near.startswith(name)
+
+
+@functools.cache
+def timm_names() -> frozenset[str]:
+    """Return the names of timm's networks, read from its source: to import it takes seconds."""
+    found = importlib.util.find_spec("timm")
+    if found is None or found.origin is None:
+        return frozenset()
+    files = (Path(found.origin).parent / "models").glob("*.py")
+    registered = re.compile(r"^@register_model\s*\ndef (\w+)", re.MULTILINE)
+    return frozenset(name for file in files for name in registered.findall(file.read_text(encoding="utf-8")))

@@ -1,0 +1,72 @@
+"""The values that an override of a multirun sweeps over: which they are, how many, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from tlx.errors import Mistake
+
+MOST = 100_000  # jobs of a sweep
+
+
+def sweep_values(override: Override, loader: ConfigLoaderImpl | None = None) -> list[str]:
+    """Return the values to check of one swept key, at most MOST: all of them, or the ends of an interval.
+
+    Args:
+        override: Of a key with several values.
+        loader: Knows the options that a glob matches; without it a glob matches nothing.
+    """
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [str(value.start), str(value.end)]
+    if isinstance(value, Glob):
+        names = loader.repository.get_group_options(override.key_or_group, ObjectType.CONFIG) if loader else []
+        return [str(name) for name in value.filter(list(names))]
+    try:
+        return [str(v) for v in islice(override.sweep_string_iterator(), MOST)] if _size(override) else []
+    except (HydraException, ValueError):
+        return []
+
+
+def values_mistakes(overrides: Sequence[str], loader: ConfigLoaderImpl) -> Iterator[Mistake]:
+    """Yield what is wrong with the number of values: none, or more jobs than anybody waits for."""
+    jobs = 1.0
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            continue  # told elsewhere
+        if not override.is_sweep_override() or isinstance(override.value(), IntervalSweep):
+            continue
+        key, typed = override.key_or_group, text.partition("=")[2]
+        if key.startswith("hydra"):
+            yield Mistake(key, "one value for the whole sweep", f"several: {typed}", "one command for each")
+            continue
+        is_glob = isinstance(override.value(), Glob)
+        size = len(sweep_values(override, loader)) if is_glob else _size(override)
+        if size == 0:
+            hint = "a glob is of the options of a group: strategy='glob(*)'" if is_glob else "such as range(0,3)"
+            yield Mistake(key, "several values", f"none: {typed}", hint)
+        jobs *= size
+    if jobs > MOST:
+        many = "without end" if math.isinf(jobs) else f"{jobs:,.0f}"
+        yield Mistake("-m", f"at most {MOST:,} jobs", many, "a search tries some of them: hydra/sweeper=optuna")
+
+
+def _size(override: Override) -> float:
+    """The number of values without going through them: `range(0,1e12)` is typed soon; inf: without end."""
+    value = override.value()
+    if not isinstance(value, RangeSweep):
+        return sum(1 for _ in override.sweep_iterator())
+    start, stop, step = (float(n if n is not None else 1) for n in (value.start, value.stop, value.step))
+    if step == 0 or not all(map(math.isfinite, (start, stop, step))):
+        return math.inf if step == 0 and start != stop else 0
+    return max(0, math.ceil((stop - start) / step))

@@ -1,0 +1,314 @@
+"""Words that the field has for what tlx calls otherwise, or has not: only tables. tlx/config/leads.py reads them.
+
+A row is `words: (what to type, what is said before it)`. VALUE stands for what the user typed; words in capitals are
+the user's own to fill in. The second is '' where the first says it all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Lead(NamedTuple):
+    """Where a word leads.
+
+    Args:
+        typed: Overrides that exist, or '' where nothing is near.
+        said: What is said before them.
+    """
+
+    typed: str
+    said: str = ""
+
+
+_FOLDER = "dataset=folder dataset.root=DIR"
+_TABLE = "dataset=table dataset.path=TABLE"
+_LACKS_LAYERS = "tlx adds no small trained layers to a network; nearest, with few trained weights"
+_LACKS_LOGGER = "tlx logs to TensorBoard, metrics.csv and metrics.json only; nearest"
+_ONLY_CLASSES = "tlx classifies images, one label each"
+_COUNTS = "tlx counts epochs of a stage; nearest"
+
+KEYS = {
+    "epochs epoch max_epochs num_epochs n_epochs nepochs": Lead("trainer.stage_epochs=VALUE", "at most, in each stage"),
+    "max_steps steps num_steps iterations iters": Lead("trainer.stage_epochs=N", _COUNTS),
+    "lr learning_rate learningrate base_lr init_lr": Lead("optimizer.lr=VALUE"),
+    "wd weight_decay weightdecay decay l2": Lead("optimizer.weight_decay=VALUE"),
+    "momentum": Lead("optimizer=sgd optimizer.momentum=VALUE"),
+    "layer_decay llrd layerwise_lr_decay lr_decay discriminative_lr": Lead("optimizer.layer_decay=0.7"),
+    "optim opt optimiser": Lead("optimizer=VALUE"),
+    "bs batch batch_size batchsize train_batch_size per_device_train_batch_size": Lead("dataset.batch_size=VALUE"),
+    "img_size image_size imgsz imsize img_sz size resolution input_size resize crop_size": Lead(
+        "dataset.image_size=VALUE"
+    ),
+    "workers num_workers n_workers nworkers dataloader_num_workers": Lead("dataset.num_workers=VALUE"),
+    "channels in_channels in_chans": Lead("dataset.channels=VALUE"),
+    "grayscale greyscale gray grey": Lead("dataset.channels=1"),
+    "gpus n_gpu n_gpus num_gpus ngpus gpu devices num_devices": Lead("trainer.devices=VALUE"),
+    "device accelerator cuda": Lead("trainer.accelerator=VALUE"),
+    "nodes num_nodes nnodes": Lead("trainer.num_nodes=VALUE"),
+    "ddp distributed dp data_parallel": Lead("trainer.strategy=ddp"),
+    "fsdp": Lead("trainer.strategy=fsdp"),
+    "deepspeed zero": Lead("trainer.strategy=fsdp", "tlx has no DeepSpeed; nearest"),
+    "fp16 half amp use_amp mixed_precision": Lead("trainer.precision=16-mixed"),
+    "bf16 bfloat16": Lead("trainer.precision=bf16-mixed"),
+    "precision dtype": Lead("trainer.precision=VALUE"),
+    "compile torch_compile": Lead("trainer.compile=VALUE"),
+    "deterministic": Lead("trainer.deterministic=true"),
+    "grad_clip clip_grad gradient_clip max_grad_norm clip_grad_norm": Lead("trainer.gradient_clip_val=VALUE"),
+    "grad_accum accumulate accumulation_steps accum_iter gradient_accumulation_steps": Lead(
+        "trainer.accumulate_grad_batches=VALUE"
+    ),
+    "patience early_stopping early_stop early_stopping_patience": Lead("trainer.patience=VALUE"),
+    "debug fast_dev_run dry_run smoke_test": Lead("trainer=debug"),
+    "limit_train_batches limit_val_batches max_batches": Lead("trainer.limit_batches=VALUE"),
+    "log_every log_interval print_freq logging_steps": Lead("trainer.log_every_n_steps=VALUE"),
+    "progress verbose": Lead("trainer.progress_bar=true"),
+    "model arch architecture network net backbone_name model_name encoder": Lead("backbone=VALUE"),
+    "pretrained imagenet": Lead("strategy=scratch", "networks have pretrained weights; from random ones"),
+    "weights checkpoint ckpt ckpt_path checkpoint_path load_from init_from pretrained_weights state_dict": Lead(
+        "backbone=file backbone.path=VALUE backbone.architecture=NETWORK"
+    ),
+    "freeze frozen freeze_backbone freeze_encoder feature_extract feature_extraction": Lead("strategy=linear_probe"),
+    "unfreeze gradual_unfreezing": Lead("strategy=gradual"),
+    "finetune fine_tune finetuning": Lead("strategy=full"),
+    "data data_dir data_path datadir data_root path root dataset_path dataset_dir train_dir image_dir img_dir images"
+    " folder input": Lead("dataset=folder dataset.root=VALUE"),
+    "val_dir valid_dir test_dir": Lead(_FOLDER, "the splits are folders train, val and test inside one"),
+    "csv csv_file csv_path annotations annotation_file labels_file": Lead("dataset=table dataset.path=VALUE"),
+    "classes": Lead("dataset.classes=VALUE"),
+    "val_split valid_split validation_split val_size valid_size val_ratio valid_pct val_pct": Lead(
+        "dataset.val_fraction=VALUE"
+    ),
+    "test_split test_size test_ratio": Lead(f"{_FOLDER} dataset.test_fraction=VALUE"),
+    "shots n_shot k_shot num_shots few_shot samples_per_class": Lead("dataset.labels_per_class=VALUE"),
+    "subset train_fraction": Lead("dataset.fraction=VALUE"),
+    "weighted_sampler oversample oversampling balanced balance sampler": Lead("dataset.sampling=balanced"),
+    "kfold k_fold folds cv cross_validation n_splits": Lead(
+        "-m dataset.split_seed=0,1,2", "tlx has no folds; nearest, as many other divisions"
+    ),
+    "augmentation augmentations aug augment data_augmentation transforms transform": Lead("dataset.augment=VALUE"),
+    "auto_augment autoaugment randaugment rand_augment randaug trivial_augment": Lead("dataset.augment=trivial"),
+    "mixup cutmix cutout random_erasing color_jitter colour_jitter jitter": Lead(
+        "dataset.augment=strong", "tlx augments by presets; nearest"
+    ),
+    "flip hflip horizontal_flip fliplr": Lead("dataset.horizontal_flip=VALUE"),
+    "dropout drop_rate dropout_rate drop": Lead("task.dropout=VALUE"),
+    "label_smoothing smoothing": Lead("task.label_smoothing=VALUE"),
+    "loss criterion loss_fn focal_loss focal": Lead(
+        "task.class_weights=balanced", "tlx has one loss, cross entropy; for uneven classes"
+    ),
+    "class_weights class_weight weighted_loss": Lead("task.class_weights=balanced"),
+    "metric metrics monitor": Lead(
+        "task.monitor=val/accuracy task.mode=max", "every run has all figures; to select by"
+    ),
+    "scheduler lr_scheduler sched lr_schedule schedule": Lead(
+        "strategy.stages.0.schedule=VALUE", "each stage has its own: constant, linear or cosine"
+    ),
+    "warmup warmup_epochs warmup_steps warmup_ratio": Lead("strategy.stages.0.warmup=0.1", "as a fraction of a stage"),
+    "output out out_dir outdir output_path save_dir log_dir logdir results result_dir workdir work_dir exp_dir": Lead(
+        "output_dir=VALUE"
+    ),
+    "name exp_name experiment_name project": Lead("run_name=VALUE"),
+    "random_seed random_state manual_seed": Lead("seed=VALUE"),
+    "resume_from resume_from_checkpoint resume_path auto_resume": Lead("resume=RUN", "with a run directory"),
+    "wandb use_wandb mlflow comet neptune clearml": Lead("logger=tensorboard", _LACKS_LOGGER),
+    "tensorboard": Lead("logger=tensorboard"),
+    "no_cache use_cache": Lead("cache=off", "what frozen layers give is kept; to keep nothing"),
+    "svm knn logreg": Lead("strategy=features classifier=svm"),
+    "lora adapter adapters peft": Lead("strategy=last_layers", _LACKS_LAYERS),
+    "ema swa model_ema tta test_time_augmentation distill distillation teacher": Lead("", "tlx has none"),
+}
+
+_TIMM = "backbone=timm backbone.name="
+
+OPTIONS: dict[str, dict[str, Lead]] = {
+    "strategy": {
+        "finetune fine_tune finetuning fine_tuning full_finetune ft unfreeze unfrozen": Lead("strategy=full"),
+        "frozen freeze probe linear head head_only lp last_layer feature_extract feature_extraction transfer": Lead(
+            "strategy=linear_probe"
+        ),
+        "unfreezing gradual_unfreezing ulmfit": Lead("strategy=gradual"),
+        "discriminative llrd layer_decay layerwise": Lead("strategy=full optimizer.layer_decay=0.7"),
+        "lora qlora dora adapter adapters peft prefix prompt prompt_tuning vpt ia3 bitfit": Lead(
+            "strategy=last_layers", _LACKS_LAYERS
+        ),
+        "random from_scratch random_init": Lead("strategy=scratch"),
+        "l2sp l2_sp": Lead("strategy=full optimizer.keep_source=0.01"),
+        "mmd": Lead("strategy=dan target=usps"),
+        "deep_coral": Lead("strategy=coral target=usps"),
+        "adversarial domain_adaptation uda da": Lead("strategy=dann target=usps"),
+        "pseudo_label pseudo_labels pseudolabel": Lead("strategy=self_training target=usps"),
+        "svm knn logreg classical": Lead("strategy=features classifier=svm"),
+        "ddp fsdp": Lead("trainer.strategy=VALUE", "how processes share the work is the trainer's"),
+        "distill distillation meta maml prototypical": Lead("", "tlx has no such strategy; all: tlx list strategies"),
+    },
+    "backbone": {
+        "resnet": Lead("backbone=resnet50"),
+        "resnext": Lead("backbone=resnext50_32x4d"),
+        "wide_resnet wideresnet wrn": Lead("backbone=wide_resnet50_2"),
+        "vgg": Lead("backbone=vgg16"),
+        "densenet": Lead("backbone=densenet121"),
+        "mobilenet mobilenetv3": Lead("backbone=mobilenet_v3_large"),
+        "mobilenetv2": Lead("backbone=mobilenet_v2"),
+        "efficientnet effnet": Lead("backbone=efficientnet_b0"),
+        "efficientnetv2 efficientnet_v2": Lead("backbone=efficientnet_v2_s"),
+        "efficientnet_lite lite": Lead("backbone=efficientnet_lite0"),
+        "shufflenet": Lead("backbone=shufflenet_v2_x1_0"),
+        "squeezenet": Lead("backbone=squeezenet1_1"),
+        "mnasnet": Lead("backbone=mnasnet1_0"),
+        "regnet": Lead("backbone=regnet_y_400mf"),
+        "vit vit_base vit_b transformer": Lead("backbone=vit_b_16"),
+        "vit_large vit_l": Lead("backbone=vit_l_16"),
+        "vit_small vit_s": Lead(f"{_TIMM}vit_small_patch16_224"),
+        "vit_tiny vit_ti": Lead(f"{_TIMM}vit_tiny_patch16_224"),
+        "deit": Lead(f"{_TIMM}deit_small_patch16_224"),
+        "swin": Lead("backbone=swin_t"),
+        "convnext": Lead("backbone=convnext_tiny"),
+        "convnextv2 convnext_v2": Lead(f"{_TIMM}convnextv2_tiny"),
+        "dino": Lead(f"{_TIMM}vit_small_patch16_224.dino"),
+        "dinov2 dino_v2": Lead(f"{_TIMM}vit_small_patch14_dinov2.lvd142m"),
+        "dinov3 dino_v3": Lead(f"{_TIMM}vit_small_patch16_dinov3"),
+        "clip": Lead(f"{_TIMM}vit_base_patch16_clip_224.openai"),
+        "siglip": Lead(f"{_TIMM}vit_base_patch16_siglip_224"),
+        "mae": Lead(f"{_TIMM}vit_base_patch16_224.mae"),
+        "beit": Lead(f"{_TIMM}beit_base_patch16_224"),
+        "inception": Lead(f"{_TIMM}inception_v3"),
+        "xception": Lead(f"{_TIMM}xception41"),
+        "mobilevit": Lead(f"{_TIMM}mobilevit_s"),
+        "senet seresnet": Lead(f"{_TIMM}seresnet50"),
+        "cnn lenet simple_cnn convnet": Lead("backbone=small_cnn"),
+        "yolo yolov5 yolov8 detr fasterrcnn faster_rcnn maskrcnn mask_rcnn retinanet unet deeplab segformer sam": Lead(
+            "", f"{_ONLY_CLASSES}, and has no networks for detection or segmentation"
+        ),
+        "checkpoint ckpt weights local custom": Lead(
+            "backbone=file backbone.path=WEIGHTS backbone.architecture=NETWORK"
+        ),
+    },
+    "dataset": {
+        "imagefolder image_folder images custom directory dir own local huggingface hf": Lead(_FOLDER),
+        "csv tsv excel parquet dataframe pandas": Lead(_TABLE),
+        "npz npy numpy array": Lead("dataset=arrays dataset.path=ARRAYS"),
+        "cifar": Lead("dataset=cifar10"),
+        "flowers": Lead("dataset=flowers102"),
+        "pets pet": Lead("dataset=oxford_iiit_pet"),
+        "food": Lead("dataset=food101"),
+        "aircraft": Lead("dataset=fgvc_aircraft"),
+        "fashion": Lead("dataset=fashion_mnist"),
+        "emnist": Lead("dataset=emnist_letters"),
+        "coco voc pascal_voc cityscapes ade20k": Lead("", _ONLY_CLASSES),
+    },
+    "optimizer": {
+        "adam": Lead("optimizer._target_=torch.optim.Adam"),
+        "nadam": Lead("optimizer._target_=torch.optim.NAdam"),
+        "radam": Lead("optimizer._target_=torch.optim.RAdam"),
+        "adamax": Lead("optimizer._target_=torch.optim.Adamax"),
+        "lion": Lead("optimizer._target_=timm.optim.Lion"),
+        "lamb": Lead("optimizer._target_=timm.optim.Lamb"),
+        "adan": Lead("optimizer._target_=timm.optim.Adan optimizer.betas=[0.98,0.92,0.99]"),
+        "lars": Lead("optimizer=sgd optimizer._target_=timm.optim.Lars"),
+        "rmsprop": Lead("optimizer=sgd optimizer._target_=torch.optim.RMSprop ~optimizer.nesterov"),
+        "adagrad": Lead("optimizer=sgd optimizer._target_=torch.optim.Adagrad ~optimizer.momentum ~optimizer.nesterov"),
+        "momentum nesterov": Lead("optimizer=sgd"),
+        "lbfgs sam muon adafactor shampoo sophia": Lead("optimizer=adamw", "tlx has no such option; nearest"),
+    },
+    "logger": {
+        "wandb weights_and_biases mlflow comet neptune clearml aim": Lead("logger=tensorboard", _LACKS_LOGGER),
+        "tb": Lead("logger=tensorboard"),
+        "csv json file": Lead("logger=none", "metrics.csv and metrics.json are always written; without TensorBoard"),
+        "false no off": Lead("logger=none"),
+    },
+    "trainer": {
+        "cpu": Lead("trainer.accelerator=cpu"),
+        "cuda": Lead("trainer=gpu"),
+        "ddp fsdp": Lead("trainer.strategy=VALUE"),
+        "fast test": Lead("trainer=debug"),
+    },
+    "task": {
+        "classify image_classification multiclass binary": Lead("task=classification"),
+        "detection object_detection segmentation semantic_segmentation instance_segmentation regression multilabel"
+        " multi_label pose keypoints depth ocr captioning retrieval clustering": Lead(
+            "", "tlx does not have it yet; it classifies images, one label each"
+        ),
+    },
+    "cache": {"false no none disabled": Lead("cache=off"), "true yes on": Lead("cache=default")},
+    "classifier": {
+        "svc rbf": Lead("strategy=features classifier=svm"),
+        "linear_svc linearsvc": Lead("strategy=features classifier=linear_svm"),
+        "rf forest tree decision_tree extra_trees": Lead("strategy=features classifier=random_forest"),
+        "lr logistic logistic_regression linear softmax": Lead("strategy=features classifier=logreg"),
+        "nb gaussian_nb bayes": Lead("strategy=features classifier=naive_bayes"),
+        "kneighbors nearest_neighbours nearest_neighbors": Lead("strategy=features classifier=knn"),
+        "xgboost xgb lightgbm catboost gbm boosting": Lead("strategy=features classifier=gradient_boosting"),
+        "centroid prototype ncm": Lead("strategy=features classifier=nearest_centroid"),
+    },
+    "hydra/launcher": {"slurm": Lead("hydra/launcher=submitit_slurm"), "local": Lead("hydra/launcher=submitit_local")},
+    "hydra/sweeper": {
+        "tpe bayes bayesian hyperopt ax": Lead("hydra/sweeper=optuna"),
+        "grid": Lead("hydra/sweeper=basic"),
+    },
+}
+
+#: Values that other tools take for a key.
+VALUES: dict[str, dict[str, Lead]] = {
+    "trainer.precision": {
+        "16 fp16 half float16 mixed amp": Lead("trainer.precision=16-mixed"),
+        "32 fp32 float32 full": Lead("trainer.precision=32-true"),
+        "bf16 bfloat16": Lead("trainer.precision=bf16-mixed"),
+        "64 fp64 double": Lead("trainer.precision=64-true"),
+    },
+    "task.monitor": {
+        "accuracy acc val_acc val_accuracy top1": Lead("task.monitor=val/accuracy task.mode=max"),
+        "f1 val_f1 macro_f1": Lead("task.monitor=val/f1 task.mode=max"),
+        "auc auroc roc_auc val_auc": Lead("task.monitor=val/auroc task.mode=max"),
+        "balanced_accuracy": Lead("task.monitor=val/balanced_accuracy task.mode=max"),
+        "loss val_loss": Lead("task.monitor=val/loss"),
+    },
+    "dataset.augment": {
+        "true yes on default flip": Lead("dataset.augment=light"),
+        "false no off null": Lead("dataset.augment=none"),
+        "randaugment autoaugment trivialaugment auto rand": Lead("dataset.augment=trivial"),
+        "mixup cutmix heavy": Lead("dataset.augment=strong", "tlx augments by presets; nearest"),
+    },
+    "strategy.stages.schedule": {
+        "step multistep exponential poly plateau onecycle one_cycle cosine_annealing": Lead(
+            "strategy.stages.0.schedule=cosine", "tlx has constant, linear and cosine; nearest"
+        ),
+    },
+}
+
+#: Keys of Hydra's own that tlx sets itself.
+HYDRA = {
+    "hydra.run.dir": Lead("run_dir=VALUE", "where a run goes"),
+    "hydra.sweep.dir": Lead("output_dir=VALUE", "where runs go"),
+    "hydra.sweep.subdir": Lead("run_name=VALUE", "the name of a run"),
+    "hydra.job.name": Lead("run_name=VALUE", "the name of a run"),
+    "hydra.searchpath": Lead("--config-dir DIR", "options of your own"),
+    "hydra.mode": Lead("-m", "a sweep"),
+}
+
+VERBS = {
+    "fit finetune fine_tune run start learn": Lead("tlx train"),
+    "eval evaluate validate val score": Lead("tlx test RUN"),
+    "infer inference classify pred forward": Lead("tlx predict RUN IMAGES"),
+    "dry_run summary describe stages params": Lead("tlx plan"),
+    "inspect verify lint audit doctor": Lead("tlx check"),
+    "sweep multirun search tune grid hpo optuna": Lead("tlx train -m"),
+    "resume continue restart": Lead("tlx train resume=RUN"),
+    "ls show models backbones datasets strategies": Lead("tlx list"),
+    "runs results compare status": Lead("tlx list runs"),
+    "history ancestry parents tree": Lead("tlx lineage RUN"),
+    "clean clear purge": Lead("tlx cache"),
+    "version": Lead("tlx --version"),
+    "example quickstart tutorial hello": Lead("tlx demo"),
+    "tensorboard logs dashboard board ui": Lead("tensorboard --logdir outputs"),
+    "export onnx deploy serve": Lead("tlx predict RUN IMAGES", "tlx exports no network; nearest"),
+}
+
+#: What people ask `tlx list` for.
+LISTED = {
+    "models networks nets architectures archs": "backbones",
+    "data sets": "datasets",
+    "methods": "strategies",
+    "optims optimisers": "optimizers",
+    "experiments_run results outputs": "runs",
+}
