@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 
 from tlx.children import environment
+from tlx.crew import MISTAKE
 from tlx.errors import TlxError
 from tlx.slurm import is_one_of_several, tasks_of_step
 
@@ -131,17 +133,37 @@ def launch(run: Run, count: int, lock: int) -> None:
             trains the run beside them.
 
     Raises:
-        TlxError: A process failed; the run's status has its message and its traceback.
+        TlxError: A process failed: which one, and of what; the run's status has its message and its traceback.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [sys.executable, "-m", "tlx.crew", str(count), str(run.directory)]
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    command += ["-m", "tlx.worker", str(run.directory)]
     with subprocess.Popen(command, env=environment(OMP_NUM_THREADS=threads), pass_fds=[lock]) as started:
         try:
             code = started.wait()
         except BaseException:  # a signal: torchrun passes it on to the processes and waits for them
             started.terminate()
             raise
+    told = run.status.get("error", f"exit code {code}")
+    if code == MISTAKE:
+        raise TlxError(told)
     if code != 0:
-        told = run.status.get("error", "no message")
-        raise TlxError(f"expected {count} processes to train {run.directory}, got exit code {code}: {told}")
+        saved = (run.checkpoints / "last.ckpt").is_file()
+        then = "goes on from the last checkpoint" if saved else "begins anew: no checkpoint was written yet"
+        raise TlxError(f"{run.directory}: expected {count} processes to the end, got: {told}; the same command {then}")
+
+
+def has_lost_another(error: BaseException) -> bool:
+    """Return whether an error is that of a process whose connection to another one has ended: that one says more."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or "Connection closed by peer" in text or "/gloo/transport/" in text
+
+
+def note_failure(run: Run, error: Exception) -> None:
+    """Write into the status of a run why this process, one of several, has failed; what is written first stays."""
+    rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    told = str(error) or type(error).__name__
+    if has_lost_another(error):
+        told = f"rank {rank} lost the connection to another process, which ended first: {told}"
+    elif not isinstance(error, TlxError):
+        told = f"rank {rank}: {type(error).__name__}: {told}"
+    run.note("failed", error=told, traceback=traceback.format_exc())

@@ -112,7 +112,11 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
         return run
     if distributed.is_first():
         config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
-    fit(config, *build(config), Interruption(), anew=standing == "nothing")
+    try:
+        fit(config, *build(config), Interruption(), anew=standing == "nothing")
+    except Exception as error:
+        distributed.note_failure(run, error)
+        raise
     return run
 
 

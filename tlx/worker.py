@@ -1,10 +1,9 @@
-"""One of several processes that train a run directory: `torchrun … -m tlx.worker RUN`."""
+"""One of several processes that train a run directory; `tlx.crew` starts them."""
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 from tlx.errors import TlxError
 from tlx.imports import start_lean
@@ -15,6 +14,8 @@ def main() -> None:
     """Train the configuration that the run directory holds."""
     start_lean()
     escape_what_terminals_lack()
+    from tlx.crew import LOST, MISTAKE
+    from tlx.distributed import has_lost_another, note_failure
     from tlx.interruption import Interruption
     from tlx.run import Run
     from tlx.train import build, fit
@@ -24,9 +25,11 @@ def main() -> None:
     try:
         fit(config, *build(config), Interruption())
     except Exception as error:
-        run.note("failed", error=str(error) or type(error).__name__, traceback=traceback.format_exc())
+        if has_lost_another(error):  # which one, tlx.crew knows
+            sys.exit(LOST)
+        note_failure(run, error)
         if isinstance(error, TlxError) and os.environ.get("TLX_FULL_ERROR") != "1":
-            sys.exit(2)  # the process that started this one says what went wrong
+            sys.exit(MISTAKE)  # the process that started this one says what went wrong
         raise
 
 

@@ -66,7 +66,7 @@ def test_other_machines_on_which_nobody_started_anything_are_refused(tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_processes_of_a_step_train_together(tmp_path: Path, uneven: list[str]) -> None:
     """Guards against a step whose processes do not find one another, or one refused for what its allocation says."""
     told = [*uneven, "strategy=full", "trainer.accelerator=cpu", "trainer.devices=2", f"run_dir={tmp_path / 'run'}"]
@@ -79,5 +79,5 @@ def test_the_processes_of_a_step_train_together(tmp_path: Path, uneven: list[str
         variables = {f"SLURM_{key}": value for key, value in {**step, "PROCID": rank, "LOCALID": rank}.items()}
         command = [sys.executable, "-m", "tlx", "train", *told]
         both.append(subprocess.Popen(command, env={**os.environ, **place, **variables}))
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert Run(tmp_path / "run").finished
