@@ -15,6 +15,7 @@ from tlx.children import shield
 from tlx.errors import ConfigError, Interrupted, TlxError
 from tlx.imports import start_lean
 from tlx.legible import escape_what_terminals_lack
+from tlx.printable import printable
 
 if TYPE_CHECKING:
     from tlx.run import Run
@@ -93,13 +94,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("TLX_FULL_ERROR") == "1":
             traceback.print_exc()
         else:
-            print(f"tlx: {error}", file=sys.stderr)
+            print(printable(f"tlx: {error}"), file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError as error:
+        if str(error) != "Could not determine home directory.":  # pathlib's words
+            raise
+        print("tlx: expected the home that ~ stands for, got none; type the whole path, or set HOME", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # `tlx list backbones | head`: whoever read this has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Interrupted as error:
-        print(f"tlx: {error}; the same command again goes on", file=sys.stderr)
+        print(printable(f"tlx: {error}; the same command again goes on"), file=sys.stderr)
         sys.exit(error.exit_code)
 
 
@@ -212,9 +218,9 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
     parser.add_argument("--on-bad", choices=["stop", "skip"], default="stop", help="broken files (%(default)s)")
     known = parser.parse_args(args)
-    output = Path(known.output).expanduser()
-    if output.is_dir() or not output.parent.is_dir():  # before the minutes that the images may take
-        raise TlxError(f"-o: expected a file in a folder that exists, got '{known.output}'")
+    from tlx.prediction_file import refuse_place
+
+    refuse_place(Path(known.output).expanduser())  # before the minutes that the images may take
     if known.batch_size < 1:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     from tlx.run import Run

@@ -33,6 +33,24 @@ def place_mistakes(output_dir: str, run_dir: str) -> list[Mistake]:
     return []
 
 
+def refuse_little_room(directory: Path, needed: int) -> None:
+    """Refuse a disk that cannot hold what a run is sure to write, before it trains for the first time.
+
+    Args:
+        directory: The run directory.
+        needed: Bytes.
+
+    Raises:
+        TlxError: There is less room.
+    """
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise TlxError(
+            f"output_dir: expected room for {needed / 1e6:,.1f} MB of checkpoints, got {free / 1e6:,.1f} MB on the "
+            f"disk of '{one_line(directory)}'; make room, or name another output_dir"
+        )
+
+
 def why_not_writable(directory: Path) -> str | None:
     """Return why nothing can be written in a directory, which need not be there yet; None where it can."""
     here = Path(os.path.abspath(directory))

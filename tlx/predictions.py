@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from tlx.data.layout import find_images
 from tlx.data.samples import Sample
 from tlx.errors import TlxError
 from tlx.gradients import no_gradients
-from tlx.legible import ESCAPED
 from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
+from tlx.prediction_file import write_table
 from tlx.run import Run
 
 log = logging.getLogger("tlx")
@@ -49,13 +50,18 @@ class Predictions:
         return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
 
     def to_csv(self, path: str | Path) -> None:
-        """Write `image, predicted, confidence` and one column of probability a class."""
+        """Write `image, predicted, confidence` and one column of probability a class.
+
+        Raises:
+            TlxError: It cannot be written, or something else is in its place.
+        """
         top = self.probabilities.max(dim=1).values.tolist()
-        with Path(path).expanduser().open("w", newline="", encoding="utf-8", errors=ESCAPED) as file:
-            writer = csv.writer(file)
-            writer.writerow([IMAGE, PREDICTED, CONFIDENCE, *probability_columns(self.class_names)])
-            for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
-                writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([IMAGE, PREDICTED, CONFIDENCE, *probability_columns(self.class_names)])
+        for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
+            writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
+        write_table(Path(path).expanduser(), text.getvalue())
 
 
 def predict(

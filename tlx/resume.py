@@ -40,7 +40,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     config = as_config(received(stored, str(run.directory)))
     if left := not_taken(stored):
         log.warning("%s", left)
-    _find_paths(config, run)
+    find_paths(config, run)
     for text in at_home(overrides):
         key, equals, _ = text.lstrip("+").partition("=")
         if not equals:
@@ -66,11 +66,12 @@ def _may_change() -> list[str]:
     return sorted(["force", *free, *(f"{part}.{key}" for part, keys in READ.items() for key in keys)])
 
 
-def _find_paths(config: DictConfig, run: Run) -> None:
-    """Take a relative path that leads nowhere from here as meant from where the run was started."""
+def find_paths(config: DictConfig, run: Run) -> None:
+    """Take a relative path that leads nowhere from here as meant from where the run was started; in place."""
     started = Path(run.environment[-1]["directory"]) if run.environment else Path.cwd()
     for part, keys in READ.items():
-        for key in keys:
-            told = (config.get(part) or {}).get(key)
+        node = config.get(part)
+        for key in keys if isinstance(node, DictConfig) else ():
+            told = node.get(key)
             if isinstance(told, str) and not Path(told).expanduser().exists() and (started / told).exists():
-                config[part][key] = str(started / told)
+                node[key] = str(started / told)

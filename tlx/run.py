@@ -322,9 +322,13 @@ class Run:
         bad = [o for o in overrides if "=" not in o]
         if bad:
             raise TlxError(f"expected overrides as key=value, got {', '.join(bad)}")
+        from tlx.resume import find_paths
+
         stored: Any = OmegaConf.to_container(self.config, resolve=True)
         mine = as_config(received(stored, str(self.directory)))
+        find_paths(mine, self)
         config = OmegaConf.merge(mine, OmegaConf.from_dotlist([o.lstrip("+") for o in overrides]))
+        assert isinstance(config, DictConfig)
         plain: Any = OmegaConf.to_container(config, resolve=True)
         # How it came about is past: the weights are in the checkpoint.
         for text in overrides:

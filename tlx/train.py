@@ -26,7 +26,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
-from tlx.places import refuse_unwritable
+from tlx.places import refuse_little_room, refuse_unwritable
 from tlx.planning import build_backbone, feature_groups, plan
 from tlx.review.report import report
 from tlx.review.witness import Witness
@@ -225,6 +225,9 @@ def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, 
     """Write and log what is about to be trained, and on what."""
     if distributed.is_first():
         run.describe_model(task, data.preprocessing, config, images)
+        if not (run.checkpoints / "best.ckpt").is_file():
+            weights = sum(tensor.nbytes for tensor in task.state_dict().values())
+            refuse_little_room(run.directory, weights if config.get("classifier") is not None else 2 * weights)
     summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
     for text in (data.describe(), task.backbone.report, _still_random(config, task), task.head_report, summary):
         if text is not None and str(text):

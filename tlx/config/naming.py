@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean", "class_weights": None},
     "strategy": {"groups": None, "folds": 5, "scoring": "accuracy"},
 }
+_LONGEST = 255  # bytes that the name of a folder has at most
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")
 
 
@@ -136,8 +138,11 @@ def run_name(*, _root_: DictConfig) -> str:
         words[2] += f"_{_root_.classifier.get('name', 'classifier')}"
     if _root_.get("target") is not None:
         words[0] += f"_to_{_root_.target.get('name', 'target')}"
-    label = "-".join(w.replace("/", "_").replace(" ", "_") for w in words)
-    return f"{label}-s{_root_.seed}-{digest}"
+    label = "-".join(re.sub(r"[/ \0-\x1f\x7f]", "_", word) for word in words)
+    end = f"-s{_root_.seed}-{digest}"
+    if len(os.fsencode(label + end)) > _LONGEST:  # bytes; the hash tells names apart whose ends are cut off
+        label = os.fsencode(label)[: _LONGEST - len(end)].decode(errors="ignore")
+    return label + end
 
 
 def register_resolvers() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
@@ -128,7 +128,7 @@ def options_of(loader: ConfigLoaderImpl, group: str) -> list[str]:
 
 def at_home(overrides: Sequence[str]) -> list[str]:
     """`root=~/pets` with the home directory in place of `~`, which no shell puts there after a dotted key."""
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # stays ~ where there is none: a user without an entry may have no home at all
     return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
 
 

@@ -48,9 +48,9 @@ def allow_targets() -> tuple[str, ...]:
 
 
 def settings_file() -> Path:
-    """Return where a user's own settings are looked for."""
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "tlx" / "settings.yaml"
+    """Return where a user's own settings are looked for; nowhere for a user without a home, not in a folder `~`."""
+    base = os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
+    return Path(os.devnull if base.startswith("~") else base) / "tlx" / "settings.yaml"
 
 
 def trust_typed(override: str) -> None:
