@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tlx.data import ImageDataModule, folder, load_checked, table
 from tlx.data.catalog import class_names, mistakes, num_classes
+from tlx.data.identity import content_identity
 from tlx.data.splits import content_keys
 from tlx.data.tablefile import Columns, read_table
 from tlx.errors import TlxError
@@ -231,3 +233,122 @@ def test_a_split_column_in_other_letters_is_not_passed_over(tmp_path):
     path.write_text("path,label,Split\na.png,x,train\n")
     with pytest.raises(TlxError, match=r"got 'Split'; type dataset\.split_column=Split"):
         read_table(path, Columns())
+
+
+def beside(labelled: Path, text: str) -> Path:
+    """A table beside the images of `labelled`; `A` and `B` are two cats, `C` and `D` two dogs."""
+    for letter, path in zip("ABCD", ("cats/0.png", "cats/1.png", "dogs/0.png", "dogs/1.png"), strict=True):
+        text = text.replace(letter, path)
+    return write(labelled.parent / "own.csv", text)
+
+
+def test_surplus_values_are_refused(labelled):
+    """Guards against classes that lose what follows their comma: 'small, red' and 'small, blue' become one class."""
+    with pytest.raises(TlxError, match=r"got 3 values under 2 columns in row 3 \(.*, cat, small\); quote values"):
+        read_table(beside(labelled, "path,label\nA,cat,\nB,cat, small\nC,dog\n"), Columns())
+    assert len(read_table(beside(labelled, 'path,label\nA,"cat, small",\nC,dog\n'), Columns()).rows) == 2
+
+
+@pytest.mark.parametrize("other", ["./A", "dogs/../A", "cats//0.png", "linked/0.png", "ROOT/A"])
+def test_files_are_compared_and_not_their_spellings(labelled, other):
+    """Guards against one file that is tested twice under two labels, or trained and tested on."""
+    (labelled.parent / "linked").symlink_to(labelled.parent / "cats")
+    other = other.replace("ROOT", str(labelled.parent))
+    with pytest.raises(TlxError, match=r"expected one label and one split an image, got cats/0.png as 'cat' and, as "):
+        table(beside(labelled, f"path,label\nA,cat\nC,dog\n{other},dog\n"))
+    with pytest.raises(TlxError, match=r"'cat' in train and, as .*, as 'cat' in test"):
+        table(beside(labelled, f"path,label,split\nA,cat,train\nC,dog,train\nD,dog,test\n{other},cat,test\n"))
+    node = {"_target_": "tlx.data.table", "path": str(beside(labelled, f"path,label\nA,cat\nC,dog\n{other},dog\n"))}
+    (told,) = mistakes(node)
+    assert "expected one label and one split an image" in told.hint
+    alike = table(beside(labelled, f"path,label\nA,cat\nB,cat\nC,dog\nD,dog\n{other},cat\n"))
+    assert sum(len(split) for split in alike.splits.values()) == 4
+
+
+def test_paths_of_windows_are_read(labelled):
+    """Guards against 'not there' for a table that was written on Windows, beside its images."""
+    text = labelled.read_text()
+    own = write(labelled.parent / "windows.csv", text.replace("/", "\\"))
+    images, same = table(own), table(labelled)
+    assert images.notes == ("32 paths of the table are written with \\ and read with /",)
+    assert {part: len(split) for part, split in images.splits.items()} == {p: len(s) for p, s in same.splits.items()}
+    assert mistakes({"_target_": "tlx.data.table", "path": str(own)}) == []
+
+
+def test_paths_in_another_unicode_form_are_read(labelled):
+    """Guards against 'not there' for a table of a Mac, whose `é` has two characters, and two classes of one name."""
+    (labelled.parent / "cats").rename(labelled.parent / "chats été")
+    text = labelled.read_text().replace("cats/", unicodedata.normalize("NFD", "chats été/"))
+    labels = text.replace(",cats", ",é").replace("0.png,é", unicodedata.normalize("NFD", "0.png,é"))
+    own = write(labelled.parent / "mac.csv", labels)
+    assert mistakes({"_target_": "tlx.data.table", "path": str(own)}) == []
+    images = table(own)
+    assert images.class_names == ["dogs", "é"]
+    assert all(sample.source.is_file() for split in images.splits.values() for sample in split.samples)
+
+
+def test_ids_without_extension(labelled):
+    """Guards against a dead end for tables with ids of images, as most competitions have them."""
+    own = write(labelled.parent / "ids.csv", labelled.read_text().replace(".png", ""))
+    node = {"_target_": "tlx.data.table", "path": str(own)}
+    (told,) = mistakes(node)
+    assert (told.path, told.hint) == (
+        "dataset.extension",
+        "files of these names are there with .png: type dataset.extension=.png",
+    )
+    assert mistakes({**node, "extension": ".png"}) == []
+    images, same = table(own, extension=".png"), table(labelled)
+    assert [s.source for s in images.train.samples] == [s.source for s in same.train.samples]
+    assert table(labelled, extension=".png").train == same.train
+    assert content_identity({**node, "extension": ".png"}) != content_identity(node)
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\n"])
+def test_the_first_line_of_excel_is_no_heading(labelled, first):
+    """Guards against 'no column path' for what Excel writes, and against rows that are told by wrong numbers."""
+    rows = labelled.read_text().replace(",", ";")
+    assert table(write(labelled.parent / "excel.csv", first + rows)).train == table(labelled).train
+    with pytest.raises(TlxError, match="in row 4 "):
+        read_table(beside(labelled, first + "path;label\nA;cat\nB;\n"), Columns())
+
+
+def test_labels_that_say_there_is_none_are_told(labelled):
+    """Guards against a class NA of all images that nobody has labelled."""
+    (note,) = table(write(labelled, labelled.read_text().replace(",dogs", ",NA"))).notes
+    assert note.startswith("12 images are of a class 'NA': ")
+    assert not table(write(labelled, labelled.read_text().replace(",NA", ",Nancy"))).notes
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "typed"),
+    [
+        ("is_valid", ("True", "False"), "type dataset.split_column=is_valid"),
+        ("test", ("0", "1"), "type dataset.split_column=test"),
+        ("set", ("train", "test"), "type dataset.split_column=set"),
+        ("whatever", ("Training", "valid"), "type dataset.split_column=whatever"),
+        ("fold", ("0", "1", "2"), "dataset.group_column=fold leaves each whole"),
+        ("set", ("red", "blue"), None),
+        ("width", ("0", "1"), None),
+        ("is_valid", ("True",), None),
+    ],
+)
+def test_columns_that_look_like_splits_are_told(labelled, column, values, typed):
+    """Guards against official splits that are passed over because their column has another name."""
+    head, *lines = labelled.read_text().splitlines()
+    rows = [f"{line},{values[i % len(values)]}" for i, line in enumerate(lines)]
+    images = table(write(labelled, "\n".join([f"{head},{column}", *rows])))
+    assert [typed in note for note in images.notes] == ([True] if typed else [])
+    if typed and typed.startswith("type"):
+        own = table(labelled, split_column=column)
+        assert own.notes == ()
+        assert len(own.test) == 16
+
+
+def test_copies_with_contradicting_labels_in_two_splits_are_told(labelled):
+    """Guards against a test image that is a training image of another class, and nobody hears of the labels."""
+    root = labelled.parent
+    (root / "dogs" / "1.png").write_bytes((root / "cats" / "0.png").read_bytes())
+    own = beside(labelled, "path,label,split\nA,cat,train\nC,dog,train\nB,cat,test\nD,dog,test\n")
+    found = load_checked({"_target_": "tlx.data.table", "path": str(own)}).findings(None)
+    told = "1 test images are identical to one of another class in train: dogs/1.png (dog) is cats/0.png (cat)"
+    assert any(line.startswith(told) for line in found), found

@@ -35,6 +35,7 @@ NOT_IDENTITY = {
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.
 _ADDED_TO_SETS = {
     **{"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None},
+    "extension": None,
     "labels_exact": False,
 }
 ADDED: dict[str, dict[str, Any]] = {

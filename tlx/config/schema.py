@@ -122,6 +122,7 @@ class Table(Dataset):
     label_column: str = "label"
     split_column: str | None = "split"
     group_column: str | None = None
+    extension: str | None = None
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 

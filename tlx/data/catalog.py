@@ -13,6 +13,7 @@ from tlx.data.glyphs import alphabet
 from tlx.data.groups import groups_by_pattern
 from tlx.data.identity import content_identity
 from tlx.data.layout import DICOM, INSTALL_DICOM, closest_file, files_below, images_below, read_layout, why_no_folder
+from tlx.data.table_images import extension_of, locate
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.data.typed_classes import class_called
@@ -136,15 +137,19 @@ def _table_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         return [Mistake("dataset.path", expected, f"'{dataset['path']}', which {what}", closest_file(path))]
+    base = image_root(dataset["path"], dataset.get("root"))
     try:
-        rows = _table(dataset).rows
+        located = locate(path, _table(dataset).rows, base, dataset.get("extension"))
     except TlxError as error:
         return [Mistake("dataset.path", expected, f"'{dataset['path']}'", str(error))]
-    base = image_root(dataset["path"], dataset.get("root"))
-    missing = [row.path for row in rows if not os.path.exists(base / row.path)]
+    rows, missing = located.rows, located.missing
     if missing and (dataset.get("on_bad") != "skip" or len(missing) == len(rows)):
         few = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         got = f"{len(missing):,} of {len(rows):,} that are not there: {few}"
+        extension = extension_of(missing, base)
+        if extension is not None:
+            hint = f"files of these names are there with {extension}: type dataset.extension={extension}"
+            return [Mistake("dataset.extension", f"the images of the table in {base}", got, hint)]
         hint = "name the folder that holds them: dataset.root=DIR"
         if len(missing) < len(rows):
             hint += ", or leave them out: dataset.on_bad=skip"

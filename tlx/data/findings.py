@@ -78,6 +78,11 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         if pairs:
             count = f"{len(pairs):,} of {len(images.splits[held_out]):,} {held_out} images"
             yield f"{count} are in {seen} as well: {_named(pairs)}"
+        wrong = [pair for pair in pairs if pair[0].target != pair[1].target]
+        if wrong:
+            one, other = (f"{s.name} ({images.class_names[s.target]})" for s in wrong[0])
+            told = f"{len(wrong):,} {held_out} images are identical to one of another class in {seen}"
+            yield f"{told}: {other} is {one}{', …' if len(wrong) > 1 else ''}"
     pairs = contradictions(images.train.samples, keys["train"])
     if pairs:
         names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]

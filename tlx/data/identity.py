@@ -10,6 +10,7 @@ from typing import Any
 
 from tlx.data.layout import EXTENSIONS, files_below, images_below, read_layout
 from tlx.data.split_folders import Splits
+from tlx.data.table_images import locate
 from tlx.data.tablefile import Columns, image_root, read_table
 from tlx.errors import TlxError
 
@@ -59,7 +60,9 @@ def _table(dataset: Mapping[str, Any]) -> str:
     path = Path(dataset["path"]).expanduser()
     base = image_root(path, dataset.get("root"))
     rows = read_table(path, Columns.of(dataset)).rows
-    return _digest(path.read_bytes(), [(row.path, _size(base / row.path)) for row in rows])
+    located = locate(path, rows, base, dataset.get("extension"))
+    pairs = zip(located.rows, located.files, strict=True)
+    return _digest(path.read_bytes(), [(row.path, _size(file)) for row, file in pairs])
 
 
 def _size(file: str | Path) -> int:

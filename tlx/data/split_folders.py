@@ -64,7 +64,7 @@ def lookalikes(root: Path, classes: Mapping[str, Sequence[Path]]) -> Iterator[st
     if len(classes) < 2 or len(same) < 2 or any(one != same for one in inside):
         return
     shared = enumerated(sorted(same), 4)
-    if all(_part(name) for name in same):
+    if all(part_called(name) for name in same):
         yield f"all classes hold the folders {shared}, which look like splits: these are mixed, and divided anew"
         return
     each = f"each of the {len(classes)} folders in {legible(root)} ({enumerated(sorted(classes), 4)}) holds {shared}"
@@ -82,7 +82,7 @@ def _parts(names: Sequence[str]) -> dict[str, list[str]] | None:
     """Which folder is which split, where all are called like splits, or like folds by more than a number."""
     parts: dict[str, list[str]] = {}
     for name in sorted(names):
-        parts.setdefault(_part(name) or "", []).append(name)
+        parts.setdefault(part_called(name) or "", []).append(name)
     if "" not in parts and "train" in parts:
         if "test" not in parts and "val" in parts:
             parts["test"] = parts.pop("val")
@@ -93,7 +93,7 @@ def _parts(names: Sequence[str]) -> dict[str, list[str]] | None:
     return None
 
 
-def _part(name: str) -> str | None:
+def part_called(name: str) -> str | None:
     """The split that a folder is called like: `seg_train`, `Training Set`, `test2`."""
     words = re.findall(r"[a-z]+", name.lower())
     found = {part for part, pattern in _LIKE.items() if any(re.fullmatch(pattern, word) for word in words)}

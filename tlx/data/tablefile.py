@@ -6,16 +6,24 @@ import csv
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tlx.data.layout import SPLIT_NAMES
+from tlx.data.split_folders import part_called
 from tlx.errors import TlxError, did_you_mean
+from tlx.legible import composed
 
 PARQUET = {".parquet", ".pq"}
 _DELIMITERS = ",;\t|"
+_NOTHING = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "missing", "?", "-", "."}
+_FOLDS = {"fold", "folds", "kfold", "cv_fold", "fold_id"}
+_FOLDS_AT_MOST = 50
+_TRUE, _FALSE = ("true", "1", "yes", "1.0"), ("false", "0", "no", "0.0")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as some spreadsheets write
 
 
@@ -52,11 +60,13 @@ class Table:
         rows: One an image.
         class_names: The labels: those that are all whole numbers in their order, others sorted as text.
         has_splits: Whether a column names the splits.
+        notes: What a person should be told of it, a line each.
     """
 
     rows: list[Row]
     class_names: list[str]
     has_splits: bool
+    notes: tuple[str, ...] = ()
 
     def part(self, split: str | None) -> list[Row]:
         """The rows of a split; None: all."""
@@ -66,8 +76,8 @@ class Table:
 def read_table(path: str | os.PathLike[str], columns: Columns) -> Table:
     """Read a table, CSV or Parquet by its extension. No image is looked for.
 
-    CSV: UTF-8 or UTF-16; separated by commas, semicolons, tabs or bars, whichever the first line holds most of. White
-    space around values is left out. An image named twice alike counts once.
+    CSV: UTF-8 or UTF-16; separated by commas, semicolons, tabs or bars, whichever the first line holds most of, or as
+    Excel says in a line `sep=;` above. White space around values is left out. A path named twice alike counts once.
 
     Raises:
         TlxError: There is no such file, it is no table, a column is missing, or rows are empty or contradict one
@@ -88,13 +98,14 @@ def image_root(path: str | os.PathLike[str], root: str | os.PathLike[str] | None
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, columns: Columns, _: tuple[int, int]) -> Table:
-    header, lines = _parquet(path, columns) if path.suffix.lower() in PARQUET else _csv(path)
+    header, lines, start = _parquet(path, columns) if path.suffix.lower() in PARQUET else _csv(path)
     places = _places(path, header, columns)
+    part = part_called(columns.split or "")
     rows: dict[str, Row] = {}
-    for number, line in enumerate(lines, start=2):
-        row = _row(path, number, line, places)
+    for number, line in enumerate(lines, start=start):
+        row = _row(path, number, line, header, places, part)
         if row is not None and rows.setdefault(row.path, row) != row:
-            raise _contradiction(path, rows[row.path], row)
+            raise contradiction(path, rows[row.path], row)
     if not rows:
         raise TlxError(f"{path}: expected a row for each image, got none below the names of the columns")
     has_splits = any(row.split for row in rows.values())
@@ -103,7 +114,45 @@ def _read(path: Path, columns: Columns, _: tuple[int, int]) -> Table:
         raise TlxError(
             f"{path}: expected a split in every row or in none, got {len(unplaced):,} without: {unplaced[0]}"
         )
-    return _table(path, list(rows.values()), has_splits)
+    read = _table(path, list(rows.values()), has_splits)
+    used = set(places.values()) if "split" not in places else set(range(len(header)))
+    others = {name: _few_values(lines, i) for i, name in enumerate(header) if i not in used}
+    return replace(read, notes=(*_absent(read.rows), *_like_splits(others)))
+
+
+def _absent(rows: Sequence[Row]) -> Iterator[str]:
+    """Labels that are how programs write that there is none."""
+    for label, count in sorted(Counter(row.label for row in rows).items()):
+        if label.lower() in _NOTHING:
+            told = "if they have no label, take their rows out, or name the classes: dataset.classes=[…]"
+            yield f"{count:,} images are of a class '{label}': {told}"
+
+
+def _like_splits(columns: Mapping[str, set[str]]) -> Iterator[str]:
+    """Columns whose values, or names, are those of splits."""
+    for name, values in columns.items():
+        words = {value.lower() for value in values} - {""}
+        if name.lower() in _FOLDS and len(words) > 1:
+            typed = f"dataset.group_column={name} leaves each whole, or make a column of train, val and test"
+        elif len(words) > 1 and (words <= set(SPLIT_NAMES) or (part_called(name) and words <= {*_TRUE, *_FALSE})):
+            typed = f"type dataset.split_column={name}"
+        else:
+            continue
+        yield f"the column '{name}' looks like splits, and is not used: {typed}"
+
+
+def _few_values(lines: Sequence[Sequence[Any]], place: int) -> set[str]:
+    """The values of a column; none where they are more than splits and folds have."""
+    found: set[str] = set()
+    for line in lines:
+        found.add(_text(line[place]) if place < len(line) else "")
+        if len(found) > _FOLDS_AT_MOST:
+            return set()
+    return found
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
@@ -127,10 +176,20 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, in
     return {role: list(header).index(name) for role, name in wanted.items()}
 
 
-def _row(path: Path, number: int, line: Sequence[Any], places: Mapping[str, int]) -> Row | None:
-    values = ["" if value is None or value != value else str(value).strip() for value in line]
+def _row(
+    path: Path,
+    number: int,
+    line: Sequence[Any],
+    header: Sequence[str],
+    places: Mapping[str, int],
+    part: str | None,
+) -> Row | None:
+    values = [_text(value) for value in line]
     if not any(values):
         return None
+    if any(values[len(header) :]):
+        got = f"{len(line)} values under {len(header)} columns in row {number} ({', '.join(values)})"
+        raise TlxError(f"{path}: expected a value a column, got {got}; quote values that hold the separator")
     found = {role: values[place] if place < len(values) else "" for role, place in places.items()}
     for role in ("path", "label", "group"):
         if found.get(role) == "":
@@ -138,19 +197,26 @@ def _row(path: Path, number: int, line: Sequence[Any], places: Mapping[str, int]
             raise TlxError(f"{path}: expected a {role} in every row, got none in row {number} ({named})")
     word = found.get("split", "")
     split = SPLIT_NAMES.get(word.lower())
+    if split is None and part is not None:  # a column `is_valid`, `test`, …
+        other = "test" if part == "train" else "train"
+        split = {**dict.fromkeys(_TRUE, part), **dict.fromkeys(_FALSE, other)}.get(word.lower())
     if word and split is None:
         raise TlxError(
             f"{path}: expected train, val or test in the split column, got '{word}' in row {number}; "
             f"{did_you_mean(word, SPLIT_NAMES)}".rstrip("; ")
         )
-    return Row(found["path"], found["label"], split, found.get("group"))
+    return Row(found["path"], composed(found["label"]), split, found.get("group"))
 
 
-def _contradiction(path: Path, one: Row, other: Row) -> TlxError:
+def contradiction(path: Path, one: Row, other: Row) -> TlxError:
+    """Return the message for two rows of one image."""
     what = [f"'{row.label}'" + (f" in {row.split}" if one.split != other.split else "") for row in (one, other)]
+    again = "" if one.path == other.path else f" as {other.path}"
     if (one.label, one.split) == (other.label, other.split):
-        return TlxError(f"{path}: expected one group an image, got {one.path} in '{one.group}' and in '{other.group}'")
-    return TlxError(f"{path}: expected one label and one split an image, got {one.path} as {what[0]} and as {what[1]}")
+        got = f"{one.path} in '{one.group}' and{again} in '{other.group}'"
+        return TlxError(f"{path}: expected one group an image, got {got}")
+    got = f"{one.path} as {what[0]} and{',' if again else ''}{again}{',' if again else ''} as {what[1]}"
+    return TlxError(f"{path}: expected one label and one split an image, got {got}")
 
 
 def _table(path: Path, rows: list[Row], has_splits: bool) -> Table:
@@ -166,23 +232,27 @@ def _table(path: Path, rows: list[Row], has_splits: bool) -> Table:
     return Table(rows, sorted(labels, key=lambda label: (int(label), label) if whole else (0, label)), has_splits)
 
 
-def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+def _csv(path: Path) -> tuple[list[str], list[list[str]], int]:
+    """Return the header, the lines below it, and the number of the first of these, counted from 1."""
     try:
         data = path.read_bytes()
         text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
+        excel = re.match(r"\s*\"?sep=(.)\"?[ ,;\t|]*(\r\n|\r|\n)", text)
+        text = text[excel.end() :] if excel else text
         first = text.lstrip().partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=first.count)
+        delimiter = excel[1] if excel else max(_DELIMITERS, key=first.count)
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
     except (OSError, UnicodeError, csv.Error) as error:
         raise TlxError(f"{path}: expected a table as CSV in UTF-8, got {error}") from error
+    start = 2 if excel is None else 3
     while lines and not any(value.strip() for value in lines[0]):
-        lines = lines[1:]
+        lines, start = lines[1:], start + 1
     if not lines:
         raise TlxError(f"{path}: expected a table, got an empty file")
-    return [name.strip() for name in lines[0]], lines[1:]
+    return [name.strip() for name in lines[0]], lines[1:], start
 
 
-def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any]]]:
+def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any]], int]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -191,9 +261,10 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any
         ) from error
     try:
         names = list(parquet.read_schema(path).names)
-        wanted = [name for name in (columns.path, columns.label, columns.split, columns.group) if name in names]
+        used = (columns.path, columns.label, columns.split, columns.group)
+        wanted = [name for name in names if name in used or part_called(name) or name.lower() in _FOLDS]
         content = parquet.read_table(path, columns=wanted)
     except (OSError, ArrowException) as error:
         raise TlxError(f"{path}: expected a table as Parquet, got {error}") from error
     by_name = {name: content.column(name).to_pylist() for name in wanted}
-    return names, list(zip(*(by_name.get(name, [None] * len(content)) for name in names), strict=True))
+    return names, list(zip(*(by_name.get(name, [None] * len(content)) for name in names), strict=True)), 2

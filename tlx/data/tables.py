@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import replace
 
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
-from tlx.data.tablefile import Columns, Row, Table, image_root, read_table
+from tlx.data.table_images import Located, locate
+from tlx.data.tablefile import Columns, Table, image_root, read_table
+from tlx.legible import legible
 
 
 def table(
@@ -17,6 +19,7 @@ def table(
     label_column: str = "label",
     split_column: str | None = "split",
     group_column: str | None = None,
+    extension: str | None = None,
     test_fraction: float = 0.2,
     *,
     name: str = "table",
@@ -36,6 +39,7 @@ def table(
         split_column: Column with train, val or test; None: there is none. The usual name may be missing.
         group_column: Column with what images share that must stay on one side of a split that is carved, such as their
             patient; None: there is none.
+        extension: What is added to paths that do not end in it, such as `.jpg`; None: nothing.
         test_fraction: Fraction of all images for the test split, where it is carved.
         name: Name of the set.
         val_fraction: Fraction for validation, where it is carved: of all images, or of train.
@@ -45,18 +49,29 @@ def table(
         TlxError: There is no such table, or it is not understood.
     """
     read = read_table(path, Columns(path_column, label_column, split_column, group_column))
-    base = image_root(path, root)
-    parts = {part: _split(read, read.part(part), base) for part in ("train", "val", "test")}
+    located = locate(path, read.rows, image_root(path, root), extension)
+    notes = (*read.notes, *located.notes)
+    parts = {part: _split(read, located, part) for part in ("train", "val", "test")}
     if not parts["test"]:
         parts["val"], parts["test"] = parts["test"], parts["val"]
     if not read.has_splits or not parts["test"]:
-        return carve(name, read.class_names, _split(read, read.rows, base), val_fraction, test_fraction, split_seed)
+        carved = carve(name, read.class_names, _split(read, located), val_fraction, test_fraction, split_seed)
+        return replace(carved, notes=notes)
     if not parts["val"]:
-        return carve_val(name, read.class_names, parts["train"], parts["test"], val_fraction, split_seed)
+        carved = carve_val(name, read.class_names, parts["train"], parts["test"], val_fraction, split_seed)
+        return replace(carved, notes=notes)
     rule = "train, val and test as the table says"
-    return ImageSet(name, read.class_names, parts["train"], parts["val"], parts["test"], rule)
+    return ImageSet(name, read.class_names, parts["train"], parts["val"], parts["test"], rule, notes)
 
 
-def _split(read: Table, rows: list[Row], base: Path) -> Split:
+def _split(read: Table, located: Located, part: str | None = None) -> Split:
+    """The images of a split; None: all."""
     targets = {name: target for target, name in enumerate(read.class_names)}
-    return Split([Sample(base / row.path, targets[row.label], row.path, row.group) for row in rows])
+    pairs = zip(located.rows, located.files, strict=True)
+    return Split(
+        [
+            Sample(file, targets[row.label], legible(row.path), row.group)
+            for row, file in pairs
+            if part is None or row.split == part
+        ]
+    )
