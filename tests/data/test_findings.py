@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tlx.data.findings import class_findings, content_findings, depth_findings, enumerated, size_findings
+from tlx.data.findings import class_findings, content_findings, copy_findings, depth_findings, enumerated, size_findings
 from tlx.data.samples import ImageSet, Sample, Split
 
 
@@ -91,3 +93,16 @@ def test_long_lists_are_cut():
     """Guards against a thousand class names in one line."""
     assert enumerated(["a"] * 10) == ", ".join("a" * 10)
     assert enumerated(["a"] * 12) == ", ".join("a" * 10) + " and 2 more"
+
+
+def test_copies_in_a_split_are_named():
+    """Guards against copies that count as images of their own without a word; sets in memory have no files."""
+
+    def images(*sources) -> ImageSet:
+        samples = [Sample(source, i // 3, f"{i}.png") for i, source in enumerate(sources)]
+        return ImageSet("t", ["a", "b"], Split(samples), Split([]), Split([]), "")
+
+    keys = {"train": [b"x", b"x", b"y", b"x", b"y"], "val": [], "test": []}
+    files = images(*(Path(f"{i}.png") for i in range(5)))
+    assert list(copy_findings(files, keys)) == ["1 image is a copy of another in the same split: 1.png is 0.png"]
+    assert list(copy_findings(images(*range(5)), keys)) == []

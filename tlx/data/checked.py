@@ -16,6 +16,7 @@ from tlx.data.facts_store import cache_folder
 from tlx.data.findings import (
     class_findings,
     content_findings,
+    copy_findings,
     depth_findings,
     group_findings,
     label_findings,
@@ -99,7 +100,7 @@ class CheckedSet:
         if not self.facts and any(_files(split) for split in parts.values()):
             return found  # comparing would open the files
         keys = {part: self._keys(part) for part in parts}
-        found += content_findings(self.images, keys)
+        found += [*content_findings(self.images, keys), *copy_findings(self.images, keys)]
         if self.node.get("window") is None:
             found += depth_findings([f.peak for facts in self.facts.values() for f in facts if f.peak])
         return found

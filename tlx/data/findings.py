@@ -5,6 +5,7 @@ The rules:
 - a set of one class only, and a class without images in a split, are named;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - classes of which fewer images are trained on than `labels_per_class` asks for are named;
+- files that are copies of another one in their split are named, the first five;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from statistics import median
 
 from tlx.data.samples import ImageSet, Sample
@@ -88,6 +90,20 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
         count = f"{len(pairs):,} training images are identical to one of another class"
         yield f"{count}: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
+
+
+def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
+    """Yield which files are copies of another file of their split, with the same label."""
+    named: list[str] = []
+    for part, split in images.splits.items():
+        first: dict[tuple[bytes, int], Sample] = {}
+        for sample, key in zip(split.samples, keys[part], strict=True):
+            known = first.setdefault((key, sample.target), sample)
+            if known is not sample and isinstance(sample.source, Path):
+                named.append(f"{sample.name} is {known.name}")
+    if named:
+        count = f"{_counted(len(named), 'image is a copy', 'images are copies')} of another in the same split"
+        yield f"{count}: {enumerated(named, 5)}"
 
 
 def group_findings(images: ImageSet) -> Iterator[str]:
