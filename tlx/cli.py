@@ -323,7 +323,7 @@ def _keys_only(args: list[str]) -> None:
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
 _WITHOUT_VALUE = {
     *("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help"),
-    *("-sc", "--shell-completion", "--experimental-rerun", "--version"),
+    *("-sc", "--shell-completion", "--version"),
 }
 
 
@@ -344,6 +344,8 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
             raise TlxError(f"expected a command line without {name}; put experiment/NAME.yaml into a --config-dir")
         elif name == "--resume":
             raise TlxError(f"expected resume=RUN without dashes; type: tlx train resume={value or 'RUN'}")
+        elif name == "--experimental-rerun":  # of Hydra's, from a pickle, which runs what stands in it
+            raise TlxError("expected resume=RUN in the place of --experimental-rerun; type: tlx train resume=RUN")
         elif arg in _WITH_VALUE and rest:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):

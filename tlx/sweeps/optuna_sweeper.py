@@ -90,7 +90,7 @@ class OptunaSweeper(Sweeper):
             TlxError: The same search runs already.
             Interrupted: It was stopped; trials that ran go on at the next start.
         """
-        from tlx.sweeps.storage import open_study
+        from tlx.sweeps.storage import open_study, refuse_pickles
 
         def busy() -> None:
             raise TlxError(f"expected a search that nobody runs, got {self.directory}, which another process runs now")
@@ -103,6 +103,7 @@ class OptunaSweeper(Sweeper):
             self.jobs.swept = list(wanted.searched)
             self.records.tell(total=self.n_trials, swept=self.jobs.swept)
             if goes_on:
+                refuse_pickles(study, self.journal, str(self.sampler["_target_"]))
                 self._tell_finished(study)
             study.sampler = self._sampler(before=len(study.get_trials(deepcopy=False)))
             while trials := self._next(study, wanted):

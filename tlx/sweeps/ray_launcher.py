@@ -7,13 +7,17 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tlx import children
 from tlx.errors import TlxError
 from tlx.sweeps import gpus
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once
 from tlx.sweeps.stopping import SWEEP, Stop
+
+if TYPE_CHECKING:
+    from ray.job_config import JobConfig
 
 SAVING = 90.0  # seconds that jobs may take to save where they are
 
@@ -55,7 +59,9 @@ class RayLauncher(TlxLauncher):
         own = not ray.is_initialized()
         if own:
             here: dict[str, Any] = {} if self.address else {"num_cpus": cores, "num_gpus": len(gpus.installed())}
-            ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
+            quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+            with children.inherited():
+                ray.init(self.address, job_config=_config(), **quiet, **here)
         try:
             auto_cpus = 1 if self.address else cores // self.jobs
             auto_gpus = 1 if ray.cluster_resources().get("GPU") and not _on_cpu(jobs) else 0
@@ -77,6 +83,19 @@ class RayLauncher(TlxLauncher):
         finally:
             if own:
                 ray.shutdown()
+
+
+class _AsHere(list[str]):
+    """Ray adds the working directory to where its workers look for modules first; not to this list."""
+
+    def extend(self, more: object) -> None:
+        """Add nothing."""
+
+
+def _config() -> JobConfig:
+    from ray.job_config import JobConfig
+
+    return JobConfig(_py_driver_sys_path=_AsHere(reversed(children.import_path())))  # Ray puts each before the last
 
 
 def _work(job: Job) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tlx.config.building import build_node
+from tlx.config.safety import VARIABLE, allowed_by_user
+from tlx.errors import TlxError
+from tlx.printable import one_line
 from tlx.sweeps.trial import TrialPlace
 
 if TYPE_CHECKING:
@@ -37,6 +40,28 @@ def open_study(
     if direction is None:
         return optuna.load_study(study_name=NAME, storage=kept, pruner=pruner)
     return optuna.create_study(study_name=NAME, storage=kept, direction=direction, load_if_exists=True)
+
+
+def refuse_pickles(study: Study, path: Path, sampler: str) -> None:
+    """Refuse a study that goes on with a sampler which keeps its state in it as a pickle, which runs what stands in it.
+
+    Args:
+        study: As it was found.
+        path: Its file.
+        sampler: What is to go on with it.
+
+    Raises:
+        TlxError: It holds such a state, and the user has not allowed the sampler by a setting.
+    """
+    if not sampler.endswith(".CmaEsSampler") or allowed_by_user(sampler):
+        return
+    if any(
+        ":" in key and "optimizer" in key for trial in study.get_trials(deepcopy=False) for key in trial.system_attrs
+    ):
+        raise TlxError(
+            f"{one_line(path)}: expected a search without pickled state to go on with, got that of {sampler}, which "
+            f"could run code; where the file is your own: {VARIABLE}={sampler} tlx …; else another output_dir"
+        )
 
 
 def trial_of(place: TrialPlace) -> Trial | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tlx import children
 from tlx.errors import TlxError
+from tlx.printable import one_line
 from tlx.sweeps import gpus
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once
@@ -58,12 +62,27 @@ class SubmititLauncher(TlxLauncher):
 
         logging.getLogger("submitit").setLevel(logging.ERROR)  # a cluster without accounting is told once a minute
         times = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
-        executor = submitit.AutoExecutor(self.records.directory / ".submitit" / "%j", cluster=self.cluster, **times)
+        executor = submitit.AutoExecutor(self._folder() / "%j", cluster=self.cluster, **times)
         try:
             executor.update_parameters(**{k: v for k, v in self.parameters.items() if v is not None})
         except (NameError, ValueError, TypeError) as error:
             raise TlxError(f"hydra.launcher: expected parameters that submitit takes, got: {error}") from error
         return executor
+
+    def _folder(self) -> Path:
+        """Return a new folder, under a name that nobody can foresee.
+
+        Jobs load the pickles that lie there: none may come from whoever had the sweep's directory before.
+
+        Raises:
+            TlxError: A link is in its place.
+        """
+        place = self.records.directory / ".submitit"
+        if place.is_symlink():
+            raise TlxError(f"{one_line(place)}: expected a folder, got a link; remove it")
+        made = place / secrets.token_hex(6)
+        made.mkdir(parents=True)
+        return made
 
     def _wait(self, running: dict[int, Any]) -> dict[int, Any]:
         """Return the jobs, by number, that still run, after a moment; cancel them where the sweep is to stop."""
@@ -116,7 +135,8 @@ class LocalLauncher(SubmititLauncher):
             while waiting and len(running) < self.at_once and SWEEP.number is None:
                 job = waiting.pop(0)
                 before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which passes it on
-                running[job.record.number] = executor.submit(Worker(), job)
+                with children.inherited():
+                    running[job.record.number] = executor.submit(Worker(), job)
                 signal.signal(signal.SIGINT, before)
             running = self._wait(running)
             if SWEEP.number is not None:
@@ -153,7 +173,7 @@ class SlurmLauncher(SubmititLauncher):
         if not jobs:
             return
         executor = self._executor()
-        with executor.batch():
+        with children.inherited(), executor.batch():
             submitted = [executor.submit(Worker(), job) for job in jobs]
         array = submitted[0].job_id.partition("_")[0]
         print(f"submitted to SLURM: array {array}, {len(jobs)} {'jobs' if len(jobs) > 1 else 'job'}", flush=True)
