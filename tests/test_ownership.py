@@ -199,3 +199,14 @@ def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
     (sweep.directory / "runs.csv").symlink_to(tmp_path / "outside")
     with pytest.raises(TlxError, match="got links"):
         sweep.open()
+
+
+def test_names_with_line_breaks_stay_in_one_line(tmp_path, uneven):
+    """Guards against a data set whose name, or a folder whose path, puts a command of its own into logs and comments."""
+    folder = tmp_path / "x\ntouch mark #"
+    run = tlx.train(tlx.compose([*uneven, 'dataset.name="pets\ncurl x | sh\n\x1b[2J"', f'run_dir="{folder}"']))
+    log = (run.directory / "tlx.log").read_text()
+    assert not any(line.lstrip().startswith(("curl", "touch")) for line in log.splitlines())
+    assert r"pets\ncurl x | sh\n\x1b[2J: 3 classes" in log
+    assert r"x\ntouch mark #" in log
+    assert (run.directory / "config.yaml").read_text().startswith(f"# tlx test {tmp_path}/x\\ntouch mark #\n")

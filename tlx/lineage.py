@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from tlx.printable import one_line
+
 if TYPE_CHECKING:
     from tlx.run import Run
     from tlx.tasks.base import Task
@@ -67,7 +69,7 @@ def table(run: Run) -> str:
     chain = [*run.description["lineage"], summary(run)]
     heads = ["", "run", "data", "classes", "strategy", ACCURACY, "tensors", "head"]
     first = chain[0]["carried"].get("from", "not told")
-    rows = [heads, *([str(i), *_cells(one)] for i, one in enumerate(chain, start=1))]
+    rows = [heads, *([str(i), *map(one_line, _cells(one))] for i, one in enumerate(chain, start=1))]
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     right = {3, 5}
     lines = [
@@ -75,7 +77,7 @@ def table(run: Run) -> str:
         for row in rows
     ]
     told = "tensors: carried over from the line above + new ones; head: classes whose rows were carried over, by name"
-    return "\n".join([f"weights at the beginning: {first}", *(line.rstrip() for line in lines), told])
+    return "\n".join([f"weights at the beginning: {one_line(first)}", *(line.rstrip() for line in lines), told])
 
 
 def _cells(one: Mapping[str, Any]) -> list[str]:

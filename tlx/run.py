@@ -61,6 +61,11 @@ class Run:
         return self.directory / "checkpoints"
 
     @property
+    def place(self) -> str:
+        """Its directory as messages name it: in one line."""
+        return one_line(self.directory)
+
+    @property
     def files(self) -> OwnFiles:
         """Which of its files tlx has written."""
         return OwnFiles(self.directory)
@@ -96,11 +101,11 @@ class Run:
             keys = difference(self.config, config)
             if not keys:  # the same keys, and something else behind a path
                 raise TlxError(
-                    f"expected the images, weights or source run that {self.directory} began with, got others behind "
+                    f"expected the images, weights or source run that {self.place} began with, got others behind "
                     "the same paths; force=true trains it anew"
                 )
             raise TlxError(
-                f"run_dir: expected a new directory or one of this configuration, got '{self.directory}' of another "
+                f"run_dir: expected a new directory or one of this configuration, got '{self.place}' of another "
                 f"({keys}); leave run_dir and run_name out, or force=true replaces it"
             )
         if self.finished:
@@ -110,7 +115,7 @@ class Run:
     @property
     def finished_already(self) -> str:
         """What is said when the same configuration is asked for again."""
-        return f"finished already: {self.directory} (force=true trains again)"
+        return f"finished already: {self.place} (force=true trains again)"
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -216,9 +221,7 @@ class Run:
 
         def waiting() -> None:
             now = self.status
-            print(
-                f"waiting for process {now.get('pid')} on {now.get('host')}, which trains {self.directory}", flush=True
-            )
+            print(f"waiting for process {now.get('pid')} on {now.get('host')}, which trains {self.place}", flush=True)
 
         with locked(self.directory / ".lock", waiting) as handle:
             yield handle
@@ -314,9 +317,9 @@ class Run:
             beside = [p.name for p in parent.iterdir() if (p / "config.yaml").is_file()] if parent.is_dir() else []
             near = closest(self.directory.name, beside)
             hint = f"; did you mean '{parent / near}'?" if near else ""
-            raise TlxError(f"expected a run directory, got '{self.directory}' (no such directory){hint}")
+            raise TlxError(f"expected a run directory, got '{self.place}' (no such directory){hint}")
         state = self.status.get("state", "no run")
-        raise TlxError(f"expected a finished run with {name}, got '{self.directory}' ({state})")
+        raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state})")
 
     def _overridden(self, overrides: Sequence[str]) -> DictConfig:
         bad = [o for o in overrides if "=" not in o]

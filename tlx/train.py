@@ -87,7 +87,7 @@ def train(config: DictConfig) -> Run:
         except BaseException as error:
             run.note("failed", error=str(error) or type(error).__name__, traceback=traceback.format_exc())
             raise
-        log.info("run: %s", run.directory)
+        log.info("run: %s", run.place)
         return run
 
 
@@ -162,7 +162,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         if at is not None and at["data"] != images:
             raise TlxError(
                 f"dataset: expected the images that the run began with, got others behind the same names; "
-                f"{run.directory} cannot go on; force=true trains it anew"
+                f"{run.place} cannot go on; force=true trains it anew"
             )
         _introduce(run, config, data, task, images)
         if config.trainer.compile:

@@ -27,6 +27,7 @@ from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import content_keys, fewer_labels
 from tlx.errors import TlxError
 from tlx.files import write_text
+from tlx.printable import one_line
 
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
@@ -139,7 +140,7 @@ class CheckedSet:
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
-            lines += [f"    {entry.sample.source}: {entry.reason}" for entry in self.broken]
+            lines += [f"    {one_line(entry.sample.source)}: {one_line(entry.reason)}" for entry in self.broken]
         elif any(_files(split) for split in self.images.splits.values()):
             lines.append("  no file was opened: dataset.check is false")
         else:
@@ -225,7 +226,7 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
 def broken_files(broken: Sequence[Broken]) -> str:
     """Say how many files are broken, which (the first 20) and why; the whole list goes into a file in the cache."""
     lines = [f"{len(broken):,} broken file{'s' if len(broken) > 1 else ''}"]
-    lines += [f"    {entry.sample.source}: {entry.reason}" for entry in broken[:_NAMED]]
+    lines += [f"    {one_line(entry.sample.source)}: {one_line(entry.reason)}" for entry in broken[:_NAMED]]
     if len(broken) > _NAMED:
         lines.append(f"    and {len(broken) - _NAMED:,} more; all of them: {_written(broken) or 'tlx check'}")
     return "\n".join(lines)
@@ -234,7 +235,7 @@ def broken_files(broken: Sequence[Broken]) -> str:
 def _written(broken: Sequence[Broken]) -> Path | None:
     """Write the list of broken files into the cache; return where, or None where that cannot be written."""
     folder = cache_folder()
-    text = "".join(f"{entry.sample.source}\t{entry.reason}\n" for entry in broken)
+    text = "".join(f"{one_line(entry.sample.source)}\t{one_line(entry.reason)}\n" for entry in broken)
     try:
         if folder is None:
             return None

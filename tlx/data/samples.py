@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tlx.data.typed_classes import class_called
 from tlx.errors import TlxError, did_you_mean
+from tlx.printable import one_line
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
     from torch import Tensor
@@ -84,6 +85,10 @@ class ImageSet:
     rule: str
     notes: tuple[str, ...] = ()
     carved: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Keep the name in one line: it stands in messages and logs."""
+        object.__setattr__(self, "name", one_line(self.name))
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.files import write_text
+from tlx.printable import one_line
 from tlx.review import pictures, tables
 from tlx.review.hparams import best_figures, hparams, write_hparams
 from tlx.review.names import is_of_a_class
@@ -114,7 +115,7 @@ def _review(
     if writer is not None:
         for name, text in texts.items():
             writer.add_text(f"review/{name}", text, step)
-    parts = [f"# {folder.parent.name}", tables.figures_table(figures)]
+    parts = [f"# {one_line(folder.parent.name)}", tables.figures_table(figures)]
     parts += ["## Classes", texts["per_class"]]
     parts += ["## Each class against all others", texts["sensitivity_and_specificity"]]
     parts += ["## The most confidently wrong images", texts["most_confidently_wrong"]]

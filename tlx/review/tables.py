@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
+from tlx.printable import printable
 from tlx.review.intervals import LEVEL, RESAMPLES
 from tlx.review.measures import ClassFigures, most_confused
 from tlx.review.names import interval_of, is_end, is_of_a_class
@@ -115,7 +116,7 @@ def _fraction(value: float) -> str:
 
 def _cell(text: str) -> str:
     """Return text that Markdown shows as it is."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     for character in "\\|`*_<>[]":
         text = text.replace(character, f"\\{character}")
     return text
