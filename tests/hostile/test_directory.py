@@ -22,7 +22,7 @@ from tlx.run import Run
 # Looked for by libraries, and installed hardly anywhere.
 OPTIONAL = ("apex", "habana_frameworks", "lightning_habana", "torch_xla", "transformer_engine", "tensorboardX", "wandb")
 SPECIAL = ("sitecustomize", "usercustomize", "mysource", "hydra_plugins")
-PROGRAMS = ("git", "nvidia-smi", "uname", "ldconfig", "gcc", "g++", "cc", "c++", "ld", "file", "objdump", "which")
+PROGRAMS = ("git", "nvidia-smi", "uname", "ldconfig", "gcc", "g++", "cc", "c++", "ld", "file", "objdump", "latex")
 PICTURES = ["dataset=folder", "dataset.root=pictures"]
 SMALL = [
     "dataset.channels=1", "dataset.image_size=16", "dataset.batch_size=4", "strategy=full", "trainer.stage_epochs=1",
@@ -67,7 +67,7 @@ def hostile(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / folder).mkdir()
         for name in ("train.yaml", "config.yaml"):
             (directory / folder / name).write_text("seed: foreign\n")
-    (directory / "matplotlibrc").write_text("backend: module://mysource\n")
+    (directory / "matplotlibrc").write_text("backend: module://mysource\ntext.usetex: True\n")
     repository(directory)
     return directory
 
@@ -149,6 +149,7 @@ def test_nothing_of_a_directory_is_run(hostile: Path) -> None:
     assert sprung(hostile) == [], told
     assert told.endswith("exit code 0"), told
     assert Run(hostile).finished
+    assert (hostile.parent / "again" / "review" / "confusion_matrix.png").is_file()  # drawn without TeX
     assert Run(hostile).environment[-1]["git"] == "a" * 40
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 
 import numpy as np
@@ -109,6 +110,24 @@ def test_neither_pyplot_nor_the_users_backend_is_touched():
     )
     done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["svg", "False", "True"], done.stderr
+
+
+def test_no_text_is_handed_to_tex(tmp_path, monkeypatch):
+    """Guards against a matplotlibrc of the working directory, which can have names of classes read by a program."""
+    from matplotlib import rc_context
+
+    program = tmp_path / "latex"
+    program.write_text(f"#!/bin/sh\ntouch '{tmp_path / 'mark'}'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    confusion = torch.tensor([[3, 1], [2, 4]])
+    with rc_context({"text.usetex": True}):
+        with pytest.raises(RuntimeError, match="latex"):
+            pictures.draw(pictures.confusion_picture(confusion, ["a", "b"]), tmp_path / "1.png")
+        (tmp_path / "mark").unlink()  # the program was called
+        with pictures.without_tex():
+            pictures.draw(pictures.confusion_picture(confusion, ["a", "b"]), tmp_path / "2.png")
+    assert not (tmp_path / "mark").exists()
 
 
 def test_long_names_are_shortened_in_the_middle():

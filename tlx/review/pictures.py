@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ NAMES_AT_MOST = 130  # classes up to which every name stands beside it
 BARS_AT_MOST = 120  # classes in the picture of precision and recall
 TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 BLUE, ORANGE, GRAY = "#2a6f97", "#e07a3f", "#9a9a9a"
+
+
+@contextmanager
+def without_tex() -> Iterator[None]:
+    """Inside, no text is handed to TeX, a program, as a matplotlibrc of the working directory may ask for."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.usetex": False}):
+        yield
 
 
 def draw(figure: Figure, path: Path) -> np.ndarray:

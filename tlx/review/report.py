@@ -103,7 +103,7 @@ def _review(
     run.files.remove("review/wrong.png")
     run.files.add("review/review.md", *(f"review/{name}.png" for name in drawn))
     for name, figure in drawn.items():
-        with _worth_a_warning(f"{name}.png"):
+        with _worth_a_warning(f"{name}.png"), pictures.without_tex():
             pixels = pictures.draw(figure(), folder / f"{name}.png")
             if writer is not None:
                 writer.add_image(f"review/{name}", pixels, step, dataformats="HWC")
