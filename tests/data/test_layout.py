@@ -198,6 +198,13 @@ def test_find_images(make_tree, monkeypatch):
             find_images([nothing])
 
 
+def test_patterns_find_no_thumbnails(make_tree):
+    """Guards against predictions for the thumbnails that a NAS keeps beside each image."""
+    root = make_tree({"a": 1, "a/@eaDir/0.png": 2, "a/deep": 1})
+    assert len(find_images([f"{root}/**/*.png"])) == 2
+    assert len(find_images([f"{root}/a/@eaDir/*/*.png"])) == 2
+
+
 def test_hymenoptera_counts_as_published(test_data):
     """Guards against training on the GIF placeholder among the ants, which ImageFolder leaves out: 244, not 245."""
     root = test_data("hymenoptera")

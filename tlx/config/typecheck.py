@@ -113,9 +113,7 @@ def _words(hint: Any) -> str:
             words.extend(str(c) for c in get_args(option))
         elif origin is list:
             item = get_args(option)[0]
-            words.append(
-                "a list of mappings" if is_dataclass(item) else f"a list of {_words(item).removeprefix('a ')}s"
-            )
+            words.append("a list of mappings" if is_dataclass(item) else f"a list of {_several(item)}")
         elif origin is dict:
             words.append("a mapping")
         elif is_dataclass(option):
@@ -123,6 +121,13 @@ def _words(hint: Any) -> str:
         else:
             words.append(names.get(option, str(option)))
     return " or ".join(words) if len(words) < 3 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _several(hint: Any) -> str:
+    """The items of a list: `whole numbers or texts`."""
+    items = [_words(option) for option in _options(hint)]
+    plural = [f"{item.removeprefix('a ')}s" if item.startswith("a ") else item for item in items]
+    return " or ".join(plural)
 
 
 def _join(path: str, key: Any) -> str:

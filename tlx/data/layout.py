@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tlx.data.findings import enumerated
 from tlx.data.split_folders import Splits, lookalikes, named_splits
-from tlx.data.walk import descended, files_below, folders_in
+from tlx.data.walk import descended, files_below, folders_in, is_left_out
 from tlx.errors import TlxError, closest, did_you_mean
 from tlx.legible import composed, legible
 
@@ -144,7 +144,9 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             images = [path]
         else:
             matches = (Path(m) for m in sorted(glob.glob(str(path), recursive=True)))
-            images = [p for p in matches if p.is_file() and p.suffix.lower() in EXTENSIONS]
+            matching = [p for p in matches if p.is_file() and p.suffix.lower() in EXTENSIONS]
+            # A thumbnail below `@eaDir` is no image unless that is what was typed.
+            images = [p for p in matching if not any(is_left_out(part) for part in {*p.parts} - {*path.parts})]
         if not images:
             raise TlxError(f"expected an image, a folder of images or a pattern that matches some, got '{entry}'")
         found += images
