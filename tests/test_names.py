@@ -149,3 +149,10 @@ def test_the_command_prints_in_ascii_and_on_narrow_terminals(tmp_path, columns):
     assert done.returncode == 0, done.stderr
     assert rb"th\xe9 \U0001f41c" in done.stdout
     assert rb"na\xefve" in done.stdout
+
+
+def test_a_folder_of_undecodable_bytes_can_be_typed(tmp_path):
+    """Guards against a folder that a shell completes and tlx refuses, with a hint that nobody can type."""
+    root = pictures(Path(os.fsdecode(os.fsencode(tmp_path / "na") + b"\xefve")), ODD[:2])
+    config = tlx.compose(["backbone=small_cnn", "dataset=folder", f"dataset.root={root}"])
+    assert config.dataset.root == str(root)

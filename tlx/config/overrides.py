@@ -133,8 +133,12 @@ def at_home(overrides: Sequence[str]) -> list[str]:
 
 
 def readable(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra reads them: `at_home`, and a regular expression in quotes, without which it takes none."""
-    return [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
+    """Overrides as Hydra reads them: `at_home`, and in quotes what it takes in no other way and nobody can type there.
+
+    These are regular expressions, and names with bytes that are no UTF-8, which a shell completes.
+    """
+    found = [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
+    return [(in_quotes(text) or text) if re.search("[\udc80-\udcff]", text) else text for text in found]
 
 
 def _quoted(typed: re.Match[str]) -> str:
