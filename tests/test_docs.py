@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -77,7 +78,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("RUN", "outputs/RUN", "outputs/a", "outputs/b", "outputs/c"):
         run = tlx.run.Run(work / name)
         run.begin(compose(["dataset=folder", f"dataset.root={home / 'pets'}", "backbone=small_cnn"]))
-        (run.directory / "model.json").write_text('{"group_names": ["stem", "stage1", "stage2", "stage3"]}')
+        network = {"group_names": ["stem", "stage1", "stage2", "stage3"], "num_features": 4, "class_names": ["a", "b"]}
+        images = {"size": 64, "mean": [0.5], "std": [0.5]}
+        described = {**network, "architecture": {"_target_": "tlx.backbones.small_cnn"}, "preprocessing": images}
+        (run.directory / "model.json").write_text(json.dumps(described))
     for page in PAGES:
         for block in blocks(page, "yaml"):
             file = re.search(r"^# (mine/\S+\.yaml)$", block, re.MULTILINE)

@@ -61,6 +61,7 @@ class Checkpoints(Checkpoint):
         self.done = False  # whether training came to its end
         self.seconds = 0.0  # of training, in all starts together
         self.epoch: dict[str, float] | None = None  # what had added up in an epoch that was left in its middle
+        self.begun = False  # whether a step was taken: what it needs of a checkpoint was right
         self._since = time.perf_counter()
 
     @property
@@ -76,8 +77,12 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from these numbers."""
-        for key in ("best", "oracle", "figures", "done", "seconds", "epoch"):
-            setattr(self, key, state_dict[key])
+        for key in ("best", "oracle"):
+            setattr(self, key, None if state_dict[key] is None else float(state_dict[key]))
+        self.figures = {str(name): float(value) for name, value in state_dict["figures"].items()}
+        self.done, self.seconds = bool(state_dict["done"]), float(state_dict["seconds"])
+        epoch = state_dict["epoch"]
+        self.epoch = None if epoch is None else {str(name): float(value) for name, value in epoch.items()}
 
     # Lightning's hooks
 
@@ -107,6 +112,7 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where a stop was asked for; after an epoch's last step the end of the epoch is waited for."""
+        self.begun = True
         if self.interruption.requested is None:
             return
         whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -226,6 +232,7 @@ def progress(path: Path) -> dict[str, Any]:
     held = read_checkpoint(path)
     try:
         own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
+        _check_counts(held["loops"])
         epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
         told = {
             "epochs": epochs,
@@ -238,6 +245,14 @@ def progress(path: Path) -> dict[str, Any]:
         raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
     except Exception as error:  # values of other types than a checkpoint of tlx has
         raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
+
+
+def _check_counts(node: Any) -> None:
+    """Raise a ValueError where one of Lightning's counts of epochs, batches and steps is no whole number."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key in ("ready", "started", "processed", "completed") and (not isinstance(value, int) or value < 0):
+            raise ValueError(f"{key}: {value!r:.40}")
+        _check_counts(value)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
 from tlx.places import refuse_little_room, refuse_unwritable
 from tlx.planning import build_backbone, feature_groups, plan
+from tlx.records import unreadable
 from tlx.review.report import report
 from tlx.review.witness import Witness
 from tlx.run import Run
@@ -173,7 +174,12 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
             callbacks = build_callbacks(config, stages, checkpoints, run, cache, data.domain)
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
             with interruption.deferred():
-                trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
+                try:
+                    trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
+                except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                    if at is None or checkpoints.begun or "CUDA" in str(error):
+                        raise
+                    raise unreadable(checkpoints.last, "what this run needs to go on", _brief(error)) from error
             if interruption.requested is not None:
                 interruption.stop()
             at = progress(checkpoints.last)
@@ -191,6 +197,11 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         if distributed.is_first():
             _finish(run, config, data, {**trained, **at["figures"]}, tested, witness)
         judge.strategy.barrier()  # no process returns before the run is finished
+
+
+def _brief(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:200]}"
 
 
 def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:

@@ -272,7 +272,7 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
         try:
             read_model(run)
         except TlxError as error:
-            told, _, hint = str(error).partition("; ")
+            told, _, hint = str(error).rpartition("; ")
             yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}': {told}", hint)
     if target == "tlx.backbones.file_backbone":
         yield from _check_weight_file(node["path"])

@@ -25,6 +25,7 @@ from tlx.data.facts_store import cache_folder
 from tlx.errors import TlxError
 from tlx.files import create, is_locked, locked, temporary_of, write_text
 from tlx.printable import one_line
+from tlx.records import read_json
 
 log = logging.getLogger("tlx")
 GB = 10**9
@@ -71,10 +72,10 @@ class Entry:
     def about(self) -> dict[str, Any]:
         """`backbone`, `boundary`, `size` (pixels), `precision`, `device` and `owners`, run -> data set."""
         try:
-            held: dict[str, Any] = json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            held = read_json(self.folder / "about.json", "what an entry of the cache is")
+        except (FileNotFoundError, TlxError):
             return {}
-        return held
+        return held if isinstance(held, dict) else {}
 
     @property
     def bytes(self) -> int:

@@ -66,8 +66,12 @@ class Stages(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Return to where a checkpoint stood; the network is set up when the next epoch begins."""
-        for key, value in state_dict.items():
-            setattr(self, key, value)
+        index = int(state_dict["index"])
+        if not 0 <= index < len(self.stages):
+            raise ValueError(f"stage {index} of {len(self.stages)}")
+        self.index, best = index, state_dict["best"]
+        self.first_epoch, self.first_step = int(state_dict["first_epoch"]), int(state_dict["first_step"])
+        self.best, self.waited = None if best is None else float(best), int(state_dict["waited"])
 
     # Lightning's hooks
 
