@@ -135,7 +135,9 @@ def _train(args: list[str]) -> None:
     from tlx import launch
 
     arguments = [*flags, *for_hydra(overrides, config_dir)]
-    if multirun and not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(flags):
+    if multirun and (shown := {flag for flag in flags if flag.partition("=")[0] in _SHOW}):
+        raise TlxError(f"expected {' '.join(sorted(shown))} of one configuration, got -m beside it; leave one out")
+    if multirun and "--hydra-help" not in flags:
         sys.exit(launch.multirun(arguments, overrides, config_dir))
     launch.hydra_main(arguments)
 
@@ -321,6 +323,7 @@ def _keys_only(args: list[str]) -> None:
 
 # Flags of Hydra that `tlx train` hands on.
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+_SHOW = {"--cfg", "-c", "--info", "-i"}
 _WITHOUT_VALUE = {
     *("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help"),
     *("-sc", "--shell-completion", "--version"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.config.amended import amended
 from tlx.config.check import check
 from tlx.config.naming import NOT_IDENTITY
 from tlx.config.overrides import at_home
@@ -52,8 +53,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
                 f"{', '.join(may_change)}; for another configuration train a new run, with backbone=run to start from "
                 "this one"
             )
-        config.merge_with(OmegaConf.from_dotlist([text.lstrip("+")]))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain = amended(config, at_home(overrides))
     mistakes = check(plain)
     if mistakes:
         raise ConfigError(mistakes)

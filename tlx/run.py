@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.config.amended import amended
 from tlx.config.check import check
 from tlx.config.naming import difference, identity_hash
 from tlx.config.receiver import paths_read, received
@@ -322,17 +323,12 @@ class Run:
         raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state})")
 
     def _overridden(self, overrides: Sequence[str]) -> DictConfig:
-        bad = [o for o in overrides if "=" not in o]
-        if bad:
-            raise TlxError(f"expected overrides as key=value, got {', '.join(bad)}")
         from tlx.resume import find_paths
 
         stored: Any = OmegaConf.to_container(self.config, resolve=True)
         mine = as_config(received(stored, str(self.directory)))
         find_paths(mine, self)
-        config = OmegaConf.merge(mine, OmegaConf.from_dotlist([o.lstrip("+") for o in overrides]))
-        assert isinstance(config, DictConfig)
-        plain: Any = OmegaConf.to_container(config, resolve=True)
+        plain = amended(mine, overrides)
         # How it came about is past: the weights are in the checkpoint.
         for text in overrides:
             trust_typed(text)

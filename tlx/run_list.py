@@ -24,8 +24,8 @@ def run_lines(asked: str = "*", folder: str = "outputs") -> list[str]:
     Raises:
         TlxError: There are none.
     """
-    own = Path(asked).expanduser()
-    place, glob = (own, "*") if asked != "*" and own.is_dir() else (Path(folder), asked)
+    own = os.path.expanduser(asked)
+    place, glob = (Path(own), "*") if asked != "*" and os.path.isdir(own) else (Path(folder), asked)
     found = [path for path in _below(place, DEPTH) if fnmatch(path.name, glob)]
     if not found:
         what = f"a run whose name matches '{glob}'" if glob != "*" else "a run"

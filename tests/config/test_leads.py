@@ -16,6 +16,7 @@ from tlx.config import check_command_line, options
 from tlx.config.leads import flag_hint, key_hint, option_hint, verb_hint
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
 from tlx.errors import TlxError
+from tlx.run_list import run_lines
 
 VERBS_THERE = ("train", "plan", "check", "test", "predict", "lineage", "list", "cache", "demo")
 # What somebody may type for a key.
@@ -229,6 +230,22 @@ def test_a_sweep_has_jobs_and_an_end(asked: str, path: str, got: str) -> None:
     assert found.path == path
     assert got in found.got
     assert not check_command_line(["dataset=glob(usp*)"], None, multirun=True)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody", "a\x00b"])
+def test_a_hint_that_looks_for_a_file_survives_any_name(name: str) -> None:
+    """Guards against a hint that ends in `File name too long`, and against `tlx list runs` of such a name."""
+    assert option_hint("dataset", name, []) == ""
+    with pytest.raises(TlxError, match="expected a run"):
+        run_lines(name)
+
+
+def test_a_composed_configuration_is_printed_for_one_job_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards against Hydra's traceback of `tlx train -m … --cfg job`."""
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "-m", "seed=0,1", "--cfg", "job"])
+    assert stop.value.code == 2
+    assert "expected --cfg of one configuration, got -m beside it" in capsys.readouterr().err
 
 
 def test_a_flag_leads_to_its_key_with_every_verb_that_composes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ def option_hint(group: str, name: str, names: list[str]) -> str:
     lead = _find(OPTIONS.get(like, {}), name)
     if lead is not None and group == "target":
         lead = Lead(lead.typed.replace("dataset", "target"), lead.said)
-    if lead is None and group in ("dataset", "target") and (Path(name).expanduser().exists() or "/" in name):
+    if lead is None and group in ("dataset", "target") and ("/" in name or os.path.exists(os.path.expanduser(name))):
         kind = "table" if name.lower().endswith(_TABLES) else "arrays" if name.endswith(".npz") else "folder"
         lead = Lead(f"{group}={kind} {group}.{'root' if kind == 'folder' else 'path'}=VALUE")
     if lead is not None:

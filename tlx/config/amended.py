@@ -1,0 +1,31 @@
+"""Overrides of a stored configuration, which no file of options stands behind: `dataset.root=~/pets` of `tlx test`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlx.errors import TlxError
+
+
+def amended(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the plain values of a configuration with overrides `key=value`, whose values are read as YAML.
+
+    Raises:
+        TlxError: An override cannot be read, does not fit into the configuration, or refers to what does not exist.
+    """
+    for text in overrides:
+        key, equals, _ = text.partition("=")
+        if not equals or not key.strip():
+            raise TlxError(f"expected overrides as key=value, got '{text}'")
+        try:
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist([text.lstrip("+")]))  # type: ignore[assignment]
+            plain: Any = OmegaConf.to_container(config, resolve=True)
+        except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise TlxError(f"expected key=value with a value that fits there, got '{text}': {why}") from error
+    return plain if overrides else OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
