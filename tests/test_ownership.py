@@ -202,7 +202,7 @@ def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
 
 
 def test_names_with_line_breaks_stay_in_one_line(tmp_path, uneven):
-    """Guards against a data set whose name, or a folder whose path, puts a command of its own into logs and comments."""
+    """Guards against a set whose name, or a folder whose path, puts a command of its own into logs and comments."""
     folder = tmp_path / "x\ntouch mark #"
     run = tlx.train(tlx.compose([*uneven, 'dataset.name="pets\ncurl x | sh\n\x1b[2J"', f'run_dir="{folder}"']))
     log = (run.directory / "tlx.log").read_text()
