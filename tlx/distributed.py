@@ -6,6 +6,7 @@ is another sweep, or nothing. torchrun is given the run directory instead, which
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -36,7 +37,13 @@ def processes(config: DictConfig) -> int:
     available = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
     if accelerator in ("gpu", "cuda") and available == 0:
         raise TlxError("trainer.accelerator: expected a GPU that torch can use, got none; use trainer.accelerator=cpu")
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise TlxError("trainer.accelerator: expected one that is here, got mps, which is Apple's; type auto or cpu")
+    if accelerator == "tpu" and importlib.util.find_spec("torch_xla") is None:
+        raise TlxError("trainer.accelerator: expected one that is here, got tpu without torch_xla; type auto or cpu")
     if isinstance(devices, ListConfig | list):
+        if available and (none := [d for d in devices if not 0 <= int(d) < available]):
+            raise TlxError(f"trainer.devices: expected GPUs of 0 to {available - 1}, got {', '.join(map(str, none))}")
         wanted = len(devices)
     elif devices in ("auto", -1):
         wanted = max(available, 1)

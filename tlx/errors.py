@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tlx.printable import printable
+
 
 class TlxError(Exception):
     """An error whose message is enough to mend it; the command line shows it without a traceback, exit code 2."""
@@ -62,10 +64,14 @@ class Mistake:
     hint: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: expected {self.expected}, got {self.got}"]
+        lines = [f"{_short(self.path)}: expected {_short(self.expected)}, got {_short(self.got)}"]
         if self.hint:
-            lines.append(f"    {self.hint}")
-        return "\n".join(lines)
+            lines.append(f"    {_short(self.hint)}")
+        return printable("\n".join(lines))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 2000 else f"{text[:1000]}…{text[-500:]}"
 
 
 class ConfigError(TlxError):

@@ -60,7 +60,7 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
 
 def plan_table(config: DictConfig) -> str:
     """Return the plan as text; builds the network on the meta device: no memory, no download."""
-    with torch.device("meta"), _NothingDrawn():
+    with torch.device("meta"), NothingDrawn():
         backbone = build_backbone(config, load=False)
     names = [*backbone.group_names, HEAD]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
@@ -112,7 +112,7 @@ def _features_table(config: DictConfig, backbone: Backbone, names: list[str], to
     )
 
 
-class _NothingDrawn(TorchFunctionMode):
+class NothingDrawn(TorchFunctionMode):
     """Leaves initial weights undrawn: on the meta device that would import a compiler, which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -26,6 +26,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
 from tlx.interruption import Interruption
+from tlx.memory import refuse_what_does_not_fit
 from tlx.places import refuse_little_room, refuse_unwritable
 from tlx.planning import build_backbone, feature_groups, plan
 from tlx.records import unreadable
@@ -66,6 +67,7 @@ def train(config: DictConfig) -> Run:
         if standing == "finished":
             log.info(run.finished_already)
             return run
+        refuse_what_does_not_fit(config)
         try:
             config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
             count = distributed.processes(config)

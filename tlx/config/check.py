@@ -11,6 +11,7 @@ from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of, nothing_there
 from tlx.config import leads, safety
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
+from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Dataset, Experiment
 from tlx.config.selection import best_of
 from tlx.config.typecheck import check_node, show
@@ -59,6 +60,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         mistakes += check_optimizer(config["optimizer"])
     if "logger" in config:
         mistakes += check_logger(config["logger"])
+    told = {m.path for m in [*mistakes, *refused]}
+    mistakes += [m for m in check_plain(config) if m.path not in told]
     for key in ("output_dir", "run_name", "run_dir"):
         if config.get(key) == "":
             mistakes.append(Mistake(key, "a text", "an empty one", "leave it out"))
@@ -128,6 +131,8 @@ def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistak
     mistakes: list[Mistake] = []
     if strategy.get("groups") is not None:
         mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features")
+        if not strategy["groups"]:
+            mistakes.append(Mistake("strategy.groups", "at least one layer group", "none", f"such as {names[-2]}"))
         if not mistakes and set(select(names, strategy["groups"])) == {HEAD}:
             below = names[-2]
             mistakes.append(Mistake("strategy.groups", "layer groups below the head", "the head", f"such as {below}"))
@@ -163,6 +168,8 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
     if hint := leads.label_hint(part, node):
         yield Mistake(f"{part}.name", "a label", f"'{node['name']}', which is another one of the group {part}", hint)
     target = node.get("_target_")
+    if target is not None and not isinstance(target, str):
+        return  # told where all targets are looked at
     if target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], part)
     elif part in ("dataset", "target") and isinstance(target, str):  # what every data set has

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from tlx.config import targets
+from tlx.config.ranges import check_arguments
 from tlx.config.schema import SCHEMAS, Classifier, Optimizer
 from tlx.config.typecheck import check_node, show
 from tlx.errors import Mistake, closest, did_you_mean
@@ -28,6 +29,7 @@ def check_optimizer(node: Any) -> Iterator[Mistake]:
         hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(names))};"
         hint += f" or leave it out: ~optimizer.{key}"
         yield Mistake(f"optimizer.{key}", f"a key that tlx or {target} takes", f"'{key}'", hint)
+    yield from check_arguments(node)
 
 
 def check_logger(node: Any) -> Iterator[Mistake]:
@@ -38,6 +40,8 @@ def check_logger(node: Any) -> Iterator[Mistake]:
     elif target is None:
         for key in (k for k in node if k != "_target_"):
             yield Mistake(f"logger.{key}", "a known key", f"'{key}'", "logger=none has none")
+    elif not isinstance(target, str):
+        return  # told where all targets are looked at
     elif target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], "logger")
     else:
@@ -80,6 +84,8 @@ def _accepted(
         return None
     yield from check_node(node, schema, part, allow_extra=True)
     target = str(node.get("_target_"))
+    if not isinstance(node.get("_target_"), str) or not target.isprintable():
+        return None  # told where all targets are looked at
     try:
         return targets.parameters(target)
     except LookupError as error:

@@ -10,15 +10,29 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-def within(low: float | None = None, high: float | None = None, *, open_low: bool = False) -> dict[str, Any]:
-    """Return field metadata for a number in [low, high], or (low, high] with `open_low`."""
-    return {"low": low, "high": high, "open_low": open_low}
+def within(
+    low: float | None = None, high: float | None = None, *, open_low: bool = False, open_high: bool = False
+) -> dict[str, Any]:
+    """Return field metadata for a number in [low, high], without its ends where `open_low` or `open_high`."""
+    return {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
+
+
+def written(pattern: str, words: str) -> dict[str, Any]:
+    """Return field metadata for a text that matches a regular expression as a whole; `words` say which texts do."""
+    return {"pattern": pattern, "words": words}
 
 
 POSITIVE = within(0, open_low=True)
 NOT_NEGATIVE = within(0)
 AT_LEAST_1 = within(1)
 FRACTION = within(0, 1)
+BELOW_1 = within(0, 1, open_high=True)
+EPOCHS = within(1, 1_000_000)
+RATE = within(0, 1000)
+SEED = within(0, 2**63 - 1)
+NAME = written(r"[^\x00-\x1f\x7f]{1,200}", "a text of 1 to 200 characters, without control characters")
+PLACE = written(r"[^\x00-\x1f\x7f]{0,4096}", "a path of at most 4,096 characters, without control characters")
+PART_OF_A_PATH = written(r"[^\x00-\x1f\x7f<>:\"|?*\\]{0,200}", "a text that can be part of a file's name")
 
 
 @dataclass
@@ -26,7 +40,7 @@ class TorchvisionBackbone:
     """A torchvision classifier without its last layer."""
 
     _target_: str
-    name: str
+    name: str = field(metadata=NAME)
     weights: str | None = "DEFAULT"
 
 
@@ -35,7 +49,7 @@ class TimmBackbone:
     """A timm model whose features timm can list."""
 
     _target_: str
-    name: str
+    name: str = field(metadata=NAME)
     pretrained: bool = True
 
 
@@ -44,8 +58,8 @@ class SmallCnn:
     """A small convolutional network for small pictures."""
 
     _target_: str
-    name: str = "small_cnn"
-    width: int = field(default=32, metadata=AT_LEAST_1)
+    name: str = field(default="small_cnn", metadata=NAME)
+    width: int = field(default=32, metadata=within(1, 100_000))
 
 
 @dataclass
@@ -53,7 +67,7 @@ class RunBackbone:
     """The layer groups of a finished run."""
 
     _target_: str
-    name: str
+    name: str = field(metadata=NAME)
     run: str
 
 
@@ -62,7 +76,7 @@ class FileBackbone:
     """A state dict in a file, for a named architecture."""
 
     _target_: str
-    name: str
+    name: str = field(metadata=NAME)
     path: str
     architecture: str
     state_key: str | None = None
@@ -73,17 +87,17 @@ class Dataset:
     """What every data set has."""
 
     _target_: str
-    name: str
-    channels: int = field(default=3, metadata=AT_LEAST_1)
-    image_size: int | None = field(default=None, metadata=within(8))
-    batch_size: int = field(default=32, metadata=AT_LEAST_1)
-    num_workers: int | Literal["auto"] = field(default="auto", metadata=NOT_NEGATIVE)
+    name: str = field(metadata=NAME)
+    channels: int = field(default=3, metadata=within(1, 65_536))
+    image_size: int | None = field(default=None, metadata=within(8, 100_000))
+    batch_size: int = field(default=32, metadata=within(1, 1_000_000))
+    num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
     decode: Literal["reduced", "full"] = "reduced"
     window: list[float] | None = None
     augment: Literal["none", "light", "strong", "affine", "characters", "trivial"] = "light"
     horizontal_flip: bool = True
     val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-    split_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    split_seed: int = field(default=0, metadata=SEED)
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     labels_exact: bool = False
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
@@ -140,8 +154,8 @@ class Characters(Dataset):
     """Characters that are drawn."""
 
     characters: str | list[int | str] = "digits"
-    per_class: int = field(default=300, metadata=AT_LEAST_1)
-    draw_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    per_class: int = field(default=300, metadata=within(1, 1_000_000))
+    draw_seed: int = field(default=0, metadata=SEED)
     test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
@@ -178,13 +192,13 @@ class Classification:
     """One label an image."""
 
     _target_: str
-    name: str
-    num_classes: int | None = field(default=None, metadata=AT_LEAST_1)
+    name: str = field(metadata=NAME)
+    num_classes: int | None = field(default=None, metadata=within(1, 10_000_000))
     monitor: Monitored = "val/loss"
     mode: Literal["min", "max"] = "min"
-    label_smoothing: float = field(default=0.0, metadata=FRACTION)
-    dropout: float = field(default=0.0, metadata=FRACTION)
-    tile_size: int | None = field(default=None, metadata=within(8))
+    label_smoothing: float = field(default=0.0, metadata=BELOW_1)
+    dropout: float = field(default=0.0, metadata=BELOW_1)
+    tile_size: int | None = field(default=None, metadata=within(8, 100_000))
     tile_overlap: float = field(default=0.0, metadata=within(0, 0.9))
     tile_pool: Literal["mean", "max"] = "mean"
     class_weights: Literal["balanced"] | dict[str, float] | None = field(default=None, metadata=POSITIVE)
@@ -194,11 +208,11 @@ class Classification:
 class Stage:
     """One stage of a strategy; see docs/strategies.md for each key."""
 
-    name: str
+    name: str = field(metadata=NAME)
     train: str | list[str]
-    epochs: int = field(default=5, metadata=AT_LEAST_1)
+    epochs: int = field(default=5, metadata=EPOCHS)
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
-    lr_scale: float = field(default=1.0, metadata=POSITIVE)
+    lr_scale: float = field(default=1.0, metadata=within(0, 1_000_000, open_low=True))
     layer_decay: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     warmup: float = field(default=0.0, metadata=FRACTION)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
@@ -211,13 +225,13 @@ class Stage:
 class Strategy:
     """A list of stages, run one after another."""
 
-    name: str
+    name: str = field(metadata=NAME)
     stages: list[Stage]
     reset: bool = False
     adapt: Any = None
     monitor: Monitored | None = None
     groups: str | list[str] | None = None
-    folds: int = field(default=5, metadata=within(2))
+    folds: int = field(default=5, metadata=within(2, 1000))
     scoring: Literal["accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss"] = "accuracy"
 
 
@@ -226,7 +240,7 @@ class Classifier:
     """A classifier of scikit-learn; further keys go to its class and are checked against that one's signature."""
 
     _target_: str
-    name: str
+    name: str = field(metadata=NAME)
     scale: bool = True
     search: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -236,7 +250,7 @@ class Adaptation:
     """What every way of adapting to a target domain has."""
 
     _target_: str
-    weight: float = field(default=1.0, metadata=NOT_NEGATIVE)
+    weight: float = field(default=1.0, metadata=within(0, 1_000_000))
     start: float = field(default=0.0, metadata=within(0, 0.99))
     batch_norm: Literal["separate", "joint"] = "separate"
 
@@ -252,15 +266,15 @@ class AdaBn:
 class Dan(Adaptation):
     """Maximum mean discrepancy."""
 
-    kernels: int = field(default=5, metadata=AT_LEAST_1)
+    kernels: int = field(default=5, metadata=within(1, 100))
 
 
 @dataclass
 class Dann(Adaptation):
     """A discriminator of domains."""
 
-    hidden: int = field(default=256, metadata=AT_LEAST_1)
-    slope: float = field(default=10.0, metadata=POSITIVE)
+    hidden: int = field(default=256, metadata=within(1, 100_000))
+    slope: float = field(default=10.0, metadata=within(0, 10_000, open_low=True))
 
 
 @dataclass
@@ -291,12 +305,12 @@ class Optimizer:
     """An optimizer by name; further keys go to its class and are checked against that one's signature."""
 
     _target_: str
-    lr: float = field(default=1e-3, metadata=POSITIVE)
-    weight_decay: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    lr: float = field(default=1e-3, metadata=within(0, 1000, open_low=True))
+    weight_decay: float = field(default=0.0, metadata=RATE)
     layer_decay: float = field(default=1.0, metadata=within(0, 1, open_low=True))
-    group_lr: dict[str, float] = field(default_factory=dict, metadata=NOT_NEGATIVE)
+    group_lr: dict[str, float] = field(default_factory=dict, metadata=RATE)
     decay_norm_and_bias: bool = False
-    keep_source: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    keep_source: float = field(default=0.0, metadata=within(0, 1_000_000))
     fused: bool | Literal["auto"] = "auto"
 
 
@@ -305,8 +319,8 @@ class Trainer:
     """How Lightning runs it."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
-    devices: int | Literal["auto"] | list[int] = field(default="auto", metadata=within(-1))
-    num_nodes: int = field(default=1, metadata=AT_LEAST_1)
+    devices: int | Literal["auto"] | list[int] = field(default="auto", metadata=within(-1, 1024))
+    num_nodes: int = field(default=1, metadata=within(1, 10_000))
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"] = "32-true"
     channels_last: bool | Literal["auto"] = True
@@ -315,7 +329,7 @@ class Trainer:
     gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
-    stage_epochs: int | None = field(default=None, metadata=AT_LEAST_1)
+    stage_epochs: int | None = field(default=None, metadata=EPOCHS)
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)
     log_every_n_steps: int = field(default=10, metadata=AT_LEAST_1)
     deterministic: bool = False
@@ -328,10 +342,10 @@ class Cache:
     """What frozen layer groups give, kept on disk."""
 
     enabled: bool = True
-    views: int = field(default=4, metadata=NOT_NEGATIVE)
-    view_seed: int = field(default=0, metadata=NOT_NEGATIVE)
+    views: int = field(default=4, metadata=within(0, 10_000))
+    view_seed: int = field(default=0, metadata=SEED)
     precision: Literal["training", "bf16"] = "training"
-    dir: str | None = None
+    dir: str | None = field(default=None, metadata=PLACE)
     max_gb: float = field(default=20.0, metadata=POSITIVE)
 
 
@@ -340,18 +354,18 @@ class TensorBoard:
     """TensorBoard events; keys that are left out have Lightning's defaults."""
 
     _target_: str
-    save_dir: str
-    name: str | None = "lightning_logs"
-    version: int | str | None = None
+    save_dir: str = field(metadata=PLACE)
+    name: str | None = field(default="lightning_logs", metadata=PART_OF_A_PATH)
+    version: int | str | None = field(default=None, metadata=NOT_NEGATIVE | PART_OF_A_PATH)
     log_graph: bool = False
     default_hp_metric: bool = True
-    prefix: str = ""
-    sub_dir: str | None = None
-    comment: str = ""
+    prefix: str = field(default="", metadata=PART_OF_A_PATH)
+    sub_dir: str | None = field(default=None, metadata=PART_OF_A_PATH)
+    comment: str = field(default="", metadata=PART_OF_A_PATH)
     purge_step: int | None = None
     max_queue: int = field(default=10, metadata=AT_LEAST_1)
     flush_secs: int = field(default=120, metadata=AT_LEAST_1)
-    filename_suffix: str = ""
+    filename_suffix: str = field(default="", metadata=PART_OF_A_PATH)
 
 
 @dataclass
@@ -370,9 +384,9 @@ class Experiment:
     classifier: Any = None
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
     force: bool = False
-    output_dir: str = "outputs"
-    run_name: str = ""
-    run_dir: str = ""
+    output_dir: str = field(default="outputs", metadata=PLACE)
+    run_name: str = field(default="", metadata=PLACE)
+    run_dir: str = field(default="", metadata=PLACE)
 
 
 SCHEMAS: dict[str, type] = {

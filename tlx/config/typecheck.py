@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -16,7 +17,7 @@ def check_node(node: Any, schema: type, path: str, allow_extra: bool = False) ->
 
     Args:
         node: Plain Python values, as `OmegaConf.to_container` gives them.
-        schema: A dataclass; field metadata may hold `low`, `high` and `open_low`.
+        schema: A dataclass; field metadata may hold limits of numbers and a pattern of texts, see `tlx.config.schema`.
         path: Dotted path of the node, '' for the root.
         allow_extra: Let unknown keys pass, for nodes that hand them on to somebody else who checks them.
     """
@@ -66,6 +67,8 @@ def check_value(value: Any, hint: Any, path: str, limits: Mapping[str, Any] | No
         return
     if isinstance(value, int | float) and not isinstance(value, bool):
         yield from _check_limits(value, path, limits or {})
+    if isinstance(value, str) and limits and "pattern" in limits and not re.fullmatch(limits["pattern"], value):
+        yield Mistake(path, limits["words"], show(value))
 
 
 def show(value: Any) -> str:
@@ -75,12 +78,15 @@ def show(value: Any) -> str:
 
 
 def _check_limits(value: float, path: str, limits: Mapping[str, Any]) -> Iterator[Mistake]:
-    low, high, open_low = limits.get("low"), limits.get("high"), limits.get("open_low", False)
+    low, high = limits.get("low"), limits.get("high")
+    open_low, open_high = limits.get("open_low", False), limits.get("open_high", False)
+    if high is None and value > (most := 2**63 - 1 if isinstance(value, int) else 1e30):  # what torch holds as a number
+        high = most
     too_low = low is not None and (value <= low if open_low else value < low)
-    too_high = high is not None and value > high
+    too_high = high is not None and (value >= high if open_high else value > high)
     if too_low or too_high or not math.isfinite(value):
         lower = "" if low is None else f"above {low}" if open_low else f"at least {low}"
-        upper = "" if high is None else f"at most {high}"
+        upper = "" if high is None else f"below {high}" if open_high else f"at most {high:,}"
         words = " and ".join(w for w in (lower, upper) if w) or "finite"
         yield Mistake(path, f"a number {words}", show(value))
 

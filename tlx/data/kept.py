@@ -19,7 +19,7 @@ from torch import Tensor
 from tlx.data.facts import Facts
 from tlx.data.pixels import reduction
 from tlx.data.samples import Split
-from tlx.data.workers import memory_available
+from tlx.free_memory import memory_available
 from tlx.gradients import no_gradients
 
 KEPT_AT_MOST = 512 * 2**20  # bytes a split

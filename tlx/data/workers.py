@@ -15,13 +15,13 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from tlx import owner
 from tlx.children import environment
 from tlx.data.facts import PATIENCE, Facts
 from tlx.data.pixels import memory_limit
 from tlx.errors import TlxError
+from tlx.free_memory import memory_available
 
 MOST = 16  # processes: beyond that it is the disk that is waited for
 _BATCH = 32  # files asked for at once
@@ -70,18 +70,6 @@ def cores_here() -> int:
 def how_many() -> int:
     """Processes that this machine has cores for, and memory if each meets the largest image allowed."""
     return max(1, min(cores_here(), MOST, memory_available() // memory_limit()))
-
-
-def memory_available() -> int:
-    """Bytes that can be had, of this machine and of this container; plenty where nobody says."""
-    found = [2**60]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError, IndexError):
-        pass
-    return min(found)
 
 
 def _work(
