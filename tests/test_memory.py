@@ -37,6 +37,19 @@ def test_what_does_not_fit_is_refused(
     assert not (tmp_path / "run" / "status.json").exists()
 
 
+def test_the_memory_of_the_gpu_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a batch that is measured by the host's memory, and by another GPU than the one that trains."""
+    free = {0: 80 * 10**9, 1: 10**9}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 0))
+    monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)
+    line = [*SMALL, "dataset.image_size=64", "dataset.batch_size=4096", "dataset.num_workers=0"]
+    memory.refuse_what_does_not_fit(tlx.compose([*line, "trainer.devices=[0]"]))
+    with pytest.raises(TlxError, match=r"fits into 1\.0 GB of free memory of the GPU, got about"):
+        memory.refuse_what_does_not_fit(tlx.compose([*line, "trainer.devices=[1]"]))
+
+
 def test_the_proposed_batch_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against a hint that is refused in its turn."""
     monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)

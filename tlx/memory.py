@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from tlx import distributed
@@ -66,7 +66,8 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
     estimate = Estimate(_reading(config, share) if on_gpu else estimated(config, share).parts)
     _compare(config, estimate, free, "memory", share)
     if on_gpu and count == 1:  # others are looked at by their own processes, which take a device each
-        free = torch.cuda.mem_get_info()[0]
+        devices = config.trainer.devices
+        free = torch.cuda.mem_get_info(int(devices[0]) if isinstance(devices, ListConfig) else 0)[0]
         if not _small(config, share, free):
             parts = {k: v for k, v in estimated(config, share).parts.items() if k != "reading"}
             _compare(config, Estimate(parts), free, "memory of the GPU", share)
