@@ -151,8 +151,11 @@ def test_the_command_prints_in_ascii_and_on_narrow_terminals(tmp_path, columns):
     assert rb"na\xefve" in done.stdout
 
 
-def test_a_folder_of_undecodable_bytes_can_be_typed(tmp_path):
-    """Guards against a folder that a shell completes and tlx refuses, with a hint that nobody can type."""
+def test_a_path_of_undecodable_bytes_is_refused_before_anything_is_trained(tmp_path):
+    """Guards against a run whose config.yaml nobody can read, and a hint that nobody can type."""
     root = pictures(Path(os.fsdecode(os.fsencode(tmp_path / "na") + b"\xefve")), ODD[:2])
-    config = tlx.compose(["backbone=small_cnn", "dataset=folder", f"dataset.root={root}"])
-    assert config.dataset.root == str(root)
+    with pytest.raises(
+        tlx.TlxError, match=r"expected a text in UTF-8, got '.*xefve'\n +rename it, or lead a link"
+    ) as told:
+        tlx.compose(["backbone=small_cnn", "dataset=folder", f"dataset.root={root}"])
+    assert "1 mistake in" in str(told.value)

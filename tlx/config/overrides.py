@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from tlx.config.leads import hydra_hint, option_hint
 from tlx.config.sweep_values import sweep_values
 from tlx.errors import Mistake, did_you_mean
+from tlx.legible import legible
 
 # What of Hydra's own a command line chooses; the rest tlx sets, and would pass over in silence.
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")
@@ -25,6 +26,11 @@ _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.
 
 def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
     """Yield what is wrong with one override by itself; whether its key exists shows when it is composed."""
+    if legible(text) != legible(text.encode("utf-8", "ignore").decode()):  # no file of a run could hold it
+        typed, _, rest = text.partition("=")
+        hint = "rename it, or lead a link to it: ln -s NAME OTHER"
+        yield Mistake(legible(typed), "a text in UTF-8", f"'{legible(rest)}'", hint)
+        return
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -133,12 +139,8 @@ def at_home(overrides: Sequence[str]) -> list[str]:
 
 
 def readable(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra reads them: `at_home`, and in quotes what it takes in no other way and nobody can type there.
-
-    These are regular expressions, and names with bytes that are no UTF-8, which a shell completes.
-    """
-    found = [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
-    return [(in_quotes(text) or text) if re.search("[\udc80-\udcff]", text) else text for text in found]
+    """Overrides as Hydra reads them: `at_home`, and a regular expression in quotes, without which it takes none."""
+    return [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
 
 
 def _quoted(typed: re.Match[str]) -> str:
