@@ -142,6 +142,20 @@ def test_seeds_decide_what_is_drawn(iris):
     assert not np.array_equal(forest(1), forest(2))
 
 
+@pytest.mark.parametrize("name", ["logreg", "knn", "svm", "gradient_boosting"])
+def test_two_that_are_fitted_alike_are_the_same_bytes(name, iris):
+    """Guards against best weights that differ after a kill, by times and by places in memory that tell nothing."""
+    features, labels = iris
+    small = {"search": {}, "max_iter": 3} if name == "gradient_boosting" else {}
+    first, second = (to_bytes(fit(node(name, **small), features, labels).estimator) for _ in range(2))
+    assert first == second
+    assert to_bytes(from_bytes(first)) == first
+    with zipfile.ZipFile(io.BytesIO(first)) as held:
+        assert {part.date_time for part in held.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    again = from_bytes(first).predict_proba(features)
+    assert np.array_equal(again, fit(node(name, **small), features, labels).estimator.predict_proba(features))
+
+
 def test_a_file_with_something_else_inside_is_refused(iris):
     """Guards against a checkpoint from elsewhere that runs code when it is read."""
     features, labels = iris

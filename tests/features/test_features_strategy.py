@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,24 @@ def test_an_interrupted_run_goes_on_from_its_features(tmp_path, monkeypatch):
     assert sum("cache: train: 200 images" in line for line in log) == 1
     plain = train(tmp_path / "plain", "cache.enabled=false")
     assert run.metrics["test/loss"] == pytest.approx(plain.metrics["test/loss"], rel=1e-4)
+
+
+def test_best_weights_are_the_same_bytes_after_an_interruption(tmp_path, monkeypatch):
+    """Guards against a resumed run whose file cannot be compared with the one that nobody interrupted."""
+    run = train(tmp_path / "run", "classifier=svm")
+    undisturbed = (run.checkpoints / "best.ckpt").read_bytes()
+    shutil.rmtree(run.directory)
+    whole = classical_fit.fit
+
+    def stop(*args: object, **kwargs: object) -> None:
+        whole(*args, **kwargs)
+        raise Interrupted("stopped by SIGTERM")
+
+    monkeypatch.setattr(classical_fit, "fit", stop)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", "classifier=svm")
+    monkeypatch.undo()
+    assert (train(tmp_path / "run", "classifier=svm").checkpoints / "best.ckpt").read_bytes() == undisturbed
 
 
 def test_a_limit_of_batches_limits_features(tmp_path):

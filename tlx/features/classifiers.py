@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from tlx.config.building import build_node
 from tlx.errors import TlxError
+from tlx.features.stable_skops import stable
 
 log = logging.getLogger("tlx")
 Features = NDArray[np.float64]  # (N, F)
@@ -118,9 +119,11 @@ def fit(
 
 
 def to_bytes(estimator: BaseEstimator) -> bytes:
-    """Return a fitted classifier as the content of a .skops file: arrays and plain values, no code."""
-    content: bytes = skops.dumps(estimator)
-    return content
+    """Return a fitted classifier as the content of a .skops file: arrays and plain values, no code.
+
+    Two that were fitted alike give the same bytes.
+    """
+    return stable(skops.dumps(estimator))
 
 
 def from_bytes(content: bytes) -> BaseEstimator:
