@@ -151,8 +151,8 @@ class Checkpoints(Checkpoint):
         score = self.sign * float(value)
         if math.isnan(score):
             place = f"epoch {trainer.current_epoch}, stage {self.stages.running.name}"
-            hint = "try a lower optimizer.lr or trainer.gradient_clip_val=1.0"
-            raise Diverged(f"{self.monitor}: expected a number, got nan ({place}); {hint}")
+            hint = "Try a lower optimizer.lr or trainer.gradient_clip_val=1.0"
+            raise Diverged(f"{self.monitor}: expected a number, got nan ({place})", hint)
         if self.best is not None and score <= self.best:
             return False
         self.best = score

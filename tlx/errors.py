@@ -25,7 +25,17 @@ class CannotWrite(TlxError, OSError):
 
 
 class Diverged(TlxError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite.
+
+    Args:
+        message: Where, and at which rates.
+        hint: What to try, a sentence.
+        early: Whether no epoch was completed before.
+    """
+
+    def __init__(self, message: str, hint: str = "", early: bool = False) -> None:
+        super().__init__(f"{message}. {hint}" if hint else message)
+        self.message, self.early = message, early
 
 
 class Interrupted(BaseException):

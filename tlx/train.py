@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -23,12 +25,14 @@ from tlx.config.selection import monitored
 from tlx.config.stored import settled
 from tlx.console import logging_to, quiet
 from tlx.data.datamodule import ImageDataModule
-from tlx.errors import Interrupted, TlxError
+from tlx.errors import Diverged, Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
+from tlx.first_step import need_possible
 from tlx.interruption import Interruption
 from tlx.memory import refuse_what_does_not_fit
 from tlx.places import refuse_little_room, refuse_unwritable
 from tlx.planning import build_backbone, feature_groups, plan
+from tlx.rate_trial import rate_told
 from tlx.records import unreadable
 from tlx.review.report import report
 from tlx.review.witness import Witness
@@ -144,6 +148,8 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
         adaptation: Adaptation = build_node(config.strategy.adapt, "strategy.adapt")
         adaptation.build(task, data)
         task.adaptation = adaptation
+    count = distributed.processes(config) * config.trainer.num_nodes
+    need_possible(task, data, plan(config, task.group_names), [stage.name for stage in config.strategy.stages], count)
     return data, task
 
 
@@ -175,7 +181,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
             logger = build_logger(config, at["global_step"] if at else None)
             callbacks = build_callbacks(config, stages, checkpoints, run, cache, data.domain)
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
-            with interruption.deferred():
+            with interruption.deferred(), _a_rate_named(config):
                 try:
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
                 except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -204,6 +210,17 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
 def _brief(error: Exception) -> str:
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words[:200]}"
+
+
+@contextmanager
+def _a_rate_named(config: DictConfig) -> Iterator[None]:
+    """Try lower rates where the loss is no number before an epoch is completed, and name the largest that holds."""
+    try:
+        yield
+    except Diverged as error:
+        if not error.early or distributed.processes(config) * config.trainer.num_nodes > 1:
+            raise
+        raise Diverged(error.message, rate_told(config, *build(config)), early=True) from None
 
 
 def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import shlex
 import shutil
 import signal
@@ -198,6 +200,17 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     held = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all() for value in held["state_dict"].values())
     assert tlx.train.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
+
+
+@pytest.mark.parametrize("lr", [1e4, 1e30])
+def test_a_rate_that_diverges_at_once_is_told_with_one_that_does_not(lr, tmp_path):
+    """Guards against advice that diverges as well: a tenth of a rate that is a thousand times too high."""
+    common = [*TINY, "trainer.stage_epochs=1", "strategy=full", "strategy.stages.0.warmup=0"]
+    with pytest.raises(Diverged, match=r"no epoch was completed. Of lower rates that were tried") as caught:
+        tlx.train(tlx.compose([*common, f"optimizer.lr={lr}", "optimizer=sgd", f"run_dir={tmp_path / 'run'}"]))
+    advice = re.search(r"optimizer\.lr=(\S+) is the largest that did not$", str(caught.value))[0].split()[0]
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # a job of a sweep hands it on
+    assert tlx.train(tlx.compose([*common, advice, "optimizer=sgd", f"run_dir={tmp_path / 'again'}"])).finished
 
 
 def test_a_monitored_value_that_is_no_number_stops_the_run(tmp_path, monkeypatch):

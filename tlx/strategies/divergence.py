@@ -73,8 +73,9 @@ class Divergence(pl.Callback):
         raise Diverged(
             f"train/loss: expected a number, got NaN or infinity in step {step} (epoch {trainer.current_epoch}, "
             f"stage {stage.name}); rates: {', '.join(f'{g} {rate:.2g}' for g, rate in rates.items())}; "
-            f"weights or gradients no longer finite in: {', '.join(spoilt) or 'none'}; {kept}. "
-            f"Try a lower rate (optimizer.lr={max(rates.values()) / 10:.2g}) or trainer.gradient_clip_val=1.0"
+            f"weights or gradients no longer finite in: {', '.join(spoilt) or 'none'}; {kept}",
+            f"Try a lower rate (optimizer.lr={max(rates.values()) / 10:.2g}) or trainer.gradient_clip_val=1.0",
+            early=not last.is_file(),
         )
 
 
