@@ -202,10 +202,10 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert tlx.train.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
 
 
-@pytest.mark.parametrize("lr", [1e4, 1e30])
+@pytest.mark.parametrize("lr", [1e8, 1e30])
 def test_a_rate_that_diverges_at_once_is_told_with_one_that_does_not(lr, tmp_path):
     """Guards against advice that diverges as well: a tenth of a rate that is a thousand times too high."""
-    common = [*TINY, "trainer.stage_epochs=1", "strategy=full", "strategy.stages.0.warmup=0"]
+    common = [*(word for word in TINY if "strategy" not in word), "trainer.stage_epochs=1", "strategy=full"]
     with pytest.raises(Diverged, match=r"no epoch was completed. Of lower rates that were tried") as caught:
         tlx.train(tlx.compose([*common, f"optimizer.lr={lr}", "optimizer=sgd", f"run_dir={tmp_path / 'run'}"]))
     advice = re.search(r"optimizer\.lr=(\S+) is the largest that did not$", str(caught.value))[0].split()[0]
