@@ -256,7 +256,7 @@ def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, 
     if distributed.is_first():
         run.describe_model(task, data.preprocessing, config, images)
         if not (run.checkpoints / "best.ckpt").is_file():
-            weights = sum(tensor.nbytes for tensor in task.state_dict().values())
+            weights = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))  # no classifier yet
             refuse_little_room(run.directory, weights if config.get("classifier") is not None else 2 * weights)
     summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
     for text in (data.describe(), task.backbone.report, _still_random(config, task), task.head_report, summary):
