@@ -87,7 +87,7 @@ def test_a_small_shared_memory_is_not_overrun(monkeypatch, tmp_path):
         f_bavail, f_frsize = 10, 100
 
     monkeypatch.setattr("os.statvfs", lambda _: Small)
-    for size, shared, expected in ((500, True, True), (501, True, False), (501, False, True)):
+    for size, shared, expected in ((250, True, True), (251, True, False), (251, False, True)):
         images = KeptImages([size], transformed=True)
         images.take_memory(shared)
         images.put(0, torch.ones(1, 1, size, dtype=torch.uint8))

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from tlx.data import domains
+from tlx.data.batch_process import START_METHOD, begin
 from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
 from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.labelled import LabelledImages
@@ -285,12 +286,16 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             sampler=sampler,
             drop_last=drop_last,
             collate_fn=as_it_is,
+            worker_init_fn=begin,
+            multiprocessing_context=START_METHOD if workers else None,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
         )
         loader.device = device
+        loader.say = self._say
+        loader.image_bytes = len(parts) * self.channels * self.preprocessing.size**2
         return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
@@ -303,16 +308,19 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             return 0
         if self._image_seconds is None:
             self._image_seconds = seconds_an_image(dataset)
-        rank, world = rank_and_world()
+        world = rank_and_world()[1]
         read = None if self._image_seconds is None else self._image_seconds * self.batch_share(world)
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         workers = choose_workers(read, step, cores_here(), processes, self._on_gpu())
-        line = told(workers, read, step, cores_here(), processes)
-        if rank == 0 and line != self._told:
+        self._say(told(workers, read, step, cores_here(), processes))
+        return workers
+
+    def _say(self, line: str) -> None:
+        """Log a line about reading processes, once for all loaders and processes of the run."""
+        if rank_and_world()[0] == 0 and line != self._told:
             log.info("%s", line)
         self._told = line
-        return workers
 
     def _on_gpu(self) -> bool:
         device = self._device

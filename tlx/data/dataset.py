@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tlx.data.batch_process import next_file
 from tlx.data.distortion import Distortion
 from tlx.data.images import as_image, to_channels
 from tlx.data.kept import KeptImages
@@ -186,6 +187,7 @@ class SplitDataset(Dataset[Batch]):
         keep = self.kept if self.kept and not self.kept.transformed else None
         pixels = keep.get(index) if keep else None
         if pixels is None:
+            next_file()
             pixels = torch.from_numpy(read_pixels(source, self.channels, self.at_least, self.window))
             if keep:
                 keep.put(index, pixels)

@@ -19,11 +19,11 @@ from torch import Tensor
 from tlx.data.facts import Facts
 from tlx.data.pixels import reduction
 from tlx.data.samples import Split
+from tlx.data.shared_memory import room
 from tlx.free_memory import memory_available
 from tlx.gradients import no_gradients
 
 KEPT_AT_MOST = 512 * 2**20  # bytes a split
-_SHARED_MEMORY = "/dev/shm"
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 
@@ -133,10 +133,4 @@ def _at_most() -> int:
 
 def _room(shared: bool) -> int:
     """Bytes that can be had now. Batches pass through shared memory too, which is small in a container."""
-    if not shared:
-        return _at_most()
-    try:
-        about = os.statvfs(_SHARED_MEMORY)
-    except (OSError, AttributeError):  # a system that has it elsewhere, without a bound of its own
-        return _at_most()
-    return min(_at_most(), about.f_bavail * about.f_frsize // 2)
+    return min(_at_most(), room() // 4) if shared else _at_most()

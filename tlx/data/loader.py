@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from tlx import owner
 from tlx.data.ahead import copied_ahead
+from tlx.data.batch_process import ended, handed_over
 from tlx.data.dataset import Batch, PairedDataset, SplitDataset
 from tlx.data.sampler import EpochSampler
+from tlx.data.shared_memory import too_small
 from tlx.errors import TlxError
+from tlx.sockets import ABSTRACT, socket_folder
+
+log = logging.getLogger("tlx")
 
 
 class LateLoader(DataLoader[Batch]):
@@ -29,6 +36,8 @@ class LateLoader(DataLoader[Batch]):
     """
 
     device: torch.device | None = None
+    say: Callable[[str], object] = log.info
+    image_bytes = 0  # of one image of a batch, with that of the target domain, if there is one
     _drawn = 0
     _state: dict[str, int] | None = None
 
@@ -43,6 +52,11 @@ class LateLoader(DataLoader[Batch]):
             for batch in batches:
                 self._drawn += 1
                 yield self._whole(batch)
+        except RuntimeError as error:
+            told = ended(error)
+            if told is None:
+                raise
+            raise told from None
         except TlxError as error:  # of a worker: torch puts its whole traceback into the message
             raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
 
@@ -52,6 +66,7 @@ class LateLoader(DataLoader[Batch]):
             yield from super().__iter__()
             return
         if dataset.rows is None:
+            self._prepare_processes()
             dataset.take_memory(shared=self.num_workers > 0)
             yield from super().__iter__()
             return
@@ -60,6 +75,19 @@ class LateLoader(DataLoader[Batch]):
         for keys in self.batch_sampler:
             batch = dataset.__getitems__(keys)
             yield pin_memory(batch) if self.pin_memory else batch
+
+    def _prepare_processes(self) -> None:
+        """See to it that processes which are yet to be started can hand over their batches; or read without them."""
+        if not self.num_workers or self._iterator is not None:
+            return
+        why = too_small(self.image_bytes * (self.batch_size or 1), self.num_workers)
+        if why:
+            self.num_workers = 0
+            self.say(f"reading processes: 0 ({why})")
+            return
+        if not ABSTRACT:
+            socket_folder()
+        owner.handle()
 
     def _whole(self, batch: Batch) -> Batch:
         """Do what is still to be done to a batch."""
@@ -76,4 +104,4 @@ class LateLoader(DataLoader[Batch]):
 
 def as_it_is(batch: Any) -> Any:
     """Collate nothing: `SplitDataset` returns whole batches."""
-    return batch
+    return handed_over(batch)

@@ -24,12 +24,14 @@ from typing import Any
 from tlx import children
 from tlx.files import open_to_append
 from tlx.legible import escape_what_terminals_lack
+from tlx.sockets import leave_folder, socket_folder
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _STARTING = threading.Lock()
 GRACE = 20.0  # seconds in which the helpers of a killed job may end in order
+SAVING = 120.0  # seconds that a job may take to save when the sweep is gone
 Outcome = tuple[State, str]
 
 
@@ -44,7 +46,8 @@ class Child:
     def __init__(self, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self._ours, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_main, args=(config, children.environment(environment), theirs))
-        with _STARTING, children.inherited(), _variables(environment, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TLX_SOCKETS")
+        with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": socket_folder()}, *names):
             # numpy's and torch's pools of threads are made by the imports in the server
             classical = ["tlx.features.classical_fit"] if config.get("classifier") else []
             _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", *classical])
@@ -112,6 +115,7 @@ class Child:
 
 def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection) -> None:
     gc.freeze()  # what the server has imported is never garbage: a collection would look through it, and copy its pages
+    leave_folder()
     os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # SIGUSR1 and 2 stay ignored, as in the server: the sweep hears them
@@ -153,12 +157,17 @@ def _train(config: Mapping[str, Any]) -> Outcome:
 
 
 def _obey(parent: Connection) -> None:
-    """Turn what the parent sends into one signal; its death is a SIGTERM."""
+    """Turn what the parent sends into one signal; its death is a SIGTERM too, and after a while the end."""
+    number: signal.Signals | None = None
     try:
-        number = parent.recv()
+        number = signal.Signals(parent.recv())
+        os.kill(os.getpid(), number)
+        parent.recv()  # it sends nothing more, and is gone when this returns
     except (EOFError, OSError):
-        number = signal.SIGTERM
-    os.kill(os.getpid(), number)
+        if number is None:  # a second signal would interrupt the saving
+            os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVING)
+    os.killpg(0, signal.SIGKILL)
 
 
 class _variables:
