@@ -70,5 +70,8 @@ def test_nothing_is_left_of_a_killed_training(images, temporary, tmp_path):
         pids = marked(value)
         process.kill()
     assert gone(value) == {}
+    until = time.monotonic() + 5  # the kernel may still be closing the files of a process that has ended
+    while is_locked(run / ".lock") and time.monotonic() < until:
+        time.sleep(0.05)
     assert not is_locked(run / ".lock")
     assert leftovers(temporary, pids) == set()
