@@ -56,6 +56,7 @@ def forked(value: str, pid: int) -> list[int]:
     return [other for other, command in found.items() if other != pid and command == found.get(pid)]
 
 
+@pytest.mark.nightly
 def test_nothing_is_left_of_a_killed_training(images, temporary, tmp_path):
     """Guards against reading processes that go on, or leave a folder, when the one that trains is killed; and against a
     run that waits for ever for its batches because TMPDIR has a long name."""
