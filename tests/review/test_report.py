@@ -52,6 +52,7 @@ def test_a_perfect_classifier_has_a_review_without_a_picture_of_mistakes(tmp_pat
     """Guards against an empty grid that breaks a run at its end, and an old picture that stays."""
     old = tmp_path / "run" / "review" / "wrong.png"
     old.parent.mkdir(parents=True)
+    Run(tmp_path / "run").files.add("review/wrong.png")
     old.touch()
     run, more, events = review(tmp_path, evidence_of([0, 1, 1], [0, 1, 1], 2), ["a", "b"])
     assert 0 <= more["test/ece"] < 0.1
