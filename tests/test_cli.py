@@ -115,9 +115,13 @@ def test_a_run_is_tested_where_it_was_moved_to_with_images_that_moved_too(place,
     run = the_run(place)
     shutil.copytree(run.directory, tmp_path / "moved")
     shutil.copytree(place / "pictures", tmp_path / "images")
-    told = tlx("test", "moved", code=2)  # the images are not where they were
-    assert "dataset.root: expected a folder of images" in told
-    told = process("test", "moved", "dataset.root=images", cwd=tmp_path)
+    (place / "pictures").rename(place / "away")
+    try:
+        told = tlx("test", "moved", code=2)  # the images are not where they were
+        assert "dataset.root: expected a folder of images" in told
+        told = process("test", "moved", "dataset.root=images", cwd=tmp_path)
+    finally:
+        (place / "away").rename(place / "pictures")
     figures = dict(line.split(": ") for line in told.splitlines() if line.startswith("test/"))
     assert float(figures["test/accuracy"]) == pytest.approx(run.metrics["test/accuracy"], abs=1e-6)
     assert float(figures["test/loss"]) == pytest.approx(run.metrics["test/loss"], rel=1e-4)
@@ -142,7 +146,7 @@ def test_files_folders_and_globs_are_predicted_from_the_run_directory_alone(plac
     for row in rows:
         probabilities = {name: float(row[name]) for name in CLASSES}
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
-        assert row["prediction"] == max(probabilities, key=probabilities.get)
+        assert row["predicted"] == max(probabilities, key=probabilities.get)
         assert float(row["confidence"]) == max(probabilities.values())
     # A row is its image's: the same image alone has the same probabilities.
     alone = run.predict([tmp_path / "stripe" / "19.png"]).probabilities[0].tolist()

@@ -65,7 +65,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
-    (tmp_path / "FILE").touch()
+    (tmp_path / "FILE").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors
     (tmp_path / "pets.csv").write_text("path,label\npets/cat/1.png,cat\npets/dog/1.png,dog\n")
     np.savez(tmp_path / "pathmnist.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]))
     (tmp_path / "FILE.npz").symlink_to(ten_digits)

@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on_from_its_features(tmp_path, monkeypatch):
         train(tmp_path / "run")
     monkeypatch.undo()
     assert Run(tmp_path / "run").status["state"] == "interrupted"
-    run = tlx.train(resumed(tmp_path / "run"))
+    run = tlx.train(resumed(tmp_path / "run", [f"cache.dir={tmp_path / 'cache'}"]))
     log = (run.directory / "tlx.log").read_text().splitlines()
     assert sum("cache: train: 200 images" in line for line in log) == 1
     plain = train(tmp_path / "plain", "cache.enabled=false")

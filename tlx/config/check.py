@@ -211,6 +211,10 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
     if not isinstance(strategy, Mapping):
         return
     reads = strategy.get("groups") is not None
+    if reads and strategy.get("stages") and strategy.get("name") == "features":
+        expected = "no stages where strategy.groups are given: nothing trains"
+        yield Mistake("strategy.stages", expected, "some", "leave strategy.stages out")
+        return
     if reads and strategy.get("stages"):
         typed = f"type: strategy=features strategy.groups={strategy['groups']}, or leave strategy.groups out"
         yield Mistake("strategy.groups", "strategy=features beside it", f"strategy={strategy.get('name')}", typed)
