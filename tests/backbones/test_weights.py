@@ -257,7 +257,7 @@ def test_run_that_is_none(tmp_path: Path) -> None:
         run_backbone(str(tmp_path / "digits"))
     assert run_backbone(str(tmp_path / "digits"), load=False).head_source is None
     (tmp_path / "digits" / "model.json").write_text('{"architecture": {}}')
-    with pytest.raises(TlxError, match=r"model\.json: expected the description of a network, got preprocessing: nothing"):
+    with pytest.raises(TlxError, match=r"model\.json: expected the description of a network, got preprocessing"):
         run_backbone(str(tmp_path / "digits"))
 
 
