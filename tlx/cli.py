@@ -271,7 +271,7 @@ def _cache(args: list[str]) -> None:
 
     if known.action not in ("list", "clear"):
         raise TlxError(f"cache: expected clear or nothing, got '{known.action}'; type: tlx cache clear")
-    store = Store(known.dir)
+    store = Store(known.dir, make=False)
     if known.action == "list":
         print("\n".join(table(store)))
         return

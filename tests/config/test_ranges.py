@@ -75,6 +75,8 @@ def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("gradual", "logger.version", "(?P<", "part of a file's name"),
         ("gradual", "logger.version", -1, "at least 0"),
         ("gradual", "output_dir", "a\0b", "without control characters"),
+        ("gradual", "logger.save_dir", "", "a path of 1 to 4,096"),
+        ("gradual", "cache.dir", "", "a path of 1 to 4,096"),
         ("features", "strategy.groups", [], "at least one layer group"),
         ("features", "classifier.gamma", float("nan"), "finite"),
         ("dann", "strategy.adapt.hidden", 10**30, "at most 100,000"),

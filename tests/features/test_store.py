@@ -156,6 +156,24 @@ def test_the_command_lists_and_clears(tmp_path, capsys):
     assert store.entries() == []
 
 
+def test_the_command_makes_no_folder(tmp_path, capsys, monkeypatch):
+    """Guards against `tlx cache --dir X`, which made X/features to say that nothing is there; a typed '' made features
+    in the working directory; a file in the place of the folder was a traceback."""
+    monkeypatch.chdir(tmp_path)
+    main(["cache", "--dir", "nosuch"])
+    assert capsys.readouterr().out == "nosuch/features: no such folder; tlx makes it when there is something to keep\n"
+    main(["cache", "clear", "--dir", "nosuch"])
+    assert capsys.readouterr().out == "0 entries removed, 0 kB, from nosuch/features\n"
+    with pytest.raises(SystemExit):
+        main(["cache", "--dir", ""])
+    assert "expected a folder, got an empty text" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "features").write_text("x")
+    with pytest.raises(SystemExit):
+        main(["cache", "--dir", "."])
+    assert "cache.dir: expected a folder that can be listed, got 'features'" in capsys.readouterr().err
+
+
 def test_the_command_does_without_torch(tmp_path):
     """Guards against seconds of imports to list a folder."""
     code = (

@@ -32,6 +32,7 @@ RATE = within(0, 1000)
 SEED = within(0, 2**63 - 1)
 NAME = written(r"[^\x00-\x1f\x7f]{1,200}", "a text of 1 to 200 characters, without control characters")
 PLACE = written(r"[^\x00-\x1f\x7f]{0,4096}", "a path of at most 4,096 characters, without control characters")
+FOLDER = written(r"[^\x00-\x1f\x7f]{1,4096}", "a path of 1 to 4,096 characters, without control characters")
 PART_OF_A_PATH = written(r"[^\x00-\x1f\x7f<>:\"|?*\\]{0,200}", "a text that can be part of a file's name")
 
 
@@ -345,7 +346,7 @@ class Cache:
     views: int = field(default=4, metadata=within(0, 10_000))
     view_seed: int = field(default=0, metadata=SEED)
     precision: Literal["training", "bf16"] = "training"
-    dir: str | None = field(default=None, metadata=PLACE)
+    dir: str | None = field(default=None, metadata=FOLDER)
     max_gb: float = field(default=20.0, metadata=POSITIVE)
 
 
@@ -354,7 +355,7 @@ class TensorBoard:
     """TensorBoard events; keys that are left out have Lightning's defaults."""
 
     _target_: str
-    save_dir: str = field(metadata=PLACE)
+    save_dir: str = field(metadata=FOLDER)
     name: str | None = field(default="lightning_logs", metadata=PART_OF_A_PATH)
     version: int | str | None = field(default=None, metadata=NOT_NEGATIVE | PART_OF_A_PATH)
     log_graph: bool = False

@@ -31,6 +31,7 @@ log = logging.getLogger("tlx")
 GB = 10**9
 _SPARE = GB  # bytes of the disk that are left to others
 _OWNERS = 20  # runs that an entry remembers
+NO_FOLDER = "no such folder; tlx makes it when there is something to keep"
 _SHOWN = 10  # names of what is no entry
 MARK = ".tlx-entry"
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -130,23 +131,35 @@ class Store:
     Args:
         folder: Where they lie; None: `features` in tlx's cache.
         max_gb: Most gigabytes (10^9 bytes) that they may take together.
+        make: Whether to make the folder; without it a folder that is missing has no entries.
 
     Raises:
-        TlxError: The folder cannot be made.
+        TlxError: The folder cannot be made, or cannot be listed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, max_gb: float = float("inf")) -> None:
-        self.folder = _folder(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, max_gb: float = float("inf"), make: bool = True
+    ) -> None:
+        self.folder = _folder(folder, make)
         self.max_bytes = max_gb * GB
 
     def entries(self) -> list[Entry]:
         """All entries, the one used last first."""
-        found = [entry for entry in map(Entry, self.folder.iterdir()) if entry.exists]
-        return sorted(found, key=lambda entry: -entry.used)
+        return sorted((entry for entry in self._found() if entry.exists), key=lambda entry: -entry.used)
 
     def others(self) -> list[str]:
         """Names of what lies in the folder and is no entry."""
-        return sorted(path.name for path in self.folder.iterdir() if not Entry(path).exists)
+        return sorted(entry.key for entry in self._found() if not entry.exists)
+
+    def _found(self) -> list[Entry]:
+        try:
+            return [Entry(path) for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise TlxError(
+                f"cache.dir: expected a folder that can be listed, got '{self.folder}': {error.strerror}"
+            ) from error
 
     def entry(self, key: str) -> Entry:
         """The entry of a key; its folder is made where it is missing.
@@ -218,7 +231,7 @@ def table(store: Store) -> list[str]:
     """Return the entries as lines for a person: key, size, age, what it is, who used it."""
     entries = store.entries()
     if not entries:
-        return [f"{one_line(store.folder)}: no entry", *left_alone(store)]
+        return [f"{one_line(store.folder)}: {'no entry' if store.folder.exists() else NO_FOLDER}", *left_alone(store)]
     rows = [("entry", "size", "used", "what", "of")]
     for entry in entries:
         about = entry.about
@@ -259,10 +272,14 @@ def _ago(seconds: float) -> str:
     return "now"
 
 
-def _folder(told: str | os.PathLike[str] | None) -> Path:
+def _folder(told: str | os.PathLike[str] | None, make: bool) -> Path:
     base = cache_folder() if told is None else Path(told).expanduser()
     if base is None:
         raise TlxError("cache.dir: expected a folder that can be written, got none; set cache.dir or TLX_CACHE")
+    if told == "":
+        raise TlxError("cache.dir: expected a folder, got an empty text; type '.' for the current one")
+    if not make:
+        return base / "features"
     try:
         (base / "features").mkdir(parents=True, exist_ok=True)
     except OSError as error:
