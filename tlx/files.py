@@ -19,7 +19,9 @@ from typing import IO
 
 from tlx.errors import CannotWrite
 from tlx.legible import ESCAPED
+from tlx.lock_holder import holder
 from tlx.printable import one_line
+from tlx.waiting import waiting_for
 
 _TEMPORARY = re.compile(r"(.+?)(\.tlx-[0-9a-f]{12}|\.\d+)?\.tmp", re.DOTALL)  # tlx 0.1: NAME.PROCESS.tmp, NAME.tmp
 
@@ -146,7 +148,8 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            with waiting_for(lambda: f"{one_line(path)} is held by {holder(path)}"):
+                fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise
