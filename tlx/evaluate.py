@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from tlx.console import quiet
+from tlx.data.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import TlxError
 from tlx.legible import composed
@@ -29,7 +30,7 @@ def evaluate(run: Run, config: DictConfig) -> dict[str, float]:
     if [composed(name) for name in data.class_names] != [composed(name) for name in names]:  # a run of 0.1 on a Mac
         raise TlxError(f"dataset: expected the classes {', '.join(names)}, got {', '.join(data.class_names)}")
     witness = Witness(data.sizes["test"])
-    with quiet():
+    with quiet(), readers_named():
         trainer = pl.Trainer(
             accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
             inference_mode=False, plugins=[LightningEnvironment()],

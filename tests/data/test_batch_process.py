@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,8 @@ import time
 import pytest
 import torch
 
+from tlx import Run, compose, train, waiting
+from tlx.checkpoints import Checkpoints
 from tlx.data import ImageDataModule, batch_process, shared_memory
 from tlx.data import dataset as dataset_module
 from tlx.errors import TlxError
@@ -72,6 +75,46 @@ def test_a_file_that_takes_too_long_ends_its_process(data, monkeypatch):
     monkeypatch.setattr(dataset_module, "read_pixels", lambda *args: time.sleep(60))
     with pytest.raises(TlxError, match="took longer than 0 seconds for a file"):
         list(data.train_dataloader())
+
+
+def test_a_process_that_ends_while_a_step_runs_ends_in_a_message(data, monkeypatch, tmp_path):
+    """Guards against torch's traceback where no batch is waited for at that moment."""
+
+    def step(self, trainer, *arguments):
+        for worker in trainer.train_dataloader._iterator._workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        time.sleep(10)  # torch's handler raises here
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", step)
+    small = ["backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.batch_size=4"]
+    config = compose([*small, "dataset.num_workers=2", "strategy=full", "logger=none", f"run_dir={tmp_path / 'run'}"])
+    with pytest.raises(
+        TlxError, match=r"^expected batches from process \d+.* killed by signal: Killed, perhaps for want"
+    ):
+        train(config)
+    assert Run(tmp_path / "run").status["error"].startswith("expected batches from process")
+
+
+def test_a_process_that_does_not_send_its_batch_is_named(data, monkeypatch, caplog):
+    """Guards against a run that waits for a file on a network without a word of it."""
+    monkeypatch.setattr(waiting, "FIRST", 0.2)
+    monkeypatch.setattr(waiting, "_watched_by", None)  # a thread that looks as often
+    monkeypatch.setattr(dataset_module, "read_pixels", _slowly(dataset_module.read_pixels))
+    loader = data.train_dataloader()
+    with caplog.at_level("INFO", logger="tlx"):
+        assert len(list(loader)) == 3
+    told = [record.getMessage() for record in caplog.records if "has not come" in record.getMessage()]
+    assert told
+    assert all(re.search(r"^waiting for \d+ seconds: a batch of process \d+, which reads images,", one) for one in told)
+    assert {int(re.search(r"process (\d+)", one)[1]) for one in told} <= {w.pid for w in loader._iterator._workers}
+
+
+def _slowly(read):
+    def slow(*arguments, **more):
+        time.sleep(0.1)
+        return read(*arguments, **more)
+
+    return slow
 
 
 def test_signals_to_all_processes_of_a_run_do_not_end_those_that_read(data):

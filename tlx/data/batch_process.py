@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +88,24 @@ def ended(error: RuntimeError) -> TlxError | None:
         f"expected batches from process {found[1]}, which reads images, but it {why}{hint}; what it said stands above; "
         "dataset.num_workers=0 reads without such processes"
     )
+
+
+@contextmanager
+def readers_named() -> Iterator[None]:
+    """Inside, a reading process that ends is told of in tlx's words.
+
+    torch looks after them with a signal, and so raises wherever the one who trains is at that moment.
+
+    Raises:
+        TlxError: Which process ended, and how.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        told = ended(error)
+        if told is None:
+            raise
+        raise told from None
 
 
 def _obey_owner() -> None:

@@ -12,12 +12,13 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from tlx import owner
 from tlx.data.ahead import copied_ahead
-from tlx.data.batch_process import ended, handed_over
+from tlx.data.batch_process import handed_over, readers_named
 from tlx.data.dataset import Batch, PairedDataset, SplitDataset
 from tlx.data.sampler import EpochSampler
 from tlx.data.shared_memory import too_small
 from tlx.errors import TlxError
 from tlx.sockets import ABSTRACT, socket_folder
+from tlx.waiting import waiting_for
 
 log = logging.getLogger("tlx")
 
@@ -49,32 +50,40 @@ class LateLoader(DataLoader[Batch]):
             sampler.skipped = self._drawn * (self.batch_size or 1)
         try:
             batches = self._batches() if self.device is None else copied_ahead(self._batches(), self.device)
-            for batch in batches:
-                self._drawn += 1
-                yield self._whole(batch)
-        except RuntimeError as error:
-            told = ended(error)
-            if told is None:
-                raise
-            raise told from None
+            with readers_named():
+                for batch in batches:
+                    self._drawn += 1
+                    yield self._whole(batch)
         except TlxError as error:  # of a worker: torch puts its whole traceback into the message
             raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
 
     def _batches(self) -> Iterator[Batch]:
         dataset = self.dataset
         if not isinstance(dataset, SplitDataset | PairedDataset):
-            yield from super().__iter__()
+            yield from self._waited_for(super().__iter__())
             return
         if dataset.rows is None:
             self._prepare_processes()
             dataset.take_memory(shared=self.num_workers > 0)
-            yield from super().__iter__()
+            yield from self._waited_for(super().__iter__())
             return
         self._iterator = None  # ends processes that read images in an earlier stage
         assert self.batch_sampler is not None
         for keys in self.batch_sampler:
             batch = dataset.__getitems__(keys)
             yield pin_memory(batch) if self.pin_memory else batch
+
+    def _waited_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Say in the log for which process a batch is waited."""
+        if not self.num_workers:
+            yield from batches
+            return
+        while True:
+            with waiting_for(lambda: f"a batch of process {_next_reader(batches)}, which reads images, has not come"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _prepare_processes(self) -> None:
         """See to it that processes which are yet to be started can hand over their batches; or read without them."""
@@ -100,6 +109,13 @@ class LateLoader(DataLoader[Batch]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration, if it is one of the same epoch, after so many batches."""
         self._state = state
+
+
+def _next_reader(batches: Any) -> int:
+    """Return the process whose batch torch's iterator gives next."""
+    worker: int = batches._task_info[batches._rcvd_idx][0]
+    pid: int = batches._workers[worker].pid
+    return pid
 
 
 def as_it_is(batch: Any) -> Any:
