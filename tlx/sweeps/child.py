@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -45,9 +46,12 @@ class Child:
 
     def __init__(self, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self._ours, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_main, args=(config, children.environment(environment), theirs))
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TLX_SOCKETS")
-        with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": socket_folder()}, *names):
+        with _STARTING:
+            folder = socket_folder()
+        arguments = (config, children.environment(environment), theirs, folder)
+        self._process = _CONTEXT.Process(target=_main, args=arguments)
+        with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": folder}, *names):
             # numpy's and torch's pools of threads are made by the imports in the server
             classical = ["tlx.features.classical_fit"] if config.get("classifier") else []
             _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", *classical])
@@ -113,7 +117,7 @@ class Child:
                 return
 
 
-def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection) -> None:
+def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection, sockets: str) -> None:
     gc.freeze()  # what the server has imported is never garbage: a collection would look through it, and copy its pages
     leave_folder()
     os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
@@ -131,7 +135,7 @@ def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connec
     os.dup2(log, 2)
     os.close(log)
     escape_what_terminals_lack()
-    threading.Thread(target=_obey, args=(parent,), daemon=True).start()
+    threading.Thread(target=_obey, args=(parent, sockets), daemon=True).start()
     with suppress(OSError):  # the parent may be gone
         parent.send(_train(config))
 
@@ -156,8 +160,11 @@ def _train(config: Mapping[str, Any]) -> Outcome:
     return "finished", ""
 
 
-def _obey(parent: Connection) -> None:
-    """Turn what the parent sends into one signal; its death is a SIGTERM too, and after a while the end."""
+def _obey(parent: Connection, sockets: str) -> None:
+    """Turn what the parent sends into one signal; its death is a SIGTERM too, and after a while the end.
+
+    The folder of its sockets is removed: Ray kills the server, which would do it, together with the parent.
+    """
     number: signal.Signals | None = None
     try:
         number = signal.Signals(parent.recv())
@@ -166,6 +173,7 @@ def _obey(parent: Connection) -> None:
     except (EOFError, OSError):
         if number is None:  # a second signal would interrupt the saving
             os.kill(os.getpid(), signal.SIGTERM)
+        shutil.rmtree(sockets, ignore_errors=True)
     time.sleep(SAVING)
     os.killpg(0, signal.SIGKILL)
 
