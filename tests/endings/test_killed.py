@@ -1,10 +1,11 @@
-"""kill -9 of a process that has started others: after ten seconds nothing is left of them."""
+"""kill -9 of a command that has started processes: after ten seconds nothing is left of them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from tests.endings.processes import MARK, gone, leftovers, marked
 from tlx.files import is_locked
+from tlx.run import Run
 
 SMALL = [
     "dataset=folder", "dataset.image_size=32", "dataset.batch_size=8", "dataset.num_workers=2", "backbone=small_cnn",
@@ -50,29 +52,62 @@ def start(arguments: list[str], temporary: Path, **more: object) -> tuple[subpro
     return process, value
 
 
-def forked(value: str, pid: int) -> list[int]:
-    """Return the processes that were forked from one, and run the same command."""
-    found = marked(value)
-    return [other for other, command in found.items() if other != pid and command == found.get(pid)]
+PARENTS = {
+    "train": ["train"],
+    "two processes": ["train", "trainer.accelerator=cpu", "trainer.devices=2"],
+    "check": ["check"],
+    "sweep": ["train", "-m", "seed=0,1"],
+    "joblib": ["train", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1"],
+    "ray": ["train", "-m", "hydra/launcher=ray", "hydra.launcher.n_jobs=2", "seed=0,1"],
+}
+
+
+def at_work(parent: str, outputs: Path, value: str) -> bool:
+    """Return whether a run has trained an epoch, or a file is being looked at."""
+    if parent == "check":
+        return any("tlx.data.facts" in command for command in marked(value).values())
+    return any(outputs.glob("**/last.ckpt"))
+
+
+def locks(folder: Path) -> set[Path]:
+    return {path for path in folder.glob("**/*.lock") if is_locked(path)}
 
 
 @pytest.mark.nightly
-def test_nothing_is_left_of_a_killed_training(images, temporary, tmp_path):
-    """Guards against reading processes that go on, or leave a folder, when the one that trains is killed; and against a
-    run that waits for ever for its batches because TMPDIR has a long name."""
-    run = tmp_path / "run"
-    train = ["-m", "tlx", "train", f"dataset.root={images}", f"run_dir={run}", *SMALL]
-    process, value = start(train, temporary)
+@pytest.mark.parametrize("parent", PARENTS)
+def test_nothing_is_left_of_a_killed_command(parent, images, temporary, tmp_path):
+    """Guards against processes that go on for nobody, and against locks, folders and segments that they leave: reading
+    processes, torchrun and its workers, the server that forks jobs, jobs, readers that check files; and against a run
+    that waits for ever for its batches because TMPDIR has a long name."""
+    outputs = tmp_path / "outputs"
+    arguments = [*PARENTS[parent], f"dataset.root={images}", "dataset=folder"]
+    if parent == "ray":  # its own sockets lie in TMPDIR
+        pytest.importorskip("ray")
+        temporary = Path(tempfile.mkdtemp(prefix="e", dir="/tmp"))
+    if parent == "check":
+        (images / "a" / "sparse.png").touch()
+        os.truncate(images / "a" / "sparse.png", 2**41)
+    else:
+        arguments += [*SMALL, "trainer.stage_epochs=300", f"output_dir={outputs}"]
+    process, value = start(["-m", "tlx", *arguments], temporary)
     with process:
-        until = time.monotonic() + 120
-        while len(readers := forked(value, process.pid)) < 2 and time.monotonic() < until and process.poll() is None:
+        until = time.monotonic() + 300
+        while not at_work(parent, outputs, value) and time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
-        assert len(readers) >= 2
+        assert process.poll() is None
+        time.sleep(0.5)
         pids = marked(value)
+        assert len(pids) > 1
         process.kill()
-    assert gone(value) == {}
+    left = gone(value)
+    runs = [Run(path.parent) for path in outputs.glob("**/status.json")]
+    print(parent, "left:", left, "states:", [run.status["state"] for run in runs])
+    assert left == {}
     until = time.monotonic() + 5  # the kernel may still be closing the files of a process that has ended
-    while is_locked(run / ".lock") and time.monotonic() < until:
+    while locks(tmp_path) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not is_locked(run / ".lock")
+    assert locks(tmp_path) == set()
     assert leftovers(temporary, pids) == set()
+    if parent not in ("train", "check"):  # what was killed there wrote itself
+        assert not list(outputs.glob("**/*.tmp"))
+        assert {run.status["state"] for run in runs if (run.checkpoints / "last.ckpt").is_file()} == {"interrupted"}
