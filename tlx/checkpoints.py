@@ -14,6 +14,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from tlx.agreement import Agreement, share
 from tlx.errors import Diverged, TlxError
 from tlx.files import beside, create, sync, temporary_of
 from tlx.interruption import Interruption
@@ -53,7 +54,7 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(self, directory: Path, stages: Stages, monitor: str, mode: str, interruption: Interruption) -> None:
-        self.directory, self.stages, self.interruption = directory, stages, interruption
+        self.directory, self.stages, self.agreement = directory, stages, Agreement(interruption)
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
         self.oracle: float | None = None  # the best accuracy on labels of the target domain, which decides nothing
@@ -89,16 +90,17 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count."""
         self._since = time.perf_counter()
+        self.agreement.begin()
         if self.epoch is not None:
             assert isinstance(pl_module, Task)
-            pl_module.load_epoch_state(self.epoch)
+            pl_module.load_epoch_state(share(self.epoch))
             self.epoch = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write out the curves of the epoch before, which a kill would take; stop where that was asked for."""
         _flush(trainer)
-        if self.interruption.requested is not None:
-            self.interruption.stop()
+        if self.agreement.now():
+            self.agreement.interruption.stop()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -106,20 +108,22 @@ class Checkpoints(Checkpoint):
         """Stop before this step where the one before was saved for that; its figures are logged by now."""
         if self.epoch is not None:
             _flush(trainer)
-            self.interruption.stop()
+            self.agreement.interruption.stop()
+        self.agreement.before_step(trainer.global_step + 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where a stop was asked for; after an epoch's last step the end of the epoch is waited for."""
         self.begun = True
-        if self.interruption.requested is None:
+        if not self.agreement.after_step():
             return
         whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if whole_step and batch_idx + 1 < trainer.num_training_batches:
             assert isinstance(pl_module, Task)
-            self.epoch = pl_module.epoch_state()
+            self.epoch = self.agreement.gathered(pl_module.epoch_state())
             self._write(trainer, self.last)
+            trainer.strategy.barrier()  # none leaves before the checkpoint is in its place
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""

@@ -6,14 +6,19 @@ the words of the network. Here the status of the run says which one died first, 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tlx import owner
+
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+STOPPED = 128 + signal.SIGTERM  # exit code of one that was stopped in order
+SAVING = 60  # seconds that they may take to save where they are
 LOST = 75  # exit code of a process that lost another one
 MISTAKE = 2  # of one whose error a user can mend, as that of every command
 
@@ -25,7 +30,10 @@ def main() -> None:
     from torch.distributed.run import parse_args, run
 
     count, directory = sys.argv[1:]
-    arguments = ["--standalone", f"--nproc-per-node={count}", "-m", "tlx.worker", directory]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it reaches the process that asks this one, too
+    owner.watch_stdin()
+    how = ["--standalone", f"--nproc-per-node={count}", "--signals-to-handle=SIGTERM", f"--shutdown-timeout={SAVING}"]
+    arguments = [*how, f"--log-dir={os.devnull}", "-m", "tlx.worker", directory]  # it would leave a folder of logs
     try:
         run(parse_args(arguments))
     except SignalException as stopped:
@@ -34,6 +42,8 @@ def main() -> None:
         from tlx.run import Run
 
         codes = {rank: failure.exitcode for rank, failure in in_order(error.failures).items()}
+        if STOPPED in codes.values() and set(codes.values()) <= {STOPPED, LOST}:  # somebody asked one of them to stop
+            sys.exit(STOPPED)
         Run(directory).note("failed", error=what_ended(codes))  # unless the process itself has said it
         sys.exit(MISTAKE if MISTAKE in codes.values() else 1)
 
@@ -50,7 +60,7 @@ def what_ended(codes: Mapping[int, int]) -> str:
         codes: Exit codes by rank (negative: killed by that signal) of those that failed, the earliest first as far as
             is known. Those that lost another one, or were asked to end for it, come second to it.
     """
-    asked = {LOST, -signal.SIGTERM}
+    asked = {LOST, STOPPED, -signal.SIGTERM}
     rank = next((rank for rank, code in codes.items() if code not in asked), next(iter(codes)))
     code = codes[rank]
     if code < 0:

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,9 +20,11 @@ import torch.distributed as dist
 from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 
+from tlx import owner
 from tlx.children import environment
-from tlx.crew import MISTAKE
-from tlx.errors import TlxError
+from tlx.crew import MISTAKE, SAVING, STOPPED
+from tlx.errors import Interrupted, TlxError
+from tlx.interruption import Interruption
 from tlx.slurm import is_one_of_several, tasks_of_step
 
 if TYPE_CHECKING:
@@ -144,12 +148,25 @@ def launch(run: Run, count: int, lock: int) -> None:
     """
     command = [sys.executable, "-m", "tlx.crew", str(count), str(run.directory)]
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    with subprocess.Popen(command, env=environment(OMP_NUM_THREADS=threads), pass_fds=[lock]) as started:
+    leash = owner.Leash()
+    variables = {**environment(OMP_NUM_THREADS=threads), **owner.on_stdin()}
+    started = subprocess.Popen(command, stdin=leash.theirs.fileno(), env=variables, pass_fds=[lock])
+    leash.started()
+    try:
+        code = started.wait()
+    except BaseException:  # a signal: torchrun passes it on to the processes and waits for them to save
+        started.terminate()
         try:
-            code = started.wait()
-        except BaseException:  # a signal: torchrun passes it on to the processes and waits for them
-            started.terminate()
+            started.wait()
+        except BaseException:  # a second one
+            started.kill()
+            started.wait()
             raise
+        raise
+    finally:
+        leash.let_go(seconds=SAVING)  # nobody trains on when the lock is released
+    if code == STOPPED:
+        raise Interrupted("one of its processes was stopped by SIGTERM", exit_code=STOPPED)
     told = run.status.get("error", f"exit code {code}")
     if code == MISTAKE:
         raise TlxError(told)
@@ -157,6 +174,29 @@ def launch(run: Run, count: int, lock: int) -> None:
         saved = (run.checkpoints / "last.ckpt").is_file()
         then = "goes on from the last checkpoint" if saved else "begins anew: no checkpoint was written yet"
         raise TlxError(f"{run.directory}: expected {count} processes to the end, got: {told}; the same command {then}")
+
+
+@contextmanager
+def stopping_together(run: Run, config: DictConfig) -> Iterator[Interruption]:
+    """Give the interruption of this process, one of several; note in the status of the run where it is stopped inside.
+
+    On one machine signals are obeyed after a step, by all of them. On several a signal ends each process at once: the
+    connections that an agreement needs may not be open there.
+    """
+    interruption = Interruption(patient=True)
+    together = config.trainer.num_nodes == 1 and dist.is_available() and dist.is_gloo_available()
+    try:
+        with interruption.watching() if together else nullcontext():
+            try:
+                yield interruption
+            except Exception as error:
+                if interruption.requested is None or not has_lost_another(error):
+                    raise
+                interruption.stop()  # the other one was quicker to leave
+    except Interrupted as stopped:
+        if is_first():
+            run.note("interrupted", reason=stopped.reason)
+        raise
 
 
 def has_lost_another(error: BaseException) -> bool:

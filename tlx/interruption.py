@@ -21,11 +21,15 @@ class Interruption:
 
     Outside `deferred` a signal raises Interrupted where it arrives. Inside, the first one only sets `requested`, which
     the training loop looks at after each step; a second one raises.
+
+    Args:
+        patient: A second one changes nothing: who asks is another process, which ends this one when it takes too long.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.requested: signal.Signals | None = None
-        self._deferred = False
+        self.watched = False  # whether signals are handled
+        self._patient, self._deferred = patient, False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -36,9 +40,11 @@ class Interruption:
         before = {number: signal.getsignal(number) for number in SIGNALS}
         for number in SIGNALS:
             signal.signal(number, self._receive)
+        self.watched = True
         try:
             yield
         finally:
+            self.watched = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -62,7 +68,10 @@ class Interruption:
 
     def _receive(self, number: int, frame: FrameType | None) -> Any:
         again = self.requested is not None
+        if again and self._patient:
+            return
         self.requested = signal.Signals(number)
         if again or not self._deferred:
             self.stop()
-        log.info("%s: saving after this step (a second one stops at once)", self.requested.name)
+        more = "" if self._patient else " (a second one stops at once)"
+        log.info("%s: saving after this step%s", self.requested.name, more)

@@ -11,6 +11,7 @@ import atexit
 import os
 import select
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,7 @@ _above: int | None = None  # what the process that forked this one held, as its 
 
 
 def handle() -> int:
-    """Return what helpers of this process watch: for `pass_fds` or `stdin` of Popen; a fork has it anyway."""
+    """Return what helpers of this process watch: for `pass_fds` of Popen; a fork has it anyway."""
     global _own
     with _lock:
         if _own is None:
@@ -49,26 +50,39 @@ def watch_forker(then: Callable[[], object]) -> None:
         watch(_above, then)
 
 
+class Leash:
+    """Holds a child, and what it starts with the same standard input: all of them are told to end when this ends.
+
+    Its two ends are a pair of sockets. The child's is its standard input; a library that starts further processes hands
+    that on, and no other handle. Unlike a pipe it also tells this process when the last of them is gone.
+    """
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = socket.socketpair()
+
+    def started(self) -> None:
+        """The child has its end as standard input; this process gives it up."""
+        self.theirs.close()
+
+    def let_go(self, seconds: float) -> None:
+        """Have those that are left end, and wait until they are gone, but no longer than so many seconds."""
+        with suppress(OSError):
+            self._ours.shutdown(socket.SHUT_WR)
+        waiting = select.poll()
+        waiting.register(self._ours, select.POLLIN)
+        waiting.poll(1000 * seconds)
+        self._ours.close()
+
+
 def on_stdin() -> dict[str, str]:
-    """Return the environment variable that tells a child, and its children, that `handle` is their standard input."""
+    """Return the environment variable that tells a child, and its children, that a leash is their standard input."""
     return {_ON_STDIN: "1"}
 
 
-def watch_stdin(pass_on: bool = False) -> None:
-    """Receive a SIGTERM once the owner is gone, where the environment says that its `handle` is standard input.
-
-    Args:
-        pass_on: Whether processes that this one starts have the same standard input, and are told so.
-    """
+def watch_stdin() -> None:
+    """Receive a SIGTERM once the owner is gone, where the environment says that its leash is standard input."""
     if os.environ.get(_ON_STDIN) == "1":
-        watch(0, terminate)
-    if not pass_on:
-        os.environ.pop(_ON_STDIN, None)
-
-
-def terminate() -> None:
-    """Send this process a SIGTERM."""
-    os.kill(os.getpid(), signal.SIGTERM)
+        watch(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _release() -> None:

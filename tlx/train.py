@@ -24,6 +24,7 @@ from tlx.config.safety import refuse_foreign_targets
 from tlx.config.selection import monitored
 from tlx.config.stored import settled
 from tlx.console import logging_to, quiet
+from tlx.data.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.errors import Diverged, Interrupted, TlxError
 from tlx.features.frozen_prefix import UntouchedPrefix
@@ -120,7 +121,8 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     if distributed.is_first():
         config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
     try:
-        fit(config, *build(config), Interruption(), anew=standing == "nothing")
+        with distributed.stopping_together(run, config) as interruption:
+            fit(config, *build(config), interruption, anew=standing == "nothing")
     except Exception as error:
         distributed.note_failure(run, error)
         raise
@@ -166,7 +168,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
     stages = Stages(plan(config, task.group_names), *monitor, run.checkpoints)
     checkpoints = Checkpoints(run.checkpoints, stages, *monitor, interruption)
     at = progress(checkpoints.last) if checkpoints.last.is_file() and not anew else None
-    with logging_to(run.directory), quiet():
+    with logging_to(run.directory), quiet(), readers_named():
         images = data.fingerprint()
         if at is not None and at["data"] != images:
             raise TlxError(
@@ -183,12 +185,14 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
             trainer = build_trainer(config, callbacks, logger, stages.total_epochs)
             with interruption.deferred(), _a_rate_named(config):
                 try:
-                    trainer.fit(task, datamodule=data, ckpt_path=checkpoints.last if at else None, weights_only=True)
+                    with readers_named():
+                        begin = checkpoints.last if at else None
+                        trainer.fit(task, datamodule=data, ckpt_path=begin, weights_only=True)
                 except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                     if at is None or checkpoints.begun or "CUDA" in str(error):
                         raise
                     raise unreadable(checkpoints.last, "what this run needs to go on", _brief(error)) from error
-            if interruption.requested is not None:
+            if checkpoints.agreement.now():
                 interruption.stop()
             at = progress(checkpoints.last)
         trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
@@ -229,7 +233,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
     from tlx.features.classical_head import give_classical_head
 
     run = Run(config.run_dir)
-    with logging_to(run.directory), quiet():
+    with logging_to(run.directory), quiet(), readers_named():
         groups = feature_groups(config, task.group_names)
         give_classical_head(task, groups)
         _introduce(run, config, data, task, data.fingerprint())

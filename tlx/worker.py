@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tlx import owner
 from tlx.errors import TlxError
 from tlx.imports import start_lean
 from tlx.legible import escape_what_terminals_lack
@@ -12,18 +13,22 @@ from tlx.legible import escape_what_terminals_lack
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
+    owner.watch_stdin()
     start_lean()
     escape_what_terminals_lack()
     from tlx.crew import LOST, MISTAKE
-    from tlx.distributed import has_lost_another, note_failure
-    from tlx.interruption import Interruption
+    from tlx.distributed import has_lost_another, note_failure, stopping_together
+    from tlx.errors import Interrupted
     from tlx.run import Run
     from tlx.train import build, fit
 
     run = Run(sys.argv[1])
     config = run.config
     try:
-        fit(config, *build(config), Interruption())
+        with stopping_together(run, config) as interruption:
+            fit(config, *build(config), interruption)
+    except Interrupted as error:
+        sys.exit(error.exit_code)
     except Exception as error:
         if has_lost_another(error):  # which one, tlx.crew knows
             sys.exit(LOST)

@@ -126,11 +126,12 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
-    """Guards against workers that train on beside the next start, against a status that blames the command, and against
-    shards of weights and optimizer that are not put back, nor the best weights of the stage before."""
+    """Guards against workers that train on beside the next start, against a status that blames the command, against an
+    epoch whose beginning counts twice or not at all, and against shards of weights and optimizer that are not put back,
+    nor the best weights of the stage before."""
     more = ["trainer.devices=2", "trainer.accelerator=cpu", f"trainer.strategy={strategy}"]
     arguments = [*TINY, *more, "strategy.stages.2.start_from=best"]
-    arguments = [text.replace("epochs=10", "epochs=4") for text in arguments]
+    arguments = [text.replace("epochs=10", "epochs=4") for text in [*arguments, "dataset.batch_size=4"]]
     run, undisturbed = Run(tmp_path / "outputs" / "two"), Run(tmp_path / "outputs" / "undisturbed")
     process = command(tmp_path, "train", *arguments, "run_name=two")
     until(lambda: epochs_of(run) >= 2, process)
@@ -149,6 +150,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     for name in ("best.ckpt", "last.ckpt"):
         mine, theirs = (torch.load(r.checkpoints / name, weights_only=True)["state_dict"] for r in (run, undisturbed))
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs), name
+    assert (run.directory / "metrics.csv").read_text() == (undisturbed.directory / "metrics.csv").read_text()
 
 
 @pytest.mark.slow
