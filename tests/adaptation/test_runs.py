@@ -135,7 +135,7 @@ def test_a_resumed_run_ends_the_same(strategy, overrides, tmp_path, monkeypatch)
         nonlocal count
         count += 1
         if count == 6:  # in the middle of the second epoch
-            self.interruption.requested = signal.SIGTERM
+            self.agreement.interruption.requested = signal.SIGTERM
         write(self, trainer, *args)
 
     monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
