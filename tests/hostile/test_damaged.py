@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -18,6 +16,7 @@ from PIL import Image
 
 import tlx
 import tlx.train
+from tests.hostile.forked import Forks
 from tests.hostile.mutations import copied, mutate, verbs
 from tlx import Run
 from tlx.cli import main
@@ -108,16 +107,13 @@ def test_a_damaged_run_ends_in_a_message(unfinished, tiny_run, image, tmp_path, 
 def test_damaged_runs_as_real_commands(unfinished, tiny_run, image, tmp_path):
     """Guards against what shows only in a process of its own: exit codes, output at exit, a process that stays."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(tmp_path / "settings")}
-    wrong = []
+    forks, wrong = Forks(tmp_path / "said", LONGEST), []
     for number in range(1000, 1300):
         told, arguments = a_case(number, unfinished, tiny_run.directory, image, tmp_path)
-        done = subprocess.run(
-            [sys.executable, "-m", "tlx", *arguments], cwd=tmp_path, env=environment, text=True, capture_output=True,
-            timeout=LONGEST, check=False,
-        )  # fmt: skip
-        if done.returncode not in (0, 2) or "Traceback" in done.stderr + done.stdout:
-            wrong.append(f"{told}: exit code {done.returncode}: {done.stderr[-400:]}")
+        if fault := forks.run(arguments, tmp_path, environment).fault:
+            wrong.append(f"{told}: {fault}")
         shutil.rmtree(tmp_path / "next", ignore_errors=True)
+    forks.close()
     assert not wrong, "\n".join(wrong)
 
 

@@ -6,14 +6,15 @@ import contextlib
 import io
 import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.hostile.drawn_overrides import Drawn
+from tests.hostile.forked import Forks
 from tlx import Run
 from tlx.cli import main
 from tlx.config.safety import VARIABLE
@@ -74,22 +75,24 @@ def test_random_command_lines_end_in_messages(run: Path, tmp_path: Path, monkeyp
         assert files(tmp_path) == before, command
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    started = Forks(tmp_path_factory.mktemp("said") / "said", seconds=120)
+    yield started
+    started.close()
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(10))
-def test_random_command_lines_as_commands(run: Path, tmp_path: Path, seed: int) -> None:
+def test_random_command_lines_as_commands(run: Path, tmp_path: Path, forks: Forks, seed: int) -> None:
     """Guards against what only a process of its own shows: its imports, its streams, its exit code."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    drawn, before = Drawn(seed), files(tmp_path)
+    drawn, before, wrong = Drawn(seed), files(tmp_path), []
     for number in range(30):
         words = [word.replace("\x00", "").replace("\ud800", "") for word in stopped(drawn.command(str(run)), number)]
-        done = subprocess.run(
-            [sys.executable, "-m", "tlx", *words],
-            env=env,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=120,
-        )
-        assert done.returncode in CODES, (words, done.stderr)
-        assert "Traceback" not in done.stderr, words
-        assert files(tmp_path) == before, words
+        fault = forks.run(words, Path.cwd(), env).fault
+        after = files(tmp_path)
+        if fault or after != before:
+            wrong.append(f"{words!a} leaves {sorted(after ^ before)}, {fault}")
+        before = after
+    assert not wrong, "\n".join(wrong)
