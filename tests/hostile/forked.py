@@ -77,7 +77,7 @@ class Forks:
 
 
 def _become(asked: dict[str, Any]) -> None:
-    """Be a command; never returns."""
+    """Be a command until that returns or raises."""
     os.setpgid(0, 0)
     stream = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -47,6 +48,13 @@ def unfinished(tmp_path_factory) -> Path:
         with pytest.raises(Interrupted):
             tlx.train(config)
     return place
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory) -> Iterator[Forks]:
+    started = Forks(tmp_path_factory.mktemp("said") / "said", LONGEST)
+    yield started
+    started.close()
 
 
 @pytest.fixture
@@ -104,17 +112,20 @@ def test_a_damaged_run_ends_in_a_message(unfinished, tiny_run, image, tmp_path, 
 
 
 @pytest.mark.nightly
-def test_damaged_runs_as_real_commands(unfinished, tiny_run, image, tmp_path):
+@pytest.mark.parametrize("first", range(1000, 1300, 30))
+def test_damaged_runs_as_real_commands(unfinished, tiny_run, image, tmp_path, forks, first):
     """Guards against what shows only in a process of its own: exit codes, output at exit, a process that stays."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(tmp_path / "settings")}
-    forks, wrong = Forks(tmp_path / "said", LONGEST), []
-    for number in range(1000, 1300):
+    wrong, codes = [], set()
+    for number in range(first, first + 30):
         told, arguments = a_case(number, unfinished, tiny_run.directory, image, tmp_path)
-        if fault := forks.run(arguments, tmp_path, environment).fault:
-            wrong.append(f"{told}: {fault}")
+        done = forks.run(arguments, tmp_path, environment)
+        codes.add(done.code)
+        if done.fault:
+            wrong.append(f"{told}: {done.fault}")
         shutil.rmtree(tmp_path / "next", ignore_errors=True)
-    forks.close()
     assert not wrong, "\n".join(wrong)
+    assert codes == {0, 2}
 
 
 def elsewhere(held):
