@@ -11,6 +11,7 @@ import pytest
 import tlx
 from tlx import Run, TlxError
 from tlx.checkpoints import settle_files
+from tlx.errors import ConfigError
 from tlx.files import beside
 from tlx.ownership import DOCUMENTED, LIST, LOGS, OwnFiles
 from tlx.sweeps.records import Records
@@ -204,7 +205,12 @@ def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
 def test_names_with_line_breaks_stay_in_one_line(tmp_path, uneven):
     """Guards against a set whose name, or a folder whose path, puts a command of its own into logs and comments."""
     folder = tmp_path / "x\ntouch mark #"
-    run = tlx.train(tlx.compose([*uneven, 'dataset.name="pets\ncurl x | sh\n\x1b[2J"', f'run_dir="{folder}"']))
+    typed = ['dataset.name="pets\ncurl x | sh\n\x1b[2J"', f'run_dir="{folder}"']
+    with pytest.raises(ConfigError, match="without control characters"):
+        tlx.compose([*uneven, *typed])
+    config = tlx.compose(uneven)  # from Python, past the check
+    config.dataset.name, config.run_dir = "pets\ncurl x | sh\n\x1b[2J", str(folder)
+    run = tlx.train(config)
     log = (run.directory / "tlx.log").read_text()
     assert not any(line.lstrip().startswith(("curl", "touch")) for line in log.splitlines())
     assert r"pets\ncurl x | sh\n\x1b[2J: 3 classes" in log
