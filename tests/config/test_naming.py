@@ -63,7 +63,7 @@ def test_what_changes_no_result_changes_no_name(override):
     "override",
     [
         *("seed=1", "optimizer.lr=2e-3", "dataset.batch_size=16", "dataset.augment=strong", "dataset.decode=full"),
-        "trainer.precision=bf16-mixed",
+        *("trainer.precision=bf16-mixed", "dataset.similar=together"),
     ],
 )
 def test_what_changes_the_result_changes_the_name(override):

@@ -135,7 +135,7 @@ def test_a_time_that_no_database_holds(files, cache, monkeypatch):
     )
     assert [f.reason is None for f in look(files)] == [path.name != "7.png" for path in files]
     with closing(sqlite3.connect(cache / "facts.sqlite")) as database:
-        kept = {Path(os.fsdecode(name)) for (name,) in database.execute("SELECT path FROM facts_2")}
+        kept = {Path(os.fsdecode(name)) for (name,) in database.execute("SELECT path FROM facts_3")}
     assert kept & set(files) == set(files) - {files[3]}
 
 

@@ -37,6 +37,7 @@ _ADDED_TO_SETS = {
     **{"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None},
     "extension": None,
     "labels_exact": False,
+    "similar": "report",
 }
 ADDED: dict[str, dict[str, Any]] = {
     "backbone": {"state_key": None},

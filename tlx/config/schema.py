@@ -104,6 +104,7 @@ class Dataset:
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
     subset_seed: int = 0
     sampling: Literal["balanced"] | None = None
+    similar: Literal["report", "together"] = "report"
     check: bool = True
     on_bad: Literal["stop", "skip"] = "stop"
 

@@ -20,10 +20,12 @@ from tlx.data.findings import (
     depth_findings,
     group_findings,
     label_findings,
+    similar_findings,
     size_findings,
 )
 from tlx.data.inspection import decoding, file_facts
 from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.similar import keeping_together, similar_pairs
 from tlx.data.splits import content_keys, fewer_labels
 from tlx.errors import TlxError
 from tlx.files import write_text
@@ -32,7 +34,17 @@ from tlx.printable import one_line
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {
     *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
-    *("window", "labels_per_class", "labels_exact", "fraction", "subset_seed", "sampling", "check", "on_bad"),
+    *(
+        "window",
+        "labels_per_class",
+        "labels_exact",
+        "fraction",
+        "subset_seed",
+        "sampling",
+        "check",
+        "on_bad",
+        "similar",
+    ),
 }
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
@@ -102,9 +114,17 @@ class CheckedSet:
             return found  # comparing would open the files
         keys = {part: self._keys(part) for part in parts}
         found += [*content_findings(self.images, keys), *copy_findings(self.images, keys)]
+        if self.facts:
+            found += similar_findings(self.images, self._similar(keys))
         if self.node.get("window") is None:
             found += depth_findings([f.peak for facts in self.facts.values() for f in facts if f.peak])
         return found
+
+    def _similar(self, keys: Mapping[str, list[bytes]]) -> list[tuple[int, int]]:
+        """Pictures that are nearly the same, by their places in train, val and test one after another."""
+        parts = self.images.splits
+        thumbnails = [fact.thumbnail for part in parts for fact in self.facts[part]]
+        return similar_pairs([key for part in parts for key in keys[part]], thumbnails)
 
     def _keys(self, part: str) -> list[bytes]:
         """The content of each sample of a split."""
@@ -196,7 +216,7 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     """
     source = locate(str(node["_target_"]))
     check = bool(node.get("check", True))
-    with decoding(check):
+    with decoding(check), keeping_together(node.get("similar") == "together"):
         arguments = {str(key): value for key, value in node.items() if key not in COMMON_KEYS}
         classes = arguments.pop("classes", None) if node["_target_"] in CHOOSING else None
         images: ImageSet = source(**arguments)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.samples import Split
-from tlx.data.splits import content_keys, divide
+from tlx.data.similar import keeping_together
+from tlx.data.splits import content_keys, divide, split_keys
 from tlx.errors import TlxError
 
 TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of the source
@@ -70,7 +71,9 @@ class TargetDomain:
             pooled = _together([own[TRAIN], *(own[part] for part in carved)])
             fractions = {part: len(own[part]) / max(len(pooled), 1) for part in carved}
             seed = int(self.checked.node.get("split_seed", 0))
-            parts = divide(content_keys(pooled), [0] * len(pooled), fractions, seed, pooled.groups)
+            with keeping_together(self.checked.node.get("similar") == "together"):
+                keys = split_keys(pooled)
+            parts = divide(keys, [0] * len(pooled), fractions, seed, pooled.groups)
             own |= {TRAIN: pooled.take(parts["train"]), **{part: pooled.take(parts[part]) for part in carved}}
         places = {i: self.class_names.index(name) for i, name in enumerate(images.class_names)}
         return {name: _by_content(split, places) for name, split in own.items()}

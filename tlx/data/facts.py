@@ -40,6 +40,7 @@ class Facts:
         decoded: Whether decoding it was tried.
         lasting: Whether looking again would find the same; not so for a file that could not be read this time.
         peak: The greatest value of grey of whole numbers of more than 8 bits; 0 of other images.
+        thumbnail: By it pictures are compared (`tlx.data.thumbnail`); '' where it was not decoded or is no picture.
     """
 
     key: str | None
@@ -49,6 +50,7 @@ class Facts:
     decoded: bool = False
     lasting: bool = True
     peak: int = 0
+    thumbnail: str = ""
 
     @property
     def short_side(self) -> int:
@@ -70,11 +72,11 @@ def examine(path: str, decode: bool = True) -> Facts:
     if not decode:
         return Facts(key, None)
     try:
-        width, height, peak = verify(path)
+        width, height, peak, thumbnail = verify(path)
     except TlxError as error:
         lasting = not isinstance(error, MissingPackage)
         return Facts(key, str(error).removeprefix(f"cannot read image {path}: "), decoded=True, lasting=lasting)
-    return Facts(key, None, width, height, decoded=True, peak=peak)
+    return Facts(key, None, width, height, decoded=True, peak=peak, thumbnail=thumbnail)
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:

@@ -22,9 +22,10 @@ _PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk
 _GREATEST = 2**63  # whole numbers that SQLite holds are below it
 _PATIENCE = 30.0  # seconds that another process may be writing
 _TABLE = """
-    CREATE TABLE IF NOT EXISTS facts_2 (
+    CREATE TABLE IF NOT EXISTS facts_3 (
         path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT,
-        key TEXT, reason TEXT, width INTEGER, height INTEGER, decoded INTEGER, peak INTEGER
+        key TEXT, reason TEXT, width INTEGER, height INTEGER, decoded INTEGER, peak INTEGER,
+        thumbnail TEXT
     ) WITHOUT ROWID
 """  # another name for other columns: an older tlx goes on with its own
 
@@ -66,11 +67,11 @@ class FactsStore:
             for start in range(0, len(names), 500):
                 some = names[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for row in database.execute(f"SELECT * FROM facts_2 WHERE path IN ({marks})", some):
-                    name, size, mtime, by, key, reason, width, height, was_decoded, peak = row
+                for row in database.execute(f"SELECT * FROM facts_3 WHERE path IN ({marks})", some):
+                    name, size, mtime, by, key, reason, width, height, was_decoded, peak, thumbnail = row
                     path = by_name[name]
                     if (size, mtime) == stamps[path] and by == current and was_decoded >= decoded:
-                        found[path] = Facts(key, reason, width, height, bool(was_decoded), peak=peak)
+                        found[path] = Facts(key, reason, width, height, bool(was_decoded), True, peak, thumbnail)
 
         self._do(look)
         return found
@@ -79,12 +80,12 @@ class FactsStore:
         """Keep facts; not those of files that could not be read this time, or whose time no database can hold."""
         by = rules()
         rows = [
-            (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded), f.peak)
+            (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded), f.peak, f.thumbnail)
             for path, stamp, f in entries
             if f.lasting and all(-_GREATEST <= number < _GREATEST for number in stamp)
         ]
         if rows:
-            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts_2 VALUES ({','.join('?' * 10)})", rows))
+            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts_3 VALUES ({','.join('?' * 11)})", rows))
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ The rules:
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - classes of which fewer images are trained on than `labels_per_class` asks for are named;
 - files that are copies of another one in their split are named, the first five;
+- pictures that are nearly the same (`tlx.data.similar`) are named, the first five, by the splits in which they lie;
 - images of equal content in two splits are counted, and in train those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
@@ -104,6 +105,32 @@ def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
     if named:
         count = f"{_counted(len(named), 'image is a copy', 'images are copies')} of another in the same split"
         yield f"{count}: {enumerated(named, 5)}"
+
+
+def similar_findings(images: ImageSet, pairs: Sequence[tuple[int, int]]) -> Iterator[str]:
+    """Yield which pictures are nearly the same, those of two splits first, and what keeps them on one side.
+
+    Args:
+        images: The set.
+        pairs: Places of two such pictures in train, val and test one after another, the smaller one first.
+    """
+    places = [(part, sample) for part, split in images.splits.items() for sample in split.samples]
+    by_parts: dict[tuple[str, str], dict[str, str]] = {}  # parts -> name -> what it is like
+    for one, other in pairs:
+        (seen, known), (part, sample) = places[one], places[other]
+        by_parts.setdefault((seen, part), {}).setdefault(sample.name, f"{sample.name} is like {known.name}")
+    for seen, part in combinations(images.splits, 2):
+        named = list(by_parts.get((seen, part), {}).values())
+        if named:
+            remedy = "dataset.similar=together keeps such pictures on one side"
+            if part not in images.carved:
+                remedy = f"these splits are the set's own and stay as they are: move such pictures out of {seen}"
+            count = _counted(len(named), f"{part} image is", f"{part} images are")
+            yield f"{count} nearly the same as one in {seen}: {enumerated(named, 5)}; {remedy}"
+    inside = [line for part in images.splits for line in by_parts.get((part, part), {}).values()]
+    if inside:
+        count = _counted(len(inside), "image is", "images are")
+        yield f"{count} nearly the same as another in the same split: {enumerated(inside, 5)}"
 
 
 def group_findings(images: ImageSet) -> Iterator[str]:

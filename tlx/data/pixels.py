@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from tlx.data.layout import DICOM, PILLOWS
+from tlx.data.thumbnail import shrunk, written
 from tlx.errors import MissingPackage, TlxError
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without
@@ -96,24 +97,24 @@ def read_pixels(
     return pixels
 
 
-def verify(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+def verify(path: str | os.PathLike[str]) -> tuple[int, int, int, str]:
     """Decode one image whole, and throw it away.
 
     Returns:
-        Its width and height in pixels, as they lie in the file, and its greatest value where it is grey of more than 8
-        bits and no DICOM; 0 of all other kinds.
+        Its width and height in pixels, as they lie in the file, its greatest value where it is grey of more than 8
+        bits and no DICOM, 0 of all other kinds; and its thumbnail, '' of what is no picture (`tlx.data.thumbnail`).
 
     Raises:
         TlxError: As for `read_pixels`.
     """
     if is_dicom(path):
         height, width = _dicom(path, None).shape[:2]
-        return width, height, 0
+        return width, height, 0, ""
     with _opened(path) as image:
         image.load()
         corner = image.crop((0, 0, 1, 1))  # whether a mode can be converted shows on one pixel
         _as_mode(_eight_bit(corner, 1.0), "RGB")
-        return *image.size, _peak(image)
+        return *image.size, _peak(image), _thumbnail(image)
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
@@ -283,6 +284,14 @@ def _float_scale(image: Image.Image) -> float:
 
     tops = (np.nan_to_num(np.asarray(image.crop(box))).max() for box in _pieces(*image.size))
     return 255.0 if max(tops) <= 1 else 1.0
+
+
+def _thumbnail(image: Image.Image) -> str:
+    with suppress(Exception):  # an image that can be decoded is not broken for want of a thumbnail
+        small = shrunk(image)
+        if small is not None:
+            return written(_as_mode(small, "L"), _turn(image), *image.size)
+    return ""
 
 
 def _peak(image: Image.Image) -> int:

@@ -15,8 +15,9 @@ from math import floor
 from pathlib import Path
 
 from tlx.data.groups import blocks_of, divide_blocks
-from tlx.data.inspection import file_facts, is_decoding
+from tlx.data.inspection import decoding, file_facts, is_decoding
 from tlx.data.samples import ImageSet, Split
+from tlx.data.similar import is_kept_together, with_one_key
 from tlx.errors import TlxError
 
 
@@ -40,6 +41,23 @@ def content_keys(split: Split) -> list[bytes]:
         return blake2b(shape + pixels[source].tobytes(), digest_size=16).digest()
 
     return [key(sample.source) for sample in split.samples]
+
+
+def split_keys(split: Split) -> list[bytes]:
+    """What a split that is carved leaves undivided: content, or one key for pictures that are nearly the same.
+
+    The latter inside `tlx.data.similar.keeping_together`: their files are decoded. Without such pictures there is no
+    difference.
+
+    Raises:
+        TlxError: A file cannot be read.
+    """
+    keys = content_keys(split)
+    if not is_kept_together():
+        return keys
+    with decoding(True):
+        facts = iter(file_facts([s.source for s in split.samples if isinstance(s.source, Path)]))
+    return with_one_key(keys, [next(facts).thumbnail if isinstance(s.source, Path) else "" for s in split.samples])
 
 
 def _file_keys(paths: list[Path]) -> list[bytes]:
@@ -135,7 +153,7 @@ def carve_val(name: str, class_names: list[str], train: Split, test: Split, val:
 
 
 def _divided(split: Split, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    return divide(content_keys(split), [s.target for s in split.samples], fractions, seed, split.groups)
+    return divide(split_keys(split), [s.target for s in split.samples], fractions, seed, split.groups)
 
 
 def _manner(split: Split) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlx.data.layout import images_below, why_no_folder
 from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.splits import content_keys, divide
+from tlx.data.splits import divide, split_keys
 from tlx.errors import TlxError
 from tlx.legible import legible
 
@@ -33,7 +33,7 @@ def unlabelled(
     if len(paths) < 2:
         raise TlxError(f"expected images below {folder}, got {len(paths)}")
     whole = Split([Sample(path, -1, legible(path.relative_to(folder))) for path in paths])
-    parts = divide(content_keys(whole), [0] * len(paths), {"val": val_fraction}, split_seed)
+    parts = divide(split_keys(whole), [0] * len(paths), {"val": val_fraction}, split_seed)
     rule = f"no labels; val ({100 * val_fraction:g} %) carved by content, seed {split_seed}"
     train, val = (whole.take(parts[part]) for part in ("train", "val"))
     return ImageSet(name, [], train, val, Split([]), rule, carved=frozenset({"val"}))
