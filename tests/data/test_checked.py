@@ -142,10 +142,11 @@ def test_brain_scans(test_data, node):
     """Guards against a real leak going unseen: 15 groups of identical files lie in Training and in Testing."""
     checked = load_checked(node("folder", root=str(test_data("brain_tumor_mri"))))
     assert (checked.opened, checked.broken) == (1194, [])
-    in_train, in_val, copies = checked.findings(224)
+    in_train, in_val, copies, *similar = checked.findings(224)
     assert in_train.startswith("18 of 394 test images are in train as well: Testing/")
     assert in_val.startswith("5 of 394 test images are in val as well: Testing/")
     assert " images are copies of another in the same split: T" in copies
+    assert [line.split(" nearly")[0] for line in similar[1:3]] == ["60 test images are", "22 test images are"]
     images = checked.images
     seen = {*content_keys(images.train), *content_keys(images.val)}
     assert len(seen & set(content_keys(images.test))) == 15
