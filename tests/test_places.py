@@ -15,6 +15,7 @@ from tlx import Run, TlxError
 from tlx.cli import main
 from tlx.config import check_command_line
 from tlx.config.naming import run_name
+from tlx.errors import ConfigError
 from tlx.places import place_mistakes, refuse_little_room, why_not_writable
 
 SMALL = ["dataset=digits", "backbone=small_cnn"]
@@ -125,13 +126,16 @@ def test_a_run_is_tested_from_another_folder(here, monkeypatch):
 
 
 def test_a_long_name_is_cut(here):
-    """Guards against OSError 36 for a set of 300 letters; names that fit stay as they are."""
+    """Guards against OSError 36 for a set whose name is too long for a folder; names that fit stay as they are."""
+    with pytest.raises(ConfigError, match="1 to 200 characters"):
+        tlx.compose([*SMALL, f'dataset.name="{"é" * 300}"'])
     long, other, short = (
-        tlx.compose([*SMALL, f'dataset.name="{name}"']) for name in ("é" * 300, "é" * 300 + "a", "pets/of mine")
+        tlx.compose([*SMALL, f'dataset.name="{name}"']) for name in ("é" * 199, "é" * 199 + "a", "pets/of mine")
     )
     names = [run_name(_root_=config) for config in (long, other, short)]
     assert [len(os.fsencode(name)) <= 255 for name in names] == [True] * 3
     assert names[0] != names[1]
     assert names[2].startswith("pets_of_mine-small_cnn-linear_probe-s0-")
-    controlled = tlx.compose(["dataset=digits", 'dataset.name="a\tb"'])
+    controlled = tlx.compose(["dataset=digits"])
+    controlled.dataset.name = "a\tb"  # from Python, past the check
     assert run_name(_root_=controlled).startswith("a_b-")

@@ -266,9 +266,9 @@ class Run:
         status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
         if "identity" in self.status:
             status = {"identity": self.status["identity"], **status}
-        self._write("status.json", json.dumps(status, indent=2))
         if state != "running":
             self.files.settle()
+        self._write("status.json", json.dumps(status, indent=2))  # last: whoever reads it finds the rest done
 
     def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "") -> None:
         """Write model.json, and let every checkpoint carry it and the configuration.

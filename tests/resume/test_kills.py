@@ -153,7 +153,7 @@ def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undi
         let_it_run(run, saved_at, dice)
         nursery.signal(pid, signal.SIGKILL)
         code = nursery.end()
-        if code == 0:
+        if code == 0 or run.finished:  # the kill may come after the last word of the run
             break
         assert code == -signal.SIGKILL, (tmp_path / "killed/output.txt").read_text()
         table = rows(run)
