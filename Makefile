@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test quick nightly lint results clean
+.PHONY: demo test quick nightly faults lint results clean
 
 demo: $(INSTALLED)
 	$(BIN)/tlx demo
@@ -21,6 +21,10 @@ quick: $(INSTALLED)
 # What is rare or long: before a release, and before an issue is closed.
 nightly: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m nightly
+
+# Plants the faults of tests/faults one after another: does the suite notice them?
+faults: $(INSTALLED)
+	$(BIN)/python -m tests.faults
 
 lint: $(INSTALLED)
 	$(BIN)/pip install -q -e '.[dev]'
