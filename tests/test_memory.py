@@ -28,13 +28,25 @@ SMALL = ["dataset=digits", "backbone=small_cnn", "strategy=full"]
 def test_what_does_not_fit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], path: str, hint: str
 ) -> None:
-    """Guards against a machine that swaps or a process that is killed without a word."""
+    """Guards against a machine that swaps or a process that is killed without a word, and against a directory that a
+    run leaves which never began."""
     monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)
     config = tlx.compose([*SMALL, "trainer.accelerator=cpu", *overrides, f"run_dir={tmp_path / 'run'}"])
     with pytest.raises(TlxError, match=f"{path}: expected a run that fits into 16.0 GB of free memory, got about") as e:
         tlx.train(config)
     assert hint in str(e.value)
-    assert not (tmp_path / "run" / "status.json").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_accelerator_that_is_not_here_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a folder with a lock and a log of a run that never began; a run that is there is told as ever."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    config = tlx.compose([*SMALL, "trainer.accelerator=gpu", f"run_dir={tmp_path / 'run'}"])
+    for there in (False, True):
+        with pytest.raises(TlxError, match="expected a GPU that torch can use, got none"):
+            tlx.train(config)
+        assert (tmp_path / "run").exists() == there
+        (tmp_path / "run").mkdir(exist_ok=True)
 
 
 def test_the_memory_of_the_gpu_counts(monkeypatch: pytest.MonkeyPatch) -> None:

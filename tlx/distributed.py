@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -167,13 +168,22 @@ def launch(run: Run, count: int, lock: int) -> None:
         leash.let_go(seconds=SAVING)  # nobody trains on when the lock is released
     if code == STOPPED:
         raise Interrupted("one of its processes was stopped by SIGTERM", exit_code=STOPPED)
-    told = run.status.get("error", f"exit code {code}")
+    told = run.status.get("error") or _crew_ended(code)
     if code == MISTAKE:
         raise TlxError(told)
     if code != 0:
         saved = (run.checkpoints / "last.ckpt").is_file()
         then = "goes on from the last checkpoint" if saved else "begins anew: no checkpoint was written yet"
         raise TlxError(f"{run.directory}: expected {count} processes to the end, got: {told}; the same command {then}")
+
+
+def _crew_ended(code: int) -> str:
+    """Return how the process ended that starts the others, where none of them has said anything."""
+    if code >= 0:
+        return f"exit code {code}"
+    number = signal.Signals(-code)
+    hint = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+    return f"the process that starts them was killed by {number.name}{hint}"
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tlx.data.checked import Broken, broken_files
+from tlx.data.checked import Broken, broken_files, folders_passed_over
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.inspection import decoding, file_facts
 from tlx.data.layout import find_images
 from tlx.data.samples import Sample
+from tlx.data.walk import passing_over
 from tlx.errors import TlxError
 from tlx.gradients import no_gradients
 from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
@@ -73,12 +74,16 @@ def predict(
         run: A run with weights.
         images: Files, folders and globs.
         batch_size: Images a batch.
-        on_bad: What happens where files are broken: `stop`, or `skip`: they are named in a warning and left out.
+        on_bad: What happens where files are broken, or folders may not be read: `stop`, or `skip`: they are named in a
+            warning and left out.
 
     Raises:
         TlxError: A file, folder or glob matches no image, or a file is broken (with `skip`: all are).
     """
-    paths = find_images(images)
+    with passing_over(on_bad == "skip") as unread:
+        paths = find_images(images)
+    if unread:
+        log.warning("%s", folders_passed_over(unread))
     with decoding(True):  # all broken files in one message, before the minutes that the others may take
         facts = file_facts(paths)
     broken = [Broken(Sample(p, -1, str(p)), "", f.reason) for p, f in zip(paths, facts, strict=True) if f.reason]

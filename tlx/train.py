@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -66,13 +67,17 @@ def train(config: DictConfig) -> Run:
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
         return _train_as_one_of_several(config, run)
     distributed.check_alone(config)
+    new = not os.path.lexists(run.directory)
+    if new:  # what is refused leaves no directory
+        refuse_what_does_not_fit(config)
     interruption = Interruption()
     with interruption.watching(), run.lock() as lock, logging_to(run.directory):
         standing = run.standing(config)
         if standing == "finished":
             log.info(run.finished_already)
             return run
-        refuse_what_does_not_fit(config)
+        if not new:
+            refuse_what_does_not_fit(config)
         try:
             config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
             count = distributed.processes(config)

@@ -143,3 +143,29 @@ def test_absurd_values_end_in_messages(composed: dict[str, Any], of: str) -> Non
 def test_every_key_with_every_absurd_value(composed: dict[str, Any], of: str) -> None:
     """Guards against the key and the value that a sample leaves out."""
     absurd(composed, of, None, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"C": -1}, "classifier.C: expected a float in the range (0.0, inf], got -1"),
+        ({"search": {"C": [1.0, -2]}}, "classifier.search.C[1]: expected a float in the range (0.0, inf], got -2"),
+        ({"kernel": "round"}, "classifier.kernel: expected a str among"),
+        ({"class_weight": "balanced", "gamma": 0.5, "search": {"degree": [2, 3]}}, None),
+        ({"C": 1.0, "search": {"C": [-1]}}, None),
+        (
+            {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0},
+            "classifier.n_neighbors: expected an int in the range [1, inf) or None, got 0",
+        ),
+    ],
+)
+def test_values_of_classifiers_are_told_before_images_are_read(composed, keys, expected):
+    """Guards against minutes of reading and of the frozen network before scikit-learn refuses what was typed; and
+    against a value that is refused, though it is one that the class takes or that is never used."""
+    config = copy.deepcopy(composed["features"])
+    if "_target_" in keys:
+        config["classifier"] = {"name": "knn", "search": {}, "scale": True}
+    config["classifier"] |= keys
+    told = [str(mistake) for mistake in check(config)]
+    assert len(told) == (expected is not None), told
+    assert all(line.startswith(expected) for line in told)

@@ -7,7 +7,10 @@ import unicodedata
 import pytest
 from omegaconf import OmegaConf
 
+from tlx.data.catalog import class_names, mistakes
+from tlx.data.checked import load_checked
 from tlx.data.folders import folder
+from tlx.data.identity import content_identity
 from tlx.data.layout import find_images, images_below, read_layout
 from tlx.errors import TlxError
 
@@ -155,6 +158,37 @@ def test_folders_that_may_not_be_read_are_told(make_tree, monkeypatch):
             patched.setattr(os, "listdir", refuse(name, os.listdir))
             with pytest.raises(TlxError, match="expected a folder that may be read, got 'Permission denied'"):
                 folder(root)
+
+
+def test_folders_that_may_not_be_read_are_passed_over_where_that_is_asked_for(make_tree, monkeypatch):
+    """Guards against a set of a million images that cannot be used for one folder of a backup, and against one that is
+    passed over without a word."""
+    root = make_tree({"a": 12, "a/deep": 1, "b": 12, "c": 1})
+    original = {"scandir": os.scandir, "listdir": os.listdir}
+
+    def refusing(name):
+        def look(path="."):
+            if os.fspath(path) in {str(root / "a/deep"), str(root / "c")}:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return original[name](path)
+
+        return look
+
+    node = {"_target_": "tlx.data.folder", "root": str(root), "check": False}
+    before = content_identity({**node, "on_bad": "skip"})
+    for name in original:
+        monkeypatch.setattr(os, name, refusing(name))
+    assert "on_bad=skip" in str(mistakes(node)[0])
+    skipping = {**node, "on_bad": "skip"}
+    assert mistakes(skipping) == []
+    assert class_names(skipping) == ["a", "b"]
+    assert content_identity(skipping) not in (before, {"missing": True})
+    images = load_checked(skipping).images
+    assert sum(map(len, images.splits.values())) == 24
+    told = f"passed over 2 folders that may not be read: {root / 'a/deep'}, {root / 'c'}"
+    assert told in images.notes
+    with pytest.raises(TlxError, match="expected a folder that may be read"):
+        load_checked(node)
 
 
 def test_two_unicode_forms_of_a_name_are_one_class(make_tree):

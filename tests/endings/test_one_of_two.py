@@ -48,6 +48,21 @@ def worker(run: Path, rank: int) -> int:
     raise AssertionError(f"no process of rank {rank}")
 
 
+def wait_for_checkpoint(run: Run) -> None:
+    until = time.monotonic() + 300
+    while not (run.checkpoints / "last.ckpt").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def goes_on_to_its_end(directory: Path, run: Run, overrides: list[str]) -> None:
+    """The same command once more ends well."""
+    again = start(directory, *overrides)
+    said, told = again.communicate(timeout=300)
+    assert again.returncode == 0, told
+    assert "goes on after" in said + told
+    assert run.finished
+
+
 def test_the_one_that_ended_first_is_named() -> None:
     """Guards against naming a process that only lost the connection to another one, or was asked to end for it."""
     assert what_ended({0: LOST, 1: -9}) == "rank 1 was killed by SIGKILL, perhaps for want of memory"
@@ -64,20 +79,32 @@ def test_a_killed_process_is_named_and_the_same_command_goes_on(tmp_path: Path, 
     """Guards against a message in gloo's words ("Connection closed by peer") of the one that survived."""
     overrides = [*uneven, "trainer.stage_epochs=20"]
     training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
-    until = time.monotonic() + 300
-    while not (run.checkpoints / "last.ckpt").is_file() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for_checkpoint(run)
     os.kill(worker(run.directory, 1), signal.SIGKILL)
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told
     last = told.strip().splitlines()[-1]
     assert "rank 1 was killed by SIGKILL, perhaps for want of memory; the same command goes on" in last
     assert (run.status["state"], run.status["error"][:29]) == ("failed", "rank 1 was killed by SIGKILL,")
-    again = start(tmp_path, *overrides)
-    said, told = again.communicate(timeout=300)
-    assert again.returncode == 0, told
-    assert "goes on after" in said + told
-    assert run.finished
+    goes_on_to_its_end(tmp_path, run, overrides)
+
+
+@pytest.mark.nightly
+def test_the_process_that_starts_them_is_killed(tmp_path: Path, uneven: list[str]) -> None:
+    """Guards against "exit code -9" as all that is said, and against processes that train on for nobody."""
+    overrides = [*uneven, "trainer.stage_epochs=20"]
+    training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
+    wait_for_checkpoint(run)
+    crew = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
+    started = [pid for pid in crew if "tlx.crew" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(started[0]), signal.SIGKILL)
+    _, told = training.communicate(timeout=300)
+    assert training.returncode == 2, told
+    last = told.strip().splitlines()[-1]
+    assert "the process that starts them was killed by SIGKILL, perhaps for want of memory; the same command" in last
+    with pytest.raises(AssertionError, match="no process of rank 0"):
+        worker(run.directory, 0)
+    goes_on_to_its_end(tmp_path, run, overrides)
 
 
 @pytest.mark.nightly

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from tlx.config import targets
+from tlx.config.classifier_values import wrong_values
 from tlx.config.ranges import check_arguments
 from tlx.config.schema import SCHEMAS, Classifier, Optimizer
 from tlx.config.typecheck import check_node, show
@@ -69,6 +70,7 @@ def check_classifier(node: Any) -> Iterator[Mistake]:
         if key not in accepted:
             hint = did_you_mean(key, accepted) or f"known: {', '.join(sorted(accepted))}"
             yield Mistake(path, f"a key that {target} takes", f"'{key}'", hint)
+    yield from wrong_values(node, own)
 
 
 def _accepted(

@@ -17,6 +17,7 @@ from tlx.data.table_images import extension_of, locate
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.data.typed_classes import class_called
+from tlx.data.walk import passing_over
 from tlx.errors import Mistake, TlxError, did_you_mean
 from tlx.legible import legible
 
@@ -33,10 +34,11 @@ DRAWN = {"tlx.data.plates", "tlx.data.letters"}
 
 def class_names(dataset: Mapping[str, Any]) -> list[str] | None:
     """Class names of a composed dataset node, in the order of targets, or None where only loading it tells them."""
+    with passing_over(dataset.get("on_bad") == "skip"):
+        known = _all_class_names(dataset)
     if dataset.get("_target_") != DIGITS and dataset.get("classes") is not None:
-        known = _all_class_names(dataset) or ()
-        return [class_called(name, known) for name in dataset["classes"]]
-    return _all_class_names(dataset)
+        return [class_called(name, known or ()) for name in dataset["classes"]]
+    return known
 
 
 def _all_class_names(dataset: Mapping[str, Any]) -> list[str] | None:
@@ -82,8 +84,9 @@ def mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:
         TORCHVISION_SET: _torchvision_mistakes,
     }
     check = checks.get(str(dataset.get("_target_")))
-    found = check(dataset) if check else []
-    return [*found, *_mistakes_of_any(dataset), *(() if found else _without_pydicom(dataset))]
+    with passing_over(dataset.get("on_bad") == "skip"):
+        found = check(dataset) if check else []
+        return [*found, *_mistakes_of_any(dataset), *(() if found else _without_pydicom(dataset))]
 
 
 def _digits_mistakes(dataset: Mapping[str, Any]) -> list[Mistake]:

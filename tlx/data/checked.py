@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -27,6 +27,7 @@ from tlx.data.inspection import decoding, file_facts
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.similar import keeping_together, similar_pairs
 from tlx.data.splits import content_keys, fewer_labels
+from tlx.data.walk import passing_over
 from tlx.errors import TlxError
 from tlx.files import write_text
 from tlx.printable import one_line
@@ -216,12 +217,15 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     """
     source = locate(str(node["_target_"]))
     check = bool(node.get("check", True))
-    with decoding(check), keeping_together(node.get("similar") == "together"):
+    skips = node.get("on_bad", "stop") == "skip"
+    with decoding(check), keeping_together(node.get("similar") == "together"), passing_over(skips) as unread:
         arguments = {str(key): value for key, value in node.items() if key not in COMMON_KEYS}
         classes = arguments.pop("classes", None) if node["_target_"] in CHOOSING else None
         images: ImageSet = source(**arguments)
         if classes is not None:
             images = images.only(classes)
+        if unread:
+            images = replace(images, notes=(*images.notes, folders_passed_over(unread)))
         if not check or not any(_files(split) for split in images.splits.values()):
             return CheckedSet(node, images, [], {})
         facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))
@@ -234,13 +238,20 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
         broken += [Broken(split.samples[i], part, f.reason) for i, f in enumerate(own) if f.reason is not None]
         kept[part] = split if len(good) == len(own) else split.take(good)
         known[part] = [own[i] for i in good]
-    if broken and stop and node.get("on_bad", "stop") == "stop":
+    if broken and stop and not skips:
         raise TlxError(
             f"dataset '{images.name}': {broken_files(broken)}\n"
             "mend or remove them, or leave them out: dataset.on_bad=skip"
         )
     images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
     return CheckedSet(node, images, broken, known)
+
+
+def folders_passed_over(folders: Collection[str]) -> str:
+    """Say how many folders could not be read, and which (the first 20)."""
+    told = ", ".join(one_line(folder) for folder in sorted(folders)[:_NAMED])
+    more = f" and {len(folders) - _NAMED:,} more" if len(folders) > _NAMED else ""
+    return f"passed over {len(folders):,} folder{'s' if len(folders) > 1 else ''} that may not be read: {told}{more}"
 
 
 def broken_files(broken: Sequence[Broken]) -> str:

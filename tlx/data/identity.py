@@ -12,6 +12,7 @@ from tlx.data.layout import EXTENSIONS, files_below, images_below, read_layout
 from tlx.data.split_folders import Splits
 from tlx.data.table_images import locate
 from tlx.data.tablefile import Columns, image_root, read_table
+from tlx.data.walk import passing_over
 from tlx.errors import TlxError
 
 _NAMED_BY_THEIR_NAME = {"tlx.data.digits", "tlx.data.torchvision_set", "tlx.data.letters", "tlx.data.plates"}
@@ -30,17 +31,22 @@ def content_identity(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
     if target in _NAMED_BY_THEIR_NAME:
         return {}
     try:
-        if target == "tlx.data.folder":
-            return {"content": _folder(Path(dataset["root"]).expanduser(), dataset.get("splits"))}
-        if target == "tlx.data.unlabelled":
-            root = Path(dataset["root"]).expanduser()
-            return {"content": _digest(b"", [(str(p.relative_to(root)), _size(p)) for p in images_below(root)])}
-        if target == "tlx.data.table":
-            return {"content": _table(dataset)}
-        if target == "tlx.data.arrays":
-            return {"content": _digest(Path(dataset["path"]).expanduser().read_bytes(), [])}
+        with passing_over(dataset.get("on_bad") == "skip"):
+            return _content(target, dataset)
     except (TlxError, OSError, KeyError, TypeError):
         return {"missing": True}
+
+
+def _content(target: Any, dataset: Mapping[str, Any]) -> dict[str, Any] | None:
+    if target == "tlx.data.folder":
+        return {"content": _folder(Path(dataset["root"]).expanduser(), dataset.get("splits"))}
+    if target == "tlx.data.unlabelled":
+        root = Path(dataset["root"]).expanduser()
+        return {"content": _digest(b"", [(str(p.relative_to(root)), _size(p)) for p in images_below(root)])}
+    if target == "tlx.data.table":
+        return {"content": _table(dataset)}
+    if target == "tlx.data.arrays":
+        return {"content": _digest(Path(dataset["path"]).expanduser().read_bytes(), [])}
     return None
 
 

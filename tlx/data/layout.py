@@ -192,7 +192,7 @@ def _classes(folders: Sequence[Path]) -> Classes:
     if found:
         return found
     folder = folders[0]
-    loose = any(p.suffix.lower() in EXTENSIONS for p in folder.iterdir() if p.is_file())
+    loose = any(_images(folder))
     got = "images that lie in no class folder" if loose else "no folder with an image in it"
     if not loose and any(not p.suffix for p in _files_below(folder)):
         got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
