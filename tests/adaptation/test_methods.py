@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import nn
 
-from tlx.adaptation import AdaBn, Cdan, Coral, Dan, Dann, Domain, Mcc
+from tlx.adaptation import AdaBn, Adaptation, Cdan, Coral, Dan, Dann, Domain, Mcc
 from tlx.adaptation.adversary import discriminator, reversal, reverse_gradient
 from tlx.adaptation.base import _statistics_kept
 from tlx.adaptation.certainty import Certainty
 from tlx.adaptation.moments import multi_kernel_mmd
-from tlx.adaptation.self_training import most_certain
+from tlx.adaptation.self_training import judged, most_certain
+from tlx.backbones import small_cnn
+from tlx.data.domains import TRAIN
+from tlx.tasks import Classification
 
 
 def domain(features: torch.Tensor, logits: torch.Tensor | None = None) -> Domain:
@@ -112,6 +117,61 @@ def test_mcc_is_zero_for_certain_and_large_for_confused_predictions():
     confused = domain(torch.zeros(30, 6), torch.zeros(30, 3))
     assert float(Mcc().penalty(certain, certain, 0.0)) == pytest.approx(0.0, abs=1e-6)
     assert float(Mcc().penalty(certain, confused, 0.0)) == pytest.approx(2 / 3, rel=1e-5)
+    some = sample(0)
+    warm, cold = Mcc(temperature=4.0), Mcc(temperature=1.0)
+    found = float(warm.penalty(certain, domain(some), 0.0))
+    assert found == pytest.approx(float(cold.penalty(certain, domain(some / 4), 0.0)))
+    assert found > float(cold.penalty(certain, domain(some), 0.0))
+
+
+def test_cdan_counts_certain_images_more():
+    """Guards against images of which the network is not certain that decide what is aligned."""
+    importance = Cdan().importance(domain(torch.zeros(2, 6), torch.tensor([[100.0, 0, 0], [0, 0, 0]])))
+    assert float(importance[0] / importance[1]) == pytest.approx(2 / (1 + 1 / 3))
+    assert float(importance.mean()) == pytest.approx(1)
+    assert Cdan(entropy=False).importance(domain(sample(0))).tolist() == [1.0] * 40
+
+
+def test_an_adaptation_that_starts_late_begins_at_its_beginning():
+    """Guards against a schedule that has gone on while the adaptation waited."""
+    late = Adaptation(start=0.4)
+    assert [late.progress(done) for done in (0.0, 0.39)] == [None, None]
+    assert [late.progress(done) for done in (0.4, 0.7, 1.0, 1.1)] == pytest.approx([0.0, 0.5, 1.0, 1.0])
+
+
+def batch(seed: int, shift: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randint(shift, shift + 100, (8, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    return {"image": image, "target": torch.arange(8) % 3, "index": torch.arange(8)}
+
+
+def statistics(task: Classification) -> list[torch.Tensor]:
+    return [value.clone() for name, value in task.named_buffers() if "running_" in name]
+
+
+def test_evaluation_has_the_statistics_of_the_target():
+    """Guards against statistics of the source, or a mean of both, that normalise the images of the target."""
+    torch.manual_seed(0)
+    task = Classification(small_cnn(width=4), ["a", "b", "c"]).train()
+    alone, other = copy.deepcopy(task), batch(1, shift=150)
+    alone.features(other["image"])
+    Adaptation().both(task, {**batch(0), "unlabelled": other})
+    for found, expected in zip(statistics(task), statistics(alone), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_target_is_judged_as_in_evaluation():
+    """Guards against pseudo-labels of a network with dropout, and against statistics that move while it judges."""
+    torch.manual_seed(0)
+    task = Classification(small_cnn(width=4), ["a", "b", "c"], dropout=0.5).train()
+    before, images = statistics(task), batch(0)
+    confidence, verdict = judged(task, SimpleNamespace(sizes={TRAIN: 8}, in_order=lambda split: [images]))
+    assert task.training
+    assert all(torch.equal(*pair) for pair in zip(statistics(task), before, strict=True))
+    with torch.no_grad():
+        expected = task.eval()(images["image"]).softmax(1).max(1)
+    torch.testing.assert_close(confidence.float(), expected.values)
+    assert torch.equal(verdict, expected.indices)
 
 
 def test_statistics_are_those_of_the_target_alone():

@@ -68,6 +68,8 @@ def test_every_strategy_has_its_figures(strategy, overrides, tmp_path):
         assert (key in run.metrics) or key in history(run)[-1], key
     best = max(history(run), key=lambda row: float(row["target/infomax"]))
     assert torch.load(run.checkpoints / "best.ckpt", weights_only=True)["epoch"] == int(best["epoch"])
+    chosen = max(history(run), key=lambda row: float(row["oracle/accuracy"]))
+    assert torch.load(run.checkpoints / "oracle.ckpt", weights_only=True)["epoch"] == int(chosen["epoch"])
     assert run.test()["test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])
     assert run.config.target.name == "other"
     assert json.loads((run.directory / "model.json").read_text())["class_names"] == ["0", "1", "2", "3"]

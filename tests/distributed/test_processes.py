@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.adaptation.test_runs import history
 from tlx import compose
 from tlx.run import Run
 
@@ -121,3 +122,7 @@ def test_processes_adapt_one_network(strategy, tmp_path):
     if strategy == "dann":  # its loss is a mean over images; pseudo-labels are counted in each process's batch
         one = train(tmp_path / "one", 1, 32, "rewrap", *domain)
         assert apart(two[0][-1], one[0][-1]) < 1e-10
+        tables = [history(Run(tmp_path / name)) for name in ("one", "two")]
+        for key in ("target/infomax", "oracle/accuracy"):
+            measured = [[float(row[key]) for row in table] for table in tables]
+            assert measured[0] == pytest.approx(measured[1], abs=1e-6), key

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tlx.backbones import small_cnn
+from tlx.backbones.tiles import Tiles
 from tlx.features.keys import label, prefix_key
 
 GROUPS = ("stem", "stage1")
@@ -38,7 +39,7 @@ def test_weights_and_buffers_of_the_prefix_count(backbone):
 
 
 def test_all_else_that_changes_the_rows_counts(backbone):
-    """Guards against rows of another size, normalisation, precision, layout or device."""
+    """Guards against rows of another size, normalisation, precision, layout or device, and of other tiles."""
     plain = backbone.preprocessing
     keys = [
         key(backbone),
@@ -51,6 +52,10 @@ def test_all_else_that_changes_the_rows_counts(backbone):
         key(backbone, layout="contiguous"),
         key(backbone, device="cuda"),
     ]
+    cut = copy.deepcopy(backbone)
+    for tiles in (Tiles(8), Tiles(16), Tiles(8, overlap=0.5)):
+        cut.tiles = tiles
+        keys.append(key(cut))
     assert len(set(keys)) == len(keys)
 
 

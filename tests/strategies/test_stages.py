@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -11,7 +12,9 @@ from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
 from tlx.checkpoints import Checkpoints
+from tlx.errors import Diverged
 from tlx.interruption import Interruption
+from tlx.strategies import divergence
 from tlx.strategies.optimizers import layer_group
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
@@ -42,14 +45,15 @@ def loader():
 
 
 class Spy(pl.Callback):
-    """Keeps copies of all weights and buffers at the start of every stage, and the rates of every step."""
+    """Keeps copies of all weights and buffers at the start of every epoch and stage, and the rates of every step."""
 
     def __init__(self, stages):
-        self.stages, self.snapshots, self.rates, self.modes = stages, [], [], []
+        self.stages, self.starts, self.snapshots, self.rates, self.modes = stages, [], [], [], []
 
     def on_train_epoch_start(self, trainer, pl_module):
+        self.starts.append({k: v.clone() for k, v in pl_module.state_dict().items()})
         if trainer.current_epoch == self.stages.first_epoch:
-            self.snapshots.append({k: v.clone() for k, v in pl_module.state_dict().items()})
+            self.snapshots.append(self.starts[-1])
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):
         rates = {layer_group(g): g["lr"] for g in optimizer.param_groups}
@@ -202,7 +206,7 @@ def test_a_stage_ends_on_a_plateau_and_the_run_after_the_last_stage(tmp_path):
 
 
 def test_the_next_stage_starts_from_the_best_weights_where_asked(tmp_path):
-    """Guards against start_from: best that goes on from the last weights."""
+    """Guards against start_from: best that goes on from the last weights, or goes back to them in every epoch."""
     stages = [
         {"name": "a", "train": "all", "epochs": 3},
         {"name": "b", "train": "all", "epochs": 2, "start_from": "best"},
@@ -212,3 +216,29 @@ def test_the_next_stage_starts_from_the_best_weights_where_asked(tmp_path):
     same = [all(torch.equal(spy.snapshots[i][k], weights[e][k]) for k in weights[e]) for i, e in ((1, 1), (2, 4))]
     assert same == [True, True]
     assert not all(torch.equal(spy.snapshots[1][k], weights[2][k]) for k in weights[2])
+    assert all(torch.equal(spy.starts[4][k], weights[3][k]) for k in weights[3])
+
+
+def test_a_run_that_goes_on_is_where_it_was_in_its_plan(tmp_path):
+    """Guards against a plateau that is waited for from the beginning, and against rates of another step."""
+    stages = [{"name": name, "train": "head", "patience": 2} for name in "ab"]
+    held = {"index": 1, "first_epoch": 3, "first_step": 30, "best": 0.5, "waited": 1}
+    callback = Stages(plan_stages({"stages": stages}, {"lr": 0.1}, ["stem", "head"]), "val/loss", "min", tmp_path)
+    callback.load_state_dict(held)
+    assert callback.state_dict() == held
+
+
+def test_a_loss_on_a_gpu_is_looked_at_before_the_epoch_is_saved(tmp_path, monkeypatch):
+    """Guards against a checkpoint of spoilt weights where the loss of each step stays on its device."""
+    monkeypatch.setattr(divergence, "_at_hand", lambda number: False)
+    task = make_task()
+    plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.optimizer_node, task.group_names)
+    watch = divergence.Divergence(Stages(plan, "val/loss", "min", tmp_path))
+    more = {"num_training_batches": 3, "accumulate_grad_batches": 1, "log_every_n_steps": 50}
+    trainer = SimpleNamespace(global_step=1, current_epoch=0, **more)
+    watch.on_train_batch_end(trainer, task, {"loss": torch.tensor(1.0)}, None, 0)
+    watch.on_train_epoch_end(trainer, task)
+    for trainer.global_step, loss in ((2, torch.nan), (3, 1.0)):
+        watch.on_train_batch_end(trainer, task, {"loss": torch.tensor(loss)}, None, trainer.global_step - 1)
+    with pytest.raises(Diverged, match=r"got NaN or infinity in step 1 \(epoch 0, stage a\)"):
+        watch.on_train_epoch_end(trainer, task)

@@ -13,6 +13,7 @@ from tlx.config.compose import register
 from tlx.config.compositions import Compositions
 from tlx.errors import TlxError
 from tlx.sweeps.command import count, refuse_several_processes, sweep_name, swept_keys, swept_values
+from tlx.sweeps.job import threads
 
 SMALL = ["backbone=small_cnn", "backbone.width=4"]
 
@@ -105,6 +106,14 @@ def test_values_are_put_into_a_configuration_that_was_composed_before(tmp_path: 
             assert (got.strategy.name, got.optimizer.lr, got.seed) == (strategy, float(lr), 3)
     assert composed == [["backbone=small_cnn", "strategy=full"], ["backbone=small_cnn", "strategy=gradual"]]
     assert "hydra" not in got
+
+
+def test_cores_are_shared_out_among_jobs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against four jobs of eight threads each on eight cores, and against a number that the user has set."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads(jobs, cores=8) for jobs in (1, 4, 9)] == [{}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "1"}]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads(4, cores=8) == {}
 
 
 def test_one_directory_for_several_jobs_is_refused_beforehand():

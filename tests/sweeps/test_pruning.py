@@ -16,7 +16,7 @@ PRUNER = yaml.safe_load((ROOT / "conf/hydra/sweeper/optuna.yaml").read_text())["
 EPOCHS = 6
 
 
-def given_up(tmp_path, losses: list[float], before: int) -> str | None:
+def given_up(tmp_path, losses: list[float], before: int, **pruner: object) -> str | None:
     """Report a trial after `before` others whose loss fell from 1.0 to 0.5; return why it ended, if it did."""
     from tlx.sweeps.pruning import Pruning
     from tlx.sweeps.storage import open_study
@@ -27,7 +27,7 @@ def given_up(tmp_path, losses: list[float], before: int) -> str | None:
         for epoch in range(EPOCHS):
             trial.report(1.0 - 0.1 * epoch, epoch)
         study.tell(trial, 0.5)
-    place = TrialPlace(study.ask().number, str(tmp_path / "study.log"), PRUNER)
+    place = TrialPlace(study.ask().number, str(tmp_path / "study.log"), {**PRUNER, **pruner})
     trainer = SimpleNamespace(
         sanity_checking=False, is_global_zero=True, strategy=SimpleNamespace(broadcast=lambda value: value)
     )
@@ -60,3 +60,9 @@ def given_up(tmp_path, losses: list[float], before: int) -> str | None:
 def test_the_shipped_pruner_gives_up_what_is_worse_than_the_median(tmp_path, losses, before, reason):
     """Guards against a search that lets hopeless trials train to their end, or ends good ones."""
     assert given_up(tmp_path, losses, before) == reason
+
+
+def test_a_pruner_of_the_users_own_is_asked_in_the_last_stage_alone(tmp_path):
+    """Guards against trials that are judged while most layers are frozen, where a pruner waits for no epochs itself."""
+    told = given_up(tmp_path, [9.0] * EPOCHS, 5, n_warmup_steps=0)
+    assert told == "pruned in epoch 4, stage last: other trials do better"

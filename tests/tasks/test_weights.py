@@ -85,9 +85,11 @@ def test_what_selects_is_weighted_like_what_trains():
         for one in (task, plain):
             for part in (slice(0, 5), slice(5, 12)):
                 one.test_step({key: value[part] for key, value in seen.items()}, 0)
+                one.validation_step({key: value[part] for key, value in seen.items()}, 0)
         logits = task(seen["image"]).float()
     weights = torch.tensor(balanced(COUNTS), dtype=torch.float32)
     found, without = task.test_tally.compute(), plain.test_tally.compute()
+    assert task.val_tally.compute() == found
     expected = F.cross_entropy(logits, seen["target"], weights, ignore_index=-1)
     assert float(found.pop("loss")) == pytest.approx(float(expected), rel=1e-5)
     assert float(without.pop("loss")) == pytest.approx(float(F.cross_entropy(logits[:9], seen["target"][:9])), rel=1e-5)
