@@ -77,6 +77,15 @@ def test_a_file_that_takes_too_long_ends_its_process(data, monkeypatch):
         list(data.train_dataloader())
 
 
+def test_a_process_that_nobody_asks_for_a_batch_waits(data, monkeypatch):
+    """Guards against the limit of a file that ends reading processes in a validation which takes longer than it."""
+    monkeypatch.setattr(batch_process, "TIME", 1.0)
+    loader = data.train_dataloader()
+    assert len(list(loader)) == 3
+    time.sleep(1.5)
+    assert len(list(loader)) == 3
+
+
 def test_a_process_that_ends_while_a_step_runs_ends_in_a_message(data, monkeypatch, tmp_path):
     """Guards against torch's traceback where no batch is waited for at that moment."""
 

@@ -27,6 +27,19 @@ facts._LIMIT = 1.0
 facts.examine = lambda path: re.match("(a|aa)*$", "a" * 100 + "b")  # for ever, and no other thread runs meanwhile
 facts.main()
 """
+FORKS = """
+import os, time
+from tlx import owner
+owner.handle()
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        owner.watch_forker(lambda: os._exit(0))
+        time.sleep(60)
+        os._exit(1)
+    print(pid, flush=True)
+time.sleep(60)
+"""
 
 
 def is_alive(pid: int) -> bool:
@@ -47,13 +60,28 @@ def test_a_reader_ends_in_the_middle_of_a_file_when_the_one_who_asks_is_killed(t
         time.sleep(0.5)  # it is at the file by now
         assert is_alive(reader)
         asks.kill()
+    assert not left_of([reader])
+
+
+def left_of(pids: list[int]) -> list[int]:
+    """Wait until they are gone; return those that are left, and end them."""
     until = time.monotonic() + 10
-    while is_alive(reader) and time.monotonic() < until:
+    while any(map(is_alive, pids)) and time.monotonic() < until:
         time.sleep(0.05)
-    left = is_alive(reader)
-    if left:
-        os.kill(reader, signal.SIGKILL)
-    assert not left
+    left = [pid for pid in pids if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def test_forked_helpers_end_with_the_one_who_forked_them():
+    """Guards against helpers that hold the end by which they would notice, each for the others."""
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as forks:
+        assert forks.stdout is not None
+        helpers = [int(forks.stdout.readline()) for _ in range(2)]
+        assert all(map(is_alive, helpers))
+        forks.kill()
+    assert not left_of(helpers)
 
 
 def test_a_reader_whose_decoder_lets_no_thread_run_is_ended_by_the_kernel():

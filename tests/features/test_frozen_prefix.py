@@ -223,7 +223,7 @@ def test_a_damaged_file_is_computed_again(tmp_path):
     whole = train(tmp_path / "whole", *common)
     for path in (tmp_path / "cache").rglob("*.rows"):
         content = bytearray(path.read_bytes())
-        content[-200] ^= 1
+        content[4096] ^= 1  # of the first row: the header is a page
         path.write_bytes(content)
     assert_equal(train(tmp_path / "again", *common, "trainer.log_every_n_steps=2"), whole)
     assert "removed and computed again" in told(tmp_path / "again")

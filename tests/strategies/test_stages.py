@@ -212,11 +212,12 @@ def test_the_next_stage_starts_from_the_best_weights_where_asked(tmp_path):
         {"name": "b", "train": "all", "epochs": 2, "start_from": "best"},
         {"name": "c", "train": "all", "epochs": 1, "start_from": "last"},
     ]
-    spy, weights, _ = run_scored(tmp_path, stages, [0.1, 0.9, 0.2, 0.5, 0.4, 0.0])
+    spy, weights, runner = run_scored(tmp_path, stages, [0.1, 0.9, 0.2, 0.5, 0.4, 0.0])
     same = [all(torch.equal(spy.snapshots[i][k], weights[e][k]) for k in weights[e]) for i, e in ((1, 1), (2, 4))]
     assert same == [True, True]
     assert not all(torch.equal(spy.snapshots[1][k], weights[2][k]) for k in weights[2])
     assert all(torch.equal(spy.starts[4][k], weights[3][k]) for k in weights[3])
+    assert runner.checkpoint_callback.figures["val/score"] == pytest.approx(0.9)  # of the best epoch, not the last
 
 
 def test_a_run_that_goes_on_is_where_it_was_in_its_plan(tmp_path):
