@@ -167,7 +167,7 @@ def _plan(args: list[str]) -> None:
 
     from tlx.planning import plan_table
 
-    print(plan_table(config))
+    _say(plan_table(config))
 
 
 def _check(args: list[str]) -> None:
@@ -193,7 +193,7 @@ def _check(args: list[str]) -> None:
     node = OmegaConf.to_container(config.dataset, resolve=True)
     assert isinstance(node, dict)
     checked = load_checked({str(key): value for key, value in node.items()}, stop=False)
-    print(checked.report(config.dataset.image_size or input_side(str(config.backbone.get("name")))))
+    _say(checked.report(config.dataset.image_size or input_side(str(config.backbone.get("name")))))
     if checked.broken:
         sys.exit(1)
 
@@ -209,7 +209,7 @@ def _test(args: list[str]) -> None:
     from tlx.run import Run
 
     for line in as_lines(_so_far(Run(known.run)).test(known.overrides)):
-        print(line)
+        _say(line)
 
 
 def _predict(args: list[str]) -> None:
@@ -229,7 +229,7 @@ def _predict(args: list[str]) -> None:
 
     table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
     table.to_csv(known.output)
-    print(f"{len(table)} predictions in {known.output}")
+    _say(f"{len(table)} predictions in {known.output}")
 
 
 def _lineage(args: list[str]) -> None:
@@ -239,7 +239,7 @@ def _lineage(args: list[str]) -> None:
     from tlx.lineage import table
     from tlx.run import Run
 
-    print(table(Run(known.run)))
+    _say(table(Run(known.run)))
 
 
 def _list(args: list[str]) -> None:
@@ -254,7 +254,7 @@ def _list(args: list[str]) -> None:
     from tlx.config.listing import listing, overview
 
     found = listing(known.what, known.glob, known.config_dir) if known.what else overview(known.config_dir)
-    print("\n".join(found))
+    _say("\n".join(found))
 
 
 def _cache(args: list[str]) -> None:
@@ -273,13 +273,13 @@ def _cache(args: list[str]) -> None:
         raise TlxError(f"cache: expected clear or nothing, got '{known.action}'; type: tlx cache clear")
     store = Store(known.dir, make=False)
     if known.action == "list":
-        print("\n".join(table(store)))
+        _say("\n".join(table(store)))
         return
     found = store.find(known.entries)
     freed = sum(entry.bytes for entry in found)
     for entry in found:
         entry.remove()
-    print("\n".join([f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}", *left_alone(store)]))
+    _say("\n".join([f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}", *left_alone(store)]))
 
 
 def _demo(args: list[str]) -> None:
@@ -291,6 +291,11 @@ def _demo(args: list[str]) -> None:
     print(demo(known.output_dir))
 
 
+def _say(text: str) -> None:
+    """Print a verb's answer; names in it, which may be anybody's, do not control the terminal."""
+    print(printable(text))
+
+
 def _parser(verb: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"tlx {verb}", description=description)
 
@@ -299,7 +304,7 @@ def _so_far(run: Run) -> Run:
     """Say of a run that is not finished that what follows is of its best weights so far."""
     state = run.status.get("state")
     if state not in (None, "finished"):
-        print(f"tlx: {run.directory} is not finished ({state}): with its best weights so far", file=sys.stderr)
+        print(f"tlx: {run.place} is not finished ({state}): with its best weights so far", file=sys.stderr)
     return run
 
 

@@ -16,6 +16,7 @@ from tlx.config.defaults import complete
 from tlx.config.overrides import readable, sweep_jobs
 from tlx.config.selection import monitored
 from tlx.errors import Interrupted, TlxError
+from tlx.printable import printable
 from tlx.run import Run
 
 
@@ -79,7 +80,7 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     except Interrupted as error:
         code = error.exit_code
     text, found = report(directory)
-    print(text)
+    print(printable(text))
     wrong = [result for result in found if result.record.state not in ("finished", "pruned")]
     return code or int(bool(wrong))
 

@@ -222,7 +222,8 @@ class Run:
 
         def waiting() -> None:
             now = self.status
-            print(f"waiting for process {now.get('pid')} on {now.get('host')}, which trains {self.place}", flush=True)
+            host = one_line(now.get("host"))
+            print(f"waiting for process {now.get('pid')} on {host}, which trains {self.place}", flush=True)
 
         with locked(self.directory / ".lock", waiting) as handle:
             yield handle

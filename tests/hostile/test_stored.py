@@ -129,12 +129,19 @@ def test_a_package_that_a_user_allows_is_no_way_out_of_it(monkeypatch, tmp_path)
 
 
 def test_options_from_elsewhere_set_no_variables_and_build_nothing_in_a_launcher(tmp_path):
-    """Guards against a --config-dir whose `env_set` loads a library into every child, or whose pruner is a function."""
+    """Guards against a --config-dir whose `env_set` loads a library into every child, or whose pruner is a function;
+    and against its settings of the log, from which `logging.config` built whatever they named."""
+    mark = tmp_path / "mark"
+    handler = f"{{version: 1, handlers: {{x: {{(): os.mkdir, path: {mark}}}}}, root: {{handlers: [x]}}}}"
     for name, text in {
         "one": "hydra: {job: {env_set: {LD_PRELOAD: /tmp/x.so}}}",
         "two": "hydra: {sweeper: {_target_: hydra_plugins.tlx.OptunaSweeper, pruner: {_target_: os.getcwd}}}",
         "three": "task: {class_weights: {_target_: timm.models.load_state_dict}}",
         "four": "optimizer: {_target_: torch.optim.swa_utils.AveragedModel}",
+        "five": f"hydra: {{job_logging: {handler}}}",
+        "six": f"hydra: {{hydra_logging: {handler}}}",
+        "seven": "hydra: {job: {env_copy: [TLX_TEST_SECRET]}}",
+        "eight": "hydra: {job: {env_copy: [TLX_TEST_NO_SUCH_VARIABLE]}}",
     }.items():
         path = tmp_path / "options" / "experiment" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

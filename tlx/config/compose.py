@@ -36,6 +36,8 @@ from tlx.places import place_mistakes
 from tlx.sweeps.command import sweep_mistakes
 
 CONFIG_NAME = "train"
+# Read by `logging.config`, which builds whatever a `()`, a `class` or an `ext://` names.
+_LOGGING = ("job_logging", "hydra_logging")
 
 
 def conf_dir() -> Path:
@@ -175,7 +177,7 @@ def _compose_one(
     try:
         config = compositions.compose(kept)
         return checked(config, mistakes)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, KeyError) as error:  # KeyError: hydra.job.env_copy
         return None, [*mistakes, Mistake("conf", "files that compose", str(error).strip().replace("\n", "\n    "))]
     except Exception as error:  # a YAML syntax error in a user's file arrives as the parser's own class
         if type(error).__module__.split(".")[0] != "yaml":
@@ -197,6 +199,11 @@ def _foreign_to_hydra(overrides: Sequence[str]) -> list[Mistake]:
         path = f"hydra.job.env_set.{name}"
         if path not in typed:
             found.append(Mistake(path, "no variable of the environment from a file", "one", "set it in your shell"))
+    with _hydra(None):
+        usual: Any = OmegaConf.to_container(hydra_compose(CONFIG_NAME, [], return_hydra_config=True).hydra)
+    for key in _LOGGING:
+        if plain.get(key) != usual[key]:
+            found.append(Mistake(f"hydra.{key}", "no settings of the log from a file", "some", "leave them out"))
     return found
 
 

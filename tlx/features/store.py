@@ -71,12 +71,18 @@ class Entry:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """`backbone`, `boundary`, `size` (pixels), `precision`, `device` and `owners`, run -> data set."""
+        """`backbone`, `boundary`, `size` (pixels), `precision`, `device`; {} where it is damaged."""
         try:
             held = read_json(self.folder / "about.json", "what an entry of the cache is")
         except (FileNotFoundError, TlxError):
             return {}
         return held if isinstance(held, dict) else {}
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The runs that used it, the last one last, with their data sets."""
+        held = self.about.get("owners")
+        return {run: str(dataset) for run, dataset in held.items()} if isinstance(held, dict) else {}
 
     @property
     def bytes(self) -> int:
@@ -97,7 +103,7 @@ class Entry:
 
     def note(self, about: Mapping[str, Any], owner: str, dataset: str) -> None:
         """Remember what it is and who uses it now."""
-        owners = dict(self.about.get("owners", {}))
+        owners = self.owners
         owners.pop(owner, None)
         owners = dict([*owners.items(), (owner, dataset)][-_OWNERS:])
         self.__dict__.pop("about", None)
@@ -238,7 +244,7 @@ def table(store: Store) -> list[str]:
         what = "{backbone} up to {boundary}, {size} px, {precision}".format_map(
             {key: about.get(key, "?") for key in ("backbone", "boundary", "size", "precision")}
         )
-        owners = list(about.get("owners", {}).items())
+        owners = list(entry.owners.items())
         of = f"{owners[-1][1]}: {owners[-1][0]}" if owners else "?"
         of += f" and {len(owners) - 1} more" if len(owners) > 1 else ""
         rows.append((entry.key[:12], gigabytes(entry.bytes), _ago(time.time() - entry.used), what, of))

@@ -18,6 +18,8 @@ from tlx.errors import Mistake, TlxError
 MEGABYTE = 2**20  # bytes
 DEEPEST = 32  # containers in one another; a configuration of tlx has about six
 MOST = 2_000_000  # values in one file
+MOST_OF_YAML = 200_000  # which takes ten times as long to read; a configuration of tlx has about a hundred
+_LONGEST_NUMBER = 100  # letters; of `1:1:1:…`, which YAML reads to the base of 60, a megabyte would take minutes
 RESTORE = "restore the run directory from a copy, or train the run anew (force=true)"
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -132,10 +134,14 @@ def _check_plain(value: Any) -> None:
         elif isinstance(one, str):
             _check_text(one)
         elif isinstance(one, int):
-            if not -(2**63) <= one < 2**64:
-                raise ValueError("a whole number of more than 64 bits")
+            _check_whole(one)
         elif not isinstance(one, float | None):
             raise ValueError(f"a value of type {type(one).__name__}")
+
+
+def _check_whole(number: int) -> None:
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
 
 
 def _check_text(text: str) -> None:
@@ -157,6 +163,14 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise yaml.constructor.ConstructorError(None, None, "a key that stands there twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Refuse what is no number of tlx before it is a key: a mapping of long ones with one hash takes minutes."""
+        if len(node.value) > _LONGEST_NUMBER:
+            raise ValueError("a whole number of more than 64 bits")
+        number: int = super().construct_yaml_int(node)
+        _check_whole(number)
+        return number
+
 
 _FLOAT = re.compile(
     r"^(?:[-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)"
@@ -166,13 +180,16 @@ _Loader.yaml_implicit_resolvers = {
     letter: [(tag, form) for tag, form in found if not tag.endswith((":timestamp", ":float"))]
     for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def _load_yaml(text: str) -> Any:
     """Return the values of one document; an alias, with which a short text stands for a huge one, is refused."""
     depth = 0
-    for event in _events(text):
+    for count, event in enumerate(_events(text)):
+        if count > MOST_OF_YAML:
+            raise ValueError(f"more than {MOST_OF_YAML:,} values")
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="an alias (*)", problem_mark=event.start_mark)
         if isinstance(event, yaml.CollectionStartEvent):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tlx.errors import TlxError
+from tlx.printable import one_line, printable
 from tlx.run import Run
 from tlx.sweeps.records import Record, Records
 
@@ -63,8 +64,8 @@ class Progress:
         live, self._live = self._live, ""
         if live:
             self.stream.write("\r\033[K")
-        print(f"{self._count(record)} {record.name}  {told(record, self.records.about.get('monitor', ''))}",
-              file=self.stream, flush=True)  # fmt: skip
+        line = f"{self._count(record)} {record.name}  {told(record, self.records.about.get('monitor', ''))}"
+        print(printable(line), file=self.stream, flush=True)
 
     def _count(self, record: Record) -> str:
         total = str(self.records.about.get("total") or "?")
@@ -78,7 +79,7 @@ class Progress:
                 self._show("   ".join(f"{self._count(r)} {at(r, monitor)}" for r in self._running.values()))
 
     def _show(self, line: str) -> None:
-        line = line[: shutil.get_terminal_size().columns - 1]
+        line = one_line(line)[: shutil.get_terminal_size().columns - 1]
         if line != self._live:
             self.stream.write("\r\033[K" + line)
             self.stream.flush()
