@@ -15,6 +15,7 @@ from tlx.backbones import small_cnn, timm_backbone
 from tlx.backbones.tiles import Tiles
 from tlx.errors import ConfigError, TlxError
 from tlx.run import Run
+from tlx.tasks import Classification
 
 
 def test_tiles_cover_an_image_and_overlap_as_asked_for():
@@ -158,6 +159,12 @@ def test_a_spot_is_found_wherever_it_is(large):
     """Guards against tiles that help nothing: the largest feature of all tiles shows a small spot."""
     run = train(large, "run", "strategy=scratch", "strategy.stages.0.epochs=12", "task.tile_overlap=0.5")
     assert run.metrics["test/accuracy"] >= 0.9
+
+
+def test_a_task_cuts_tiles_as_asked_for():
+    """Guards against an overlap or a pooling that is typed and has no effect."""
+    task = Classification(small_cnn(width=4), ["a", "b"], tile_size=16, tile_overlap=0.25, tile_pool="max")
+    assert task.backbone.tiles == Tiles(16, 0.25, "max")
 
 
 def test_a_tile_larger_than_the_image_is_a_mistake():

@@ -12,6 +12,7 @@ import torch
 
 from tests.backbones.exactness import assert_measures_right, assert_pieces_equal_whole, make_every_tensor_count
 from tlx.backbones import build, timm_backbone
+from tlx.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tlx.errors import TlxError
 
 # Model -> strides of its groups, by hand.
@@ -67,6 +68,19 @@ def test_equals_the_original(model: str) -> None:
         assert all(any(torch.equal(a, b) for b in theirs) for a in ours[1:-1])
     groups = [id(p) for group in backbone.group_names for p in backbone.group_parameters(group)]
     assert sorted(groups) == sorted(id(p) for p in backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet18", Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, "bicubic", 0.95)),
+        ("vit_tiny_patch16_224", Preprocessing(224, (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)),
+        ("test_resnet", Preprocessing(160, (0.5,) * 3, (0.5,) * 3, "bilinear", 0.95)),
+    ],
+)
+def test_images_are_prepared_as_timm_prepares_them(name: str, expected: Preprocessing) -> None:
+    """Guards against weights that see images cropped, resized or normalised otherwise than in their training."""
+    assert timm_backbone(name, load=False).preprocessing == expected
 
 
 def test_vision_transformer_in_four_equal_runs() -> None:

@@ -13,7 +13,7 @@ from tests.backbones.exactness import (
     fill_from,
     make_every_tensor_count,
 )
-from tlx.backbones import catalog, torchvision_backbone
+from tlx.backbones import Backbone, catalog, torchvision_backbone
 
 REPRESENTATIVES = (
     "alexnet",
@@ -74,6 +74,15 @@ def features_of_original(model: nn.Module, x: Tensor) -> Tensor:
     return seen[0]
 
 
+def assert_cut_where_the_resolution_halves(backbone: Backbone, x: Tensor) -> None:
+    """Check that the first layer of every stage already gives the resolution of the whole stage."""
+    for name in (name for name in backbone.group_names if name.startswith("stage")):
+        group, layout = backbone.groups[name], backbone.layouts[name]
+        given = backbone(x, stop=backbone.group_names[backbone.group_names.index(name) - 1])
+        first = next(group.children())(given.clone())
+        assert layout.to_map(first, x).shape[-2:] == layout.to_map(group(given), x).shape[-2:], name
+
+
 @torch.inference_mode()
 def check(name: str) -> None:
     """Compare a backbone with the torchvision model of the same name and the same tensors."""
@@ -98,6 +107,10 @@ def check(name: str) -> None:
     assert torch.equal(assert_pieces_equal_whole(backbone, x), expected)
 
     assert tuple(backbone.group_names) == catalog.group_names(name)
+    assert_cut_where_the_resolution_halves(backbone, x)
+    vectors = [group for group in backbone.group_names if backbone.layouts[group].kind == "vector"]
+    ends = [list(backbone.groups[group].modules())[-1] for group in vectors]
+    assert not any(isinstance(end, nn.Dropout) for end in ends)  # the one in front of the last layer is the head's
     patch = getattr(original, "patch_size", 0)
     assert list(backbone.strides.values()) == STRIDES.get(catalog.family(name), [patch] * 5)
     assert_measures_right(backbone, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,7 @@ def write_run(directory: Path, backbone: Backbone, head_prefix: str = "head.") -
 def test_run(tmp_path: Path, head_prefix: str) -> None:
     """Guards against a run whose weights, preprocessing or head get lost on the way to the next one."""
     source = small_cnn(width=8)
+    source.preprocessing = replace(source.preprocessing, size=20, crop=0.5)  # as of dataset.image_size
     state = write_run(tmp_path / "run", source, head_prefix)
     backbone = run_backbone(str(tmp_path / "run"))
     x = torch.randn(2, 3, 32, 32)

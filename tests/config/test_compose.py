@@ -118,6 +118,12 @@ def test_a_mistake_is_told_with_its_key_and_what_to_type(typed, path, expected, 
     assert hint in tail
 
 
+def test_a_batch_is_shared_by_the_processes_of_all_machines():
+    """Guards against a batch that only the processes of one machine can share, refused after the job has waited."""
+    (found,) = mistakes("trainer.devices=2", "trainer.num_nodes=3")
+    assert "dataset.batch_size: expected a multiple of 6" in found
+
+
 def test_every_mistake_is_in_the_one_message():
     """Guards against mistakes that come to light one run at a time."""
     found = mistakes(
@@ -262,9 +268,11 @@ def test_what_a_users_file_leaves_out_has_its_default(tmp_path):
 def test_a_sweep_is_checked_whole(tmp_path):
     """Guards against a sweep that stops in the middle of the night at its third value."""
     typed = ["strategy=full,ful,gradual", "seed=0,1,x", "optimizer.lr=choice(1e-3,-1)", "dataset.batch_size=range(0,3)"]
+    typed += ["task.label_smoothing=interval(0,2)"]
     found = check_command_line(typed, None, multirun=True)
     told = {(m.path, m.got) for m in found}
     assert {("strategy", "'ful'"), ("seed", "'x'"), ("optimizer.lr", "-1"), ("dataset.batch_size", "0")} <= told
+    assert ("task.label_smoothing", "2.0") in told  # the other end of an interval
     assert not check_command_line(["strategy=full,gradual", "seed=range(0,3)"], None, multirun=True)
 
 

@@ -57,6 +57,18 @@ def test_evaluation_counts_every_image_once(size, world):
     assert padding == -size % world
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("size", [60, 7, 2])
+def test_a_rest_of_an_epoch_is_that_of_the_whole(size, world):
+    """Guards against a run of several processes that, going on within an epoch, sees images twice and others never."""
+    for rank in range(world):
+        sampler = EpochSampler(size, seed=0, shuffle=True, rank=rank, world=world)
+        whole = list(sampler)
+        sampler.skipped = len(whole) // 3
+        assert list(sampler) == whole[len(whole) // 3 :]
+        assert list(sampler) == whole, "once"
+
+
 def test_fewer_images_than_processes():
     """Guards against a process without a batch, which would leave the others waiting for ever."""
     shards = [indices(2, shuffle=True, rank=rank, world=3) for rank in range(3)]

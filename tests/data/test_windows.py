@@ -113,6 +113,8 @@ def test_two_windows_share_nothing(tree, node, preprocessing, augment):
             means = [float(images.float().mean()) for images in shown.values()]
             assert means[0] > means[1] + 30 > means[2] + 60, (split, means)
     assert sets["none"].drawing("train", None) == {"decode": "full"}  # rows from before there were windows are found
+    reduced = ImageDataModule(node("folder", root=str(tree), decode="reduced"), preprocessing, seed=0)
+    assert reduced.drawing("train", None) == {"decode": "reduced"}
 
 
 def test_a_target_domain_has_a_window_of_its_own(tree, node, preprocessing):

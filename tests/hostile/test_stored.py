@@ -271,8 +271,8 @@ def test_a_stored_path_is_only_read_and_nothing_is_downloaded_into_it(stolen, tm
     with pytest.raises(TlxError, match=r"dataset\.download"):
         stolen.test()
     assert not (tmp_path / "x").exists()
-    config = OmegaConf.to_container(stolen.config, resolve=True)
-    assert received(config, "x")["dataset"]["download"] is False
+    config = {**OmegaConf.to_container(stolen.config, resolve=True), "target": node}
+    assert [received(config, "x")[part]["download"] for part in ("dataset", "target")] == [False, False]
 
 
 def test_more_processes_than_the_machine_has_cores_have_to_be_typed(stolen):
