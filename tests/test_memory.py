@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 import tlx
 from tlx import free_memory, memory
 from tlx.backbones import small_cnn
+from tlx.config import for_hydra
 from tlx.errors import TlxError
+from tlx.launch import hydra_main
 
 SMALL = ["dataset=digits", "backbone=small_cnn", "strategy=full"]
 
@@ -38,15 +41,20 @@ def test_what_does_not_fit_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_accelerator_that_is_not_here_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against a folder with a lock and a log of a run that never began; a run that is there is told as ever."""
+def test_what_is_refused_leaves_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: tlx.Run
+) -> None:
+    """Guards against a folder with a lock and a log of a run that never began, which Hydra had made for the command;
+    and against a finished run that is refused for want of a GPU."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    config = tlx.compose([*SMALL, "trainer.accelerator=gpu", f"run_dir={tmp_path / 'run'}"])
-    for there in (False, True):
-        with pytest.raises(TlxError, match="expected a GPU that torch can use, got none"):
-            tlx.train(config)
-        assert (tmp_path / "run").exists() == there
-        (tmp_path / "run").mkdir(exist_ok=True)
+    monkeypatch.setattr(sys, "argv", ["tlx"])
+    line = [*SMALL, "trainer.accelerator=gpu", f"run_dir={tmp_path / 'run'}"]
+    with pytest.raises(TlxError, match="expected a GPU that torch can use, got none"):
+        hydra_main(for_hydra(line, None))
+    assert not (tmp_path / "run").exists()
+    config = tiny_run.config.copy()
+    config.trainer.accelerator = "gpu"
+    assert tlx.train(config).finished
 
 
 def test_the_memory_of_the_gpu_counts(monkeypatch: pytest.MonkeyPatch) -> None:

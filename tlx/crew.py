@@ -30,7 +30,8 @@ def main() -> None:
     from torch.distributed.run import parse_args, run
 
     count, directory = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it reaches the process that asks this one, too
+    for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal, they reach the process that asks this one, too
+        signal.signal(number, signal.SIG_IGN)
     owner.watch_stdin()
     how = ["--standalone", f"--nproc-per-node={count}", "--signals-to-handle=SIGTERM", f"--shutdown-timeout={SAVING}"]
     arguments = [*how, f"--log-dir={os.devnull}", "-m", "tlx.worker", directory]  # it would leave a folder of logs

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a run in order: it saves where it is, says so in its status, and can be resumed."""
+"""SIGTERM, Ctrl-C and a terminal that closes end a run in order: it saves where it is, says so in its status, and can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from tlx.errors import Interrupted
 
 log = logging.getLogger("tlx")
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interruption:
@@ -33,12 +33,17 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Handle the signals inside; nothing is done outside the main thread, which alone receives signals."""
+        """Handle the signals inside; nothing is done outside the main thread, which alone receives signals.
+
+        Under nohup a terminal that closes changes nothing.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
+        if before[signal.SIGHUP] is signal.SIG_IGN:
+            del before[signal.SIGHUP]
+        for number in before:
             signal.signal(number, self._receive)
         self.watched = True
         try:
@@ -61,14 +66,14 @@ class Interruption:
         """Raise what was asked for.
 
         Raises:
-            Interrupted: With the customary exit code: 143 for SIGTERM, 130 for Ctrl-C.
+            Interrupted: With the customary exit code: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
         """
         number = self.requested or signal.SIGTERM
         raise Interrupted(f"stopped by {number.name}", exit_code=128 + number)
 
     def _receive(self, number: int, frame: FrameType | None) -> Any:
         again = self.requested is not None
-        if again and self._patient:
+        if again and (self._patient or number == signal.SIGHUP):  # of a terminal it may come from shell and kernel
             return
         self.requested = signal.Signals(number)
         if again or not self._deferred:

@@ -81,6 +81,11 @@ class Run:
         return read_status(self.directory)
 
     @property
+    def begun(self) -> bool:
+        """Whether a process has ever held the directory as a run's."""
+        return any(os.path.lexists(self.directory / name) for name in (".lock", "status.json"))
+
+    @property
     def finished(self) -> bool:
         """Whether it was trained and tested to its end."""
         return self.status.get("state") == "finished"

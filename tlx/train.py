@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import traceback
@@ -67,7 +66,7 @@ def train(config: DictConfig) -> Run:
     if distributed.is_worker():  # torchrun or SLURM started this very command for every device
         return _train_as_one_of_several(config, run)
     distributed.check_alone(config)
-    new = not os.path.lexists(run.directory)
+    new = not run.begun
     if new:  # what is refused leaves no directory
         refuse_what_does_not_fit(config)
     interruption = Interruption()

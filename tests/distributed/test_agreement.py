@@ -71,3 +71,21 @@ def test_a_process_alone_stops_after_the_step() -> None:
     assert agreement.after_step()
     assert agreement.now()
     assert share(agreement.gathered({"total": 1.5})) == {"total": 1.5}
+
+
+def test_a_terminal_that_closes_is_obeyed_after_the_step_unless_it_is_ignored() -> None:
+    """Guards against an epoch that is lost with a connection, against a second SIGHUP (shell and kernel both send one)
+    that stops in the middle of a step, and against a run under nohup that ends with its terminal."""
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        for ignored in (False, True):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+            interruption = Interruption()
+            with interruption.watching(), interruption.deferred():
+                for _ in range(2):
+                    if ignored or signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:  # which would end the tests
+                        os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.requested == (None if ignored else signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -37,7 +37,7 @@ T = TypeVar("T")
 def begin(worker: int) -> None:
     """Be a helper of the process that forked this one; `worker_init_fn` of a DataLoader."""
     # Sent to all processes of a run, these signals are for the one that trains; from that one, a SIGTERM is the end.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_obey_owner, name="tlx signals", daemon=True).start()
