@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and a terminal that closes end a run in order: it saves where it is, says so in its status, and can be resumed."""
+"""SIGTERM, Ctrl-C and a closing terminal end a run in order: it saves, says so in its status, and can be resumed."""
 
 from __future__ import annotations
 
