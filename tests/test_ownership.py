@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 
 import pytest
 from PIL import Image
@@ -60,6 +61,26 @@ def test_a_folder_of_somebody_elses_is_refused_and_stays_as_it_is(project):
         ):
             tlx.train(tlx.compose(["dataset=digits", "backbone=small_cnn", f"run_dir={project}", *more]))
     assert texts(project) == before
+
+
+def test_a_pipe_and_a_huge_file_make_no_run_and_are_not_waited_for(tmp_path):
+    """Guards against a directory whose config.yaml is a pipe, at which `run_dir=DIR` waited for ever, or whose
+    status.json has sixteen gigabytes, which were read."""
+
+    def waited(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(20)
+    try:
+        os.mkfifo(tmp_path / "config.yaml")
+        with (tmp_path / "status.json").open("wb") as file:
+            file.truncate(2**34)
+        with pytest.raises(TlxError, match=r"expected a new or empty directory or a run of tlx, got .*config\.yaml"):
+            OwnFiles(tmp_path).refuse_foreign()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("there", [(), LOGS, (f"{LIST}.tlx-0123456789ab.tmp",)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -79,6 +81,12 @@ def test_predictions_are_written_over_nothing_of_others(tiny_run, here, capsys, 
     }.items():
         assert told in stopped(["predict", str(tiny_run.directory), "one.png", "-o", name], capsys)
     assert (here / "predictions.csv").read_text() == "patient,age\n"
+    if (shared := Path("/dev/shm")).is_dir():  # there lie streams, and files like elsewhere
+        with tempfile.NamedTemporaryFile("w", dir=shared) as other:
+            other.write("patient,age\n")
+            other.flush()
+            told = f"got '{other.name}', which is neither"
+            assert told in stopped(["predict", str(tiny_run.directory), "one.png", "-o", other.name], capsys)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     assert "the disk is full" in stopped(["predict", str(tiny_run.directory), "one.png", "-o", "new.csv"], capsys)
     assert not (here / "new.csv").exists()

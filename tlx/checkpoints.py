@@ -22,6 +22,7 @@ from tlx.ownership import CHECKPOINTS, NEXT
 from tlx.records.reading import as_mapping, unreadable
 from tlx.strategies.stages import Stages
 from tlx.tasks.base import Task
+from tlx.zip_bombs import refuse_bomb
 
 ORACLE = "oracle/accuracy"  # what tlx.adaptation.oracle logs
 
@@ -266,6 +267,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         TlxError: It cannot be read, or it holds other objects, which could run code.
     """
     try:
+        refuse_bomb(path)
         held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch meets in a damaged or hostile file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -79,6 +79,19 @@ def create(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "w+b")
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; opening a pipe would wait for ever, and a device may have no end.
+
+    Raises:
+        OSError: It cannot be opened, or it is something else.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file, but a folder, a pipe or a device", str(path))
+    return file
+
+
 def open_to_append(path: Path) -> int:
     """Open a file for writing at its end and return its handle; it is made where it is missing.
 

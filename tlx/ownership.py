@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlx.errors import TlxError
-from tlx.files import cannot_write, temporary_of, write_text
+from tlx.files import cannot_write, open_regular, temporary_of, write_text
 from tlx.printable import one_line
 
 LIST = "files.json"
@@ -180,14 +180,14 @@ class OwnFiles:
 
     def _is_old_run(self) -> bool:
         try:
-            with (self.directory / "config.yaml").open("rb") as file:
+            with open_regular(self.directory / "config.yaml") as file:
                 if file.read(11) == b"# tlx test ":
                     return True
         except OSError:
             pass
-        path = self.directory / "status.json"
         try:
-            status: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+            with open_regular(self.directory / "status.json") as file:
+                status: Any = json.loads(file.read(_LONGEST_LIST))
         except (OSError, ValueError, RecursionError):
             return False
         return isinstance(status, dict) and status.get("state") in _STATES and "pid" in status

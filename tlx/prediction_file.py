@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED
 from tlx.printable import one_line
 
 _HEADS = (f"{IMAGE},{PREDICTED},{CONFIDENCE}".encode(), b"image,prediction,probability")  # the second is of tlx 0.1
+_STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
 _ROOM = 2**16  # bytes that there have to be for a table
 
 
@@ -33,6 +35,8 @@ def refuse_place(path: Path) -> None:
     reason = why_not_writable(path.parent)
     if reason:
         raise TlxError(f"-o: expected a folder that can be written, got '{one_line(path)}' ({reason})")
+    if path.exists() and not path.is_file():
+        raise TlxError(f"{named}, which is a device or a socket; name another file")
     try:
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
@@ -64,8 +68,8 @@ def write_table(path: Path, text: str) -> None:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether it is a pipe or a terminal, such as /dev/stdout, wherever that leads."""
-    if str(path).startswith(("/dev/", "/proc/")):
+    """Whether it is a pipe or a terminal, or one of this process's streams (/dev/stdout), wherever that leads."""
+    if str(path) in ("/dev/stdout", "/dev/stderr") or _STREAM.fullmatch(str(path)):
         return True
     try:
         mode = os.lstat(path).st_mode

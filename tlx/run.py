@@ -172,7 +172,7 @@ class Run:
         weights = read_weights(path)
         try:  # what adapted the network is no part of it
             task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
-        except RuntimeError as error:
+        except (RuntimeError, TlxError) as error:
             got = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
             raise unreadable(path, "the weights of the network in model.json", got or str(error)) from error
         return task.eval()

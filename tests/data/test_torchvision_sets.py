@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 import socket
 import time
 import zipfile
@@ -128,6 +130,17 @@ def test_not_on_disk(tmp_path):
         torchvision_set("stanford_cars", tmp_path, download=True)
     with pytest.raises(TlxError, match="did you mean 'cifar10'"):
         torchvision_set("cifar01", tmp_path)
+
+
+def test_what_is_to_be_typed_runs_nothing_of_a_name(tmp_path):
+    """Guards against a folder whose name ends the command that a message proposes, and begins another one."""
+    for folder in ('a"; touch mark; "', "$(touch mark)", "a'; touch mark; '", "`touch mark`"):
+        with pytest.raises(TlxError) as caught:
+            torchvision_set("cifar10", tmp_path / folder, download=False)
+        program, option, code = shlex.split(str(caught.value).partition("type: ")[2].partition("\n")[0])
+        assert (program, option) == ("python", "-c")
+        (call,) = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+        assert ast.literal_eval(call.args[0]) == str(tmp_path / folder)
 
 
 def test_damaged_files(tmp_path):

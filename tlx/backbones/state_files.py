@@ -16,6 +16,8 @@ from tlx.backbones.blanks import Refused, load_with_blanks
 from tlx.backbones.containers import Held, find_weights
 from tlx.backbones.file_kinds import kind_of, nothing_there
 from tlx.errors import TlxError
+from tlx.written_out import is_written_out
+from tlx.zip_bombs import refuse_bomb
 
 _SAVE = "where it was written: torch.save(model.state_dict(), 'weights.pth')"
 
@@ -58,12 +60,17 @@ def _read(path: Path, load: Callable[[Path], tuple[Any, list[str]]], key: str | 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's own remarks on old files
+                refuse_bomb(path)
                 content, passed_over = load(path)
         except Exception as error:  # a file from elsewhere can make the reader raise anything
             raise TlxError(f"expected a file of torch.save with tensors, got '{path}': {_reason(error)}") from error
     held = find_weights(content, key)
     if held is None:
         raise TlxError(f"expected tensors by name in '{path}', got {_describe(content, passed_over)}; {_SAVE}")
+    for name, value in held.state.items():
+        if not is_written_out(value):
+            shape = " x ".join(f"{side:,}" for side in value.shape)
+            raise TlxError(f"expected tensors in '{path}' whose numbers it holds, got {name} of {shape}; {_SAVE}")
     objects = [name for name in passed_over if not name.startswith("builtins.")]
     if objects:
         shown = ", ".join(objects[:4]) + (f" and {len(objects) - 4} more" if len(objects) > 4 else "")

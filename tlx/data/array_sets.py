@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.data.arrayfile import class_names_of, members, read_labels
+from tlx.data.arrayfile import class_names_of, members, read_array, read_labels
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
 from tlx.errors import TlxError
@@ -60,8 +60,7 @@ def arrays(
 
 
 def _split(file: Path, part: str, member: str, labels: np.ndarray, targets: Mapping[int, int]) -> Split:
-    with np.load(file, allow_pickle=False) as held:
-        pixels = _as_images(held[member], f"{file}, {member}")
+    pixels = _as_images(read_array(file, member), f"{file}, {member}")
     if len(pixels) != len(labels):
         raise TlxError(f"{file}: expected a label for each of {len(pixels):,} images of {part}, got {len(labels):,}")
     samples = [Sample(row, targets[label], f"{part} {row}") for row, label in enumerate(labels.tolist())]

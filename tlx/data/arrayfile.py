@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tlx.data.layout import closest_file
 from tlx.errors import TlxError
+from tlx.free_memory import memory_available
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ def read_labels(file: Path) -> dict[str, np.ndarray]:
 
     labels = {}
     for part, (_, member) in members(file).items():
-        values = _read(file, member)
+        values = read_array(file, member)
         flat = values.reshape(-1)
         if len(flat) != len(values) or not np.issubdtype(values.dtype, np.integer):
             expected = "whole numbers (N,) or (N, 1), one label an image"
@@ -71,7 +72,7 @@ def class_names_of(file: Path) -> list[str]:
 def _class_names(file: Path, changed: int) -> tuple[str, ...]:
     used = sorted({label for labels in read_labels(file).values() for label in labels.tolist()})
     try:
-        names = [str(name) for name in _read(file, _NAMES).tolist()]
+        names = [str(name) for name in read_array(file, _NAMES).tolist()]
     except KeyError:
         return tuple(str(label) for label in used)
     if used and not 0 <= used[0] <= used[-1] < len(names):
@@ -79,11 +80,25 @@ def _class_names(file: Path, changed: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read(file: Path, member: str) -> np.ndarray:
+def read_array(file: Path, member: str) -> np.ndarray:
+    """Return an array of a .npz file.
+
+    Raises:
+        KeyError: There is none of that name.
+        TlxError: It is damaged, larger than the memory that is free, or holds objects, which could run code.
+    """
     import numpy as np
 
-    with np.load(file, allow_pickle=False) as held:
-        try:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            sizes = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
+        if (size := sizes[member]) > (free := memory_available()):  # a few megabytes may unpack to any size
+            got = f"one of {size / 1e9:,.1f} GB, with {free / 1e9:,.1f} GB free"
+            raise TlxError(f"{file}, {member}: expected an array that fits into memory, got {got}")
+        with np.load(file, allow_pickle=False) as held:
             return held[member]
-        except ValueError as error:  # objects, which could run code
-            raise TlxError(f"{file}, {member}: expected plain numbers or texts, got {error}") from error
+    except (KeyError, TlxError):
+        raise
+    except Exception as error:  # whatever zipfile, zlib and NumPy meet in a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TlxError(f"{file}, {member}: expected plain numbers or texts, got {reason}") from error

@@ -16,6 +16,7 @@ from typing import Any
 from tlx.data.layout import SPLIT_NAMES
 from tlx.data.split_folders import part_called
 from tlx.errors import TlxError, did_you_mean
+from tlx.files import open_regular
 from tlx.legible import composed
 
 PARQUET = {".parquet", ".pq"}
@@ -235,7 +236,8 @@ def _table(path: Path, rows: list[Row], has_splits: bool) -> Table:
 def _csv(path: Path) -> tuple[list[str], list[list[str]], int]:
     """Return the header, the lines below it, and the number of the first of these, counted from 1."""
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         text = data.decode(_MARKS.get(data[:2], "utf-8-sig"))
         excel = re.match(r"\s*\"?sep=(.)\"?[ ,;\t|]*(\r\n|\r|\n)", text)
         text = text[excel.end() :] if excel else text
@@ -260,6 +262,7 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any
             f"{path}: expected pyarrow to read Parquet, got none; type: pip install 'tlx[parquet]'"
         ) from error
     try:
+        open_regular(path).close()
         names = list(parquet.read_schema(path).names)
         used = (columns.path, columns.label, columns.split, columns.group)
         wanted = [name for name in names if name in used or part_called(name) or name.lower() in _FOLDS]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -88,9 +90,9 @@ def _not_on_disk(name: str, known: TorchvisionSet, root: Path, reason: str) -> s
     missing = missing_files(known, root)
     what = f"{root / missing[0]} is missing" if missing else f"it is in {root}, but damaged or incomplete"
     if known.download:
-        arguments = "".join(f"{key}={value!r}, " for key, value in known.train.items())
-        code = f"from torchvision.datasets import {known.cls} as D; D({str(root)!r}, {arguments}download=True)"
-        todo = f'where there is a network, type: python -c "{code}"'
+        arguments = "".join(f"{key}={_written(value)}, " for key, value in known.train.items())
+        code = f"from torchvision.datasets import {known.cls} as D; D({_written(str(root))}, {arguments}download=True)"
+        todo = f"where there is a network, type: python -c {shlex.quote(code)}"
     else:
         todo = (
             f"put it there by hand: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{known.cls}"
@@ -98,6 +100,11 @@ def _not_on_disk(name: str, known: TorchvisionSet, root: Path, reason: str) -> s
     return (
         f"dataset '{name}' ({known.cls}): {what}, {reason}\n{todo}\nor name the folder that holds it: dataset.root=DIR"
     )
+
+
+def _written(value: str | bool) -> str:
+    """A value as Python reads it, without the quotes that a shell needs around the whole."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _why_no_download(known: TorchvisionSet) -> str:

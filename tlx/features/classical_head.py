@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tlx.errors import TlxError
 from tlx.features.classifiers import from_bytes, to_bytes
 from tlx.tasks.base import Task
+from tlx.written_out import is_written_out
 
 
 class ClassicalHead(nn.Module):
@@ -49,6 +51,8 @@ class ClassicalHead(nn.Module):
         Raises:
             TlxError: It is none of scikit-learn's, or damaged.
         """
+        if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1 or not is_written_out(state):
+            raise TlxError("classifier: expected the bytes of what skops wrote, got something else")
         self.estimator = from_bytes(state.cpu().numpy().tobytes())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from tlx.config.building import build_node
 from tlx.errors import TlxError
 from tlx.features.stable_skops import stable
+from tlx.zip_bombs import refuse_bomb
 
 log = logging.getLogger("tlx")
 Features = NDArray[np.float64]  # (N, F)
@@ -133,6 +135,7 @@ def from_bytes(content: bytes) -> BaseEstimator:
         TlxError: It names something that is no part of a listed classifier, which could run code; or it is damaged.
     """
     try:
+        refuse_bomb(BytesIO(content))
         names = skops.get_untrusted_types(data=content)
         foreign = [name for name in names if name not in PARTS]
         if not foreign:
