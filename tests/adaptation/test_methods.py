@@ -16,6 +16,7 @@ from tlx.adaptation.adversary import discriminator, reversal, reverse_gradient
 from tlx.adaptation.base import _statistics_kept
 from tlx.adaptation.certainty import Certainty
 from tlx.adaptation.moments import multi_kernel_mmd
+from tlx.adaptation.oracle import Oracle
 from tlx.adaptation.self_training import judged, most_certain
 from tlx.backbones import small_cnn
 from tlx.data.domains import TRAIN
@@ -214,3 +215,17 @@ def test_certainty_counts_images_once_and_no_padding():
     right.update(50 * torch.eye(4).repeat(10, 1), torch.arange(40))
     assert float(collapsed.compute()["infomax"]) == pytest.approx(0, abs=1e-5)
     assert float(right.compute()["infomax"]) == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_the_oracle_counts_known_images_of_all_processes():
+    """Guards against an accuracy of one process's images, with padding, or with images without a label."""
+    logged: dict[str, float] = {}
+    module = SimpleNamespace(device=torch.device("cpu"), log=lambda name, value: logged.update({name: float(value)}))
+    others = torch.tensor([1.0, 4.0])  # of another process: 1 of 4 is right
+    trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums + others))
+    oracle = Oracle(torch.tensor([0, 1, 2, -1]))
+    oracle.on_validation_epoch_start(trainer, module)
+    seen = {"predicted": torch.tensor([0, 0, 0, 1]), "index": torch.tensor([0, 1, -1, 3])}
+    oracle.on_validation_batch_end(trainer, module, seen, None, 0, dataloader_idx=1)
+    oracle.on_validation_epoch_end(trainer, module)
+    assert logged == {"oracle/accuracy": pytest.approx(2 / 6)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -129,6 +131,13 @@ def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_im
         torch.testing.assert_close(getattr(together, name), getattr(whole, name))
     assert together.wrong == whole.wrong
     assert all(torch.equal(a, b) for a, b in zip(together.wrong_images, whole.wrong_images, strict=True))
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        torch.distributed, "all_gather_object", lambda into, own: into.__setitem__(slice(2), parts[-2:])
+    )
+    first = Witness(11)
+    first.on_test_epoch_end(SimpleNamespace(world_size=2, is_global_zero=True), None)
+    assert first.evidence.index.tolist() == list(range(11))
 
 
 def test_a_limit_on_batches_leaves_a_review_of_what_was_seen():

@@ -21,6 +21,16 @@ def study_in(directory: Path) -> optuna.Study:
     return open_study(directory / "study.log")
 
 
+def test_a_search_that_goes_on_asks_for_new_points() -> None:
+    """Guards against the random points of the first start again, and against others each time the same is asked."""
+    from tlx.sweeps.optuna_sweeper import OptunaSweeper
+
+    lr = {"optimizer.lr": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    samplers = [OptunaSweeper(seed=3)._sampler(before) for before in (0, 4, 0)]
+    first, later, again = (optuna.create_study(sampler=sampler).ask(lr).params["optimizer.lr"] for sampler in samplers)
+    assert first == again != later
+
+
 def test_a_search_survives_its_trials_and_goes_on_to_the_planned_total(place: Place) -> None:
     """Guards against a search that dies of a trial, repeats its points, or forgets what a kill left unfinished."""
     (place.directory / "marks" / "script.txt").write_text("train kill fail nan train")

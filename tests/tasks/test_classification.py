@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -104,3 +106,16 @@ def test_a_head_size_that_contradicts_the_data_is_refused():
     """Guards against a head with outputs that no class belongs to."""
     with pytest.raises(TlxError, match=r"task\.num_classes: expected 2, the data set's classes, got 5"):
         Classification(small_cnn(width=4), ["a", "b"], num_classes=5)
+
+
+def test_the_loss_of_an_epoch_is_over_all_its_images_and_no_others():
+    """Guards against a mean of batches of different sizes, of one process's images, or of the epochs before, too."""
+    task, logged = Classification(small_cnn(width=4), ["a", "b"]), []
+    task.log = lambda name, value, **how: logged.append((name, float(value)))
+    others = torch.tensor([6.0, 3.0])  # of another process: three images, of a loss of 2
+    trainer = SimpleNamespace(loggers=[], progress_bar_callback=None, global_step=0, log_every_n_steps=50)
+    trainer.strategy = SimpleNamespace(reduce=lambda sums, reduce_op: sums + others)
+    task._trainer = trainer
+    for loss, images, trainer.is_last_batch in ((1.0, 4, False), (4.0, 2, True), (5.0, 1, True)):
+        task.log_loss(torch.tensor(loss), images)
+    assert logged == [("train/loss", pytest.approx(18 / 9)), ("train/loss", pytest.approx(11 / 4))]

@@ -51,3 +51,15 @@ def test_a_tally_starts_anew():
     assert not tally.update_called
     tally.update(*first)
     assert tally.compute() == before
+
+
+def test_the_shares_of_two_processes_are_those_of_one():
+    """Guards against sums of one process, and against means of sums where classes have weights."""
+    weight = torch.linspace(0.5, 2, CLASSES)
+    whole, parts = Tally(CLASSES), [Tally(CLASSES), Tally(CLASSES)]
+    for number, seen in enumerate(batches(False)):
+        whole.update(*seen, weight)
+        parts[number % 2].update(*seen, weight)
+    parts[0].merge_state(parts[1])  # as torchmetrics puts states of processes together
+    expected = {name: pytest.approx(float(value)) for name, value in whole.compute().items()}
+    assert {name: float(value) for name, value in parts[0].compute().items()} == expected
