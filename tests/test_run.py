@@ -157,6 +157,20 @@ def test_the_model_of_a_run_is_the_one_that_was_tested(tiny_run):
     assert probabilities.sum(dim=1).tolist() == pytest.approx([1, 1])
 
 
+def test_a_run_is_used_with_its_best_weights_and_its_own_preprocessing(copied):
+    """Guards against the last weights, which in a short run are the best, and against images of the network's own size
+    where the run has taken over another one."""
+    held = torch.load(copied.checkpoints / "best.ckpt", weights_only=True)
+    held["state_dict"]["head.1.bias"] += 1
+    torch.save(held, copied.checkpoints / "best.ckpt")
+    told = copied.description
+    told["preprocessing"] |= {"size": 20, "crop": 0.5}
+    (copied.directory / "model.json").write_text(json.dumps(told))
+    model = copied.model
+    assert torch.equal(model.head[-1].bias, held["state_dict"]["head.1.bias"])
+    assert model.backbone.preprocessing.to_dict() == told["preprocessing"]
+
+
 # torch.hub.load and tlx.train.train are inside the right packages and still no network, data set or task; the others
 # lead from inside to outside.
 FOREIGN = [

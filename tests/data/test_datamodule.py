@@ -12,7 +12,8 @@ from tlx.data import ImageDataModule
 from tlx.data import dataset as dataset_module
 from tlx.data.dataset import SplitDataset
 from tlx.data.images import read_image, to_channels
-from tlx.data.transforms import eval_transform
+from tlx.data.samples import Sample, Split
+from tlx.data.transforms import eval_transform, train_transform
 from tlx.errors import TlxError
 
 
@@ -83,7 +84,7 @@ def test_workers_change_nothing(tree, node, preprocessing, augment):
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tree, node, preprocessing):
-    """Guards against an image augmented alike in every epoch, and against a seed without effect."""
+    """Guards against an image augmented alike in every epoch, images alike in one, and a seed without effect."""
 
     def image(seed, epoch, index=4):
         data = ImageDataModule(node("folder", root=str(tree)), preprocessing, seed)
@@ -92,6 +93,9 @@ def test_augmentation_is_a_function_of_seed_epoch_and_index(tree, node, preproce
     assert torch.equal(image(0, 5), image(0, 5))
     assert not torch.equal(image(0, 5), image(0, 6))
     assert not torch.equal(image(0, 5), image(1, 5))
+    twice = Split([Sample(0, 0, "a"), Sample(0, 0, "b")], torch.arange(3 * 24 * 24).view(1, 3, 24, 24).to(torch.uint8))
+    drawn = SplitDataset(twice, train_transform(preprocessing, "light", True), 3, seed=0)
+    assert not torch.equal(drawn[5, 0]["image"], drawn[5, 1]["image"])
 
 
 def test_loaders_leave_the_global_generator_alone(tree, node, preprocessing):
@@ -284,6 +288,12 @@ def test_names_paths_and_fingerprint(tree, node, preprocessing):
     with (tree / "train" / "a" / "5.png").open("ab") as file:
         file.write(b"more")
     assert first != make().fingerprint()
+    table, found = tree / "labels.csv", set()
+    for label in "ab":  # of one image
+        rows = [f"train/a/0.png,{label},train", *(f"train/{x}/1.png,{x},train" for x in "ab")]
+        table.write_text("\n".join(["path,label,split", *rows, "train/a/2.png,a,val", "test/a/0.png,a,test"]))
+        found.add(ImageDataModule(node("table", path=str(table)), preprocessing, seed=0).fingerprint())
+    assert len(found) == 2
 
 
 def test_predict(tree, node, preprocessing):
