@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier
 
 from tlx import Run, TlxError
 from tlx.backbones.state_files import read_state, read_weights
+from tlx.config.receiver import CROWD
 from tlx.data import arrayfile
 from tlx.data.array_sets import arrays
 from tlx.features.classical_head import ClassicalHead
-from tlx.features.classifiers import from_bytes
+from tlx.features.classifiers import _pipeline, from_bytes, to_bytes
 
 LARGE = bytes(2**27)
 
@@ -74,3 +78,19 @@ def test_arrays_that_do_not_fit_or_are_damaged_are_named(tmp_path: Path, monkeyp
     path.write_bytes(content)
     with pytest.raises(TlxError, match=r"set\.npz, images: expected plain numbers"):
         arrays(path)
+
+
+@pytest.mark.parametrize("jobs", [100_000, "many", 1e9])
+def test_a_classifier_starts_no_crowd(jobs: object) -> None:
+    """Guards against a foreign classifier that has a process started for each of its 100,000 `n_jobs`, in `tlx predict`
+    and when a run goes on."""
+    most = max(CROWD, os.cpu_count() or 1)
+    inner = BaggingClassifier(n_estimators=2).fit([[0.0], [1.0]] * 4, [0, 1] * 4)
+    outer = CalibratedClassifierCV(inner, ensemble=False, cv=2).fit([[0.0], [1.0]] * 4, [0, 1] * 4)
+    fitted = outer.calibrated_classifiers_[0].estimator
+    inner.n_jobs = outer.n_jobs = fitted.n_jobs = jobs
+    loaded = from_bytes(to_bytes(outer))
+    for one in (loaded, loaded.estimator, loaded.calibrated_classifiers_[0].estimator):
+        assert one.n_jobs == most
+    node = {"_target_": "sklearn.ensemble.BaggingClassifier", "n_jobs": jobs, "name": "bagging"}
+    assert _pipeline(node, 0).steps[-1][1].n_jobs == most

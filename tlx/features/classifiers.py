@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,7 @@ from skops import io as skops
 from threadpoolctl import threadpool_limits
 
 from tlx.config.building import build_node
+from tlx.config.receiver import CROWD
 from tlx.errors import TlxError
 from tlx.features.stable_skops import stable
 from tlx.zip_bombs import refuse_bomb
@@ -92,7 +94,7 @@ def fit(
         TlxError: It is no classifier, or does not take its keys.
     """
     model = _pipeline(node, seed)
-    search = {f"classifier__{k}": list(values) for k, values in node.get("search", {}).items() if k not in node}
+    search = {f"classifier__{k}": list(v) for k, v in node.get("search", {}).items() if k not in (*node, "n_jobs")}
     divided = _divided(labels, folds, seed, groups)
     chosen: dict[str, Any] = {}
     score = None
@@ -145,6 +147,7 @@ def from_bytes(content: bytes) -> BaseEstimator:
         raise TlxError(f"classifier: expected what skops wrote, got: {reason}") from error
     if foreign:
         raise TlxError(f"classifier: expected parts of scikit-learn's classifiers only, got {', '.join(foreign)}")
+    _limit_jobs(loaded)
     if not isinstance(loaded, Pipeline | CalibratedClassifierCV) or not hasattr(loaded, "classes_"):
         raise TlxError(f"classifier: expected a fitted classifier, got a {type(loaded).__name__}")
     return loaded
@@ -157,8 +160,30 @@ def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
         raise TlxError(f"classifier: expected a classifier of scikit-learn, got '{node['_target_']}'")
     if "random_state" in classifier.get_params() and "random_state" not in keys:
         classifier.set_params(random_state=seed % 2**32)
+    _limit_jobs(classifier)
     scaling = [("scaling", StandardScaler())] if node.get("scale", True) else []
     return Pipeline([*scaling, ("classifier", classifier)])
+
+
+def _limit_jobs(model: Any) -> None:
+    """Have no estimator in a fitted one start more processes or threads than a run may; no result depends on it."""
+    most = max(CROWD, os.cpu_count() or 1)
+    waiting, seen = [model], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif type(one).__module__.partition(".")[0] == "sklearn":
+            held = getattr(one, "__dict__", {})
+            jobs = held.get("n_jobs")
+            if jobs is not None and not (isinstance(jobs, int) and jobs <= most):
+                one.n_jobs = most
+            waiting += held.values()
 
 
 def _divided(labels: Labels, folds: int, seed: int, groups: Sequence[str | None] | None) -> list[tuple[Labels, Labels]]:
