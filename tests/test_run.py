@@ -61,6 +61,23 @@ def test_an_unfinished_run_says_so(copied, verb, capsys, tmp_path, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
+def test_a_run_without_weights_says_only_how_to_go_on(copied, capsys):
+    """Guards against 'with its best weights so far' where there are none."""
+    copied.write_status("failed", error="")
+    (copied.checkpoints / "best.ckpt").unlink()
+    with pytest.raises(SystemExit):
+        main(["test", str(copied.directory)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"(failed); to train it to its end: tlx train resume={copied.directory}")
+
+
+def test_images_before_the_run_are_told(tiny_run, capsys):
+    """Guards against 'no run' of the images, where both were given and only their order is wrong."""
+    with pytest.raises(SystemExit):
+        main(["predict", "one.png", str(tiny_run.directory)])
+    assert f"type: tlx predict {tiny_run.directory} one.png" in capsys.readouterr().err
+
+
 def test_the_configuration_is_resolved_and_complete(tiny_run):
     """Guards against a config.yaml that means something else on another machine or in another directory."""
     text = (tiny_run.directory / "config.yaml").read_text()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGINT, _leave)
         shield()
         start_lean()
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # tells of its cache, once a machine
         escape_what_terminals_lack()
     args = list(sys.argv[1:] if arguments is None else arguments)
     verbs: dict[str, Callable[[list[str]], None]] = {
@@ -146,9 +149,11 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
     directory, *rest = sorted(overrides, key=lambda text: not text.startswith("resume="))
     if flags or any(text.startswith("resume=") for text in rest):
         raise TlxError("resume: expected one run and no flags; a sweep goes on when its own command is given again")
+    if not (place := directory.partition("=")[2]):
+        raise TlxError("resume: expected a run directory, got nothing; what runs there are: tlx list runs")
     from tlx.resume import resumed
 
-    config = resumed(os.path.expanduser(directory.partition("=")[2]), rest)
+    config = resumed(os.path.expanduser(place), rest)
 
     from tlx.train import train
 
@@ -202,7 +207,7 @@ def _test(args: list[str]) -> None:
     parser = _parser("test", "Evaluate a finished run on its test split.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="for example dataset.root=~/pets, where it moved"
+        "overrides", nargs="*", default=[], metavar="key=value", help="for example dataset.root=~/pets, where it moved"
     )
     known = parser.parse_args(args)
     from tlx.review.names import as_lines
@@ -225,6 +230,11 @@ def _predict(args: list[str]) -> None:
     refuse_place(Path(known.output).expanduser())  # before the minutes that the images may take
     if known.batch_size < 1:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
+    if not _is_run(known.run) and len(runs := [one for one in known.images if _is_run(one)]) == 1:
+        images = [one for one in known.images if one not in runs]
+        raise TlxError(
+            f"expected the run first, then images; type: tlx predict {shlex.join([*runs, known.run, *images])}"
+        )
     from tlx.run import Run
 
     table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
@@ -301,11 +311,15 @@ def _parser(verb: str, description: str) -> argparse.ArgumentParser:
 
 
 def _so_far(run: Run) -> Run:
-    """Say of a run that is not finished that what follows is of its best weights so far."""
+    """Say of a run that is not finished, and has weights, that what follows is of its best ones so far."""
     state = run.status.get("state")
-    if state not in (None, "finished"):
+    if state not in (None, "finished") and (run.checkpoints / "best.ckpt").is_file():
         print(f"tlx: {run.place} is not finished ({state}): with its best weights so far", file=sys.stderr)
     return run
+
+
+def _is_run(path: str) -> bool:
+    return os.path.isfile(os.path.join(os.path.expanduser(path), "status.json"))
 
 
 def _refuse_flag(arg: str, rest: Sequence[str]) -> None:

@@ -35,7 +35,10 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     """
     run = Run(directory)
     if run.directory.is_dir() and not run.status:
-        raise TlxError(f"resume: expected a run directory, got '{run.directory}', which has no status.json")
+        raise TlxError(
+            f"resume: expected a run directory, got '{run.directory}', which has no status.json; "
+            "what runs there are: tlx list runs"
+        )
     stored: Any = OmegaConf.to_container(run.config, resolve=True)
     refuse_foreign_targets({**stored, "logger": None}, str(run.directory / "config.yaml"))
     config = as_config(received(stored, str(run.directory)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -185,6 +186,7 @@ class Run:
                 the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
         """
         config = self._overridden(overrides)
+        self._need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
         source = str(self.directory / "config.yaml")
         for part in ("dataset", "target"):
             refuse_foreign_targets(config.get(part), source, part)
@@ -196,7 +198,6 @@ class Run:
         ]
         if stored:
             log.warning("reads %s, as %s says", ", ".join(stored), source)
-        self._need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
         from tlx.evaluate import evaluate
 
         return evaluate(self, config)
@@ -325,8 +326,11 @@ class Run:
             near = closest(self.directory.name, beside)
             hint = f"; did you mean '{parent / near}'?" if near else ""
             raise TlxError(f"expected a run directory, got '{self.place}' (no such directory){hint}")
-        state = self.status.get("state", "no run")
-        raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state})")
+        state = self.status.get("state")
+        hint = "what runs there are: tlx list runs"
+        if state is not None:
+            hint = f"to train it to its end: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
+        raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state or 'no run'}); {hint}")
 
     def _overridden(self, overrides: Sequence[str]) -> DictConfig:
         from tlx.resume import find_paths

@@ -380,6 +380,8 @@ def test_a_mistake_costs_no_torch_no_traceback_and_exit_code_2(typed):
         (["list", "backbones", "nosuch*"], "expected a glob that matches"),
         (["test", "nosuch"], "no such directory"),
         (["predict", "nosuch", "x.png"], "no such directory"),
+        (["test"], "required: RUN\n"),
+        (["test", "."], "what runs there are: tlx list runs"),
         (["train", "--config-dir"], "expected a directory"),
         (["train", "--config-dir", "nosuch"], "expected a directory"),
         (["train", "--config-name", "mine"], "without --config-name"),

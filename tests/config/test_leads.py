@@ -232,6 +232,63 @@ def test_a_sweep_has_jobs_and_an_end(asked: str, path: str, got: str) -> None:
     assert not check_command_line(["dataset=glob(usp*)"], None, multirun=True)
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("pets", "type: dataset=folder dataset.root=pets"),
+        ("my pets", "type: dataset=folder 'dataset.root=my pets'"),
+        ("pets.csv", "type: dataset=table dataset.path=pets.csv"),
+        ("outputs/run", "type: resume=outputs/run (to go on with this run)"),
+        ("folder", "type: dataset=folder dataset.root=DIR"),
+        ("digits", "type: dataset=digits"),
+        ("strategy", "type: strategy=…"),
+        ("resume", "type: resume=…"),
+        ("seed", "type: seed=…"),
+        ("nosuch", ""),
+        ("x" * 300, ""),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_word_without_a_key_leads_to_the_key(word: str, hint: str, tmp_path, monkeypatch) -> None:
+    """Guards against `tlx train ~/pets`, the first thing that many type, answered by "got no '='" alone."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("pets", "my pets", "outputs/run"):
+        Path(folder).mkdir(parents=True)
+    Path("pets.csv").touch()
+    Path("outputs/run/status.json").touch()
+    (found,) = check_command_line([word], None, multirun=False)
+    assert found.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (
+            "dataset.classes=cats,dogs",
+            "add -m to train with each of them; for a list type 'dataset.classes=[cats,dogs]'",
+        ),
+        ("dataset.classes=0,1", "add -m to train with each of them; for a list type 'dataset.classes=[0,1]'"),
+        ("trainer.devices=0,1", "add -m to train with each of them; for a list type 'trainer.devices=[0,1]'"),
+        ("optimizer.lr=1e-3,3e-4", "add -m to train with each of them"),
+        ("backbone=resnet18,resnet50", "add -m to train with each of them"),
+        ("seed=0,1", "add -m to train with each of them"),
+    ],
+)
+def test_values_with_commas_lead_to_a_list_where_the_key_takes_one(typed: str, hint: str) -> None:
+    """Guards against `dataset.classes=cats,dogs` that leads to a sweep over single classes, and to the next mistake."""
+    (found,) = check_command_line([typed], None, multirun=False)
+    assert found.hint == hint
+
+
+def test_a_path_with_spaces_and_no_quotes_is_one_mistake(tmp_path, monkeypatch) -> None:
+    """Guards against three mistakes, none of which is the one that was made."""
+    monkeypatch.chdir(tmp_path)
+    Path("my old pets").mkdir()
+    (found,) = check_command_line(["dataset=folder", "dataset.root=my", "old", "pets", "seed=1"], None, multirun=False)
+    assert (found.path, found.hint) == ("dataset.root", "type: 'dataset.root=my old pets'")
+    assert len(check_command_line(["dataset=folder", "dataset.root=my", "nosuch"], None, multirun=False)) == 2
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody", "a\x00b"])
 def test_a_hint_that_looks_for_a_file_survives_any_name(name: str) -> None:
     """Guards against a hint that ends in `File name too long`, and against `tlx list runs` of such a name."""

@@ -42,6 +42,8 @@ def test_broken_files_and_findings(make_tree, capsys):
         assert stop.value.code == 1
         told = capsys.readouterr().out
         assert told.count("it is in no image format that tlx reads") == 25
+        last = "left out in training" if on_bad == "skip" else "mend or remove them, or leave them out"
+        assert told.splitlines()[-1] == f"  {last}: dataset.on_bad=skip"
         assert "47 of 47 images are far smaller than the input of 224 pixels" in told
 
 

@@ -112,12 +112,23 @@ def test_without_a_check_nothing_is_opened_that_is_not_split(make_tree, node, mo
 
 def test_sets_in_memory_are_looked_at_too(node):
     """Guards against findings for files alone."""
-    checked = load_checked(node("digits", classes=[0, 1]))
+    checked = load_checked(node("letters", characters=["A", "B"], per_class=10))
     assert checked.opened == 0
-    (line,) = checked.findings(64)
-    assert line.startswith("360 of 360 images are far smaller than the input of 64 pixels (shorter side under 32)")
-    assert checked.findings(16) == []
+    (line,) = checked.findings(128)
+    assert line.startswith("20 of 20 images are far smaller than the input of 128 pixels (shorter side under 64)")
+    assert checked.findings(32) == []
     assert "held in memory" in checked.report(None)
+
+
+def test_digits_are_enlarged_without_a_warning(node):
+    """Guards against a warning in the first lines that a newcomer sees, of which nothing follows."""
+    assert load_checked(node("digits", classes=[0, 1])).findings(64) == []
+
+
+def test_a_folder_without_images_is_told_in_the_singular(make_tree, node):
+    """Guards against 'no image in 1 folders'."""
+    found = load_checked(node("folder", root=str(make_tree({"a": 8, "b": 8, "new folder": 0})))).findings(8)
+    assert found == ["no image in 1 folder: new folder"]
 
 
 def test_a_mixed_source_is_looked_at_whole(make_tree, node):

@@ -313,7 +313,7 @@ def test_description(tree, node, preprocessing):
     assert data.describe().splitlines() == [
         "folder: 2 classes; own test split; val (20 %) carved from train, a class at a time, by content, seed 0; "
         "left out, by extension: 1 .gif",
-        "  train      10 images, 5 to 5 a class, of 26 (subset seed 0)",
+        "  train      10 images, 5 a class, of 26 (subset seed 0)",
         "  val         6 images, 2 to 4 a class",
         "  test        7 images, 3 to 4 a class",
     ]

@@ -60,8 +60,18 @@ def test_content():
         "1 of 2 val images are in train as well: val0 is train1",
         "1 of 3 test images are in train as well: test0 is train0",
         "2 of 3 test images are in val as well: test1 is val1, …",
-        "1 training images are identical to one of another class: train0 (a) is train2 (b)",
+        "1 training image is identical to one of another class: train0 (a) is train2 (b)",
     ]
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_labels_that_contradict_one_another_in_a_held_out_split(part):
+    """Guards against a figure that no network can reach: carving keeps copies together, so mostly in one split."""
+    images = image_set("aab")
+    keys = {name: [f"{name}{i}".encode() for i in range(len(split))] for name, split in images.splits.items()}
+    keys[part] = [b"same", b"same"]
+    told = f"1 {part} image is identical to one of another class: {part}0 (a) is {part}1 (b)"
+    assert list(content_findings(images, keys)) == [told]
 
 
 def test_sizes():

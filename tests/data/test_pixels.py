@@ -79,7 +79,7 @@ NASTY: dict[str, tuple[Callable[..., None], str | list[int]]] = {
     "pipe": (nasty_files.pipe, "it is a pipe, not a file"),
     "folder": (Path.mkdir, "it is a folder, not a file"),
     "link": (lambda path: path.symlink_to(path.parent / "gone"), "No such file"),
-    "empty": (Path.touch, "in no image format that tlx reads"),
+    "empty": (Path.touch, "it is empty"),
     "huge_exif": (nasty_files.huge_exif_jpeg, [40, 20, 3]),
     "one_pixel": (nasty_files.one_pixel, [1, 1, 3]),
 }

@@ -163,6 +163,14 @@ def test_a_column_that_is_asked_for_must_be_there(labelled, node):
     assert "dataset.split_column=NAME" in str(mistake)
 
 
+def test_all_columns_that_are_missing_are_told_at_once(labelled, node):
+    """Guards against one mistake after the other, each with the list of columns twice."""
+    write(labelled, "filename,class\ncats/0.png,cat\n")
+    (mistake,) = mistakes(node("table", path=str(labelled)))
+    told = "expected columns 'path' and 'label', got the columns filename, class; "
+    assert f"{told}type dataset.path_column=NAME dataset.label_column=NAME" in str(mistake)
+
+
 def test_missing_things_are_named(labelled, node):
     """Guards against a table, or images, that are missed after minutes."""
     (mistake,) = mistakes(node("table", path=str(labelled.with_name("pet.csv"))))
@@ -350,5 +358,5 @@ def test_copies_with_contradicting_labels_in_two_splits_are_told(labelled):
     (root / "dogs" / "1.png").write_bytes((root / "cats" / "0.png").read_bytes())
     own = beside(labelled, "path,label,split\nA,cat,train\nC,dog,train\nB,cat,test\nD,dog,test\n")
     found = load_checked({"_target_": "tlx.data.table", "path": str(own)}).findings(None)
-    told = "1 test images are identical to one of another class in train: dogs/1.png (dog) is cats/0.png (cat)"
+    told = "1 test image is identical to one of another class in train: dogs/1.png (dog) is cats/0.png (cat)"
     assert any(line.startswith(told) for line in found), found

@@ -24,7 +24,7 @@ from tlx.config.check import check
 from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
 from tlx.config.naming import look_again, register_resolvers
-from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, readable, sweep_jobs
+from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
 from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.safety import foreign, trust_typed
 from tlx.config.stored import settled
@@ -83,7 +83,10 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     """
     look_again()
     with _hydra(config_dir) as loader:
-        config, mistakes = _compose_one(loader, readable(overrides), _compositions(loader))
+        overrides = readable(overrides)
+        if in_parts := list(parted(overrides)):
+            raise ConfigError(in_parts)
+        config, mistakes = _compose_one(loader, overrides, _compositions(loader))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -93,6 +96,8 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
     """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
     with _hydra(config_dir) as loader:
         overrides = readable(overrides)
+        if in_parts := list(parted(overrides)):
+            return in_parts
         too_many = list(values_mistakes(overrides, loader)) if multirun else []
         jobs = list(sweep_jobs(overrides, loader)) if multirun and not too_many else [overrides]
         compositions = _compositions(loader)

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -107,6 +108,26 @@ def option_hint(group: str, name: str, names: list[str]) -> str:
     return ""
 
 
+def bare_hint(word: str, sets: list[str]) -> str:
+    """Return what to type instead of a word without a key: a path or the name of a data set; else ''."""
+    path = os.path.expanduser(word)
+    if os.path.isfile(os.path.join(path, "status.json")):
+        return f"type: {shlex.quote(f'resume={word}')} (to go on with this run)"
+    if os.path.isdir(path) or (os.path.isfile(path) and _is_file(word)):
+        return option_hint("dataset", word, [])
+    if word in sets:
+        return f"type: dataset={word} {_NEED.get(word, '')}".rstrip()
+    return f"type: {word}=…" if word == "resume" or word in {spec.name for spec in fields(schema.Experiment)} else ""
+
+
+def several_hint(key: str, typed: str) -> str:
+    """Return what to type instead of `key=a,b` without -m."""
+    listed = f"{key}=[{typed}]"
+    each = "add -m to train with each of them"
+    takes_a_list = "." in key and _takes(key, [_number(word.strip()) for word in typed.split(",")])
+    return f"{each}; for a list type {shlex.quote(listed)}" if takes_a_list else each
+
+
 def label_hint(part: str, node: Mapping[str, Any]) -> str:
     """Return what to type where a name that is only a label is that of another network or set; else ''."""
     own, name = str(node.get("_target_")).rpartition(".")[2], str(node.get("name"))
@@ -182,6 +203,13 @@ def _takes(key: str, value: Any) -> bool:
         return True
     hint = get_type_hints(known)[name]
     return not list(check_value(value, hint, key, specs[name].metadata))
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _find(table: Mapping[str, Lead], word: str) -> Lead | None:

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 
-from tlx.config.leads import hydra_hint, option_hint
+from tlx.config.leads import bare_hint, hydra_hint, option_hint, several_hint
 from tlx.config.sweep_values import sweep_values
 from tlx.errors import Mistake, did_you_mean
 from tlx.legible import legible
@@ -37,7 +37,8 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
         typed, equals, rest = text.partition("=")
         dotted = re.sub(r"\[(\d+)\]", r".\1", typed)
         if not equals:
-            yield Mistake(text, "key=value", "no '='", f"type: {text}=…" if text in groups else "")
+            hint = f"type: {text}=…" if text in groups else bare_hint(text, options_of(loader, "dataset"))
+            yield Mistake(text, "key=value", "no '='", hint)
             return
         if dotted != typed:
             yield Mistake(text, "key=value", str(error).splitlines()[0], f"type: {dotted}={rest}")
@@ -64,7 +65,8 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
         yield Mistake(key, "a key of tlx", "one of Hydra's own, which tlx sets", hint)
         return
     if override.is_sweep_override():
-        yield Mistake(key, "one value", f"several: {text.partition('=')[2]}", "add -m to train with each of them")
+        typed = text.partition("=")[2]
+        yield Mistake(key, "one value", f"several: {typed}", several_hint(key, typed))
         return
     if key == "strategy.name" and str(override.value()) in options_of(loader, "strategy"):
         label = str(override.value())
@@ -86,6 +88,22 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
             yield Mistake(key, f"an option of the group {key}", "null", hint)
         elif str(name) not in names:
             yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
+
+
+def parted(overrides: Sequence[str]) -> Iterator[Mistake]:
+    """Yield of which values a space made several words: `dataset.root=my pets`, where there is such a folder."""
+    for i, text in enumerate(overrides):
+        key, equals, value = text.partition("=")
+        for end in range(i + 2, len(overrides) + 1):
+            if not equals or "=" in overrides[end - 1]:
+                break
+            whole = " ".join([value, *overrides[i + 1 : end]])
+            if os.path.exists(os.path.expanduser(whole)):
+                got = f"{end - i} words, {' '.join(overrides[i:end])}"
+                yield Mistake(
+                    key, "a value in quotes, where it has spaces", got, f"type: {shlex.quote(f'{key}={whole}')}"
+                )
+                break
 
 
 def in_quotes(text: str) -> str | None:

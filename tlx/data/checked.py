@@ -17,6 +17,7 @@ from tlx.data.findings import (
     class_findings,
     content_findings,
     copy_findings,
+    counted,
     depth_findings,
     group_findings,
     label_findings,
@@ -49,6 +50,8 @@ COMMON_KEYS = {
 }
 # Sources of which `classes` chooses some; others have such a key of their own, or none.
 CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
+_ENLARGED = {"tlx.data.digits"}  # 8 pixels, which its own option enlarges
+_REMEDY = "mend or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files named in a message
 _CLASSES = 200  # that are listed with their images
 
@@ -140,7 +143,7 @@ class CheckedSet:
         Args:
             input_size: Side of the square input in pixels; None: not known, sizes are not compared.
         """
-        if input_size is None:
+        if input_size is None or self.node["_target_"] in _ENLARGED:
             return self._standing
         names: list[str] = []
         sides: list[int] = []
@@ -162,6 +165,9 @@ class CheckedSet:
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
             lines += [f"    {one_line(entry.sample.source)}: {one_line(entry.reason)}" for entry in self.broken]
+            if self.broken:
+                skips = self.node.get("on_bad") == "skip"
+                lines.append("  left out in training: dataset.on_bad=skip" if skips else f"  {_REMEDY}")
         elif any(_files(split) for split in self.images.splits.values()):
             lines.append("  no file was opened: dataset.check is false")
         else:
@@ -171,14 +177,15 @@ class CheckedSet:
     def describe(self) -> list[str]:
         """How many images and classes each split has, how the splits came about, what was left out; a line each."""
         images = self.images
-        classes = f"{len(images.class_names)} classes; " if images.class_names else ""
+        classes = f"{counted(len(images.class_names), 'class', 'classes')}; " if images.class_names else ""
         lines = [f"{images.name}: {classes}{images.rule}"]
         for name, split in self.splits.items():
             counts = Counter(sample.target for sample in split.samples)
             a_class = [counts[target] for target in range(len(images.class_names))]
             line = f"  {name:<5} {len(split):>7,} images"
             if a_class:
-                line += f", {min(a_class):,} to {max(a_class):,} a class"
+                least, most = min(a_class), max(a_class)
+                line += f", {least:,} a class" if least == most else f", {least:,} to {most:,} a class"
             groups = {group for group in split.groups if group is not None}
             if groups:
                 line += f", {len(groups):,} groups"
@@ -239,10 +246,7 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
         kept[part] = split if len(good) == len(own) else split.take(good)
         known[part] = [own[i] for i in good]
     if broken and stop and not skips:
-        raise TlxError(
-            f"dataset '{images.name}': {broken_files(broken)}\n"
-            "mend or remove them, or leave them out: dataset.on_bad=skip"
-        )
+        raise TlxError(f"dataset '{images.name}': {broken_files(broken)}\n{_REMEDY}")
     images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
     return CheckedSet(node, images, broken, known)
 

@@ -7,7 +7,7 @@ The rules:
 - classes of which fewer images are trained on than `labels_per_class` asks for are named;
 - files that are copies of another one in their split are named, the first five;
 - pictures that are nearly the same (`tlx.data.similar`) are named, the first five, by the splits in which they lie;
-- images of equal content in two splits are counted, and in train those whose labels contradict one another;
+- images of equal content in two splits are counted, and in one split or two those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
 - an image is far smaller than the input where its shorter side is less than half of the input's.
@@ -44,7 +44,7 @@ def class_findings(images: ImageSet) -> Iterator[str]:
         counts = Counter(sample.target for sample in split.samples)
         absent = [name for target, name in enumerate(images.class_names) if not counts[target]]
         if absent:
-            yield f"{part} has no images of {_counted(len(absent), 'class', 'classes')}: {enumerated(absent)}"
+            yield f"{part} has no images of {counted(len(absent), 'class', 'classes')}: {enumerated(absent)}"
     yield from _dominating(images)
 
 
@@ -69,13 +69,13 @@ def label_findings(images: ImageSet, labels_per_class: int | None) -> Iterator[s
         if labels_per_class is not None and 0 < counts[target] < labels_per_class
     ]
     if fewer:
-        classes = _counted(len(fewer), "class has", "classes have")
+        classes = counted(len(fewer), "class has", "classes have")
         told = f"labels_per_class={labels_per_class}: {classes} fewer for training, and all of them are taken"
         yield f"{told}: {enumerated(fewer)} (dataset.labels_exact=true refuses this)"
 
 
 def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
-    """Yield which splits share images, and which training images contradict one another."""
+    """Yield which splits share images, and which labels contradict one another."""
     for seen, held_out in combinations(("train", "val", "test"), 2):
         pairs = identical(images.splits[seen].samples, keys[seen], images.splits[held_out].samples, keys[held_out])
         if pairs:
@@ -84,13 +84,16 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         wrong = [pair for pair in pairs if pair[0].target != pair[1].target]
         if wrong:
             one, other = (f"{s.name} ({images.class_names[s.target]})" for s in wrong[0])
-            told = f"{len(wrong):,} {held_out} images are identical to one of another class in {seen}"
+            count = counted(len(wrong), f"{held_out} image is", f"{held_out} images are")
+            told = f"{count} identical to one of another class in {seen}"
             yield f"{told}: {other} is {one}{', …' if len(wrong) > 1 else ''}"
-    pairs = contradictions(images.train.samples, keys["train"])
-    if pairs:
-        names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
-        count = f"{len(pairs):,} training images are identical to one of another class"
-        yield f"{count}: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
+    for part, split in images.splits.items():
+        pairs = contradictions(split.samples, keys[part])
+        if pairs:
+            names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
+            what = "training" if part == "train" else part
+            count = counted(len(pairs), f"{what} image is", f"{what} images are")
+            yield f"{count} identical to one of another class: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
 
 
 def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
@@ -103,7 +106,7 @@ def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
             if known is not sample and isinstance(sample.source, Path):
                 named.append(f"{sample.name} is {known.name}")
     if named:
-        count = f"{_counted(len(named), 'image is a copy', 'images are copies')} of another in the same split"
+        count = f"{counted(len(named), 'image is a copy', 'images are copies')} of another in the same split"
         yield f"{count}: {enumerated(named, 5)}"
 
 
@@ -125,11 +128,11 @@ def similar_findings(images: ImageSet, pairs: Sequence[tuple[int, int]]) -> Iter
             remedy = "dataset.similar=together keeps such pictures on one side"
             if part not in images.carved:
                 remedy = f"these splits are the set's own and stay as they are: move such pictures out of {seen}"
-            count = _counted(len(named), f"{part} image is", f"{part} images are")
+            count = counted(len(named), f"{part} image is", f"{part} images are")
             yield f"{count} nearly the same as one in {seen}: {enumerated(named, 5)}; {remedy}"
     inside = [line for part in images.splits for line in by_parts.get((part, part), {}).values()]
     if inside:
-        count = _counted(len(inside), "image is", "images are")
+        count = counted(len(inside), "image is", "images are")
         yield f"{count} nearly the same as another in the same split: {enumerated(inside, 5)}"
 
 
@@ -139,7 +142,7 @@ def group_findings(images: ImageSet) -> Iterator[str]:
     for seen, held_out in combinations(groups, 2):
         both = sorted(groups[seen] & groups[held_out])
         if both:
-            count = f"{len(both):,} of {_counted(len(groups[held_out]), 'group', 'groups')} of {held_out} images"
+            count = f"{len(both):,} of {counted(len(groups[held_out]), 'group', 'groups')} of {held_out} images"
             verb, more = ("is", "") if len(both) == 1 else ("are", ", …")
             yield f"{count} {verb} in {seen} as well: {both[0]}{more}"
 
@@ -191,7 +194,7 @@ def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
     if 0 < top < DARK:
         width = 1 << top.bit_length()
         what = f"of more than 8 bits: no value is above {top:,} of 65,535, so they arrive nearly black"
-        count = _counted(len(peaks), "image", "images")
+        count = counted(len(peaks), "image", "images")
         yield f"{count} {what}; dataset.window=[{width // 2},{width}] shows 0 to {width:,}"
 
 
@@ -201,7 +204,8 @@ def enumerated(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _counted(count: int, one: str, more: str) -> str:
+def counted(count: int, one: str, more: str) -> str:
+    """The number before the word that fits it."""
     return f"{count:,} {one if count == 1 else more}"
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from tlx.data.findings import enumerated
+from tlx.data.findings import counted, enumerated
 from tlx.data.groups import groups_by_pattern
 from tlx.data.layout import Classes, folders_without_images, ignored_below, images_below, read_layout
 from tlx.data.samples import ImageSet, Sample, Split
@@ -67,7 +67,10 @@ def folder(
             told = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
             images = replace(images, rule=f"{images.rule}; left out, {what}: {told}")
     empty = [_name(path, root) for path in folders_without_images(layout)]
-    notes = (*layout.notes, *([f"no image in {len(empty)} folders: {enumerated(empty)}"] if empty else []))
+    notes = (
+        *layout.notes,
+        *([f"no image in {counted(len(empty), 'folder', 'folders')}: {enumerated(empty)}"] if empty else []),
+    )
     return replace(images, notes=notes)
 
 

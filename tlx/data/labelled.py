@@ -114,13 +114,13 @@ class LabelledImages:
             told = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
             raise TlxError(
                 f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({told}); "
-                "put more images there; what is found where: tlx check"
+                "put more images there; what is found where: tlx check, with the same keys"
             )
         there = [label for label, count in zip(self.class_names, self.class_counts, strict=True) if count]
         if len(there) < 2:
             raise TlxError(
                 f"dataset {name}: expected training images of at least two classes, got those of one, '{there[0]}'; "
-                "what is found where: tlx check"
+                "what is found where: tlx check, with the same keys"
             )
 
     def describe(self) -> str:

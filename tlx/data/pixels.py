@@ -187,9 +187,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # Pillow's own limit must not stand below what the user allows
     try:
-        no_file = why_no_file(os.stat(path).st_mode)  # opening a pipe would wait for ever
-        if no_file:
-            raise OSError(no_file)
+        there = os.stat(path)
+        no_file = why_no_file(there.st_mode)  # opening a pipe would wait for ever
+        if no_file or not there.st_size:
+            raise OSError(no_file or "it is empty")
         with Image.open(path, formats=_formats()) as image:
             _check_size(image, limit)
             _check_scans(image, path)

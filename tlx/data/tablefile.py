@@ -15,7 +15,7 @@ from typing import Any
 
 from tlx.data.layout import SPLIT_NAMES
 from tlx.data.split_folders import part_called
-from tlx.errors import TlxError, did_you_mean
+from tlx.errors import TlxError, closest, did_you_mean
 from tlx.files import open_regular
 from tlx.legible import composed
 
@@ -170,10 +170,12 @@ def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, in
             )
     if columns.group is not None:
         wanted["group"] = columns.group
-    for role, name in wanted.items():
-        if name not in header:
-            hint = f"{did_you_mean(name, header)}; type dataset.{role}_column=NAME".lstrip("; ")
-            raise TlxError(f"{path}: expected a column '{name}', got the columns {', '.join(header)}; {hint}")
+    missing = {role: name for role, name in wanted.items() if name not in header}
+    if missing:
+        expected = f"{'a column' if len(missing) == 1 else 'columns'} {' and '.join(map(repr, missing.values()))}"
+        hints = [f"did you mean '{like}'?" for name in missing.values() if (like := closest(name, header))]
+        hints.append(f"type {' '.join(f'dataset.{role}_column=NAME' for role in missing)}")
+        raise TlxError(f"{path}: expected {expected}, got the columns {', '.join(header)}; {'; '.join(hints)}")
     return {role: list(header).index(name) for role, name in wanted.items()}
 
 
