@@ -133,7 +133,7 @@ def test_a_folder_without_images_is_told_in_the_singular(make_tree, node):
 
 def test_a_mixed_source_is_looked_at_whole(make_tree, node):
     """Guards against images in memory beside files being taken for copies of one another, or for broken files."""
-    root = make_tree({"a": 3})
+    root = make_tree({"a": 5})
     own = {**node("x", root=str(root)), "_target_": f"{__name__}.mixed_source"}
     checked = load_checked(own)
     assert checked.opened == 5
@@ -145,7 +145,7 @@ def mixed_source(root, name, val_fraction, split_seed):
 
     pixels = digits().train.pixels
     rows = Split([Sample(0, 0, "row 0"), Sample(Path(root) / "a" / "0.png", 1, "file"), Sample(2, 1, "row 2")], pixels)
-    files = [Split([Sample(Path(root) / "a" / f"{i}.png", t, f"{i}") for t in (0, 1)]) for i in (1, 2)]
+    files = [Split([Sample(Path(root) / "a" / f"{i + t}.png", t, f"{i + t}") for t in (0, 1)]) for i in (1, 3)]
     return ImageSet(name, ["a", "b"], rows, *files, "by hand")
 
 

@@ -128,7 +128,7 @@ A = "cats/0.png,cats,train\n"
     [
         (
             "file,label\nx,y\n",
-            "a column 'path', got the columns file, label; valid: file, label; type dataset.path_col",
+            "a column 'path', got the columns file, label; type dataset.path_col",
         ),
         ("path,lable\nx,y\n", "a column 'label', got the columns path, lable; did you mean 'lable'?"),
         ("path,label\n", "a row for each image, got none"),

@@ -99,8 +99,7 @@ def option_hint(group: str, name: str, names: list[str]) -> str:
     if lead is not None and group == "target":
         lead = Lead(lead.typed.replace("dataset", "target"), lead.said)
     if lead is None and group in ("dataset", "target") and ("/" in name or os.path.exists(os.path.expanduser(name))):
-        kind = "table" if name.lower().endswith(_TABLES) else "arrays" if name.endswith(".npz") else "folder"
-        lead = Lead(f"{group}={kind} {group}.{'root' if kind == 'folder' else 'path'}=VALUE")
+        lead = _of_path(group, name)
     if lead is not None:
         return _say(lead, name)
     if group == "backbone" and (near := _of_timm(name, names)):
@@ -114,7 +113,7 @@ def bare_hint(word: str, sets: list[str]) -> str:
     if os.path.isfile(os.path.join(path, "status.json")):
         return f"type: {shlex.quote(f'resume={word}')} (to go on with this run)"
     if os.path.isdir(path) or (os.path.isfile(path) and _is_file(word)):
-        return option_hint("dataset", word, [])
+        return _say(_of_path("dataset", word), word)
     if word in sets:
         return f"type: dataset={word} {_NEED.get(word, '')}".rstrip()
     return f"type: {word}=…" if word == "resume" or word in {spec.name for spec in fields(schema.Experiment)} else ""
@@ -203,6 +202,11 @@ def _takes(key: str, value: Any) -> bool:
         return True
     hint = get_type_hints(known)[name]
     return not list(check_value(value, hint, key, specs[name].metadata))
+
+
+def _of_path(group: str, path: str) -> Lead:
+    kind = "table" if path.lower().endswith(_TABLES) else "arrays" if path.endswith(".npz") else "folder"
+    return Lead(f"{group}={kind} {group}.{'root' if kind == 'folder' else 'path'}=VALUE")
 
 
 def _number(text: str) -> int | float | str:
