@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.finished import FinishedRuns
     from tlx import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,17 @@ def digits_file(path: Path, counts: Sequence[int]) -> Path:
     values, labels = load_digits(return_X_y=True)
     rows = np.concatenate([np.flatnonzero(labels == one)[:count] for one, count in enumerate(counts)])
     np.savez(path, images=(values[rows].reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels[rows])
+    return path
+
+
+def shared_file(folder: Path, name: str, write: Callable[[Path], object]) -> Path:
+    """Return a file that all workers have in common; the first to ask for it writes it."""
+    from tests.finished import alone
+
+    path = folder / name
+    with alone(folder, name):
+        if not path.exists():
+            write(path)
     return path
 
 
@@ -40,6 +52,24 @@ def test_data() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session")
+def warm_server() -> Iterator[None]:
+    """A process that has imported torch, which forks commands of tlx."""
+    from tests import warm
+
+    with warm.serving():
+        yield
+
+
+@pytest.fixture
+def warm(warm_server: None) -> Iterator[None]:
+    """Have the commands of tlx that a test starts, and those that they start, be forks of one that imported torch."""
+    from tests import warm
+
+    with warm.starting():
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests find out about files out of the user's cache."""
@@ -47,9 +77,33 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def uneven(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run have in common."""
+    from tests.finished import shared_by_workers
+
+    return shared_by_workers(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def all_finished_runs(shared_folder: Path) -> FinishedRuns:
+    """The store of finished runs; tests take them through `finished`, which sees to it that they only read."""
+    from tests.finished import FinishedRuns
+
+    return FinishedRuns(shared_folder / "runs")
+
+
+@pytest.fixture
+def finished(all_finished_runs: FinishedRuns) -> Iterator[FinishedRuns]:
+    """Return a function from overrides to the finished run of them, trained once for all tests, only to be read."""
+    all_finished_runs.taken.clear()
+    yield all_finished_runs
+    assert not (files := all_finished_runs.written()), f"a test writes into a run that tests share: {files}"
+
+
+@pytest.fixture(scope="session")
+def uneven(shared_folder: Path) -> list[str]:
     """Overrides of a small training on digits of which 60 are 0, 20 are 1 and 6 are 2; train has 36, 12 and 4."""
-    path = digits_file(tmp_path_factory.mktemp("uneven") / "digits.npz", [60, 20, 6])
+    path = shared_file(shared_folder, "uneven.npz", lambda path: digits_file(path, [60, 20, 6]))
     return [
         "dataset=arrays", f"dataset.path={path}", "dataset.channels=1", "dataset.image_size=16", "dataset.batch_size=8",
         "dataset.horizontal_flip=false", "dataset.augment=none", "backbone=small_cnn", "backbone.width=4",
@@ -58,15 +112,10 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def tiny_run(all_finished_runs: FinishedRuns) -> Run:
     """A finished run of three stages on the digits 0 to 4 (gray, 16 px), a second or two; not to be written to."""
-    import tlx
-
-    config = tlx.compose(
-        [
-            "backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.classes=[0,1,2,3,4]",
-            "dataset.channels=1", "dataset.image_size=16", "strategy=gradual", "trainer.stage_epochs=1",
-            "trainer.log_every_n_steps=1", "optimizer.lr=1e-2", f"run_dir={tmp_path_factory.mktemp('tiny') / 'run'}",
-        ]
+    return all_finished_runs(
+        "backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.classes=[0,1,2,3,4]",
+        "dataset.channels=1", "dataset.image_size=16", "strategy=gradual", "trainer.stage_epochs=1",
+        "trainer.log_every_n_steps=1", "optimizer.lr=1e-2",
     )  # fmt: skip
-    return tlx.train(config)

@@ -16,20 +16,23 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tests import warm
 from tests.conftest import ROOT
 from tlx import Run
 from tlx.cli import main
 
-pytestmark = pytest.mark.run
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm_server")]
 SMALL = ["backbone=small_cnn", "backbone.width=8", "dataset.image_size=16", "trainer.stage_epochs=1"]
 FOLDER = ["dataset=folder", "dataset.root=pictures", "strategy=gradual", "optimizer.lr=1e-2"]
 CLASSES = ("cross", "dot", "stripe")
 
 
 def process(*arguments: str, cwd: Path) -> str:
-    """Run `tlx …` in a process of its own; return what it prints on both streams."""
+    """Run `tlx …` as a command; return what it prints on both streams."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "tlx", *arguments], cwd=cwd, env=env, capture_output=True, text=True)
+    command = [sys.executable, "-m", "tlx", *arguments]
+    with warm.starting():
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -72,7 +75,7 @@ def picture(kind: str, seed: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, warm_server: None) -> Path:
     """A working directory with a folder of pictures and a run on them, in `outputs`."""
     directory = tmp_path_factory.mktemp("place")
     for i, kind in enumerate(CLASSES):
@@ -350,12 +353,17 @@ def test_python_dash_m_and_the_script_are_the_same(tmp_path):
     script = Path(sys.executable).with_name("tlx")
     if not script.exists():
         pytest.skip("tlx is not installed as a script here")
-    done = subprocess.run([script, "list", "strategies"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == process("list", "strategies", cwd=tmp_path)
-    assert "usage: tlx test" in process("test", "-h", cwd=tmp_path)
+    both = [
+        subprocess.run([*start, "list", "strategies"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for start in ([script], [sys.executable, "-m", "tlx"])
+    ]
+    assert both[0] == both[1]
+    assert "gradual" in both[0]
+    asked = subprocess.run([sys.executable, "-m", "tlx", "test", "-h"], cwd=tmp_path, capture_output=True, text=True)
+    assert "usage: tlx test" in asked.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_compiled_run_is_a_run_like_any_other(tlx, tmp_path):
     """Guards against checkpoints of a compiled network (`_orig_mod.`) that nothing can read."""
     if not (shutil.which("c++") or shutil.which("g++")):

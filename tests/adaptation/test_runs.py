@@ -16,7 +16,7 @@ import tlx
 from tlx.errors import ConfigError, TlxError
 from tlx.run import Run
 
-pytestmark = pytest.mark.run
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
 STRATEGIES = ["adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"]
 
 
@@ -49,7 +49,9 @@ def shuffled(domains, tmp_path) -> Path:
     return tmp_path / "shuffled.npz"
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy", [s if s in ("dann", "self_training") else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES]
+)
 def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_path):
     """Guards against labels of the target in training, in selection, or in the way it is divided and ordered."""
     one = train(tmp_path / "one", *overrides, f"strategy={strategy}")
@@ -173,6 +175,7 @@ def test_two_processes_train_one_network(strategy, overrides, tmp_path):
     assert 0 <= run.metrics["test/accuracy"] <= 1
 
 
+@pytest.mark.nightly
 def test_adaptation_helps(overrides, tmp_path):
     """Guards against methods that run and do nothing: three seeds of the network on the source alone and adapted."""
     longer = [o for o in overrides if "stage_epochs" not in o] + ["trainer.stage_epochs=12"]

@@ -99,7 +99,7 @@ def test_no_nasty_file_crashes_hangs_or_fills_the_memory(tmp_path):
             assert (reason, shape) == (None, expected), name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kind", "side", "mode", "options"),
     [
@@ -116,7 +116,7 @@ def test_the_largest_images_allowed_take_less_than_a_gigabyte(tmp_path, kind, si
     assert peak < 954
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_no_limit_on_pixels_catches_is_caught_by_one_on_memory(tmp_path):
     """Guards against memory that is filled by what stands beside the pixels."""
     nasty_files.giant_tag(tmp_path / "nasty.jpg")

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from tests.adaptation.test_runs import history
+from tests.conftest import ROOT
 from tlx import compose
 from tlx.run import Run
 
-pytestmark = pytest.mark.slow
-WORKER = Path(__file__).with_name("spying_worker.py")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+WORKER = "tests.distributed.spying_worker"
 STAGES = [
     "{name: head, train: head, epochs: 1, batch_norm: frozen, schedule: constant}",
     "{name: top, train: 'stage3+', epochs: 1, batch_norm: frozen, schedule: constant}",
@@ -37,11 +38,12 @@ def train(directory: Path, processes: int, batch_size: int, mode: str = "rewrap"
         ]
     )  # fmt: skip
     Run(directory).begin(config)
-    command = [sys.executable]
+    command = [sys.executable, "-m"]
     if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(WORKER), str(directory), mode], env=env, capture_output=True, text=True)
+    command += [WORKER, str(directory), mode]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return [
         [torch.load(directory / f"rank{r}_epoch{e}.pt", weights_only=True) for e in range(EPOCHS)]

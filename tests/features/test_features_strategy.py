@@ -22,7 +22,7 @@ from tlx.resume import resumed
 from tlx.run import Run
 from tlx.train import build
 
-pytestmark = pytest.mark.run
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
 DIGITS = (
     "backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "strategy=features",
     "dataset.labels_per_class=20", "logger=none",

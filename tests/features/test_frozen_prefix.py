@@ -91,20 +91,31 @@ def test_every_strategy_is_the_same_with_and_without(strategy, tmp_path):
     assert bool(computed(one.directory)) == (strategy != "full")
 
 
+# One network of each way in which maps pass from group to group, and the smallest that there is of it.
+NETWORKS = {
+    "test_resnet": "backbone=timm backbone.name=test_resnet backbone.pretrained=false",
+    "test_convnext": "backbone=timm backbone.name=test_convnext backbone.pretrained=false",  # a norm in the pool
+    "test_vit": "backbone=timm backbone.name=test_vit backbone.pretrained=false dataset.image_size=160",  # tokens
+    "mobilenet_v3_small": "backbone=mobilenet_v3_small backbone.weights=null",  # a group after the pool
+    "densenet121": "backbone=densenet121 backbone.weights=null",  # maps that are joined
+    "swin_t": "backbone=swin_t backbone.weights=null",  # channels last
+}
+LARGE = {
+    "resnet18": "backbone=resnet18 backbone.weights=null",
+    "vgg11": "backbone=vgg11 backbone.weights=null optimizer=sgd optimizer.momentum=0 optimizer.nesterov=false",
+    "convnext_tiny": "backbone=convnext_tiny backbone.weights=null",
+    "vit_tiny": "backbone=timm backbone.name=vit_tiny_patch16_224 backbone.pretrained=false dataset.image_size=224",
+}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [
-        "backbone=resnet18 backbone.weights=null",
-        "backbone=vgg11 backbone.weights=null optimizer=sgd optimizer.momentum=0 optimizer.nesterov=false",
-        "backbone=mobilenet_v3_small backbone.weights=null",
-        "backbone=densenet121 backbone.weights=null",
-        "backbone=convnext_tiny backbone.weights=null",
-        "backbone=swin_t backbone.weights=null",
-        "backbone=timm backbone.name=vit_tiny_patch16_224 backbone.pretrained=false dataset.image_size=224",
+        *(pytest.param(words, id=name) for name, words in NETWORKS.items()),
+        *(pytest.param(words, id=name, marks=pytest.mark.nightly) for name, words in LARGE.items()),
     ],
-    ids=lambda text: text.split()[1].split("=")[1] if "timm" in text else text.split()[0].split("=")[1],
 )
-@pytest.mark.slow
 def test_every_family_is_the_same_with_and_without(backbone, tmp_path):
     """Guards against an inner layout (tokens, channels last) that does not survive the way to the disk and back."""
     overrides = (

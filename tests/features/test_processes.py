@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.features.test_frozen_prefix import DIGITS, TWO_STAGES, assert_equal, computed, images, train
 
-pytestmark = pytest.mark.slow
-SLOWLY = Path(__file__).with_name("slow_prefix.py")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 PROBE = (*DIGITS, "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none")
 WHOLE = 359 + 100 + 359
 
 
 def start(directory: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, str(SLOWLY), f"run_dir={directory}", f"cache.dir={directory.parent / 'cache'}"]
-    return subprocess.Popen([*command, *overrides], stdout=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.features.slow_prefix",
+        f"run_dir={directory}",
+        f"cache.dir={directory.parent / 'cache'}",
+    ]
+    return subprocess.Popen([*command, *overrides], cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def test_two_that_want_the_same_compute_it_once(tmp_path):

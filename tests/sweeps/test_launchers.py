@@ -17,7 +17,7 @@ from tests.sweeps.conftest import TINY, Place
 from tlx import Run
 from tlx.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 def slurm_answers() -> bool:
@@ -30,7 +30,9 @@ def slurm_answers() -> bool:
     return done.returncode == 0 and bool(done.stdout.strip())
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "submitit_slurm", "ray"])
+@pytest.mark.parametrize(
+    "launcher", ["basic", "joblib", "submitit_local", "submitit_slurm", pytest.param("ray", marks=pytest.mark.nightly)]
+)
 def test_a_sweep_survives_its_jobs_and_started_again_does_what_is_missing(launcher: str, place: Place) -> None:
     """Guards against a job that takes others with it, an error that nobody is told of, and jobs trained twice."""
     package = {"basic": "joblib"}.get(launcher, launcher.partition("_")[0])

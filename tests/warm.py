@@ -1,0 +1,238 @@
+"""Commands of tlx that need not import torch: a process that has imported it forks one for each.
+
+Importing takes seconds, and the suite starts a hundred processes. `Popen` is the one of `subprocess` otherwise: pipes,
+signals, exit codes, sessions and standard streams are the command's own, and it ends as an interpreter does. What it
+does not show is its start, and /proc has the server's command line and environment: tests of these start processes for
+real.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import inspect
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# What can be forked: modules with a function `main`.
+MODULES = (
+    "tlx", "tlx.crew", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
+    "tests.features.slow_prefix",
+)  # fmt: skip
+_REAL = subprocess.Popen
+_address = ""  # of the server: set in the process of the tests, and in the server, whose forks start processes too
+
+
+class Popen(_REAL):  # type: ignore[type-arg]
+    """`subprocess.Popen`, of which `python -m tlx …` is a fork of the server."""
+
+    _server: socket.socket | None = None
+
+    def _execute_child(self, *values: Any) -> None:  # type: ignore[override]
+        given = _SIGNATURE.bind(self, *values).arguments
+        words = _module_and_words(given["args"])
+        if words is None or not _address:
+            super()._execute_child(*values)  # type: ignore[misc]
+            return
+        asked = {
+            "words": words,
+            "directory": os.fspath(given["cwd"] or os.getcwd()),
+            "environment": dict(os.environ if given["env"] is None else given["env"]),
+            "session": bool(given["start_new_session"]),
+            "group": os.getpgrp(),
+            "kept": list(given["pass_fds"]),
+        }
+        streams = [given[name] if given[name] != -1 else own for name, own in _STREAMS.items()]
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.connect(_address)
+        with tempfile.TemporaryFile() as file:  # a packet has an end, an environment may be longer
+            file.write(json.dumps(asked).encode())
+            file.flush()
+            socket.send_fds(self._server, [b"x"], [file.fileno(), *streams, *given["pass_fds"]])
+        self.pid = int(self._server.recv(100))
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[name] for name in pipes))  # type: ignore[attr-defined]
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        if self._server is None:
+            return super()._try_wait(wait_flags)  # type: ignore[misc]
+        try:
+            told = self._server.recv(100, socket.MSG_DONTWAIT if wait_flags & os.WNOHANG else 0)
+        except BlockingIOError:
+            return 0, 0
+        return self.pid, int(told or signal.SIGKILL)  # no word: the server is gone
+
+    def _internal_poll(self, *arguments: Any, **more: Any) -> int | None:
+        if self._server is None:
+            return super()._internal_poll(*arguments, **more)  # type: ignore[misc]
+        if self.returncode is None and self._waitpid_lock.acquire(False):  # type: ignore[attr-defined]
+            try:
+                pid, status = self._try_wait(os.WNOHANG)
+                if pid:
+                    self._handle_exitstatus(status)  # type: ignore[attr-defined]
+            finally:
+                self._waitpid_lock.release()  # type: ignore[attr-defined]
+        return self.returncode
+
+
+_SIGNATURE = inspect.signature(_REAL._execute_child)  # type: ignore[attr-defined]
+_STREAMS = {"p2cread": 0, "c2pwrite": 1, "errwrite": 2}
+
+
+def _module_and_words(args: Any) -> list[str] | None:
+    """Return module and arguments of `python [-u] -m MODULE …` that the server can be; None of all else."""
+    words = [args] if isinstance(args, str | bytes | os.PathLike) else [os.fspath(word) for word in args]
+    if words[:1] != [sys.executable]:
+        return None
+    rest = words[2:] if words[1:2] == ["-u"] else words[1:]
+    return rest[1:] if rest[:1] == ["-m"] and rest[1:2] and rest[1] in MODULES else None
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Have every `subprocess.Popen` inside be this one."""
+    before = subprocess.Popen
+    subprocess.Popen = Popen  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        subprocess.Popen = before  # type: ignore[misc]
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Have a server inside, for `Popen`; it ends with this process."""
+    global _address
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        address = str(Path(folder, "socket"))
+        command = [sys.executable, "-m", "tests.warm", address]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        server = _REAL(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[1]
+        )
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline() == b"ready\n"
+            _address = address
+            yield
+        finally:
+            _address = ""
+            server.stdin.close()
+            server.wait(30)
+            server.stdout.close()
+
+
+def _serve(address: str) -> list[str] | None:
+    """Fork what is asked for until standard input ends; in a fork, return its module and arguments."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening, selectors.DefaultSelector() as waiting:
+        listening.bind(address)
+        listening.listen(64)
+        waiting.register(listening, selectors.EVENT_READ)
+        waiting.register(0, selectors.EVENT_READ)
+        print("ready", flush=True)
+        asking: dict[int, tuple[int, socket.socket]] = {}  # descriptor of a child -> its pid, and who waits for it
+        while True:
+            for key, _ in waiting.select():
+                if key.fd == 0:
+                    return None
+                if key.fd in asking:
+                    waiting.unregister(key.fd)
+                    pid, connection = asking.pop(key.fd)
+                    os.close(key.fd)
+                    with suppress(OSError), connection:
+                        connection.send(str(os.waitpid(pid, 0)[1]).encode())
+                    continue
+                connection, _ = listening.accept()
+                asked, descriptors = _hear(connection)
+                pid = os.fork()
+                if pid == 0:
+                    waiting.close()
+                    for held in (listening, connection, *(other for _, other in asking.values())):
+                        held.detach()  # or it would close a descriptor that is the command's by then
+                    _become(asked, descriptors)
+                    return asked["words"]
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                connection.send(str(pid).encode())
+                watched = os.pidfd_open(pid)
+                asking[watched] = pid, connection
+                waiting.register(watched, selectors.EVENT_READ)
+
+
+def _hear(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Return what is asked for, and the descriptors that come with it: the standard streams, then those to be kept."""
+    size = array.array("i").itemsize
+    _, control, _, _ = connection.recvmsg(10, socket.CMSG_SPACE(64 * size))
+    numbers = array.array("i")
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(data[: len(data) - len(data) % size])
+    with os.fdopen(numbers[0], "rb") as file:
+        file.seek(0)
+        return json.loads(file.read()), list(numbers[1:])
+
+
+def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
+    """Be the command: its streams, its group, its directory, its environment, and no descriptor of the server."""
+    high = [fcntl.fcntl(one, fcntl.F_DUPFD, 500) for one in descriptors]  # out of the way of what follows
+    wanted = [0, 1, 2, *asked["kept"]]
+    for source, target in zip(high, wanted, strict=True):
+        os.dup2(source, target)
+    kept = sorted(wanted)
+    for low, above in zip(kept, [*kept[1:], 4096], strict=True):
+        os.closerange(low + 1, above)
+    with suppress(OSError):
+        os.setsid() if asked["session"] else os.setpgid(0, asked["group"])
+    _open_streams()
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["directory"])
+    named = [entry for entry in asked["environment"].get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:] = list(dict.fromkeys([*named, *sys.path]))
+    module, *words = asked["words"]
+    sys.argv = [module, *words]
+    sys.orig_argv = [sys.executable, "-m", module, *words]
+
+
+def _open_streams() -> None:
+    """Have new ones on the descriptors: those of the server remember whether it could seek, and where it was."""
+    errors, modes = ("surrogateescape", "strict", "backslashreplace"), ("r", "w", "w")
+    new = [os.fdopen(fd, modes[fd], 1 if fd == 2 else -1, "utf-8", errors[fd], closefd=False) for fd in (0, 1, 2)]
+    sys.stdin, sys.stdout, sys.stderr = new
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = new  # type: ignore[misc]
+
+
+def main() -> None:
+    """Import once, serve; in a fork, run what was asked for."""
+    from tlx.imports import start_lean
+
+    start_lean()
+    global _address
+    _address = sys.argv[1]
+    subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
+    for module in ("torch.distributed.run", "torch.utils.tensorboard", "tlx.planning", "tlx.train", "tlx.worker"):
+        import_module(module)
+
+    words = _serve(_address)
+    if words is not None:
+        import_module("tlx.cli" if words[0] == "tlx" else words[0]).main()
+
+
+if __name__ == "__main__":
+    # The module that runs is not the one that others import: they must have one `_address`.
+    from tests import warm
+
+    warm.main()
