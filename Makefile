@@ -10,17 +10,22 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/tlx demo
 
-# One thread each: two processes with two threads each hinder one another on two cores.
+# One thread each: two processes with two threads each hinder one another on two cores. Many processes are started: each
+# would compile every module again where PYTHONDONTWRITEBYTECODE keeps the first from writing what it has compiled.
+test quick nightly faults: export OMP_NUM_THREADS := 1
+test quick nightly faults: export PYTHONDONTWRITEBYTECODE :=
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(PYTEST)
 
 # The tests that take seconds.
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "not run and not slow and not nightly"
+	$(PYTEST) -m "not run and not slow and not nightly"
 
 # What is rare or long: before a release, and before an issue is closed.
 nightly: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m nightly
+	$(PYTEST) -m nightly
 
 # Plants the faults of tests/faults one after another: does the suite notice them?
 faults: $(INSTALLED)
