@@ -2,37 +2,106 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import statistics
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from tlx.config import compose
+from tlx.errors import TlxError
+from tlx.places import refuse_unwritable
 from tlx.run import Run
-from tlx.train import train
+from tlx.sweeps import gpus, job
+from tlx.sweeps.launcher import at_once
+from tlx.sweeps.progress import Progress
+from tlx.sweeps.records import ALREADY, Record, Records
+from tlx.sweeps.stopping import SWEEP
 
 SEEDS = (0, 1, 2)
+EXPERIMENTS = {"source": "digits_0to4", "transfer": "digits_5to9", "scratch": "digits_5to9_scratch"}
+ROWS = {
+    "source": "digits 0-4, source",
+    "transfer": "digits 5-9, 10 labels a class, transfer",
+    "scratch": "digits 5-9, 10 labels a class, from scratch",
+}
 
 
-def demo(output_dir: str = "outputs/demo") -> str:
-    """Train sources, transfers and baselines; return a table, the run directories and how to look at them."""
-    common = [f"output_dir={output_dir}", "trainer.progress_bar=false"]
-    sources, transfers, baselines = [], [], []
-    for seed in SEEDS:
-        print(f"\n== seed {seed}: the source, digits 0-4", flush=True)
-        sources.append(train(compose(["experiment=digits_0to4", f"seed={seed}", *common])))
-        print(f"\n== seed {seed}: transfer to digits 5-9, 10 labels a class", flush=True)
-        start = f"backbone.run={sources[-1].directory}"
-        transfers.append(train(compose(["experiment=digits_5to9", start, f"seed={seed}", *common])))
-        print(f"\n== seed {seed}: the same network from scratch", flush=True)
-        baselines.append(train(compose(["experiment=digits_5to9_scratch", f"seed={seed}", *common])))
-    rows = [
-        ("digits 0-4, source", sources),
-        ("digits 5-9, 10 labels a class, transfer", transfers),
-        ("digits 5-9, 10 labels a class, from scratch", baselines),
-    ]
-    table = "\n".join(_row(label, runs) for label, runs in rows)
-    directories = "\n".join(f"  {run.directory}" for _, runs in rows for run in runs)
+def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
+    """Train sources, transfers and baselines, several at once; return a table, the runs and how to look at them.
+
+    Args:
+        output_dir: Where the runs go.
+        overrides: More of the configuration of each.
+
+    Raises:
+        TlxError: One of them failed.
+        Interrupted: A signal came; they have saved, and the same command goes on.
+    """
+    demonstration = _Demo(output_dir, overrides)
+    SWEEP.number = None
+    with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM), Progress(demonstration.records):
+        runs = demonstration.train_all()
+    SWEEP.check()
+    table = "\n".join(_row(label, [runs[what, seed] for seed in SEEDS]) for what, label in ROWS.items())
+    directories = "\n".join(f"  {runs[what, seed].directory}" for what in ROWS for seed in SEEDS)
     title = f"test accuracy over seeds {', '.join(map(str, SEEDS))}"
     return f"\n{title:<45}   mean     sd  seconds\n{table}\n\nruns:\n{directories}\n\nlook: {_look(output_dir)}"
+
+
+class _Demo:
+    """The nine trainings, each a job in a process of its own, as those of a sweep."""
+
+    def __init__(self, output_dir: str, overrides: Sequence[str]) -> None:
+        self.common = [f"output_dir={output_dir}", "trainer.progress_bar=false", *overrides]
+        self.records = Records(Path(output_dir).expanduser() / "sweeps" / "demo")
+        refuse_unwritable(output_dir, str(self.records.directory))
+        self.records.open()
+        about = {"swept": ["run", "seed"], "monitor": "val/accuracy", "mode": "max"}
+        self.records.tell(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
+        self.jobs = at_once("auto", "n_jobs")
+        self.devices = gpus.visible(gpus.installed(), os.environ)
+        self._composing = threading.Lock()  # Hydra has one state for all threads
+
+    def train_all(self) -> dict[tuple[str, int], Run]:
+        """Return the finished runs by what they are and their seed; fewer where a signal came."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            pairs = {seed: pool.submit(self._source_and_transfer, seed) for seed in SEEDS}
+            alone = {seed: pool.submit(self._train, "scratch", seed) for seed in SEEDS}
+        runs = {("scratch", seed): waiting.result() for seed, waiting in alone.items()}
+        for seed, waiting in pairs.items():
+            runs["source", seed], runs["transfer", seed] = waiting.result()
+        return runs
+
+    def _source_and_transfer(self, seed: int) -> tuple[Run, Run]:
+        source = self._train("source", seed)
+        if SWEEP.number is not None:
+            return source, source
+        return source, self._train("transfer", seed, f"backbone.run={source.directory}")
+
+    def _train(self, what: str, seed: int, *more: str) -> Run:
+        with self._composing:
+            config = compose([f"experiment={EXPERIMENTS[what]}", f"seed={seed}", *more, *self.common])
+        run = Run(Path(config.run_dir).expanduser())
+        number = list(ROWS).index(what) * len(SEEDS) + SEEDS.index(seed)
+        record = Record(number, {"run": what, "seed": str(seed)}, str(run.directory))
+        if run.standing(config) == "finished":
+            self.records.write(record.end("finished", ALREADY))
+            return run
+        run.refuse_place()
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        several = self.devices if self.jobs > 1 else {}
+        asked = {**plain, "run_dir": str(run.directory)}
+        job.run(job.Job(record, str(self.records.directory), asked, job.threads(self.jobs), several), SWEEP)
+        if SWEEP.number is None and not run.finished:
+            ended = self.records.read(number)
+            raise TlxError(f"{ended.name}: {ended.note or ended.state}; {run.directory / 'job.log'} has more")
+        return run
 
 
 def _row(label: str, runs: list[Run]) -> str:

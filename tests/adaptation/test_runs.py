@@ -50,7 +50,8 @@ def shuffled(domains, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "strategy", [s if s in ("dann", "self_training") else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES]
+    "strategy",
+    [s if s in ("dann", "self_training") else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES],
 )
 def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_path):
     """Guards against labels of the target in training, in selection, or in the way it is divided and ordered."""

@@ -22,6 +22,8 @@ STORED = OmegaConf.create({"dataset": {"root": "a", "classes": ["x"]}, "seed": 0
         "seed",
         "=1",
         "seed={a",
+        "[classifier@_global_=choice(1,2)",
+        ".seed=1",
     ],
 )
 def test_what_cannot_be_read_is_told(typed: str) -> None:

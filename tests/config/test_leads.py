@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,12 @@ def typed(hint: str, own: dict[str, str]) -> list[str]:
 
 
 def refused(overrides: list[str]) -> str:
-    """Return what is wrong with overrides."""
+    """Return what is wrong with overrides; many words lead to the same ones."""
+    return _refused(tuple(overrides))
+
+
+@functools.cache
+def _refused(overrides: tuple[str, ...]) -> str:
     found = check_command_line([o for o in overrides if o != "-m"], None, multirun="-m" in overrides)
     return "\n".join(map(str, found))
 
@@ -230,6 +236,19 @@ def test_a_sweep_has_jobs_and_an_end(asked: str, path: str, got: str) -> None:
     assert found.path == path
     assert got in found.got
     assert not check_command_line(["dataset=glob(usp*)"], None, multirun=True)
+
+
+def test_a_long_sweep_is_checked_at_its_ends() -> None:
+    """Guards against minutes in which every number between two is looked at, here and where jobs are counted."""
+    assert not check_command_line(["seed=range(0,100000)"], None, multirun=True)
+    (found,) = check_command_line(
+        ["seed=range(99999,-1,-1)", "trainer.stage_epochs=range(5,-1,-1)"], None, multirun=True
+    )
+    assert "-m" in found.path  # 100,000 x 6 jobs
+    (found,) = check_command_line(["trainer.stage_epochs=range(5,-1,-1)"], None, multirun=True)
+    assert found.got == "0"
+    found_both = check_command_line(["seed=range(0,1e12)", "run_name=one"], None, multirun=True)
+    assert {mistake.path for mistake in found_both} == {"-m", "run_name"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Starts trainings without waiting for imports: torch is imported once here, each training is a forked process.
 
-Reads run directories from standard input, one a line: each holds an `overrides` file. Prints the pid of the process as
+Reads run directories from standard input, one a line: each holds an `overrides` file and may hold `kill_at`, see
+`tests.resume.kill_points`. Prints the pid of the process as
 soon as its configuration is composed, so that a signal finds it training, however slow the machine is; and its exit
 code once it has ended (negative: the signal that killed it).
 """
@@ -16,6 +17,7 @@ import torch
 
 import tlx
 import tlx.train
+from tests.resume.kill_points import watch
 from tlx.errors import Interrupted
 
 
@@ -25,6 +27,7 @@ def child(directory: Path, ready: int) -> int:
         os.dup2(output.fileno(), 2)
     try:
         torch.set_num_threads(1)
+        watch(directory)
         config = tlx.compose((directory / "overrides").read_text().split())
         os.close(ready)
         tlx.train(config)

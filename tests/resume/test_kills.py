@@ -1,4 +1,4 @@
-"""Real processes, killed at random moments: what they leave behind goes on to the very same weights."""
+"""Real processes, killed wherever a file is written and at random moments: they go on to the very same weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.conftest import ROOT
+from tests.resume import kill_points
 from tlx.checkpoints import progress
 from tlx.run import Run
 
 pytestmark = pytest.mark.slow
-NURSERY = Path(__file__).with_name("nursery.py")
 # Everything that could remember: augmentation, dropout, momentum, a stage that starts from the best of the one before.
 SETTING = [
     "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.channels=1", "dataset.augment=light",
@@ -35,10 +36,10 @@ SETTING = [
 
 class Nursery:
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(NURSERY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+            [sys.executable, "-m", "tests.resume.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=ROOT,
+        )  # fmt: skip
 
     def start(self, directory: Path) -> int:
         print(directory, file=self.process.stdin, flush=True)
@@ -139,6 +140,48 @@ def let_it_run(run: Run, saved: int, dice: random.Random) -> None:
     time.sleep(dice.uniform(0, 0.06))
 
 
+SHOWN = {"*.png", "*.tsv", "sprite.jpg", "review.md", "projector_config.pbtxt"}  # written anew from what is kept
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_run_killed_around_every_write_ends_with_the_very_same_weights(nursery, tmp_path, half):
+    """Guards against two files that are written one after the other and are of different moments in between: weights
+    and rows of the table, best and last weights, figures and the word that a run has finished."""
+
+    def begin(name: str) -> Run:  # with an empty cache: it is written, too
+        epochs = [f"strategy.stages.{stage}.epochs=3" for stage in range(3)]
+        return prepare(tmp_path / name, *epochs, f"cache.dir={tmp_path / name / 'cache'}")
+
+    undisturbed = begin("undisturbed")
+    nursery.start(undisturbed.directory.parent)
+    assert nursery.end() == 0, (undisturbed.directory.parent / "output.txt").read_text()
+    reached = Counter(kill_points.points(undisturbed.directory.parent))
+    files = {"last.ckpt", "best.ckpt", "metrics.csv", "status.json", "metrics.json", "*.rows", "config.yaml"}
+    assert {f"{when} {name}" for when in ("before", "after") for name in files} <= set(reached)
+    # What is written in every epoch: also a later one of a process, when half of the state is from before it.
+    points = {point: count for point, count in reached.items() if point.partition(" ")[2] not in SHOWN}
+    targets = [(point, turn) for point, count in points.items() for turn in ((1, 2) if count > 5 else (1,))]
+    targets = [*targets, ("before *.png", 1)][half::2]
+    run, directories, missed = begin("0"), 1, []
+    for point, turn in targets:
+        directory = run.directory.parent
+        (directory / kill_points.TARGET).write_text(f"{point} {turn}")
+        nursery.start(directory)
+        code = nursery.end()
+        assert code in (0, -signal.SIGKILL), (directory / "output.txt").read_text()
+        missed += [(point, turn)] * (code == 0)
+        if run.finished:  # by that, or just before the kill
+            assert_equal(run, undisturbed)
+            run = begin(str(directories))
+            directories += 1
+    (run.directory.parent / kill_points.TARGET).unlink(missing_ok=True)
+    nursery.start(run.directory.parent)
+    assert nursery.end() == 0, (run.directory.parent / "output.txt").read_text()
+    assert_equal(run, undisturbed)
+    assert len(missed) < len(targets) / 4, f"reached no more, since the run had come further: {missed}"
+
+
+@pytest.mark.nightly
 def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undisturbed, tmp_path):
     """Guards against all that a kill can tear: half a checkpoint, best weights of an epoch that does not count, an
     order or augmentation or dropout that goes on elsewhere, rates of another step, a stage entered twice, rows and

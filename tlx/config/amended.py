@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.errors import TlxError
+
+_KEY = re.compile(r"\+{0,2}\w[\w-]*(\.[\w-]+|\[[\w-]+\])*")
 
 
 def amended(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
@@ -20,7 +23,7 @@ def amended(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """
     for text in overrides:
         key, equals, _ = text.partition("=")
-        if not equals or not key.strip():
+        if not equals or not _KEY.fullmatch(key):
             raise TlxError(f"expected overrides as key=value, got '{text}'")
         try:
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([text.lstrip("+")]))  # type: ignore[assignment]

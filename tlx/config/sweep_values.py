@@ -18,7 +18,9 @@ MOST = 100_000  # jobs of a sweep
 
 
 def sweep_values(override: Override, loader: ConfigLoaderImpl | None = None) -> list[str]:
-    """Return the values to check of one swept key, at most MOST: all of them, or the ends of an interval.
+    """Return the values to check of one swept key: all that were typed, of an interval or a range its ends.
+
+    What is between the ends is of the same kind, and `range(0,60000)` took minutes to look through.
 
     Args:
         override: Of a key with several values.
@@ -31,7 +33,9 @@ def sweep_values(override: Override, loader: ConfigLoaderImpl | None = None) -> 
         names = loader.repository.get_group_options(override.key_or_group, ObjectType.CONFIG) if loader else []
         return [str(name) for name in value.filter(list(names))]
     try:
-        return [str(v) for v in islice(override.sweep_string_iterator(), MOST)] if _size(override) else []
+        if isinstance(value, RangeSweep):
+            return _ends(override)
+        return list(override.sweep_string_iterator())
     except (HydraException, ValueError):
         return []
 
@@ -51,7 +55,7 @@ def values_mistakes(overrides: Sequence[str], loader: ConfigLoaderImpl) -> Itera
             yield Mistake(key, "one value for the whole sweep", f"several: {typed}", "one command for each")
             continue
         is_glob = isinstance(override.value(), Glob)
-        size = len(sweep_values(override, loader)) if is_glob else _size(override)
+        size = len(sweep_values(override, loader)) if is_glob else size_of(override)
         if size == 0:
             hint = "a glob is of the options of a group: strategy='glob(*)'" if is_glob else "such as range(0,3)"
             yield Mistake(key, "several values", f"none: {typed}", hint)
@@ -61,7 +65,16 @@ def values_mistakes(overrides: Sequence[str], loader: ConfigLoaderImpl) -> Itera
         yield Mistake("-m", f"at most {MOST:,} jobs", many, "a search tries some of them: hydra/sweeper=optuna")
 
 
-def _size(override: Override) -> float:
+def _ends(override: Override) -> list[str]:
+    """Return the first two values of a range, which shows whether they are whole numbers, and the last one."""
+    size = size_of(override)
+    if not 0 < size <= MOST:
+        return list(islice(override.sweep_string_iterator(), 2)) if size else []
+    values = list(override.sweep_string_iterator())
+    return list(dict.fromkeys([*values[:2], values[-1]]))
+
+
+def size_of(override: Override) -> float:
     """The number of values without going through them: `range(0,1e12)` is typed soon; inf: without end."""
     value = override.value()
     if not isinstance(value, RangeSweep):

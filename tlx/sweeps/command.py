@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from tlx.config.sweep_values import size_of
 from tlx.errors import Mistake, TlxError, did_you_mean
 from tlx.slurm import is_one_of_several
 
@@ -65,11 +66,12 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
 
 
 def count(overrides: Sequence[str]) -> int | None:
-    """Return the number of combinations; None where an interval has no end of them."""
+    """Return the number of combinations; None where an interval or a range has no end of them."""
     sweeps = [o for o in parsed(overrides) if o.is_sweep_override()]
     if not all(o.is_discrete_sweep() for o in sweeps):
         return None
-    return math.prod(sum(1 for _ in o.sweep_iterator()) for o in sweeps if not _is_glob(o))
+    total = math.prod(size_of(o) for o in sweeps if not _is_glob(o))
+    return int(total) if math.isfinite(total) else None
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
