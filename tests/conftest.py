@@ -32,7 +32,8 @@ def shared_file(folder: Path, name: str, write: Callable[[Path], object]) -> Pat
     from tests.finished import alone
 
     path = folder / name
-    with alone(folder, name):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.parent, path.name):
         if not path.exists():
             write(path)
     return path

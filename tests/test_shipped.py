@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.conftest import ROOT, digits_file
-from tlx import Run, train
+from tests.conftest import ROOT, digits_file, shared_file
+from tlx import Run
 from tlx.backbones import catalog
 from tlx.config import check_command_line, compose, options
 from tlx.data import catalog as data_catalog
@@ -54,9 +54,9 @@ def opening(path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def ten_digits(tmp_path_factory) -> Path:
+def ten_digits(shared_folder: Path) -> Path:
     """Scikit-learn's digits as a file, 30 of each: what stands for sets that are not here."""
-    return digits_file(tmp_path_factory.mktemp("digits") / "digits.npz", [30] * 10)
+    return shared_file(shared_folder, "ten_digits.npz", lambda path: digits_file(path, [30] * 10))
 
 
 @pytest.fixture
@@ -93,11 +93,17 @@ def test_there_are_files_to_check():
     assert set(options("strategy")) == {Path(f).stem for f in FILES if f.startswith("strategy/")}
 
 
+@pytest.mark.nightly  # the suite composes and plans one of each family, and compares the lists
 @pytest.mark.parametrize("name", without_needs("backbone"))
 def test_every_backbone_composes(name):
     """Guards against a network in the list that no command line can choose."""
     config = compose([f"backbone={name}", "strategy=gradual"])
     assert config.backbone.name == name
+
+
+def test_every_network_can_be_chosen():
+    """Guards against a network of the catalog that is no option."""
+    assert set(catalog.TORCHVISION) <= set(options("backbone"))
 
 
 def test_a_family_is_not_forgotten():
@@ -163,11 +169,12 @@ def test_every_experiment_can_be_planned(name, home, tiny_run):
 
 @pytest.mark.run
 @pytest.mark.parametrize("name", options("experiment"))
-def test_every_experiment_trains(name, ten_digits, home, tmp_path):
-    """Guards against an experiment that composes and then fails on images: one batch of each stage, of small sets."""
+def test_every_experiment_trains(name, ten_digits, home, finished):
+    """Guards against an experiment that composes and then fails on images: one batch of each stage, of small sets. Some
+    are the same with these, and train once."""
     words = command(f"experiment/{name}.yaml")[2:]
     settled = compose(words)
-    small = ["trainer.stage_epochs=1", "trainer.limit_batches=1", "logger=none", f"run_dir={tmp_path / 'own'}"]
+    small = ["trainer.stage_epochs=1", "trainer.limit_batches=1", "logger=none"]
     for part in ("dataset", "target"):
         node = settled.get(part)
         if node is None:
@@ -180,7 +187,7 @@ def test_every_experiment_trains(name, ten_digits, home, tmp_path):
         small.append("dataset.image_size=32")
     if settled.backbone._target_ == "tlx.backbones.torchvision_backbone":
         small.append("backbone.weights=null")  # they are a download
-    run = train(compose([*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small]))
+    run = finished(*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small)
     assert 0 <= run.metrics["test/accuracy"] <= 1
     assert ("oracle/test_accuracy" in run.metrics) == (settled.target is not None)
     if settled.strategy.stages:

@@ -100,6 +100,11 @@ def _module_and_words(args: Any) -> list[str] | None:
     return rest[1:] if rest[:1] == ["-m"] and rest[1:2] and rest[1] in MODULES else None
 
 
+def started() -> list[dict[str, Any]]:
+    """Return what the server has forked: `pid`, `words` (module and arguments) and `RANK` of each, in order."""
+    return [json.loads(line) for line in Path(f"{_address}.started").read_text().splitlines()]
+
+
 @contextmanager
 def starting() -> Iterator[None]:
     """Have every `subprocess.Popen` inside be this one."""
@@ -130,8 +135,9 @@ def serving() -> Iterator[None]:
             yield
         finally:
             _address = ""
+            server.kill()  # it has nothing to lose; its input need not end: forks of this process may hold it
+            server.wait()
             server.stdin.close()
-            server.wait(30)
             server.stdout.close()
 
 
@@ -166,6 +172,9 @@ def _serve(address: str) -> list[str] | None:
                     return asked["words"]
                 for descriptor in descriptors:
                     os.close(descriptor)
+                with Path(f"{address}.started").open("a") as file:
+                    variables = {name: asked["environment"].get(name) for name in ("RANK",)}
+                    print(json.dumps({"pid": pid, "words": asked["words"], **variables}), file=file)
                 connection.send(str(pid).encode())
                 watched = os.pidfd_open(pid)
                 asking[watched] = pid, connection

@@ -151,13 +151,10 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
         raise TlxError("resume: expected one run and no flags; a sweep goes on when its own command is given again")
     if not (place := directory.partition("=")[2]):
         raise TlxError("resume: expected a run directory, got nothing; what runs there are: tlx list runs")
+    from tlx.launch import job
     from tlx.resume import resumed
 
-    config = resumed(os.path.expanduser(place), rest)
-
-    from tlx.train import train
-
-    train(config)
+    job(resumed(os.path.expanduser(place), rest))
 
 
 def _plan(args: list[str]) -> None:

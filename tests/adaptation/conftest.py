@@ -8,20 +8,27 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.conftest import shared_file
+
 
 @pytest.fixture(scope="session")
-def domains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("domains")
+def domains(shared_folder: Path) -> tuple[Path, Path]:
+    """The files of both, which all workers have in common."""
+    source = shared_file(shared_folder, "domains/source.npz", write_domains)
+    return source, source.with_name("target.npz")
+
+
+def write_domains(source: Path) -> None:
+    """Write both; the one that is looked for last."""
     values, labels = load_digits(return_X_y=True)
     images = (values.reshape(-1, 8, 8) * 255 / 16).round()
     images, labels = images[labels < 4], labels[labels < 4]
     rng = np.random.default_rng(0)
     other = 110 + np.kron(images, np.ones((2, 2)))[:, 1:15, 1:15] * 0.45 + rng.normal(0, 25, (len(images), 14, 14))
     half = len(images) // 2
-    for name, pixels, rows in (("source", images, slice(0, half)), ("target", other, slice(half, None))):
+    for name, pixels, rows in (("target", other, slice(half, None)), ("source", images, slice(0, half))):
         chosen = pixels[rows].clip(0, 255).astype(np.uint8)
-        np.savez(folder / f"{name}.npz", images=chosen, labels=labels[rows])
-    return folder / "source.npz", folder / "target.npz"
+        np.savez(source.with_name(f"{name}.npz"), images=chosen, labels=labels[rows])
 
 
 @pytest.fixture

@@ -53,9 +53,9 @@ def shuffled(domains, tmp_path) -> Path:
     "strategy",
     [s if s in ("dann", "self_training") else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES],
 )
-def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_path):
+def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_path, finished):
     """Guards against labels of the target in training, in selection, or in the way it is divided and ordered."""
-    one = train(tmp_path / "one", *overrides, f"strategy={strategy}")
+    one = finished(*overrides, f"strategy={strategy}")
     other = train(tmp_path / "other", *overrides, f"strategy={strategy}", f"target.path={shuffled}")
     assert_same_weights(one, other)
     assert_same_weights(one, other, "best.ckpt")
@@ -64,9 +64,9 @@ def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_has_its_figures(strategy, overrides, tmp_path):
+def test_every_strategy_has_its_figures(strategy, overrides, tmp_path, finished):
     """Guards against a run that cannot be read, tested, continued from or used as a backbone like any other."""
-    run = train(tmp_path / "run", *overrides, f"strategy={strategy}")
+    run = finished(*overrides, f"strategy={strategy}")
     for key in ("test/accuracy", "oracle/test_accuracy", "val/loss", "target/infomax", "target/entropy"):
         assert (key in run.metrics) or key in history(run)[-1], key
     best = max(history(run), key=lambda row: float(row["target/infomax"]))
@@ -128,9 +128,9 @@ def test_source_only_is_the_same_with_and_without_a_target(overrides, tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["dann", "self_training"])
-def test_a_resumed_run_ends_the_same(strategy, overrides, tmp_path, monkeypatch):
+def test_a_resumed_run_ends_the_same(strategy, overrides, tmp_path, monkeypatch, finished):
     """Guards against a schedule, a discriminator or pseudo-labels that start again after an interruption."""
-    whole = train(tmp_path / "whole", *overrides, f"strategy={strategy}")
+    whole = finished(*overrides, f"strategy={strategy}")
     from tlx.checkpoints import Checkpoints
 
     count = 0

@@ -46,16 +46,21 @@ def assert_pieces_equal_whole(backbone: Backbone, x: Tensor) -> Tensor:
     return whole
 
 
+def assert_map_right(backbone: Backbone, name: str, found: Tensor, x: Tensor) -> None:
+    """Compare the declared stride and channels of a group with its map (B, C, H, W)."""
+    assert found.ndim == 4
+    assert found.shape[1] == backbone.channels[name], name
+    exact = x.shape[-1] / backbone.strides[name]
+    # Networks without padding lose pixels at the border.
+    assert exact - 3 <= found.shape[-1] <= exact + 1, (name, found.shape, backbone.strides[name])
+
+
 def assert_measures_right(backbone: Backbone, x: Tensor) -> None:
     """Compare the declared strides and channels with the maps that the groups really give."""
     names = [name for name in backbone.group_names if backbone.strides[name] > 0]
     maps = backbone.maps(x, names)
     for name, found in zip(names, maps, strict=True):
-        assert found.ndim == 4
-        assert found.shape[1] == backbone.channels[name], name
-        # Networks without padding lose pixels at the border.
-        exact = x.shape[-1] / backbone.strides[name]
-        assert exact - 3 <= found.shape[-1] <= exact + 1, (name, found.shape, backbone.strides[name])
+        assert_map_right(backbone, name, found, x)
     flat = [name for name in backbone.group_names if backbone.strides[name] == 0]
     for name in flat:
         assert backbone(x, stop=name).shape == (x.shape[0], backbone.channels[name])

@@ -37,9 +37,12 @@ MODELS = {
     "vit_tiny_r_s16_p8_224": [32] * 5,
 }
 NAMES = {"mlp_mixer": "gmlp_ti16_224"}
+LARGE = {"vgg11", "swin_tiny_patch4_window7_224"}  # of torchvision, the suite compares their like
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=pytest.mark.nightly) if model in LARGE else model for model in MODELS]
+)
 def test_equals_the_original(model: str) -> None:
     """Guards against code between timm's modules that a cut along them would lose, and against wrong maps."""
     name = NAMES.get(model, model)

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tests.backbones.exactness import (
+    assert_map_right,
     assert_measures_right,
     assert_pieces_equal_whole,
     fill_from,
@@ -94,16 +95,14 @@ def without_values(name: str) -> tuple[Backbone, nn.Module]:
     return backbone.eval(), original.eval()
 
 
-def check_measures(name: str, backbone: Backbone, original: nn.Module, x: Tensor) -> None:
-    """Compare groups, strides and channels with the catalog, the original and the maps that come out."""
+def check_groups(name: str, backbone: Backbone, original: nn.Module) -> None:
+    """Compare groups and strides with the catalog and the original; every parameter is in one group."""
     assert tuple(backbone.group_names) == catalog.group_names(name)
-    assert_cut_where_the_resolution_halves(backbone, x)
     vectors = [group for group in backbone.group_names if backbone.layouts[group].kind == "vector"]
     ends = [list(backbone.groups[group].modules())[-1] for group in vectors]
     assert not any(isinstance(end, nn.Dropout) for end in ends)  # the one in front of the last layer is the head's
     patch = getattr(original, "patch_size", 0)
     assert list(backbone.strides.values()) == STRIDES.get(catalog.family(name), [patch] * 5)
-    assert_measures_right(backbone, x)
     groups = [id(p) for group in backbone.group_names for p in backbone.group_parameters(group)]
     assert sorted(groups) == sorted(id(p) for p in backbone.parameters())
 
@@ -124,7 +123,9 @@ def check(name: str) -> None:
     assert expected.isfinite().all()
     assert expected.std() > 0
     assert torch.equal(assert_pieces_equal_whole(backbone, x), expected)
-    check_measures(name, backbone, original, x)
+    check_groups(name, backbone, original)
+    assert_cut_where_the_resolution_halves(backbone, x)
+    assert_measures_right(backbone, x)
 
 
 @torch.no_grad()
@@ -136,18 +137,24 @@ def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
     size = backbone.preprocessing.size if backbone.fixed_size else 64
     x = torch.empty(2, 3, size, size, device="meta")
 
+    outputs: dict[str, Tensor] = {}
+
     def piece_by_piece(out: Tensor) -> Tensor:
         for group in backbone.group_names:
             before, version = out, out._version
             out = backbone(out, start=group, stop=group)
             assert before._version == version, f"{group} changes its input in place"
+            outputs[group] = out
         return backbone.pool(out)
 
     theirs = record(
         original, {key: key for key in original.state_dict()}, x, lambda x: features_of_original(original, x)
     )
     assert record(backbone, backbone.original_names, x, piece_by_piece) == theirs
-    check_measures(name, backbone, original, x)
+    check_groups(name, backbone, original)
+    for group, output in outputs.items():
+        if backbone.strides[group]:
+            assert_map_right(backbone, group, backbone.layouts[group].to_map(output, x), x)
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)

@@ -292,7 +292,7 @@ def test_files_without_an_image_are_broken(tmp_path):
     path.write_text("no image")
     assert "it lacks DICOM's mark" in broken(path)
     path.write_bytes(b"")
-    assert "it lacks DICOM's mark" in broken(path)
+    assert broken(path) == "it is empty"
     path.write_bytes(bytes(128) + b"DICM" + b"junk" * 99)
     assert broken(path)
 

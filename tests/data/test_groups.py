@@ -171,7 +171,7 @@ def test_tables_and_folders_name_groups(patients, node, preprocessing):
         assert set(data.sample_groups("test")) == sides(data.image_set)[2] <= {str(p) for p in range(15)}
         lines = data.describe().splitlines()
         assert "no group of 15 divided, classes as near as that allows, seed 0" in lines[0]
-        assert lines[-1] == "  test       12 images, 6 to 6 a class, 3 groups"
+        assert lines[-1] == "  test       12 images, 6 a class, 3 groups"
         assert "warning: group" not in data.describe()
     data = ImageDataModule(node("table", path=str(patients / "pets.csv")), preprocessing, seed=0)
     assert data.sample_groups("test") == [None] * 12

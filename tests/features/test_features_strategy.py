@@ -59,9 +59,9 @@ def test_figures_are_those_of_scikit_learn_by_hand(tmp_path):
     assert run.status["state"] == "finished"
 
 
-def test_the_network_stays_as_it_was(tmp_path):
+def test_the_network_stays_as_it_was(finished):
     """Guards against BatchNorm statistics or weights that move where nothing trains."""
-    run = train(tmp_path / "run")
+    run = finished(*DIGITS)
     _, task = build(run.config)
     for name, tensor in task.backbone.state_dict().items():
         assert torch.equal(tensor, run.model.backbone.state_dict()[name]), name
@@ -104,9 +104,9 @@ def test_images_are_predicted_as_in_the_test(tmp_path):
     assert torch.allclose(found.probabilities.sum(1), torch.ones(20))
 
 
-def test_its_backbone_serves_other_runs(tmp_path):
+def test_its_backbone_serves_other_runs(tmp_path, finished):
     """Guards against a head without weights that stands in the way of `backbone=run`."""
-    run = train(tmp_path / "run")
+    run = finished(*DIGITS)
     other = train(tmp_path / "other", "~backbone.width", "backbone=run", f"backbone.run={run.directory}")
     assert other.metrics["test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])
 

@@ -121,6 +121,7 @@ def test_every_family_is_the_same_with_and_without(backbone, tmp_path):
     overrides = (
         "dataset.image_size=32", *backbone.split(), "dataset.labels_per_class=2", "dataset.augment=light",
         "cache.views=1", "logger=none", TWO_STAGES.replace("epochs: 2", "epochs: 1"), "dataset.classes=[0,1]",
+        "dataset.batch_size=4", "trainer.limit_batches=3",
     )  # fmt: skip
     assert_equal(*both(tmp_path, *overrides))
     for run in ("cached", "plain"):  # gigabytes, of the largest
@@ -164,9 +165,9 @@ def test_runs_seeds_and_strategies_share(tmp_path):
     assert "up to stage3" not in told(tmp_path / "d")
 
 
-def test_a_run_that_goes_on_is_the_same(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_is_the_same(tmp_path, monkeypatch, finished):
     """Guards against other rows or another view after a stop at the end of an epoch of the second stage."""
-    whole = train(tmp_path / "whole", *DIGITS, TWO_STAGES)
+    whole = finished(*DIGITS, TWO_STAGES)
     original = EpochTable.on_train_epoch_end
 
     def stop(self, trainer, pl_module):
@@ -212,10 +213,10 @@ def test_the_next_best_boundary_is_taken(tmp_path):
     assert_equal(lower, whole)
 
 
-def test_a_full_disk_changes_nothing_but_the_time(tmp_path, monkeypatch):
+def test_a_full_disk_changes_nothing_but_the_time(tmp_path, monkeypatch, finished):
     """Guards against a run that dies because its cache cannot be written."""
     common = (*DIGITS, TWO_STAGES)
-    whole = train(tmp_path / "whole", *common)
+    whole = finished(*common)
 
     def full(self, rows, keys):
         raise OSError(errno.ENOSPC, "No space left on device")

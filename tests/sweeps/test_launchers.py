@@ -31,7 +31,13 @@ def slurm_answers() -> bool:
 
 
 @pytest.mark.parametrize(
-    "launcher", ["basic", "joblib", "submitit_local", "submitit_slurm", pytest.param("ray", marks=pytest.mark.nightly)]
+    "launcher",
+    [
+        "basic",
+        "joblib",
+        "submitit_slurm",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("submitit_local", "ray")),
+    ],
 )
 def test_a_sweep_survives_its_jobs_and_started_again_does_what_is_missing(launcher: str, place: Place) -> None:
     """Guards against a job that takes others with it, an error that nobody is told of, and jobs trained twice."""
