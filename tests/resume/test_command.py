@@ -136,7 +136,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     shorter = {"epochs=10": "epochs=2", "labels_per_class=20": "labels_per_class=10"}
     for long, short in shorter.items():
         arguments = [text.replace(long, short) for text in arguments]
-    arguments.append("dataset.batch_size=4")
+    arguments.append("dataset.batch_size=8")
     run, undisturbed = Run(tmp_path / "outputs" / "two"), Run(tmp_path / "outputs" / "undisturbed")
     process = command(tmp_path, "train", *arguments, "run_name=two")
     until(lambda: epochs_of(run) >= 2, process)

@@ -214,9 +214,8 @@ def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undi
     assert {"dense", "conv", "full"} <= set(kills), kills
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undisturbed, tmp_path, number, code):
     """Guards against a run that loses the epoch when it is asked to stop, that calls itself failed, that leaves with an
     exit code nobody knows, or that goes on with the wrong batch of the epoch."""

@@ -97,9 +97,9 @@ def test_two_processes_a_job_give_the_figures_of_the_single_run(place: Place) ->
     common = ["backbone=small_cnn", "backbone.width=4", *TINY[1:], *ddp]
     out = place.directory / "outputs"
     with pytest.raises(SystemExit) as stop:
-        main(["train", "-m", f"output_dir={out}", *common, "optimizer.lr=0.1,0.01", "hydra/launcher=joblib"])
+        main(["train", "-m", f"output_dir={out}", *common, "optimizer.lr=0.1", "hydra/launcher=joblib"])
     assert stop.value.code == 0
-    assert [r.state for r in place.records()] == ["finished"] * 2
+    assert [r.state for r in place.records()] == ["finished"]
     single = tlx.train(tlx.compose([f"output_dir={place.directory / 'single'}", *common, "optimizer.lr=0.1"]))
     ours = Run(out / single.directory.name).metrics
     assert {k: v for k, v in ours.items() if k != "train/seconds"} == {
