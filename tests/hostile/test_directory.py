@@ -161,8 +161,11 @@ def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: P
     told = call(tmp_path, "-m", "tlx", "lineage", str(hostile))
     assert told.endswith("exit code 0"), told
     source = f"{ROOT.joinpath('docs', 'datasets.md').read_text().partition('# mysource.py')[2].partition('```')[0]}"
-    (tmp_path / "mysource.py").write_text(f"import neighbour\n{source}")
+    (tmp_path / "mysource.py").write_text(
+        f"import neighbour, sched\n{source}"
+    )  # the one is its own, the other Python's
     (tmp_path / "neighbour.py").write_text("")
+    (tmp_path / "sched.py").write_text("raise SystemExit('foreign')\n")
     (tmp_path / "flat").mkdir()
     for number in range(12):
         Image.new("L", (16, 16), 20 * number).save(tmp_path / "flat" / f"{'ab'[number % 2]}_{number}.jpg")
