@@ -153,6 +153,16 @@ def test_nothing_of_a_directory_is_run(hostile: Path) -> None:
     assert Run(hostile).environment[-1]["git"] == "a" * 40
 
 
+def test_a_named_module_brings_no_other_before_pythons_own(tmp_path: Path) -> None:
+    """Guards against a module of the user's own whose folder then hides the standard library from all that follows."""
+    (tmp_path / "mysource.py").write_text("import neighbour, sched\n")
+    (tmp_path / "neighbour.py").write_text("")
+    (tmp_path / "sched.py").write_text("raise SystemExit('foreign')\n")
+    code = "import os, sys\nos.environ['TLX_ALLOW_TARGETS'] = 'mysource'\nfrom tlx import own_modules\n"
+    code += f"own_modules.find_named_ones_in({str(tmp_path)!r})\nimport mysource\nprint(mysource.sched.__name__)"
+    assert call(tmp_path, "-P", "-c", code).splitlines() == ["sched", "", "exit code 0"]
+
+
 def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: Path, tmp_path: Path) -> None:
     """Guards against `python -m tlx`, for which Python puts the working directory first: a module of the user's own is
     found there, in children too, and no other."""
@@ -161,11 +171,8 @@ def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: P
     told = call(tmp_path, "-m", "tlx", "lineage", str(hostile))
     assert told.endswith("exit code 0"), told
     source = f"{ROOT.joinpath('docs', 'datasets.md').read_text().partition('# mysource.py')[2].partition('```')[0]}"
-    (tmp_path / "mysource.py").write_text(
-        f"import neighbour, sched\n{source}"
-    )  # the one is its own, the other Python's
+    (tmp_path / "mysource.py").write_text(f"import neighbour\n{source}")
     (tmp_path / "neighbour.py").write_text("")
-    (tmp_path / "sched.py").write_text("raise SystemExit('foreign')\n")
     (tmp_path / "flat").mkdir()
     for number in range(12):
         Image.new("L", (16, 16), 20 * number).save(tmp_path / "flat" / f"{'ab'[number % 2]}_{number}.jpg")
