@@ -88,14 +88,19 @@ def test_nothing_is_left_of_a_killed_command(parent, images, temporary, tmp_path
         (images / "a" / "sparse.png").touch()
         os.truncate(images / "a" / "sparse.png", 2**41)
     else:
-        arguments += [*SMALL, "trainer.stage_epochs=300", f"output_dir={outputs}"]
+        arguments += [
+            *SMALL,
+            "strategy.stages.0.epochs=3000",
+            "strategy.stages.0.patience=null",
+            f"output_dir={outputs}",
+        ]
     process, value = start(["-m", "tlx", *arguments], temporary)
     with process:
         until = time.monotonic() + 300
         while not at_work(parent, outputs, value) and time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
         assert process.poll() is None
-        time.sleep(0.5)
+        time.sleep(5 if parent == "ray" else 0.5)  # its own agents begin late
         pids = marked(value)
         assert len(pids) > 1
         process.kill()

@@ -6,12 +6,12 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from tlx import children
 from tlx.errors import TlxError
-from tlx.sweeps import gpus
+from tlx.sweeps import gpus, ray_agents
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once
 from tlx.sweeps.stopping import SWEEP, Stop
@@ -62,6 +62,10 @@ class RayLauncher(TlxLauncher):
             quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
             with children.inherited():
                 ray.init(self.address, job_config=_config(), **quiet, **here)
+        with ray_agents.ending_with_this_process() if own and not self.address else nullcontext():
+            self._run(ray, jobs, cores, own)
+
+    def _run(self, ray: Any, jobs: Sequence[Job], cores: int, own: bool) -> None:
         try:
             auto_cpus = 1 if self.address else cores // self.jobs
             auto_gpus = 1 if ray.cluster_resources().get("GPU") and not _on_cpu(jobs) else 0
