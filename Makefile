@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 # One thread each: two processes with two threads each hinder one another on two cores. Many processes are started: each
 # would compile every module again where PYTHONDONTWRITEBYTECODE keeps the first from writing what it has compiled.
 test quick nightly faults: export OMP_NUM_THREADS := 1
-test quick nightly faults: export PYTHONDONTWRITEBYTECODE :=
+demo test quick nightly faults: export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: $(INSTALLED)

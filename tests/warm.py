@@ -173,8 +173,8 @@ def _serve(address: str) -> list[str] | None:
                 for descriptor in descriptors:
                     os.close(descriptor)
                 with Path(f"{address}.started").open("a") as file:
-                    variables = {name: asked["environment"].get(name) for name in ("RANK",)}
-                    print(json.dumps({"pid": pid, "words": asked["words"], **variables}), file=file)
+                    told = {"pid": pid, "words": asked["words"], "RANK": asked["environment"].get("RANK")}
+                    print(json.dumps(told), file=file)
                 connection.send(str(pid).encode())
                 watched = os.pidfd_open(pid)
                 asking[watched] = pid, connection
