@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import gc
 import inspect
 import json
 import os
@@ -234,6 +235,7 @@ def main() -> None:
     subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
     for module in ("torch.distributed.run", "torch.utils.tensorboard", "tlx.planning", "tlx.train", "tlx.worker"):
         import_module(module)
+    gc.freeze()  # or a collection in a fork would copy the pages of all that is imported
 
     words = _serve(_address)
     if words is not None:

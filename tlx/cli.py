@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlx import ending
 from tlx.children import shield
 from tlx.errors import ConfigError, Interrupted, TlxError
 from tlx.imports import start_lean
@@ -60,13 +61,18 @@ tlx train [-m] [--config-dir DIR] [key=value …]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
-    if arguments is None:  # a command of its own
-        signal.signal(signal.SIGINT, _leave)
-        shield()
-        start_lean()
-        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # tells of its cache, once a machine
-        escape_what_terminals_lack()
-    args = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        _run(list(arguments))
+        return
+    signal.signal(signal.SIGINT, _leave)
+    shield()
+    start_lean()
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # tells of its cache, once a machine
+    escape_what_terminals_lack()
+    ending.run(lambda: _run(sys.argv[1:]))
+
+
+def _run(args: list[str]) -> None:
     verbs: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "plan": _plan,

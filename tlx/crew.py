@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tlx import owner
+from tlx import ending, owner
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -25,6 +25,10 @@ MISTAKE = 2  # of one whose error a user can mend, as that of every command
 
 def main() -> None:
     """Run them and wait; exit code 2 where one ended with an error that a user can mend, which the status has."""
+    ending.run(_run)
+
+
+def _run() -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run

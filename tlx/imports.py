@@ -1,8 +1,11 @@
-"""What a process of tlx's own sees to before it imports torch and torchmetrics.
+"""What a process of tlx's own sees to before it imports torch, Lightning and torchmetrics.
 
 pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else: seconds of every
 start. Here the package is there at once, and its `__init__` is executed, as it is, when a name is asked of it that
 needs it. So whoever uses torchmetrics, the user's own code included, finds all of it.
+
+Python looks for garbage all the while that they are imported, which is a quarter of the time: there is none, since
+modules stay. Here it waits, and never again looks through what has been imported.
 
 torch's threads (GNU OpenMP) wait for one another in a loop that keeps a core for milliseconds. Where other processes
 want the cores too, parallel jobs of a sweep for one, each waits for one that waits: steps of one millisecond took
@@ -11,13 +14,14 @@ forty. Here they loop for a fraction of one, then sleep.
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.machinery
 import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -32,16 +36,18 @@ EARLY: dict[str, dict[str, str]] = {
     },
     "torchmetrics.functional": {},
 }
+# Those that import the most: the others come with one of them.
+LARGE = ("tlx.train", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 _EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
 _LOCK = threading.RLock()
 
 
 def start_lean() -> None:
-    """Have torchmetrics imported, and threads wait, as described above; what is there or set already is left alone."""
+    """Have packages imported, and threads wait, as described above; what is there or set already is left alone."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "10000"
-    if "torchmetrics" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder({} if "torchmetrics" in sys.modules else EARLY))
 
 
 class _Package(ModuleType):
@@ -95,13 +101,38 @@ class _Loader(importlib.abc.Loader):
             self.whole.exec_module(module)
 
 
+class _Uncollected(importlib.abc.Loader):
+    """A loader while whose module is imported no garbage is looked for."""
+
+    def __init__(self, whole: importlib.abc.Loader) -> None:
+        self.whole = whole
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self.whole.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__loader__ = module.__spec__.loader = self.whole  # for those who ask for its source or its files
+        outermost = gc.isenabled()
+        gc.disable()
+        try:
+            self.whole.exec_module(module)
+        finally:
+            if outermost:
+                gc.freeze()
+                gc.enable()
+
+
 class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, early: Collection[str]) -> None:
+        self.early = early
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name not in EARLY:
+        if name not in self.early and name not in LARGE:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is not None and isinstance(spec.loader, importlib.abc.Loader):
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader) if name in self.early else _Uncollected(spec.loader)
         return spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tlx import owner
+from tlx import ending, owner
 from tlx.errors import TlxError
 from tlx.imports import start_lean
 from tlx.legible import escape_what_terminals_lack
@@ -13,6 +13,10 @@ from tlx.legible import escape_what_terminals_lack
 
 def main() -> None:
     """Train the configuration that the run directory holds."""
+    ending.run(_train)
+
+
+def _train() -> None:
     owner.watch_stdin()
     start_lean()
     escape_what_terminals_lack()

@@ -8,9 +8,11 @@ code once it has ended (negative: the signal that killed it).
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -40,6 +42,9 @@ def child(directory: Path, ready: int) -> int:
 
 
 def main() -> None:
+    import_module("torch.utils.tensorboard")  # and what composing imports: once, for all of them
+    tlx.compose()
+    gc.freeze()
     for line in sys.stdin:
         waiting, ready = os.pipe()
         pid = os.fork()

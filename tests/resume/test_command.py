@@ -133,10 +133,10 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     nor the best weights of the stage before."""
     more = ["trainer.devices=2", "trainer.accelerator=cpu", f"trainer.strategy={strategy}"]
     arguments = [*TINY, *more, "strategy.stages.2.start_from=best"]
-    shorter = {"epochs=10": "epochs=3", "labels_per_class=20": "labels_per_class=10"}
+    shorter = {"epochs=10": "epochs=2", "labels_per_class=20": "labels_per_class=40"}
     for long, short in shorter.items():
         arguments = [text.replace(long, short) for text in arguments]
-    arguments.append("dataset.batch_size=2")  # 25 steps an epoch
+    arguments.append("dataset.batch_size=8")  # 25 steps an epoch
     run, undisturbed = Run(tmp_path / "outputs" / "two"), Run(tmp_path / "outputs" / "undisturbed")
     for attempt in range(1, 6):
         before = epochs_of(run)

@@ -17,7 +17,10 @@ STRATEGIES = ("linear_probe", "gradual")
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs."""
+    """Two runs, if there is a browser to show them."""
+    if find_chromium() is None:
+        pytest.skip("no Chromium: it comes with the system's packages, such as apt-get install chromium")
+    pytest.importorskip("aiohttp", reason="no aiohttp, by which the browser is driven; it comes with Lightning")
     directory = tmp_path_factory.mktemp("sweep")
     for strategy in STRATEGIES:
         tlx.train(
@@ -34,9 +37,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(sweep: Path) -> Iterator[str]:
-    if find_chromium() is None:
-        pytest.skip("no Chromium: it comes with the system's packages, such as apt-get install chromium")
-    pytest.importorskip("aiohttp", reason="no aiohttp, by which the browser is driven; it comes with Lightning")
     with tensorboard(sweep) as address:
         yield address
 
