@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from tlx import Run
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """What the tests import stays: a search for garbage need not look through it every time."""
+    gc.freeze()
 
 
 def digits_file(path: Path, counts: Sequence[int]) -> Path:

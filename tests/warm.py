@@ -226,14 +226,21 @@ def _open_streams() -> None:
 
 
 def main() -> None:
-    """Import once, serve; in a fork, run what was asked for."""
+    """Import once, serve; in a fork, run what was asked for. Forks end as commands do: at once."""
+    from tlx import ending
+
+    ending.run(_main)
+
+
+def _main() -> None:
     from tlx.imports import start_lean
 
     start_lean()
     global _address
     _address = sys.argv[1]
     subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
-    for module in ("torch.distributed.run", "torch.utils.tensorboard", "tlx.planning", "tlx.train", "tlx.worker"):
+    needed = ("tlx.launch", "tlx.planning", "tlx.train", "tlx.worker", "tlx.features.classical_fit", "hydra.main")
+    for module in ("torch.distributed.run", "torch.utils.tensorboard", *needed):
         import_module(module)
     gc.freeze()  # or a collection in a fork would copy the pages of all that is imported
 

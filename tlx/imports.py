@@ -14,6 +14,7 @@ forty. Here they loop for a fraction of one, then sleep.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.abc
 import importlib.machinery
@@ -39,6 +40,7 @@ EARLY: dict[str, dict[str, str]] = {
 # Those that import the most: the others come with one of them.
 LARGE = ("tlx.train", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 _EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
+_SEARCHES = ("whichmodule", "_getattribute")  # of skops and pickle: which of all modules has something of this name?
 _LOCK = threading.RLock()
 
 
@@ -61,7 +63,8 @@ class _Package(ModuleType):
             value = getattr(import_module(module), name)
             setattr(self, name, value)
             return value
-        if name.startswith("__") and name not in _EXECUTED_FOR:
+        searched = sys._getframe(1).f_code.co_name in _SEARCHES
+        if searched or name.startswith("__") and name not in _EXECUTED_FOR:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here
             if isinstance(self, _Package):
@@ -121,6 +124,7 @@ class _Uncollected(importlib.abc.Loader):
             if outermost:
                 gc.freeze()
                 gc.enable()
+                atexit.register(gc.unfreeze)  # where Python takes apart what is there, libraries want all of it
 
 
 class _Finder(importlib.abc.MetaPathFinder):
