@@ -64,7 +64,7 @@ class _Package(ModuleType):
             setattr(self, name, value)
             return value
         searched = sys._getframe(1).f_code.co_name in _SEARCHES
-        if searched or name.startswith("__") and name not in _EXECUTED_FOR:
+        if searched or (name.startswith("__") and name not in _EXECUTED_FOR):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here
             if isinstance(self, _Package):
