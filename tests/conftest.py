@@ -22,6 +22,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Python takes apart what is there: libraries complain where not all of it is."""
+    gc.unfreeze()
+
+
 def digits_file(path: Path, counts: Sequence[int]) -> Path:
     """Write so many of scikit-learn's digits 0, 1, … as dataset=arrays reads them."""
     import numpy as np

@@ -133,10 +133,10 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     nor the best weights of the stage before."""
     more = ["trainer.devices=2", "trainer.accelerator=cpu", f"trainer.strategy={strategy}"]
     arguments = [*TINY, *more, "strategy.stages.2.start_from=best"]
-    shorter = {"epochs=10": "epochs=2", "labels_per_class=20": "labels_per_class=40"}
+    shorter = {"epochs=10": "epochs=2", "labels_per_class=20": "labels_per_class=48"}
     for long, short in shorter.items():
         arguments = [text.replace(long, short) for text in arguments]
-    arguments.append("dataset.batch_size=8")  # 25 steps an epoch
+    arguments.append("dataset.batch_size=16")  # 15 steps an epoch
     run, undisturbed = Run(tmp_path / "outputs" / "two"), Run(tmp_path / "outputs" / "undisturbed")
     for attempt in range(1, 6):
         before = epochs_of(run)
@@ -147,7 +147,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
         told = process.communicate(timeout=120)[0]
         assert process.returncode == 143, told
         assert run.status["state"] == "interrupted"
-        if tlx.train.progress(run.checkpoints / "last.ckpt")["global_step"] % 25:
+        if tlx.train.progress(run.checkpoints / "last.ckpt")["global_step"] % 15:
             break
     else:
         pytest.fail("it was never stopped within an epoch")
