@@ -17,6 +17,7 @@ import platform
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -26,15 +27,16 @@ from torch.nn import functional as F
 
 import tlx
 from tlx.backbones import Backbone, efficientnet_lite0, torchvision_backbone
-from tlx.checkpoints import Checkpoints
-from tlx.console import quiet
-from tlx.features.frozen_prefix import FrozenPrefix
-from tlx.interruption import Interruption
-from tlx.run import Run
+from tlx.base.console import quiet
+from tlx.base.interruption import Interruption
+from tlx.callbacks.checkpoints import Checkpoints
+from tlx.callbacks.frozen_prefix import FrozenPrefix
+from tlx.callbacks.stages import Stages
+from tlx.runs.run import Run
 from tlx.strategies.plan import plan_stages
-from tlx.strategies.stages import Stages
 from tlx.tasks import Classification
-from tlx.trainer import build_callbacks, build_trainer
+from tlx.training.optimizers import build_optimizer
+from tlx.training.trainer import build_callbacks, build_trainer
 
 CLASSES = 10
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 1e-4, "weight_decay": 0.01}
@@ -44,7 +46,7 @@ FULL = {"stages": [{"name": "full", "train": "all", "epochs": 1, "schedule": "co
 def make_task(make_backbone: type[Backbone], device: torch.device) -> Classification:
     torch.manual_seed(0)
     task = Classification(make_backbone(), [str(i) for i in range(CLASSES)])
-    task.optimizer_node = ADAMW
+    task.make_optimizer = partial(build_optimizer, ADAMW)
     task.set_layout(channels_last=True)
     return task.to(device)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tlx.commit import commit_of
-from tlx.environment import environment
+from tlx.records.commit import commit_of
+from tlx.records.environment import environment
 
 
 def git(directory: Path, *arguments: str) -> str:

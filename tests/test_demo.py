@@ -9,8 +9,8 @@ import pytest
 
 import tlx.demo
 from tlx import Run
+from tlx.base.errors import TlxError
 from tlx.cli import main
-from tlx.errors import TlxError
 
 pytestmark = pytest.mark.run
 SHORT = ("trainer.limit_batches=2", "trainer.stage_epochs=1", "dataset.image_size=16", "logger=none")

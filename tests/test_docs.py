@@ -16,14 +16,14 @@ from PIL import Image
 
 import tlx.cli
 import tlx.demo
-import tlx.run
+import tlx.runs.run
 from tests.conftest import ROOT
 from tlx.backbones import catalog as backbone_catalog
 from tlx.config import check_command_line, compose, options
 from tlx.config import schema as schemas
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import find_images
-from tlx.resume import resumed
+from tlx.runs.resume import resumed
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (home / "data" / name).touch()
     for name in ("RUN", "outputs/RUN", "outputs/a", "outputs/b", "outputs/c"):
-        run = tlx.run.Run(work / name)
+        run = tlx.runs.run.Run(work / name)
         run.begin(compose(["dataset=folder", f"dataset.root={home / 'pets'}", "backbone=small_cnn"]))
         network = {"group_names": ["stem", "stage1", "stage2", "stage3"], "num_features": 4, "class_names": ["a", "b"]}
         images = {"size": 64, "mean": [0.5], "std": [0.5]}
@@ -108,7 +108,7 @@ def test_the_pages_hold_commands() -> None:
 def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: Path, monkeypatch) -> None:
     """Guards against pages that show options, keys or verbs that are no more."""
 
-    def do_test(run: tlx.run.Run, overrides: list[str] = ()) -> dict[str, float]:
+    def do_test(run: tlx.runs.run.Run, overrides: list[str] = ()) -> dict[str, float]:
         assert run.config
         assert run._overridden(overrides)
         return {}
@@ -119,7 +119,7 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
 
         def to_csv(self, path: str) -> None: ...
 
-    def do_predict(run: tlx.run.Run, images: list[str], batch_size: int, on_bad: str) -> Nothing:
+    def do_predict(run: tlx.runs.run.Run, images: list[str], batch_size: int, on_bad: str) -> Nothing:
         assert run.config
         assert find_images(images)
         return Nothing()
@@ -136,9 +136,9 @@ def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: 
         found = check_command_line(overrides, config_dir, multirun)
         assert not found, "\n".join(map(str, found))
         return
-    monkeypatch.setattr(tlx.run.Run, "test", do_test)
-    monkeypatch.setattr(tlx.run.Run, "predict", do_predict)
-    monkeypatch.setattr(tlx.lineage, "table", lambda run: str(run.config))
+    monkeypatch.setattr(tlx.runs.run.Run, "test", do_test)
+    monkeypatch.setattr(tlx.runs.run.Run, "predict", do_predict)
+    monkeypatch.setattr(tlx.runs.lineage, "table", lambda run: str(run.config))
     monkeypatch.setattr(tlx.demo, "demo", lambda output_dir: output_dir)
     tlx.cli.main(words)  # exits with 2 on an unknown verb, flag or name
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 MAIN = """
 import atexit, logging, logging.handlers, sys, threading, time
-from tlx import ending
+from tlx.base import ending
 
 class Module:
     def __del__(self):

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from tlx.errors import CannotWrite, TlxError
-from tlx.files import beside, create, is_locked, locked, open_to_append, temporary_of, write_text, writing
-from tlx.printable import one_line, printable
+from tlx.base.errors import CannotWrite, TlxError
+from tlx.base.files import beside, create, is_locked, locked, open_to_append, temporary_of, write_text, writing
+from tlx.base.printable import one_line, printable
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from tlx.backbones import small_cnn
 from tlx.data.dataset import SplitDataset
 from tlx.data.kept import KeptImages
 from tlx.data.samples import Sample, Split
-from tlx.run import Run
+from tlx.runs.run import Run
 from tlx.train import build
-from tlx.trial import settle_forward
+from tlx.training.trial import settle_forward
 
 SMALL = ("backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "logger=none")
 

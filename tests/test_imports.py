@@ -76,7 +76,7 @@ def test_a_run_imports_what_it_uses(tmp_path):
 def test_torchmetrics_is_whole_when_it_is_asked(tmp_path):
     """Guards against a lean start after which a user's own code lacks a metric, or sees two of one class."""
     code = """
-from tlx.imports import start_lean
+from tlx.base.imports import start_lean
 start_lean()
 import sys, threading
 import pytorch_lightning, torchmetrics
@@ -109,7 +109,7 @@ assert found == [Accuracy] * 4
 @pytest.mark.parametrize("mine", [None, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
 def test_threads_wait_briefly_unless_the_user_says_how(mine):
     """Guards against threads that keep busy cores from one another, and against a setting that overrides the user's."""
-    code = "from tlx.imports import start_lean; start_lean(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = "from tlx.base.imports import start_lean; start_lean(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
     env = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     told = subprocess.run(
         [sys.executable, "-c", code],

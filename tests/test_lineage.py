@@ -9,7 +9,7 @@ import pytest
 
 import tlx
 from tlx.cli import main
-from tlx.run import Run
+from tlx.runs.run import Run
 
 pytestmark = pytest.mark.run
 COMMON = ("dataset=digits", "dataset.channels=1", "dataset.image_size=16", "trainer.stage_epochs=1", "logger=none")

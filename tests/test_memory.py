@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import tlx
-from tlx import free_memory, memory
 from tlx.backbones import small_cnn
+from tlx.base import machine
+from tlx.base.errors import TlxError
 from tlx.config import for_hydra
-from tlx.errors import TlxError
 from tlx.launch import hydra_main
+from tlx.training import memory
 
 SMALL = ["dataset=digits", "backbone=small_cnn", "strategy=full"]
 
@@ -118,9 +119,9 @@ def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.Mon
     (group / "step" / f"memory.{names[0]}").write_text("max\n" if version == 2 else f"{2**63 - 4096}\n")
     (group / "step" / f"memory.{names[1]}").write_text("9\n")
     (group / "memory.stat").write_text(f"anon 7\n{'' if version == 2 else 'total_'}inactive_file 500000\n")
-    monkeypatch.setattr(free_memory, "_OWN", own)
-    monkeypatch.setattr(free_memory, "_CGROUPS", tmp_path)
-    assert free_memory.memory_available() == 2_500_000
+    monkeypatch.setattr(machine, "_OWN", own)
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    assert machine.memory_available() == 2_500_000
 
 
 def test_accelerators_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from PIL import Image
 
 import tlx
 from tests.conftest import ROOT
+from tlx.base.legible import ESCAPED, composed, escape_what_terminals_lack, legible
 from tlx.data.typed_classes import class_called
-from tlx.legible import ESCAPED, composed, escape_what_terminals_lack, legible
-from tlx.prediction_columns import probability_columns
+from tlx.records.prediction_columns import probability_columns
 
 pytestmark = pytest.mark.run
 ODD = [b"na\xefve", "thé 🐜".encode(), b"two\nlines", b"true", b"image", b"=1+1"]

@@ -12,10 +12,10 @@ from PIL import Image
 
 import tlx
 from tlx import Run, TlxError
-from tlx.checkpoints import settle_files
-from tlx.errors import ConfigError
-from tlx.files import beside
-from tlx.ownership import DOCUMENTED, LIST, LOGS, OwnFiles
+from tlx.base.errors import ConfigError
+from tlx.base.files import beside
+from tlx.callbacks.checkpoints import settle_files
+from tlx.records.ownership import DOCUMENTED, LIST, LOGS, OwnFiles
 from tlx.sweeps.records import Records
 
 

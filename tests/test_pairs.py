@@ -16,7 +16,7 @@ from PIL import Image
 import tlx
 from tests.conftest import ROOT
 from tlx.data import kept
-from tlx.run import Run
+from tlx.runs.run import Run
 
 pytestmark = pytest.mark.run
 ADAPTING = {"adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"}

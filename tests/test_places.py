@@ -14,11 +14,11 @@ from PIL import Image
 import tlx
 from tests.conftest import digits_file
 from tlx import Run, TlxError
+from tlx.base.errors import ConfigError
+from tlx.base.places import place_mistakes, refuse_little_room, why_not_writable
 from tlx.cli import main
 from tlx.config import check_command_line
 from tlx.config.naming import run_name
-from tlx.errors import ConfigError
-from tlx.places import place_mistakes, refuse_little_room, why_not_writable
 
 SMALL = ["dataset=digits", "backbone=small_cnn"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 import tlx
 from tlx import Run, TlxError
 from tlx.cli import main
-from tlx.review.names import ends, interval_of
+from tlx.measures.names import ends, interval_of
 from tlx.train import build
 
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]

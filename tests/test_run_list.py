@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tlx import Run
-from tlx.errors import TlxError
-from tlx.run_list import run_lines
+from tlx.base.errors import TlxError
+from tlx.runs.run_list import run_lines
 
 
 def test_runs_are_listed_with_their_states_whatever_lies_beside_them(

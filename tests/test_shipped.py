@@ -15,10 +15,10 @@ from PIL import Image
 from tests.conftest import ROOT, digits_file, shared_file
 from tlx import Run
 from tlx.backbones import catalog
+from tlx.base.errors import ConfigError
 from tlx.config import check_command_line, compose, options
 from tlx.data import catalog as data_catalog
-from tlx.errors import ConfigError
-from tlx.planning import plan_table
+from tlx.training.planning import plan_table
 
 CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import tlx
-from tlx import trial
 from tlx.train import build, plan
+from tlx.training import trial
 
 SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.channels=1", "dataset.image_size=16"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tlx import waiting
-from tlx.files import locked
-from tlx.lock_holder import holder
-from tlx.waiting import waiting_for
+from tlx.base import waiting
+from tlx.base.files import locked
+from tlx.base.lock_holder import holder
+from tlx.base.waiting import waiting_for
 
 
 @pytest.fixture

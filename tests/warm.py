@@ -28,7 +28,7 @@ from typing import Any
 
 # What can be forked: modules with a function `main`.
 MODULES = (
-    "tlx", "tlx.crew", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
+    "tlx", "tlx.training.crew", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
     "tests.features.slow_prefix",
 )  # fmt: skip
 _REAL = subprocess.Popen
@@ -227,19 +227,26 @@ def _open_streams() -> None:
 
 def main() -> None:
     """Import once, serve; in a fork, run what was asked for. Forks end as commands do: at once."""
-    from tlx import ending
+    from tlx.base import ending
 
     ending.run(_main)
 
 
 def _main() -> None:
-    from tlx.imports import start_lean
+    from tlx.base.imports import start_lean
 
     start_lean()
     global _address
     _address = sys.argv[1]
     subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
-    needed = ("tlx.launch", "tlx.planning", "tlx.train", "tlx.worker", "tlx.features.classical_fit", "hydra.main")
+    needed = (
+        "tlx.launch",
+        "tlx.training.planning",
+        "tlx.train",
+        "tlx.worker",
+        "tlx.features.classical_fit",
+        "hydra.main",
+    )
     for module in ("torch.distributed.run", "torch.utils.tensorboard", *needed):
         import_module(module)
     gc.freeze()  # or a collection in a fork would copy the pages of all that is imported

@@ -16,9 +16,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "compose": "tlx.config",
     "train": "tlx.train",
-    "Run": "tlx.run",
-    "TlxError": "tlx.errors",
-    "ConfigError": "tlx.errors",
+    "Run": "tlx.runs.run",
+    "TlxError": "tlx.base.errors",
+    "ConfigError": "tlx.base.errors",
 }
 
 __all__ = ["ConfigError", "Run", "TlxError", "__version__", "compose", "train"]

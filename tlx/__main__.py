@@ -6,7 +6,7 @@ if __name__ == "__main__":  # not where multiprocessing imports it again
 
     if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
         directory = sys.path.pop(0)  # before anything else is imported from there
-        from tlx.own_modules import find_named_ones_in
+        from tlx.base.own_modules import find_named_ones_in
 
         find_named_ones_in(directory)
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlx import ending
-from tlx.children import shield
-from tlx.errors import ConfigError, Interrupted, TlxError
-from tlx.imports import start_lean
-from tlx.legible import escape_what_terminals_lack
-from tlx.printable import printable
+from tlx.base import ending
+from tlx.base.children import shield
+from tlx.base.errors import ConfigError, Interrupted, TlxError
+from tlx.base.imports import start_lean
+from tlx.base.legible import escape_what_terminals_lack
+from tlx.base.printable import printable
 
 if TYPE_CHECKING:
-    from tlx.run import Run
+    from tlx.runs.run import Run
 
 HELP = """\
 tlx: transfer a deep vision network to your own images.
@@ -158,7 +158,7 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
     if not (place := directory.partition("=")[2]):
         raise TlxError("resume: expected a run directory, got nothing; what runs there are: tlx list runs")
     from tlx.launch import job
-    from tlx.resume import resumed
+    from tlx.runs.resume import resumed
 
     job(resumed(os.path.expanduser(place), rest))
 
@@ -173,7 +173,7 @@ def _plan(args: list[str]) -> None:
 
     config = compose(known.overrides, known.config_dir)
 
-    from tlx.planning import plan_table
+    from tlx.training.planning import plan_table
 
     _say(plan_table(config))
 
@@ -213,8 +213,8 @@ def _test(args: list[str]) -> None:
         "overrides", nargs="*", default=[], metavar="key=value", help="for example dataset.root=~/pets, where it moved"
     )
     known = parser.parse_args(args)
-    from tlx.review.names import as_lines
-    from tlx.run import Run
+    from tlx.measures.names import as_lines
+    from tlx.runs.run import Run
 
     for line in as_lines(_so_far(Run(known.run)).test(known.overrides)):
         _say(line)
@@ -228,7 +228,7 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
     parser.add_argument("--on-bad", choices=["stop", "skip"], default="stop", help="broken files (%(default)s)")
     known = parser.parse_args(args)
-    from tlx.prediction_file import refuse_place
+    from tlx.inference.prediction_file import refuse_place
 
     refuse_place(Path(known.output).expanduser())  # before the minutes that the images may take
     if known.batch_size < 1:
@@ -238,7 +238,7 @@ def _predict(args: list[str]) -> None:
         raise TlxError(
             f"expected the run first, then images; type: tlx predict {shlex.join([*runs, known.run, *images])}"
         )
-    from tlx.run import Run
+    from tlx.runs.run import Run
 
     table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
     table.to_csv(known.output)
@@ -249,8 +249,8 @@ def _lineage(args: list[str]) -> None:
     parser = _parser("lineage", "Print the chain of runs that a run comes from, and what each took over.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     known = parser.parse_args(args)
-    from tlx.lineage import table
-    from tlx.run import Run
+    from tlx.runs.lineage import table
+    from tlx.runs.run import Run
 
     _say(table(Run(known.run)))
 
@@ -264,8 +264,14 @@ def _list(args: list[str]) -> None:
     )
     parser.add_argument("--config-dir", help="a directory of your own options")
     known = parser.parse_args(args)
+    from tlx.config.leads import listed
     from tlx.config.listing import listing, overview
 
+    if known.what and listed(known.what) == "runs":
+        from tlx.runs.run_list import run_lines
+
+        _say("\n".join(run_lines(known.glob)))
+        return
     found = listing(known.what, known.glob, known.config_dir) if known.what else overview(known.config_dir)
     _say("\n".join(found))
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from tlx.base.errors import TlxError
+from tlx.base.places import refuse_unwritable
 from tlx.config import compose
-from tlx.errors import TlxError
-from tlx.places import refuse_unwritable
-from tlx.run import Run
+from tlx.runs.run import Run
 from tlx.sweeps import gpus, job
 from tlx.sweeps.launcher import at_once
 from tlx.sweeps.progress import Progress

@@ -11,13 +11,13 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from tlx.base.errors import Interrupted, TlxError
+from tlx.base.printable import printable
 from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
 from tlx.config.overrides import readable, sweep_jobs
-from tlx.config.selection import monitored
-from tlx.errors import Interrupted, TlxError
-from tlx.printable import printable
-from tlx.run import Run
+from tlx.runs.run import Run
+from tlx.strategies.monitor import monitored
 
 
 def hydra_main(arguments: list[str]) -> None:
@@ -49,8 +49,8 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     Raises:
         TlxError: A mistake that stops the whole sweep.
     """
+    from tlx.config.multirun import count, refuse_several_processes, sweep_name, swept_keys
     from tlx.sweeps import plugins
-    from tlx.sweeps.command import count, refuse_several_processes, sweep_name, swept_keys
     from tlx.sweeps.progress import Progress
     from tlx.sweeps.records import Records
     from tlx.sweeps.stopping import SWEEP

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -15,33 +16,36 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.model_summary import summarize
 
-from tlx import distributed
 from tlx.adaptation import Adaptation
-from tlx.checkpoints import Checkpoints, progress, save_weights, settle_files
-from tlx.config.building import build_node
+from tlx.base.console import logging_to, quiet
+from tlx.base.errors import Diverged, Interrupted, TlxError
+from tlx.base.interruption import Interruption
+from tlx.base.places import refuse_little_room, refuse_unwritable
+from tlx.base.ranks import is_first
+from tlx.building.nodes import build_node
+from tlx.building.safety import refuse_foreign_targets
+from tlx.callbacks.checkpoints import Checkpoints, progress, save_weights, settle_files
+from tlx.callbacks.frozen_prefix import UntouchedPrefix
+from tlx.callbacks.stages import Stages
+from tlx.config.hyperparameters import hyperparameters
 from tlx.config.receiver import paths_read
-from tlx.config.safety import refuse_foreign_targets
-from tlx.config.selection import monitored
 from tlx.config.stored import settled
-from tlx.console import logging_to, quiet
 from tlx.data.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
-from tlx.errors import Diverged, Interrupted, TlxError
-from tlx.features.frozen_prefix import UntouchedPrefix
-from tlx.first_step import need_possible
-from tlx.interruption import Interruption
-from tlx.memory import refuse_what_does_not_fit
-from tlx.places import refuse_little_room, refuse_unwritable
-from tlx.planning import build_backbone, feature_groups, plan
-from tlx.rate_trial import rate_told
 from tlx.records import unreadable
 from tlx.review.report import report
 from tlx.review.witness import Witness
-from tlx.run import Run
-from tlx.strategies.stages import Stages
+from tlx.runs.run import Run
+from tlx.strategies.monitor import monitored
 from tlx.tasks.base import Task
-from tlx.trainer import build_cache, build_callbacks, build_logger, build_trainer
-from tlx.trial import needs_trial, settle, settle_forward
+from tlx.training import distributed
+from tlx.training.first_step import need_possible
+from tlx.training.memory import refuse_what_does_not_fit
+from tlx.training.optimizers import build_optimizer
+from tlx.training.planning import build_backbone, feature_groups, plan
+from tlx.training.rate_trial import rate_told
+from tlx.training.trainer import build_cache, build_callbacks, build_logger, build_trainer
+from tlx.training.trial import needs_trial, settle, settle_forward
 
 log = logging.getLogger("tlx")
 
@@ -122,7 +126,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     standing = run.standing(config)  # every process sees the same: the first one changes nothing before all have met
     if standing == "finished":
         return run
-    if distributed.is_first():
+    if is_first():
         config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
     try:
         with distributed.stopping_together(run, config) as interruption:
@@ -149,7 +153,8 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     task: Task = build_node(config.task, "task", backbone=backbone, class_names=data.class_names)
     task.know_classes(data.class_counts)
     task.monitor, task.mode = monitored(config)
-    task.optimizer_node = OmegaConf.to_container(config.optimizer, resolve=True)
+    optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
+    task.make_optimizer = partial(build_optimizer, optimizer)
     if adapts:
         adaptation: Adaptation = build_node(config.strategy.adapt, "strategy.adapt")
         adaptation.build(task, data)
@@ -210,7 +215,7 @@ def fit(config: DictConfig, data: ImageDataModule, task: Task, interruption: Int
         tested = dict(judge.test(best, datamodule=data, verbose=False)[0])
         if (run.checkpoints / "oracle.ckpt").is_file():
             tested |= _oracle_selected(run, config, data)
-        if distributed.is_first():
+        if is_first():
             _finish(run, config, data, {**trained, **at["figures"]}, tested, witness)
         judge.strategy.barrier()  # no process returns before the run is finished
 
@@ -253,7 +258,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
         for one in selected:
             figures |= one
         tested = dict(judge.test(task, datamodule=data, verbose=False)[0])
-        if distributed.is_first():
+        if is_first():
             save_weights(run.checkpoints / "best.ckpt", task)
             _finish(run, config, data, figures, tested, witness)
         judge.strategy.barrier()
@@ -261,7 +266,7 @@ def fit_classifier(config: DictConfig, data: ImageDataModule, task: Task, interr
 
 def _introduce(run: Run, config: DictConfig, data: ImageDataModule, task: Task, images: str) -> None:
     """Write and log what is about to be trained, and on what."""
-    if distributed.is_first():
+    if is_first():
         run.describe_model(task, data.preprocessing, config, images)
         if not (run.checkpoints / "best.ckpt").is_file():
             weights = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))  # no classifier yet
@@ -295,7 +300,7 @@ def _finish(
     """Write the review and the figures of a run, and that it is finished."""
     figures = {**trained, **tested}
     logger = build_logger(config, figures["train/steps"])  # events of an earlier attempt at this review do not count
-    run.finish(figures | report(run, config, data, seen.evidence, figures, logger))
+    run.finish(figures | report(run, hyperparameters(config), data, seen.evidence, figures, logger))
     log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
 
 

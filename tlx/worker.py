@@ -1,14 +1,14 @@
-"""One of several processes that train a run directory; `tlx.crew` starts them."""
+"""One of several processes that train a run directory; `tlx.training.crew` starts them."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from tlx import ending, owner
-from tlx.errors import TlxError
-from tlx.imports import start_lean
-from tlx.legible import escape_what_terminals_lack
+from tlx.base import ending, owner
+from tlx.base.errors import TlxError
+from tlx.base.imports import start_lean
+from tlx.base.legible import escape_what_terminals_lack
 
 
 def main() -> None:
@@ -20,11 +20,11 @@ def _train() -> None:
     owner.watch_stdin()
     start_lean()
     escape_what_terminals_lack()
-    from tlx.crew import LOST, MISTAKE
-    from tlx.distributed import has_lost_another, note_failure, stopping_together
-    from tlx.errors import Interrupted
-    from tlx.run import Run
+    from tlx.base.errors import Interrupted
+    from tlx.runs.run import Run
     from tlx.train import build, fit
+    from tlx.training.crew import LOST, MISTAKE
+    from tlx.training.distributed import has_lost_another, note_failure, stopping_together
 
     run = Run(sys.argv[1])
     config = run.config
@@ -34,7 +34,7 @@ def _train() -> None:
     except Interrupted as error:
         sys.exit(error.exit_code)
     except Exception as error:
-        if has_lost_another(error):  # which one, tlx.crew knows
+        if has_lost_another(error):  # which one, tlx.training.crew knows
             sys.exit(LOST)
         note_failure(run, error)
         if isinstance(error, TlxError) and os.environ.get("TLX_FULL_ERROR") != "1":

@@ -16,9 +16,9 @@ from tlx.adaptation.adversary import discriminator, reversal, reverse_gradient
 from tlx.adaptation.base import _statistics_kept
 from tlx.adaptation.certainty import Certainty
 from tlx.adaptation.moments import multi_kernel_mmd
-from tlx.adaptation.oracle import Oracle
 from tlx.adaptation.self_training import judged, most_certain
 from tlx.backbones import small_cnn
+from tlx.callbacks.oracle import Oracle
 from tlx.data.domains import TRAIN
 from tlx.tasks import Classification
 

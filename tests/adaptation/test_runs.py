@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import tlx
-from tlx.errors import ConfigError, TlxError
-from tlx.run import Run
+from tlx.base.errors import ConfigError, TlxError
+from tlx.runs.run import Run
 
 pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
 STRATEGIES = ["adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"]
@@ -131,7 +131,7 @@ def test_source_only_is_the_same_with_and_without_a_target(overrides, tmp_path):
 def test_a_resumed_run_ends_the_same(strategy, overrides, tmp_path, monkeypatch, finished):
     """Guards against a schedule, a discriminator or pseudo-labels that start again after an interruption."""
     whole = finished(*overrides, f"strategy={strategy}")
-    from tlx.checkpoints import Checkpoints
+    from tlx.callbacks.checkpoints import Checkpoints
 
     count = 0
     write = Checkpoints.on_train_batch_end
@@ -145,7 +145,7 @@ def test_a_resumed_run_ends_the_same(strategy, overrides, tmp_path, monkeypatch,
 
     monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
     cut = [f"run_dir={tmp_path / 'cut'}", f"cache.dir={tmp_path / 'cache'}", *overrides, f"strategy={strategy}"]
-    with pytest.raises(tlx.errors.Interrupted):
+    with pytest.raises(tlx.base.errors.Interrupted):
         tlx.train(tlx.compose(cut))
     monkeypatch.undo()
     assert_same_weights(whole, tlx.train(tlx.compose(cut)))

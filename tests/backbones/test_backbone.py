@@ -13,7 +13,7 @@ import torch
 import tlx.backbones
 from tests.backbones.exactness import assert_measures_right, assert_pieces_equal_whole
 from tlx.backbones import Backbone, build, catalog, efficientnet_lite0, small_cnn, torchvision_backbone
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 def test_catalog_needs_no_torch() -> None:

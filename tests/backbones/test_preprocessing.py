@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tlx.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, "bicubic", 0.875)
 

@@ -13,8 +13,8 @@ from PIL import Image
 import tlx
 from tlx.backbones import small_cnn, timm_backbone
 from tlx.backbones.tiles import Tiles
-from tlx.errors import ConfigError, TlxError
-from tlx.run import Run
+from tlx.base.errors import ConfigError, TlxError
+from tlx.runs.run import Run
 from tlx.tasks import Classification
 
 

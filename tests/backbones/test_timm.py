@@ -13,7 +13,7 @@ import torch
 from tests.backbones.exactness import assert_measures_right, assert_pieces_equal_whole, make_every_tensor_count
 from tlx.backbones import build, timm_backbone
 from tlx.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 # Model -> strides of its groups, by hand.
 MODELS = {

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tlx.backbones.timm_chain import Chain, find_chain
 from tlx.backbones.timm_groups import cut, group_modules
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 FEATURES = ["blocks.0", "blocks.1"]
 

@@ -25,7 +25,7 @@ from tlx.backbones import (
 )
 from tlx.backbones.first_convolution import adapt_kernel
 from tlx.backbones.lite0 import weights_file
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 def test_lite0_is_the_original_network() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
+from tlx.base.errors import TlxError
 from tlx.config.amended import amended
-from tlx.errors import TlxError
 
 STORED = OmegaConf.create({"dataset": {"root": "a", "classes": ["x"]}, "seed": 0})
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tlx.base.errors import ConfigError, TlxError
 from tlx.cli import main
 from tlx.config import check_command_line, compose, for_hydra
-from tlx.errors import ConfigError, TlxError
 
 GROUPS_OF_LITE0 = "stem, stage1, stage2, stage3, stage4, head"
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tlx.base.errors import TlxError
 from tlx.cli import main
 from tlx.config import check_command_line, options
 from tlx.config.leads import flag_hint, key_hint, option_hint, verb_hint
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
-from tlx.errors import TlxError
-from tlx.run_list import run_lines
+from tlx.runs.run_list import run_lines
 
 VERBS_THERE = ("train", "plan", "check", "test", "predict", "lineage", "list", "cache", "demo")
 # What somebody may type for a key.

@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
+from tlx.base.typecheck import check_node
 from tlx.config.schema import within
-from tlx.config.typecheck import check_node
 
 
 @dataclass

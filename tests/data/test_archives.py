@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from torchvision.datasets.utils import extract_archive
 
+from tlx.base.errors import TlxError
 from tlx.data import archives, torchvision_set, torchvision_sets
 from tlx.data.archives import unpacking_safely
-from tlx.errors import TlxError
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tlx.base.errors import TlxError
 from tlx.config.naming import look_again
 from tlx.data import arrays
 from tlx.data.catalog import class_names, content_identity, mistakes
 from tlx.data.checked import load_checked
-from tlx.errors import TlxError
 
 
 def images(count: int, channels: int | None = None) -> np.ndarray:

@@ -12,10 +12,10 @@ import torch
 import tlx
 import tlx.train
 from tests.features.test_frozen_prefix import assert_equal
+from tlx.base.errors import Interrupted
 from tlx.data import ImageDataModule
 from tlx.data.balance import balanced_epoch
 from tlx.data.sampler import EpochSampler, PairedSampler, view_draw
-from tlx.errors import Interrupted
 
 SIZES = [[60, 20, 5], [7, 7, 7], [1, 100], [3, 1, 1, 50, 11], [9]]
 

@@ -11,11 +11,12 @@ import time
 import pytest
 import torch
 
-from tlx import Run, compose, train, waiting
-from tlx.checkpoints import Checkpoints
+from tlx import Run, compose, train
+from tlx.base import waiting
+from tlx.base.errors import TlxError
+from tlx.callbacks.checkpoints import Checkpoints
 from tlx.data import ImageDataModule, batch_process, shared_memory
 from tlx.data import dataset as dataset_module
-from tlx.errors import TlxError
 
 
 @pytest.fixture

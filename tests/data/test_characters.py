@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tlx.base.errors import TlxError
 from tlx.data import characters, glyphs, letters, plates
 from tlx.data.catalog import class_names, mistakes
 from tlx.data.glyphs import ALPHABETS, alphabet, draw, fonts_for
-from tlx.errors import TlxError
 
 
 def everything(images):

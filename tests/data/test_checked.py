@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tlx.base.errors import TlxError
 from tlx.data import checked as checked_module
 from tlx.data import load_checked
 from tlx.data.splits import content_keys
-from tlx.errors import TlxError
 
 
 def spoil(root: Path, *names: str) -> None:

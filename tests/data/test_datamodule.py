@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule
 from tlx.data import dataset as dataset_module
 from tlx.data.dataset import SplitDataset
 from tlx.data.images import read_image, to_channels
 from tlx.data.samples import Sample, Split
 from tlx.data.transforms import eval_transform, train_transform
-from tlx.errors import TlxError
 
 
 def epoch_of(datamodule, epoch=0):

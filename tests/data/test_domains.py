@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule
 from tlx.data.domains import TargetDomain
 from tlx.data.sampler import PairedSampler, view_draw
-from tlx.errors import TlxError
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tlx import compose
+from tlx.base.errors import ConfigError, TlxError
 from tlx.config.naming import identity
 from tlx.data import ImageDataModule, digits, folder, load_checked, table
 from tlx.data.catalog import class_names, content_identity, mistakes
@@ -19,7 +20,6 @@ from tlx.data.findings import group_findings
 from tlx.data.groups import groups_by_pattern
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import divide
-from tlx.errors import ConfigError, TlxError
 
 PARTS = {"test": 0.2, "val": 0.2}
 

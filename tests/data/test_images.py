@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tlx.base.errors import TlxError
 from tlx.data.images import read_image, to_channels
-from tlx.errors import TlxError
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:

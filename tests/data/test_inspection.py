@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tlx.base.errors import TlxError
 from tlx.data import facts_store, inspection, workers
 from tlx.data.facts import Facts, examine, file_hash
 from tlx.data.facts_store import FactsStore, cache_folder
 from tlx.data.inspection import decoding, file_facts
-from tlx.errors import TlxError
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import unicodedata
 import pytest
 from omegaconf import OmegaConf
 
+from tlx.base.errors import TlxError
 from tlx.data.catalog import class_names, mistakes
 from tlx.data.checked import load_checked
 from tlx.data.folders import folder
 from tlx.data.identity import content_identity
 from tlx.data.layout import find_images, images_below, read_layout
-from tlx.errors import TlxError
 
 
 def names(layout):

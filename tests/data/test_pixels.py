@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from tests.data import nasty_files
+from tlx.base.errors import TlxError
 from tlx.data import pixels
 from tlx.data.facts import examine
 from tlx.data.images import read_image
 from tlx.data.pixels import max_pixels, read_pixels, verify
-from tlx.errors import TlxError
 
 # Forks a process a file, which checks and reads it and says what it found and how much memory it took at most.
 ONE_BY_ONE = """

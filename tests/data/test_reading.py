@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tlx.base.errors import TlxError
 from tlx.data.reading import choose_workers, seconds_an_image, told
-from tlx.errors import TlxError
 
 UNKNOWN = None
 

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 import torch
 
+from tlx.base.errors import TlxError
 from tlx.data import digits, folder, leaks
 from tlx.data.findings import contradictions
 from tlx.data.samples import Sample, Split
 from tlx.data.splits import content_keys, divide, fewer_labels
-from tlx.errors import TlxError
 
 PARTS = {"test": 0.2, "val": 0.2}
 

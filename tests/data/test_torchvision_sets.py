@@ -17,10 +17,10 @@ import torchvision.datasets
 from PIL import Image
 
 from tests.data.official_layouts import BUILDERS, idx, level
+from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, torchvision_set
 from tlx.data.catalog import TORCHVISION
 from tlx.data.images import read_image
-from tlx.errors import TlxError
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from PIL import Image
 
 import tlx
 from tlx import compose
+from tlx.base.errors import ConfigError
 from tlx.config.naming import identity
 from tlx.data import ImageDataModule, load_checked
 from tlx.data.catalog import mistakes
 from tlx.data.images import read_image
 from tlx.data.pixels import read_pixels
 from tlx.data.windows import windowed
-from tlx.errors import ConfigError
 from tlx.features.keys import label
 
 
@@ -165,6 +165,6 @@ def test_a_run_that_adapts_predicts_in_the_window_of_its_target(tree, tmp_path, 
         seen.append(list(dataset["window"]))
         return ImageDataModule(dataset, *rest, **keys)
 
-    monkeypatch.setattr("tlx.predictions.ImageDataModule", spy)
+    monkeypatch.setattr("tlx.inference.predict.ImageDataModule", spy)
     assert len(run.predict([tree / "a"])) == 20
     assert seen == [[500, 1000]]

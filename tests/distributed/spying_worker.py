@@ -10,9 +10,9 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-import tlx.strategies.stages
+import tlx.callbacks.stages
 import tlx.train
-from tlx.interruption import Interruption
+from tlx.base.interruption import Interruption
 from tlx.train import build, fit
 
 
@@ -28,7 +28,7 @@ class Dump(pl.Callback):
 def main() -> None:
     directory, rewrap = Path(sys.argv[1]), sys.argv[2] == "rewrap"
     if not rewrap:  # what the peers do: DDP keeps the parameters that it saw when it wrapped
-        tlx.strategies.stages._rewrap = lambda strategy, task: None
+        tlx.callbacks.stages._rewrap = lambda strategy, task: None
     callbacks = tlx.train.build_callbacks
     tlx.train.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
     config = OmegaConf.load(directory / "config.yaml")

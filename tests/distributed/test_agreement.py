@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from tlx.agreement import Agreement, share
-from tlx.interruption import Interruption
+from tlx.base.interruption import Interruption
+from tlx.callbacks.agreement import Agreement, share
 
 ASKED = 3  # the step in which one of them is asked to stop
 

@@ -13,7 +13,7 @@ import torch
 from tests.adaptation.test_runs import history
 from tests.conftest import ROOT
 from tlx import compose
-from tlx.run import Run
+from tlx.runs.run import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 WORKER = "tests.distributed.spying_worker"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tlx import Run, TlxError, compose, train
-from tlx.distributed import check_world, is_first, is_worker
+from tlx.base.ranks import is_first
+from tlx.training.distributed import check_world, is_worker
 
 
 def test_other_processes_than_asked_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

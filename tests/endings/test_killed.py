@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.endings.processes import MARK, gone, leftovers, marked
-from tlx.files import is_locked
-from tlx.run import Run
+from tlx.base.files import is_locked
+from tlx.runs.run import Run
 
 SMALL = [
     "dataset=folder", "dataset.image_size=32", "dataset.batch_size=8", "dataset.num_workers=2", "backbone=small_cnn",

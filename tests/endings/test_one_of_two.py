@@ -14,8 +14,8 @@ import pytest
 from tests import warm
 from tests.conftest import ROOT
 from tlx import Run
-from tlx.crew import LOST, what_ended
-from tlx.distributed import has_lost_another
+from tlx.training.crew import LOST, what_ended
+from tlx.training.distributed import has_lost_another
 
 SABOTEUR = """
 import os
@@ -99,7 +99,7 @@ def test_the_process_that_starts_them_is_killed(tmp_path: Path, uneven: list[str
     training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
     wait_for_checkpoint(run)
     crew = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
-    started = [pid for pid in crew if "tlx.crew" in Path(f"/proc/{pid}/cmdline").read_text()]
+    started = [pid for pid in crew if "tlx.training.crew" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(int(started[0]), signal.SIGKILL)
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told

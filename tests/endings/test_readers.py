@@ -29,7 +29,7 @@ facts.main()
 """
 FORKS = """
 import os, time
-from tlx import owner
+from tlx.base import owner
 owner.handle()
 for _ in range(2):
     pid = os.fork()

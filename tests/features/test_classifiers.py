@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
+from tlx.base.errors import TlxError
 from tlx.config.compose import conf_dir
-from tlx.errors import TlxError
 from tlx.features.classifiers import _divided, fit, from_bytes, to_bytes
 
 SHIPPED = sorted(path.stem for path in (conf_dir() / "classifier").glob("*.yaml"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tlx.backbones import small_cnn
-from tlx.errors import Interrupted
+from tlx.base.errors import Interrupted
 from tlx.features.extraction import compute
 from tlx.features.rows import lookup
 from tlx.features.store import Store

@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import tlx
+from tlx.base.errors import ConfigError, Interrupted
 from tlx.data import ImageDataModule
 from tlx.data.loader import LateLoader
-from tlx.errors import ConfigError, Interrupted
 from tlx.features import classical_fit
-from tlx.resume import resumed
-from tlx.run import Run
+from tlx.runs.resume import resumed
+from tlx.runs.run import Run
 from tlx.train import build
 
 pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]

@@ -14,10 +14,10 @@ import torch
 import tlx
 from tlx.backbones import small_cnn
 from tlx.backbones.backbone import Backbone
-from tlx.errors import Interrupted
-from tlx.features.frozen_prefix import still_prefix
+from tlx.base.errors import Interrupted
+from tlx.callbacks.epoch_table import EpochTable
+from tlx.callbacks.frozen_prefix import still_prefix
 from tlx.features.segments import SegmentWriter
-from tlx.review.epochs import EpochTable
 from tlx.strategies.plan import plan_stages
 from tlx.tasks import Classification
 

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from tlx.base.errors import TlxError
+from tlx.base.files import beside, locked
 from tlx.cli import main
-from tlx.errors import TlxError
 from tlx.features.store import MARK, Store, gigabytes, table
-from tlx.files import beside, locked
 
 
 def fill(store, key, size, age=0.0):

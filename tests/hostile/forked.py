@@ -121,12 +121,9 @@ def wait(pid: int, seconds: float, patience: float = 2) -> tuple[int, bool]:
 
 def serve() -> None:
     """Run what is asked for on standard input, a JSON object a line; answer with code and `stayed`."""
-    from tlx.imports import start_lean
+    from tlx.base.imports import start_lean
 
     start_lean()
-    import tlx
-    import tlx.planning
-    import tlx.train  # noqa: F401
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from sklearn.ensemble import BaggingClassifier
 
 from tlx import Run, TlxError
 from tlx.backbones.state_files import read_state, read_weights
-from tlx.config.receiver import CROWD
+from tlx.base.machine import most_processes
 from tlx.data import arrayfile
 from tlx.data.array_sets import arrays
 from tlx.features.classical_head import ClassicalHead
@@ -84,7 +83,7 @@ def test_arrays_that_do_not_fit_or_are_damaged_are_named(tmp_path: Path, monkeyp
 def test_a_classifier_starts_no_crowd(jobs: object) -> None:
     """Guards against a foreign classifier that has a process started for each of its 100,000 `n_jobs`, in `tlx predict`
     and when a run goes on."""
-    most = max(CROWD, os.cpu_count() or 1)
+    most = most_processes()
     inner = BaggingClassifier(n_estimators=2).fit([[0.0], [1.0]] * 4, [0, 1] * 4)
     outer = CalibratedClassifierCV(inner, ensemble=False, cv=2).fit([[0.0], [1.0]] * 4, [0, 1] * 4)
     fitted = outer.calibrated_classifiers_[0].estimator

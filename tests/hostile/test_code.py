@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 import tlx
 from tlx import Run, TlxError
+from tlx.base.allowed import VARIABLE
+from tlx.building.safety import refuse_foreign_targets
 from tlx.config import check_command_line
-from tlx.config.safety import VARIABLE, refuse_foreign_targets
-from tlx.resume import resumed
+from tlx.runs.resume import resumed
 from tlx.train import build
 
 

@@ -20,8 +20,8 @@ import tlx.train
 from tests.hostile.forked import Forks
 from tests.hostile.mutations import copied, mutate, verbs
 from tlx import Run
+from tlx.base.errors import Interrupted
 from tlx.cli import main
-from tlx.errors import Interrupted
 
 AGAIN = [
     "backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.classes=[0,1,2]", "dataset.channels=1",

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tlx.run import Run
+from tlx.runs.run import Run
 
 # Looked for by libraries, and installed hardly anywhere.
 OPTIONAL = ("apex", "habana_frameworks", "lightning_habana", "torch_xla", "transformer_engine", "tensorboardX", "wandb")

@@ -16,8 +16,8 @@ from tests.conftest import ROOT
 from tests.hostile.drawn_overrides import Drawn
 from tests.hostile.forked import Forks
 from tlx import Run
+from tlx.base.allowed import VARIABLE
 from tlx.cli import main
-from tlx.config.safety import VARIABLE
 
 # train stops at the composed configuration, or at a key that does not exist, so that nothing trains.
 STOP = (["--cfg", "job"], ["no_such_key=1"])
@@ -60,7 +60,7 @@ def files(folder: Path) -> set[str]:
 
 def test_random_command_lines_end_in_messages(run: Path, tmp_path: Path, monkeypatch) -> None:
     """Guards against a traceback for anything typed, and a file that a refused command leaves behind."""
-    monkeypatch.setattr("tlx.planning.plan_table", lambda config: "")  # building networks takes seconds
+    monkeypatch.setattr("tlx.training.planning.plan_table", lambda config: "")  # building networks takes seconds
     monkeypatch.setattr(sys, "argv", ["tlx"])
     drawn, before = Drawn(seed=16), files(tmp_path)
     for number in range(40):

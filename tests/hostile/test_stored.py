@@ -22,16 +22,17 @@ from skops import io as skops
 import tlx
 from tests.hostile.test_code import Payload
 from tlx import Run, TlxError
+from tlx.base.allowed import VARIABLE
+from tlx.building.listed import CLASSIFIERS, LISTED, OPTIMIZERS
+from tlx.building.nodes import build_node
+from tlx.building.safety import locate
 from tlx.cli import main
 from tlx.config import check_command_line
-from tlx.config.building import build_node
-from tlx.config.listed import CLASSIFIERS, LISTED, OPTIMIZERS
 from tlx.config.receiver import received
-from tlx.config.safety import VARIABLE, locate
 from tlx.config.stored import as_config, settled, stored_config
 from tlx.features.classifiers import PARTS, from_bytes, to_bytes
 from tlx.records.escapes import Reference, escaped, unescaped
-from tlx.resume import resumed
+from tlx.runs.resume import resumed
 
 SECRET = "s3cr3t-of-the-receiver"
 

@@ -9,12 +9,12 @@ import pytest
 
 from tests.hostile.test_code import Payload
 from tlx import TlxError
-from tlx.children import import_path
+from tlx.base.allowed import VARIABLE
+from tlx.base.children import import_path
+from tlx.callbacks.study import open_study, refuse_pickles
 from tlx.cli import main
-from tlx.config.safety import VARIABLE
 from tlx.sweeps.ray_launcher import _config
 from tlx.sweeps.records import Records
-from tlx.sweeps.storage import open_study, refuse_pickles
 from tlx.sweeps.submitit_launcher import LocalLauncher
 
 

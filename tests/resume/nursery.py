@@ -20,7 +20,7 @@ import torch
 import tlx
 import tlx.train
 from tests.resume.kill_points import watch
-from tlx.errors import Interrupted
+from tlx.base.errors import Interrupted
 
 
 def child(directory: Path, ready: int) -> int:

@@ -21,9 +21,9 @@ import torch
 import tlx
 import tlx.train
 from tlx import Run, TlxError
-from tlx.errors import Diverged, Interrupted
-from tlx.files import locked
-from tlx.resume import resumed
+from tlx.base.errors import Diverged, Interrupted
+from tlx.base.files import locked
+from tlx.runs.resume import resumed
 
 TINY = [
     "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.channels=1", "dataset.num_workers=0",

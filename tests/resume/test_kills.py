@@ -20,8 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.conftest import ROOT
 from tests.resume import kill_points
-from tlx.checkpoints import progress
-from tlx.run import Run
+from tlx.callbacks.checkpoints import progress
+from tlx.runs.run import Run
 
 pytestmark = pytest.mark.slow
 # Everything that could remember: augmentation, dropout, momentum, a stage that starts from the best of the one before.

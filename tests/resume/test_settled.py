@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tlx import Run
-from tlx.checkpoints import progress, settle_files
+from tlx.callbacks.checkpoints import progress, settle_files
 
 
 def save(path, step):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tlx.config import compose
-from tlx.review.hparams import best_figures, hparams
+from tlx.config.hyperparameters import hyperparameters
+from tlx.review.hparams import best_figures
 
 SMALL = ["backbone=small_cnn", "dataset=digits"]
 
 
 def test_the_row_is_flat_plain_and_tells_what_was_chosen():
     """Guards against values that TensorBoard refuses, and columns without which runs cannot be told apart."""
-    row = hparams(compose([*SMALL, "strategy=gradual", "optimizer=sgd", "dataset.classes=[1,2]", "seed=3"]))
+    row = hyperparameters(compose([*SMALL, "strategy=gradual", "optimizer=sgd", "dataset.classes=[1,2]", "seed=3"]))
     assert all(type(value) in (str, float, int, bool) for value in row.values())
     assert list(row) == sorted(row)
     told = {
@@ -26,8 +27,8 @@ def test_the_row_is_flat_plain_and_tells_what_was_chosen():
 def test_what_changes_no_result_is_no_column():
     """Guards against columns of paths and devices, which differ between runs that are the same."""
     one, other = ["trainer.devices=1", "dataset.num_workers=0"], ["run_dir=elsewhere", "logger=none", "force=true"]
-    assert hparams(compose([*SMALL, *one])) == hparams(compose([*SMALL, *other]))
-    assert not any("_target_" in key for key in hparams(compose(SMALL)))
+    assert hyperparameters(compose([*SMALL, *one])) == hyperparameters(compose([*SMALL, *other]))
+    assert not any("_target_" in key for key in hyperparameters(compose(SMALL)))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_what_changes_no_result_is_no_column():
 def test_a_swept_key_is_a_column_in_which_the_runs_differ(swept):
     """Guards against a sweep whose runs look the same in the tab, or columns that some of its runs lack."""
     base = [*SMALL, "optimizer=sgd", "strategy=linear_probe"]
-    one, other = hparams(compose(base)), hparams(compose([*base, swept]))
+    one, other = hyperparameters(compose(base)), hyperparameters(compose([*base, swept]))
     key = swept.partition("=")[0]
     differ = {name for name in other if one.get(name) != other[name]}
     assert (

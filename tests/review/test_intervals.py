@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score, roc_auc_score
 
-from tlx.review import intervals
-from tlx.review.intervals import RankedClass, _Counting, _drawn, auroc, bootstrap
+from tlx.measures import intervals
+from tlx.measures.intervals import RankedClass, _Counting, _drawn, auroc, bootstrap
 
 
 def predictions(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 from torchmetrics.classification import MulticlassSpecificity
 
-from tlx.review.measures import class_figures, confusion_matrix, most_confused, reliability
+from tlx.measures.confusion import class_figures, confusion_matrix, most_confused, reliability
 
 
 def test_rows_of_the_confusion_matrix_are_true_classes():

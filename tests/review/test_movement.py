@@ -11,10 +11,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tlx
-from tlx.errors import Interrupted
-from tlx.review.curves import Curves
-from tlx.review.epochs import EpochTable
-from tlx.review.movement import relative_movement
+from tlx.base.errors import Interrupted
+from tlx.callbacks.curves import Curves
+from tlx.callbacks.epoch_table import EpochTable
+from tlx.callbacks.movement import relative_movement
 
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
 

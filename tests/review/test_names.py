@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlx.review.names import as_lines, ends, interval_of, is_end, is_of_a_class
+from tlx.measures.names import as_lines, ends, interval_of, is_end, is_of_a_class
 
 
 @pytest.mark.parametrize(

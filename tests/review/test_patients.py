@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import tlx
 from tlx.data import ImageDataModule
-from tlx.run import Run
+from tlx.runs.run import Run
 
 pytestmark = pytest.mark.run
 

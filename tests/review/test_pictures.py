@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tlx.measures.confusion import class_figures, reliability
 from tlx.review import pictures
-from tlx.review.measures import class_figures, reliability
 
 
 def some_confusion(classes: int) -> torch.Tensor:

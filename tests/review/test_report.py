@@ -12,9 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tlx import Run
 from tlx.config import compose
+from tlx.config.hyperparameters import hyperparameters
 from tlx.data import Sample, Split
+from tlx.measures.confusion import class_figures
 from tlx.review import report as module
-from tlx.review.measures import class_figures
 from tlx.review.report import report
 from tlx.review.summary import summarise
 from tlx.review.tables import class_table, detection_table, predictions_csv, wrong_table
@@ -44,7 +45,7 @@ def review(directory, evidence, names, images=None):
     data = SimpleNamespace(splits={"test": split}, class_names=names, sample_groups=lambda part: split.groups)
     run = Run(directory / "run")
     logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
-    more = report(run, compose(["backbone=small_cnn"]), data, evidence, FIGURES, logger)
+    more = report(run, hyperparameters(compose(["backbone=small_cnn"])), data, evidence, FIGURES, logger)
     return run, more, EventAccumulator(str(run.directory), size_guidance={"tensors": 0}).Reload()
 
 

@@ -17,11 +17,11 @@ from tensorboard.plugins.hparams import metadata
 
 import tlx
 from tlx import Run
+from tlx.config.hyperparameters import hyperparameters
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.dataset import SplitDataset
 from tlx.data.transforms import eval_transform
-from tlx.review.hparams import hparams
-from tlx.review.names import interval_of, is_of_a_class
+from tlx.measures.names import interval_of, is_of_a_class
 
 pytestmark = pytest.mark.run
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
@@ -197,7 +197,7 @@ def test_the_row_of_the_run_holds_its_configuration_and_is_named_after_it(tiny_r
     start = metadata.parse_session_start_info_plugin_data(told[metadata.SESSION_START_INFO_TAG])
     assert start.group_name == tiny_run.directory.name
     found = {key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()}
-    assert found == hparams(tiny_run.config)
+    assert found == hyperparameters(tiny_run.config)
     assert found["optimizer.lr"] == pytest.approx(1e-2)
     assert metadata.parse_session_end_info_plugin_data(told[metadata.SESSION_END_INFO_TAG]).status == 1
     assert metadata.EXPERIMENT_TAG not in events.Tags()["tensors"]  # or the columns would be this run's alone

@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 
 from tests.strategies.test_stages import loader, make_task
-from tlx.strategies.anchor import KeepSource
+from tlx.callbacks.anchor import KeepSource
+from tlx.callbacks.stages import Stages
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
-from tlx.strategies.stages import Stages
 from tlx.tasks import Classification
 
 

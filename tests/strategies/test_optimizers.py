@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from tlx.errors import TlxError
-from tlx.strategies.optimizers import build_optimizer, layer_group
+from tlx.base.errors import TlxError
+from tlx.strategies.parameter_groups import layer_group
+from tlx.training.optimizers import build_optimizer
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.05, "betas": [0.8, 0.9], "layer_decay": 0.5}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +12,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
-from tlx.checkpoints import Checkpoints
-from tlx.errors import Diverged
-from tlx.interruption import Interruption
-from tlx.strategies import divergence
-from tlx.strategies.optimizers import layer_group
+from tlx.base.errors import Diverged
+from tlx.base.interruption import Interruption
+from tlx.callbacks import divergence
+from tlx.callbacks.checkpoints import Checkpoints
+from tlx.callbacks.stages import Stages
+from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
-from tlx.strategies.stages import Stages
 from tlx.tasks import Classification
+from tlx.training.optimizers import build_optimizer
 
 IMAGES = 24
 
@@ -27,7 +29,8 @@ IMAGES = 24
 def make_task(target="torch.optim.AdamW", **optimizer):
     torch.manual_seed(0)
     task = Classification(small_cnn(width=4), ["a", "b", "c"])
-    task.optimizer_node = {"_target_": target, "lr": 0.05, "weight_decay": 0.1, **optimizer}
+    node = {"_target_": target, "lr": 0.05, "weight_decay": 0.1, **optimizer}
+    task.make_optimizer = partial(build_optimizer, node)
     return task
 
 
@@ -68,7 +71,7 @@ class Spy(pl.Callback):
 
 def train(tmp_path, stages, task=None, **trainer):
     task = task or make_task()
-    plan = plan_stages({"stages": stages}, task.optimizer_node, task.group_names)
+    plan = plan_stages({"stages": stages}, task.make_optimizer.args[0], task.group_names)
     callback = Stages(plan, "val/accuracy", "max", tmp_path)
     spy = Spy(callback)
     checkpoints = Checkpoints(tmp_path, callback, "val/accuracy", "max", Interruption())
@@ -174,7 +177,7 @@ class Scores(pl.Callback):
 
 def run_scored(tmp_path, stages, values):
     task = make_task()
-    plan = plan_stages({"stages": stages}, task.optimizer_node, task.group_names)
+    plan = plan_stages({"stages": stages}, task.make_optimizer.args[0], task.group_names)
     callback = Stages(plan, "val/score", "max", tmp_path)
     spy = Spy(callback)
     runner = pl.Trainer(
@@ -233,7 +236,7 @@ def test_a_loss_on_a_gpu_is_looked_at_before_the_epoch_is_saved(tmp_path, monkey
     """Guards against a checkpoint of spoilt weights where the loss of each step stays on its device."""
     monkeypatch.setattr(divergence, "_at_hand", lambda number: False)
     task = make_task()
-    plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.optimizer_node, task.group_names)
+    plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.make_optimizer.args[0], task.group_names)
     watch = divergence.Divergence(Stages(plan, "val/loss", "min", tmp_path))
     more = {"num_training_batches": 3, "accumulate_grad_batches": 1, "log_every_n_steps": 50}
     trainer = SimpleNamespace(global_step=1, current_epoch=0, **more)

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tlx
 import tlx.train
-from tlx.strategies import divergence
+from tlx.callbacks import divergence
+from tlx.callbacks.randomness import StepSeeds
 from tlx.strategies.plan import plan_stages
-from tlx.strategies.randomness import StepSeeds
 
 # What .item(), float() and bool() of a tensor, boolean indexing and the like come down to: a GPU is waited for.
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "bincount"}

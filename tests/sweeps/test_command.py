@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hydra.core.config_store import ConfigStore
 
+from tlx.base.errors import TlxError
 from tlx.config import check_command_line, compose
 from tlx.config.compose import register
 from tlx.config.compositions import Compositions
-from tlx.errors import TlxError
-from tlx.sweeps.command import count, refuse_several_processes, sweep_name, swept_keys, swept_values
+from tlx.config.multirun import count, refuse_several_processes, sweep_name, swept_keys, swept_values
 from tlx.sweeps.job import threads
 
 SMALL = ["backbone=small_cnn", "backbone.width=4"]

@@ -16,7 +16,7 @@ SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "
 
 
 def study_in(directory: Path) -> optuna.Study:
-    from tlx.sweeps.storage import open_study
+    from tlx.callbacks.study import open_study
 
     return open_study(directory / "study.log")
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tlx.errors import Pruned
-from tlx.sweeps.trial import TrialPlace
+from tlx.base.errors import Pruned
+from tlx.callbacks.trial_place import TrialPlace
 
 optuna = pytest.importorskip("optuna", reason="a search needs the package optuna")
 PRUNER = yaml.safe_load((ROOT / "conf/hydra/sweeper/optuna.yaml").read_text())["pruner"]
@@ -18,8 +18,8 @@ EPOCHS = 6
 
 def given_up(tmp_path, losses: list[float], before: int, **pruner: object) -> str | None:
     """Report a trial after `before` others whose loss fell from 1.0 to 0.5; return why it ended, if it did."""
-    from tlx.sweeps.pruning import Pruning
-    from tlx.sweeps.storage import open_study
+    from tlx.callbacks.pruning import Pruning
+    from tlx.callbacks.study import open_study
 
     study = open_study(tmp_path / "study.log", "minimize")
     for _ in range(before):

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("optuna", reason="a search needs the package optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tlx.errors import ConfigError
+from tlx.base.errors import ConfigError
 from tlx.sweeps.space import space
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from tlx.backbones import HeadSource, efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
-from tlx.errors import TlxError
-from tlx.strategies.optimizers import layer_group
+from tlx.base.errors import TlxError
+from tlx.strategies.parameter_groups import layer_group
 from tlx.tasks import Classification
+from tlx.training.optimizers import build_optimizer
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.01}
 BACKBONES = {
@@ -31,7 +33,7 @@ def test_every_trainable_parameter_is_in_the_optimizer_once_by_identity(name):
     """Guards against parameters outside all layer groups (class tokens, norms of the pool), which never train."""
     with torch.device("meta"):
         task = Classification(BACKBONES[name](), ["a", "b"])
-        task.optimizer_node = ADAMW
+        task.make_optimizer = partial(build_optimizer, ADAMW)
         optimizer = task.configure_optimizers()
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted({id(p) for p in task.parameters() if p.requires_grad})

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 import tlx
 from tests.adaptation.test_runs import history
 from tlx.backbones import small_cnn
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 from tlx.tasks import Classification
 from tlx.tasks.ranking import Ranking, one_vs_rest_auroc
 from tlx.tasks.tally import IGNORED

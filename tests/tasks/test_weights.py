@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import tlx
 from tlx.adaptation.base import widened
 from tlx.backbones import small_cnn
-from tlx.errors import ConfigError, TlxError
+from tlx.base.errors import ConfigError, TlxError
 from tlx.tasks import Classification
 from tlx.tasks.weights import balanced, by_name, scaled
 

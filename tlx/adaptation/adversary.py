@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tlx.adaptation.base import Adaptation, Domain, entropy, widened
+from tlx.adaptation.base import Adaptation, Domain, Network, entropy, widened
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
-    from tlx.tasks.base import Task
 
 WIDEST = 4096  # of features x classes, from which on the map of CDAN is a random one
 
@@ -67,11 +66,11 @@ class Dann(Adaptation):
         self.hidden, self.slope = hidden, slope
         self.discriminator: nn.Module = nn.Identity()
 
-    def build(self, task: Task, data: ImageDataModule) -> None:
+    def build(self, task: Network, data: ImageDataModule) -> None:
         """Make the discriminator."""
         self.discriminator = discriminator(self.width(task), self.hidden)
 
-    def width(self, task: Task) -> int:
+    def width(self, task: Network) -> int:
         """Return the number of inputs of the discriminator."""
         return task.backbone.num_features
 
@@ -128,7 +127,7 @@ class Cdan(Dann):
         self.feature_map: Tensor
         self.class_map: Tensor
 
-    def build(self, task: Task, data: ImageDataModule) -> None:
+    def build(self, task: Network, data: ImageDataModule) -> None:
         """Make the discriminator, and the random map where one is needed."""
         features, classes = task.backbone.num_features, len(task.class_names)
         if features * classes > WIDEST:
@@ -136,7 +135,7 @@ class Cdan(Dann):
             self.register_buffer("class_map", torch.randn(classes, WIDEST))
         super().build(task, data)
 
-    def width(self, task: Task) -> int:
+    def width(self, task: Network) -> int:
         """Return the number of inputs of the discriminator."""
         return min(task.backbone.num_features * len(task.class_names), WIDEST)
 

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tlx.errors import TlxError
+from tlx.backbones.backbone import Backbone
+from tlx.base.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
-    from tlx.tasks.base import Batch, Task
+
+
+class Network(Protocol):
+    """What an adaptation needs of the network that it adapts; a task is one."""
+
+    backbone: Backbone
+    head: nn.Module
+    class_names: Sequence[str]
+    mean: Tensor  # on the network's device
+
+    def features_of(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return the pooled features (B, F) of a batch."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the head's output (B, K) for images (B, C, H, W)."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield every module of it."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Be in training mode, or not."""
+
+    def eval(self) -> Any:
+        """Be in eval mode."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +75,7 @@ class Adaptation(nn.Module):
         super().__init__()
         self.weight, self.start, self.batch_norm = weight, start, batch_norm
 
-    def build(self, task: Task, data: ImageDataModule) -> None:
+    def build(self, task: Network, data: ImageDataModule) -> None:
         """Make what depends on the network and the images; called once, before training.
 
         Raises:
@@ -72,14 +96,14 @@ class Adaptation(nn.Module):
         """Return the modules of its own that train, together with the head."""
         return []
 
-    def begin_epoch(self, task: Task, data: ImageDataModule, progress: float) -> None:
+    def begin_epoch(self, task: Network, data: ImageDataModule, progress: float) -> None:
         """Do what is done once an epoch, before its first step."""
 
     def progress(self, done: float) -> float | None:
         """Return the part of the adaptation that is over when `done` of the training is; None before it begins."""
         return None if done < self.start else min(1.0, (done - self.start) / (1 - self.start))
 
-    def both(self, task: Task, batch: Batch, idle: bool = False) -> tuple[Domain, Domain]:
+    def both(self, task: Network, batch: Mapping[str, Any], idle: bool = False) -> tuple[Domain, Domain]:
         """Run the batches of both domains through the network.
 
         Args:
@@ -116,13 +140,13 @@ def entropy(p: Tensor) -> Tensor:
     return -(p * p.clamp(min=1e-12).log()).sum(-1)
 
 
-def _domain(task: Task, batch: Batch) -> Domain:
+def _domain(task: Network, batch: Mapping[str, Any]) -> Domain:
     features = task.features_of(batch)
     return Domain(features, task.head(features), batch["index"])
 
 
 @contextmanager
-def _statistics_kept(task: nn.Module) -> Iterator[None]:
+def _statistics_kept(task: Network) -> Iterator[None]:
     """Let BatchNorm layers normalise with the batch, as in training, and leave what they keep for evaluation alone."""
     layers = [m for m in task.modules() if isinstance(m, _BatchNorm) and m.training]
     momenta = [layer.momentum for layer in layers]
@@ -135,7 +159,7 @@ def _statistics_kept(task: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
-def need_batch_norm(task: Task, name: str) -> None:
+def need_batch_norm(task: Network, name: str) -> None:
     """Refuse networks whose statistics cannot be adapted.
 
     Raises:

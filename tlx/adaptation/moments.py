@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tlx.adaptation.base import Adaptation, Domain, need_batch_norm, widened
+from tlx.adaptation.base import Adaptation, Domain, Network, need_batch_norm, widened
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
-    from tlx.tasks.base import Task
 
 
 class AdaBn(Adaptation):
@@ -26,7 +25,7 @@ class AdaBn(Adaptation):
     def __init__(self) -> None:
         super().__init__(weight=0.0)
 
-    def build(self, task: Task, data: ImageDataModule) -> None:
+    def build(self, task: Network, data: ImageDataModule) -> None:
         """Refuse networks without BatchNorm."""
         need_batch_norm(task, "adabn")
 

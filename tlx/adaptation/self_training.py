@@ -10,13 +10,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tlx.adaptation.base import Adaptation, Domain, widened
+from tlx.adaptation.base import Adaptation, Domain, Network, widened
+from tlx.base.ranks import rank_and_world
 from tlx.data.domains import TRAIN
-from tlx.distributed import rank_and_world
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
-    from tlx.tasks.base import Task
 
 NONE = -1  # in the place of a label
 
@@ -48,11 +47,11 @@ class SelfTraining(Adaptation):
         self.portion_start, self.portion_end = portion_start, portion_end
         self.labels: Tensor
 
-    def build(self, task: Task, data: ImageDataModule) -> None:
+    def build(self, task: Network, data: ImageDataModule) -> None:
         """Make room for a label of each image; it is part of the checkpoint, for a run that stops in an epoch."""
         self.register_buffer("labels", torch.full((data.sizes[TRAIN],), NONE))
 
-    def begin_epoch(self, task: Task, data: ImageDataModule, progress: float) -> None:
+    def begin_epoch(self, task: Network, data: ImageDataModule, progress: float) -> None:
         """Label the most certain images anew."""
         portion = self.portion_start + (self.portion_end - self.portion_start) * progress
         confidence, verdict = judged(task, data)
@@ -66,7 +65,7 @@ class SelfTraining(Adaptation):
 
 
 @torch.no_grad()
-def judged(task: Task, data: ImageDataModule) -> tuple[Tensor, Tensor]:
+def judged(task: Network, data: ImageDataModule) -> tuple[Tensor, Tensor]:
     """Return the probability and the class (N,) that the network gives each training image of the target domain."""
     device = task.mean.device
     found = torch.zeros(2, data.sizes[TRAIN], dtype=torch.float64, device=device)

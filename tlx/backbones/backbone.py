@@ -12,7 +12,7 @@ from tlx.backbones.layout import Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import HeadSource, LoadReport
 from tlx.backbones.tiles import Tiles
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 
 class Backbone(nn.Module):
@@ -226,7 +226,8 @@ class Backbone(nn.Module):
 
     def _measured(self) -> dict[str, tuple[int, int]]:
         if self._measures is None:
-            self._measures = measure(self)
+            sizes = (self.preprocessing.size,) if self.fixed_size else (256, 512)
+            self._measures = measure(self.groups, self.layouts, self.in_channels, sizes)
         return self._measures
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 # Parameters of the original model with its classifier, in millions; side of the default weights' input, in pixels.
 _FACTS: dict[str, tuple[float, int]] = {

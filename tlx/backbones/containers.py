@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from tlx.backbones.blanks import Blank
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 # Keys under which training scripts keep the weights, in the order of preference.
 _USUAL = (

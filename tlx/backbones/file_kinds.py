@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tlx.errors import closest
+from tlx.base.errors import closest
 
 _HEAD = 4096  # bytes that are looked at
 _TORCH_LEGACY = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number with which torch before 1.6 begins, pickled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 def adapt_kernel(kernel: Tensor, channels: int) -> Tensor:

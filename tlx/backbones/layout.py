@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
-
-if TYPE_CHECKING:
-    from tlx.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -50,17 +48,23 @@ class Layout:
         return output if self.kind == "vector" else self.to_map(output, image).mean(dim=(2, 3))
 
 
-def measure(backbone: Backbone) -> dict[str, tuple[int, int]]:
+def measure(
+    groups: Mapping[str, nn.Module], layouts: Mapping[str, Layout], channels: int, sizes: tuple[int, ...]
+) -> dict[str, tuple[int, int]]:
     """Return (stride in pixels, channels) of every layer group's output; stride 0 where it is not a map.
 
     Runs the groups on the meta device: shapes only, no memory, no arithmetic. Two sizes are run because a network
     without padding gives 13 where 14 would be exact: the difference of two sizes is free of such borders.
+
+    Args:
+        groups: Bottom to top.
+        layouts: Of their outputs.
+        channels: Of an image.
+        sizes: Sides in pixels of the images to run: one where the network takes no other, else two.
     """
-    size = backbone.preprocessing.size
-    sizes = (size,) if backbone.fixed_size else (256, 512)
-    outputs = [_shapes(backbone, s) for s in sizes]
+    outputs = [_shapes(groups, layouts, channels, size) for size in sizes]
     measures = {}
-    for name, layout in backbone.layouts.items():
+    for name, layout in layouts.items():
         if layout.kind == "vector":
             measures[name] = (0, outputs[0][name][1])
         else:
@@ -70,21 +74,21 @@ def measure(backbone: Backbone) -> dict[str, tuple[int, int]]:
     return measures
 
 
-def _shapes(backbone: Backbone, size: int) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    groups: Mapping[str, nn.Module], layouts: Mapping[str, Layout], channels: int, size: int
+) -> dict[str, tuple[int, ...]]:
     """Return the shape of every group's output as a map, or as (B, C), for a square image of `size` pixels."""
     shapes = {}
-    image = torch.empty(2, backbone.in_channels, size, size, device="meta")
-    training = [(module, module.training) for module in backbone.modules()]
-    try:
-        backbone.eval()
-        out = image
-        for name, group in backbone.groups.items():
-            tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
+    out = image = torch.empty(2, channels, size, size, device="meta")
+    for name, group in groups.items():
+        training = [(module, module.training) for module in group.modules()]
+        tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
+        try:
+            group.eval()
             with torch.no_grad():
                 out = functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, out)
-            layout = backbone.layouts[name]
-            shapes[name] = tuple(layout.to_map(out, image).shape)
-    finally:
-        for module, mode in training:
-            module.training = mode
+        finally:
+            for module, mode in training:
+                module.training = mode
+        shapes[name] = tuple(layouts[name].to_map(out, image).shape)
     return shapes

@@ -12,7 +12,7 @@ from tlx.backbones.backbone import Backbone
 from tlx.backbones.first_convolution import adapt_first_convolution
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 # (blocks, kernel, stride, expansion, channels) of each run of blocks: EfficientNet-B0's without squeeze-and-excitation.
 _RUNS = (

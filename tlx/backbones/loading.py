@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.first_convolution import adapt_kernel
 from tlx.backbones.report import GroupReport, LoadReport
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 # Put in front of names by wrappers: DataParallel, torch.compile, tasks that hold a backbone.
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.", "net.")

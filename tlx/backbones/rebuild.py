@@ -8,9 +8,9 @@ from typing import Any
 
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import TORCHVISION
-from tlx.config.building import build_node
-from tlx.config.safety import refuse_foreign_targets
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.building.nodes import build_node
+from tlx.building.safety import refuse_foreign_targets
 from tlx.records.reading import unreadable
 
 

@@ -14,7 +14,7 @@ from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.rebuild import rebuild
 from tlx.backbones.report import HeadSource
 from tlx.backbones.state_files import read_state
-from tlx.errors import TlxError, closest
+from tlx.base.errors import TlxError, closest
 from tlx.records.files import read_model
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 def small_cnn(width: int = 32, in_channels: int = 3, load: bool = True, name: str = "small_cnn") -> Backbone:

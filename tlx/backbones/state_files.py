@@ -15,9 +15,9 @@ from torch import Tensor
 from tlx.backbones.blanks import Refused, load_with_blanks
 from tlx.backbones.containers import Held, find_weights
 from tlx.backbones.file_kinds import kind_of, nothing_there
-from tlx.errors import TlxError
-from tlx.written_out import is_written_out
-from tlx.zip_bombs import refuse_bomb
+from tlx.base.errors import TlxError
+from tlx.base.written_out import is_written_out
+from tlx.base.zip_bombs import refuse_bomb
 
 _SAVE = "where it was written: torch.save(model.state_dict(), 'weights.pth')"
 

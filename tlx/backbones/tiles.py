@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 @dataclass(frozen=True)

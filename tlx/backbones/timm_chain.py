@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 @dataclass

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tlx.backbones.layout import Layout
 from tlx.backbones.timm_chain import Chain
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 def group_modules(chain: Chain, features: Sequence[str], reductions: Sequence[int]) -> dict[str, list[str]]:

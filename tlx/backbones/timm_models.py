@@ -18,8 +18,8 @@ from tlx.backbones.report import LoadReport
 from tlx.backbones.timm_chain import Chain, find_chain
 from tlx.backbones.timm_groups import cut, group_modules, layouts
 from tlx.backbones.timm_weights import check_reachable, local_file
-from tlx.errors import TlxError, did_you_mean
-from tlx.gradients import no_gradients
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.base.gradients import no_gradients
 
 
 def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load: bool = True) -> Backbone:

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import torch
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 _PATIENCE = 5.0  # seconds for the first answer of a server
 

@@ -21,7 +21,7 @@ from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport
 from tlx.backbones.torchvision_groups import cut
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 
 def torchvision_backbone(

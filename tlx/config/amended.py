@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 _KEY = re.compile(r"\+{0,2}\w[\w-]*(\.[\w-]+|\[[\w-]+\])*")
 

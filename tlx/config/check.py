@@ -9,18 +9,19 @@ from typing import Any
 
 from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of, nothing_there
-from tlx.config import leads, safety
+from tlx.base.errors import Mistake, TlxError, closest, did_you_mean
+from tlx.base.typecheck import check_node, show
+from tlx.building import safety
+from tlx.config import leads
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Dataset, Experiment
-from tlx.config.selection import best_of
-from tlx.config.typecheck import check_node, show
 from tlx.data import catalog as data_catalog
 from tlx.data.typed_classes import class_called
-from tlx.errors import Mistake, TlxError, closest, did_you_mean
 from tlx.records.files import read_model
-from tlx.strategies.plan import plan_stages
-from tlx.strategies.selectors import HEAD, SelectorError, select
+from tlx.strategies.checks import check_plan
+from tlx.strategies.monitor import best_of
+from tlx.strategies.selectors import HEAD
 
 Node = Mapping[str, Any]
 
@@ -124,41 +125,6 @@ def group_names(backbone: Node) -> tuple[str, ...] | None:
     name = str(backbone.get("architecture") if target == "tlx.backbones.file_backbone" else backbone.get("name"))
     known = target in SCHEMAS and target != "tlx.backbones.timm_backbone"
     return backbone_catalog.group_names(name) if known and name in _fixed_architectures() else None
-
-
-def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistake]:
-    """Return the mistakes of strategy and optimizer for given layer groups (bottom to top, the head last)."""
-    mistakes: list[Mistake] = []
-    if strategy.get("groups") is not None:
-        mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features")
-        if not strategy["groups"]:
-            mistakes.append(Mistake("strategy.groups", "at least one layer group", "none", f"such as {names[-2]}"))
-        if not mistakes and set(select(names, strategy["groups"])) == {HEAD}:
-            below = names[-2]
-            mistakes.append(Mistake("strategy.groups", "layer groups below the head", "the head", f"such as {below}"))
-        return mistakes
-    for i, stage in enumerate(strategy["stages"]):
-        mistakes += _check_selector(names, stage["train"], f"strategy.stages[{i}].train", f"stage '{stage['name']}'")
-    for selector in optimizer.get("group_lr") or {}:
-        mistakes += _check_selector(names, selector, "optimizer.group_lr", "a learning rate")
-    if not strategy["stages"]:
-        mistakes.append(Mistake("strategy.stages", "at least one stage", "none"))
-    if mistakes:
-        return mistakes
-    for stage in plan_stages(strategy, {"lr": 1.0, **optimizer}, names):
-        if not any(rate > 0 for rate in stage.peak_lr):
-            rates = "learning rates of 0" if stage.trained else "no layer group"
-            expected = f"a stage '{stage.name}' that trains at least one layer group"
-            mistakes.append(Mistake("strategy.stages", expected, rates, "layer groups: " + ", ".join(names)))
-    return mistakes
-
-
-def _check_selector(names: list[str], selector: Any, path: str, what: str) -> Iterator[Mistake]:
-    for part in [selector] if isinstance(selector, str) else selector:
-        try:
-            select(names, part)
-        except SelectorError as error:
-            yield Mistake(path, f"{error.expected} for {what}", f"'{error.selector}'", error.hint)
 
 
 def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+from tlx.base.errors import Mistake, closest, did_you_mean
+from tlx.base.typecheck import check_node, show
 from tlx.config import targets
 from tlx.config.classifier_values import wrong_values
 from tlx.config.ranges import check_arguments
 from tlx.config.schema import SCHEMAS, Classifier, Optimizer
-from tlx.config.typecheck import check_node, show
-from tlx.errors import Mistake, closest, did_you_mean
 
 
 def check_optimizer(node: Any) -> Iterator[Mistake]:

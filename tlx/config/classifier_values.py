@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from tlx.config.listed import CLASSIFIERS
-from tlx.config.typecheck import show
-from tlx.errors import Mistake
+from tlx.base.errors import Mistake
+from tlx.base.typecheck import show
+from tlx.building.listed import CLASSIFIERS
 
 
 def wrong_values(node: Mapping[str, Any], own: set[str]) -> Iterator[Mistake]:

@@ -20,20 +20,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.base.errors import ConfigError, Mistake, TlxError
+from tlx.base.places import place_mistakes
+from tlx.building.safety import foreign, trust_typed
 from tlx.config.check import check
 from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete
+from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
 from tlx.config.references import repeated, unresolved_at, without_references
-from tlx.config.safety import foreign, trust_typed
 from tlx.config.stored import settled
 from tlx.config.sweep_values import values_mistakes
 from tlx.data import catalog as data_catalog
 from tlx.data.layout import why_no_folder
-from tlx.errors import ConfigError, Mistake, TlxError
-from tlx.places import place_mistakes
-from tlx.sweeps.command import sweep_mistakes
 
 CONFIG_NAME = "train"
 # Read by `logging.config`, which builds whatever a `()`, a `class` or an `ext://` names.

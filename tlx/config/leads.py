@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.base.errors import Mistake, closest, did_you_mean
+from tlx.base.typecheck import check_value, show
 from tlx.config import schema
-from tlx.config.typecheck import check_value, show
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
 from tlx.data import catalog as data_catalog
-from tlx.errors import Mistake, closest, did_you_mean
 
 _PARTS: dict[str, type] = {
     "": schema.Experiment,

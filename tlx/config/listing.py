@@ -8,10 +8,10 @@ from pathlib import Path
 from textwrap import shorten
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.base.errors import TlxError, did_you_mean
 from tlx.config.compose import conf_dir, options
 from tlx.config.leads import listed, timm_names
 from tlx.data import catalog as data_catalog
-from tlx.errors import TlxError, did_you_mean
 
 GROUPS = {
     "backbones": "backbone",
@@ -42,7 +42,7 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
     """Return lines `NAME  what it is` of a group, the plural or the singular of its name.
 
     Args:
-        what: `backbones`, `datasets`, …; `runs`: those below `outputs`, or below the folder that stands for `glob`.
+        what: `backbones`, `datasets`, …
         glob: Of names, or a part of them; one that begins with `timm/` asks timm, which takes seconds to import.
         config_dir: A directory of the user's own options.
 
@@ -50,10 +50,6 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
         TlxError: There is no such group, or nothing matches.
     """
     what = listed(what)
-    if what == "runs":
-        from tlx.run_list import run_lines
-
-        return run_lines(glob)
     group = GROUPS.get(what, what)
     if group not in GROUPS.values():
         raise TlxError(f"expected something to list, got '{what}': {did_you_mean(what, [*GROUPS, 'runs'])}")

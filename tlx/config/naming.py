@@ -12,9 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
 from tlx.data.identity import content_identity
-from tlx.errors import TlxError
 from tlx.records.files import read_model
 
 # What changes where or how fast a run goes, but not what it is.

@@ -15,10 +15,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 
+from tlx.base.errors import Mistake, did_you_mean
+from tlx.base.legible import legible
 from tlx.config.leads import bare_hint, hydra_hint, option_hint, several_hint
 from tlx.config.sweep_values import sweep_values
-from tlx.errors import Mistake, did_you_mean
-from tlx.legible import legible
 
 # What of Hydra's own a command line chooses; the rest tlx sets, and would pass over in silence.
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")

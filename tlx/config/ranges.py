@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tlx.config.typecheck import check_value, show
-from tlx.errors import Mistake
+from tlx.base.errors import Mistake
+from tlx.base.typecheck import check_value, show
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _BELOW_1 = {"low": 0, "high": 1, "open_high": True}

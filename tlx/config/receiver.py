@@ -6,17 +6,19 @@ from it, of a run of one's own neither: they are the defaults, until somebody ty
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from tlx.base.errors import TlxError
+from tlx.base.machine import most_processes
 from tlx.config.schema import Cache
-from tlx.errors import TlxError
 
 TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
 # Paths that a run reads from, by node.
 READ = {"dataset": ("root", "path"), "target": ("root", "path"), "backbone": ("run", "path")}
-CROWD = 8  # processes that a run may have started with on a machine with fewer cores
 
 
 def received(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def refuse_a_crowd(config: Mapping[str, Any], started: bool) -> None:
         TlxError: It says what to type.
     """
     trainer = config["trainer"]
-    most = max(CROWD, os.cpu_count() or 1)
+    most = most_processes()
     devices = trainer["devices"]
     count = len(devices) if isinstance(devices, list) else devices
     if isinstance(count, int) and count > most:
@@ -81,3 +83,18 @@ def paths_read(config: Mapping[str, Any]) -> list[str]:
     """Return the paths that a configuration reads from, as `dataset.root=/data/pets`."""
     nodes = {part: config.get(part) or {} for part in READ}
     return [f"{part}.{key}={nodes[part][key]}" for part, keys in READ.items() for key in keys if nodes[part].get(key)]
+
+
+def find_paths(config: DictConfig, started: Path) -> None:
+    """Take a relative path that leads nowhere from here as meant from where the run was started; in place.
+
+    Args:
+        config: Of a run.
+        started: The working directory of its last start.
+    """
+    for part, keys in READ.items():
+        node = config.get(part)
+        for key in keys if isinstance(node, DictConfig) else ():
+            told = node.get(key)
+            if isinstance(told, str) and not Path(told).expanduser().exists() and (started / told).exists():
+                node[key] = str(started / told)

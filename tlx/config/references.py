@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlx.errors import Mistake
+from tlx.base.errors import Mistake
 
 _ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config.listed import LISTED
-from tlx.config.safety import foreign
+from tlx.base.errors import Mistake
+from tlx.base.typecheck import check_node, show
+from tlx.building.listed import LISTED
+from tlx.building.safety import foreign
 from tlx.config.schema import SCHEMAS, Classifier, Dataset, Experiment, Optimizer
-from tlx.config.typecheck import check_node, show
-from tlx.errors import Mistake
 from tlx.records.escapes import escaped
 from tlx.records.files import read_config
 from tlx.records.reading import told, unreadable

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from tlx.errors import Mistake
+from tlx.base.errors import Mistake
 
 MOST = 100_000  # jobs of a sweep
 

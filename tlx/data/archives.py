@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 
 @contextmanager

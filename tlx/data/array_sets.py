@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlx.base.errors import TlxError
 from tlx.data.arrayfile import class_names_of, members, read_array, read_labels
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
-from tlx.errors import TlxError
 
 
 def arrays(

@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlx.base.errors import TlxError
+from tlx.base.machine import memory_available
 from tlx.data.layout import closest_file
-from tlx.errors import TlxError
-from tlx.free_memory import memory_available
 
 if TYPE_CHECKING:
     import numpy as np

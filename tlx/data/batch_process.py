@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import get_worker_info
 
-from tlx import owner, sockets
+from tlx.base import owner, sockets
+from tlx.base.errors import TlxError
 from tlx.data.pixels import memory_limit
 from tlx.data.shared_memory import FOLDER
-from tlx.errors import TlxError
 
 # A job of a sweep would have its readers forked from yet another server, which imports torch once more.
 START_METHOD = "fork" if sys.platform == "linux" else None

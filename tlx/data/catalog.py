@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tlx.base.errors import Mistake, TlxError, did_you_mean
+from tlx.base.legible import legible
 from tlx.data.arrayfile import class_names_of
 from tlx.data.glyphs import alphabet
 from tlx.data.groups import groups_by_pattern
@@ -18,8 +20,6 @@ from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.data.typed_classes import class_called
 from tlx.data.walk import passing_over
-from tlx.errors import Mistake, TlxError, did_you_mean
-from tlx.legible import legible
 
 __all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "content_identity", "mistakes", "num_classes"]
 

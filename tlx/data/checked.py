@@ -10,7 +10,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tlx.config.safety import locate
+from tlx.base.errors import TlxError
+from tlx.base.files import write_text
+from tlx.base.printable import one_line
+from tlx.building.safety import locate
 from tlx.data.facts import Facts
 from tlx.data.facts_store import cache_folder
 from tlx.data.findings import (
@@ -29,9 +32,6 @@ from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.similar import keeping_together, similar_pairs
 from tlx.data.splits import content_keys, fewer_labels
 from tlx.data.walk import passing_over
-from tlx.errors import TlxError
-from tlx.files import write_text
-from tlx.printable import one_line
 
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {

@@ -12,6 +12,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from tlx.base.errors import TlxError
+from tlx.base.ranks import rank_and_world
 from tlx.data import domains
 from tlx.data.batch_process import START_METHOD, begin
 from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
@@ -25,8 +27,6 @@ from tlx.data.samples import Sample, Split
 from tlx.data.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.windows import Window
 from tlx.data.workers import cores_here
-from tlx.distributed import rank_and_world
-from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tlx.base.gradients import no_gradients
 from tlx.data.batch_process import next_file
 from tlx.data.distortion import Distortion
 from tlx.data.images import as_image, to_channels
@@ -20,7 +21,6 @@ from tlx.data.randomness import seeded
 from tlx.data.sampler import PADDING
 from tlx.data.samples import Split
 from tlx.data.windows import Window
-from tlx.gradients import no_gradients
 
 RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, in the input size
 _AT_ONCE = 1024  # images

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tlx.base.errors import MissingPackage
 from tlx.data.layout import INSTALL_DICOM
 from tlx.data.windows import Window, in_pieces, windowed
-from tlx.errors import MissingPackage
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tlx.base.errors import TlxError
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve
-from tlx.errors import TlxError
 
 
 def digits(

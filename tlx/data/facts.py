@@ -18,9 +18,9 @@ from hashlib import blake2b
 
 import PIL
 
-from tlx import owner
+from tlx.base import owner
+from tlx.base.errors import MissingPackage, TlxError
 from tlx.data.pixels import max_pixels, memory_limit, verify, why_no_file
-from tlx.errors import MissingPackage, TlxError
 
 PATIENCE = 60.0  # seconds that one file may take; who asks keeps count
 _LIMIT = 1.5 * PATIENCE  # seconds after which the process ends by itself

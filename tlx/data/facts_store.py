@@ -14,8 +14,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from tlx.base.files import locked
 from tlx.data.facts import Facts, rules
-from tlx.files import locked
 
 _NAME = "facts.sqlite"
 _PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk

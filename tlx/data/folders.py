@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from tlx.base.legible import legible
 from tlx.data.findings import counted, enumerated
 from tlx.data.groups import groups_by_pattern
 from tlx.data.layout import Classes, folders_without_images, ignored_below, images_below, read_layout
@@ -14,7 +15,6 @@ from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.split_folders import Splits
 from tlx.data.splits import carve, carve_val
 from tlx.data.walk import left_out_below
-from tlx.legible import legible
 
 
 def folder(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np

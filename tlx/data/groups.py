@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import floor
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 _FUZZ = 1e-9  # of a gain, which is a sum of a few fractions
 _PAIRS = 20_000  # of blocks, up to which exchanging them is tried

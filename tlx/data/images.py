@@ -11,9 +11,9 @@ import os
 import torch
 from torch import Tensor
 
+from tlx.base.errors import TlxError
 from tlx.data.pixels import read_pixels
 from tlx.data.windows import Window
-from tlx.errors import TlxError
 
 
 def read_image(

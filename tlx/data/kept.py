@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tlx.base.gradients import no_gradients
+from tlx.base.machine import memory_available
 from tlx.data.facts import Facts
 from tlx.data.pixels import reduction
 from tlx.data.samples import Split
 from tlx.data.shared_memory import room
-from tlx.free_memory import memory_available
-from tlx.gradients import no_gradients
 
 KEPT_AT_MOST = 512 * 2**20  # bytes a split
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.base.errors import TlxError
 from tlx.data import domains
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
 from tlx.data.samples import ImageSet, Split
 from tlx.data.splits import content_keys
-from tlx.errors import TlxError
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tlx.base.errors import TlxError, closest, did_you_mean
+from tlx.base.legible import composed, legible
 from tlx.data.findings import enumerated
 from tlx.data.split_folders import Splits, lookalikes, named_splits
 from tlx.data.walk import descended, files_below, folders_in, is_left_out
-from tlx.errors import TlxError, closest, did_you_mean
-from tlx.legible import composed, legible
 
 # What torchvision's ImageFolder accepts, and formats that hold one still picture as well. No .gif: in labelled folders
 # they are mostly animations and placeholders ("image not found"), and ImageFolder, with which counts are compared,

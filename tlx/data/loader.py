@@ -10,15 +10,15 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from tlx import owner
+from tlx.base import owner
+from tlx.base.errors import TlxError
+from tlx.base.sockets import ABSTRACT, socket_folder
+from tlx.base.waiting import waiting_for
 from tlx.data.ahead import copied_ahead
 from tlx.data.batch_process import handed_over, readers_named
 from tlx.data.dataset import Batch, PairedDataset, SplitDataset
 from tlx.data.sampler import EpochSampler
 from tlx.data.shared_memory import too_small
-from tlx.errors import TlxError
-from tlx.sockets import ABSTRACT, socket_folder
-from tlx.waiting import waiting_for
 
 log = logging.getLogger("tlx")
 

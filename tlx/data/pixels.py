@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
+from tlx.base.errors import MissingPackage, TlxError
 from tlx.data.layout import DICOM, PILLOWS
 from tlx.data.thumbnail import shrunk, written
-from tlx.errors import MissingPackage, TlxError
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without
     import numpy as np

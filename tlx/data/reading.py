@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sized
 from typing import Any, Protocol
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 
 WORTH_A_TRIAL = 200  # images; fewer are read by this process before others would have paid for themselves
 MOST = 16  # processes; beyond that it is the disk that is waited for

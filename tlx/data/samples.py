@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.base.printable import one_line
 from tlx.data.typed_classes import class_called
-from tlx.errors import TlxError, did_you_mean
-from tlx.printable import one_line
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
     from torch import Tensor

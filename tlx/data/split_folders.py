@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tlx.base.errors import TlxError, closest
+from tlx.base.legible import composed, legible
 from tlx.data.findings import enumerated
 from tlx.data.walk import descended, folders_in
-from tlx.errors import TlxError, closest
-from tlx.legible import composed, legible
 
 PARTS = ("train", "val", "test")
 Splits = Mapping[str, str | Sequence[str]]  # train, val, test -> their folders, relative to the root

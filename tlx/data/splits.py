@@ -14,11 +14,11 @@ from hashlib import blake2b
 from math import floor
 from pathlib import Path
 
+from tlx.base.errors import TlxError
 from tlx.data.groups import blocks_of, divide_blocks
 from tlx.data.inspection import decoding, file_facts, is_decoding
 from tlx.data.samples import ImageSet, Split
 from tlx.data.similar import is_kept_together, with_one_key
-from tlx.errors import TlxError
 
 
 def content_keys(split: Split) -> list[bytes]:

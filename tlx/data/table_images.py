@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tlx.base.legible import composed
 from tlx.data.layout import EXTENSIONS
 from tlx.data.tablefile import Row, contradiction
-from tlx.legible import composed
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from tlx.base.errors import TlxError, closest, did_you_mean
+from tlx.base.files import open_regular
+from tlx.base.legible import composed
 from tlx.data.layout import SPLIT_NAMES
 from tlx.data.split_folders import part_called
-from tlx.errors import TlxError, closest, did_you_mean
-from tlx.files import open_regular
-from tlx.legible import composed
 
 PARQUET = {".parquet", ".pq"}
 _DELIMITERS = ",;\t|"

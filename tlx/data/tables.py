@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from tlx.base.legible import legible
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
 from tlx.data.table_images import Located, locate
 from tlx.data.tablefile import Columns, Table, image_root, read_table
-from tlx.legible import legible
 
 
 def table(

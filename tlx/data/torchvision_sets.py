@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlx.base.errors import TlxError, did_you_mean
 from tlx.data.archives import unpacking_safely
 from tlx.data.catalog import TORCHVISION, TorchvisionSet, missing_files
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import carve, carve_val
-from tlx.errors import TlxError, did_you_mean
 
 _SILENCE_AT_MOST = 10.0  # seconds that a server may keep a download waiting
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torchvision.transforms import v2
 
+from tlx.base.errors import TlxError, did_you_mean
 from tlx.data.distortion import Distortion, Jitter
-from tlx.errors import TlxError, did_you_mean
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from tlx.legible import composed
+from tlx.base.legible import composed
 
 _WORDS: dict[Any, set[str]] = {
     None: {"null", "none", "~"},

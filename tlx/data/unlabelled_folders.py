@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tlx.base.errors import TlxError
+from tlx.base.legible import legible
 from tlx.data.layout import images_below, why_no_folder
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import divide, split_keys
-from tlx.errors import TlxError
-from tlx.legible import legible
 
 
 def unlabelled(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from tlx.errors import TlxError
-from tlx.legible import legible
+from tlx.base.errors import TlxError
+from tlx.base.legible import legible
 
 # Kept by operating systems and network storage: thumbnails, bins, what a check of the disk found.
 _SYSTEMS = {

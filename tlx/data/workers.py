@@ -16,12 +16,12 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 
-from tlx import owner
-from tlx.children import environment
+from tlx.base import owner
+from tlx.base.children import environment
+from tlx.base.errors import TlxError
+from tlx.base.machine import memory_available
 from tlx.data.facts import PATIENCE, Facts
 from tlx.data.pixels import memory_limit
-from tlx.errors import TlxError
-from tlx.free_memory import memory_available
 
 MOST = 16  # processes: beyond that it is the disk that is waited for
 _BATCH = 32  # files asked for at once

@@ -13,13 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tlx.base.gradients import no_gradients
+from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.sampler import EpochSampler
-from tlx.distributed import rank_and_world
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
-from tlx.gradients import no_gradients
 from tlx.tasks.base import Task
 
 log = logging.getLogger("tlx")

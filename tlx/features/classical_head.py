@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
+from tlx.base.written_out import is_written_out
 from tlx.features.classifiers import from_bytes, to_bytes
 from tlx.tasks.base import Task
-from tlx.written_out import is_written_out
 
 
 class ClassicalHead(nn.Module):

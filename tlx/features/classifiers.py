@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,11 +20,11 @@ from sklearn.preprocessing import StandardScaler
 from skops import io as skops
 from threadpoolctl import threadpool_limits
 
-from tlx.config.building import build_node
-from tlx.config.receiver import CROWD
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
+from tlx.base.machine import most_processes
+from tlx.base.zip_bombs import refuse_bomb
+from tlx.building.nodes import build_node
 from tlx.features.stable_skops import stable
-from tlx.zip_bombs import refuse_bomb
 
 log = logging.getLogger("tlx")
 Features = NDArray[np.float64]  # (N, F)
@@ -167,7 +166,7 @@ def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
 
 def _limit_jobs(model: Any) -> None:
     """Have no estimator in a fitted one start more processes or threads than a run may; no result depends on it."""
-    most = max(CROWD, os.cpu_count() or 1)
+    most = most_processes()
     waiting, seen = [model], set()
     while waiting:
         one = waiting.pop()

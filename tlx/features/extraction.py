@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from tlx.base.gradients import no_gradients
 from tlx.data.dataset import Batch
 from tlx.features.segments import SegmentWriter
 from tlx.features.store import Entry
-from tlx.gradients import no_gradients
 from tlx.tasks.base import Task
 
 COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
-from tlx.gradients import no_gradients
+from tlx.base.gradients import no_gradients
 
 log = logging.getLogger("tlx")
 TRIED = 16  # images

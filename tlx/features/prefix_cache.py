@@ -13,15 +13,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from tlx.base.gradients import no_gradients
+from tlx.base.interruption import Interruption
+from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
-from tlx.distributed import rank_and_world
 from tlx.features.extraction import compute
 from tlx.features.keys import label, prefix_key
 from tlx.features.rows import Rows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
-from tlx.gradients import no_gradients
-from tlx.interruption import Interruption
 from tlx.tasks.base import Task
 
 log = logging.getLogger("tlx")

@@ -21,7 +21,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from tlx.files import beside, create, sync
+from tlx.base.files import beside, create, sync
 
 SUFFIX = ".rows"
 KEY_BYTES = 16

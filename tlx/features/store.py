@@ -21,10 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tlx.base.errors import TlxError
+from tlx.base.files import create, is_locked, locked, temporary_of, write_text
+from tlx.base.printable import one_line
 from tlx.data.facts_store import cache_folder
-from tlx.errors import TlxError
-from tlx.files import create, is_locked, locked, temporary_of, write_text
-from tlx.printable import one_line
 from tlx.records import read_json
 
 log = logging.getLogger("tlx")

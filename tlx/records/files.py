@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 from tlx.records.escapes import Reference, unescaped
 from tlx.records.reading import RESTORE, as_mapping, check, read_json, read_yaml, unreadable
 

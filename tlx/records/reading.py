@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tlx.errors import Mistake, TlxError
+from tlx.base.errors import Mistake, TlxError
 
 MEGABYTE = 2**20  # bytes
 DEEPEST = 32  # containers in one another; a configuration of tlx has about six
@@ -58,7 +58,7 @@ def read_yaml(path: Path, expected: str, hint: str = RESTORE, limit: int = 2 * M
 
 def check(value: Any, schema: type, path: Path, expected: str, hint: str = RESTORE) -> None:
     """Raise a TlxError that names the file unless a value has the types of a dataclass; unknown keys may be there."""
-    from tlx.config.typecheck import check_node  # tlx.config reads records itself
+    from tlx.base.typecheck import check_node  # tlx.config reads records itself
 
     mistakes = list(check_node(value, schema, "", allow_extra=True))
     if mistakes:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlx.base.files import writing
 from tlx.data.images import to_channels
-from tlx.files import writing
-from tlx.review.measures import ClassFigures, Reliability
+from tlx.measures.confusion import ClassFigures, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from tlx.files import write_text, writing
+from tlx.base.files import write_text, writing
 from tlx.review.pictures import showable
 
 FILES = ("projector_config.pbtxt", "projector/features.tsv", "projector/metadata.tsv", "projector/sprite.jpg")

@@ -8,27 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
+from tlx.base.files import write_text
+from tlx.base.printable import one_line
 from tlx.data.datamodule import ImageDataModule
-from tlx.files import write_text
-from tlx.printable import one_line
+from tlx.measures.names import is_of_a_class
+from tlx.records.directory import RunDirectory
 from tlx.review import pictures, tables
-from tlx.review.hparams import best_figures, hparams, write_hparams
-from tlx.review.names import is_of_a_class
+from tlx.review.hparams import Plain, best_figures, write_hparams
 from tlx.review.projector import FILES as PROJECTOR
 from tlx.review.projector import write_projector
 from tlx.review.summary import Summary, summarise
 from tlx.review.witness import Evidence
-from tlx.run import Run
 
 log = logging.getLogger("tlx")
 
 
 def report(
-    run: Run,
-    config: DictConfig,
+    run: RunDirectory,
+    hyperparameters: Mapping[str, Plain],
     data: ImageDataModule,
     evidence: Evidence | None,
     figures: Mapping[str, float],
@@ -40,7 +39,7 @@ def report(
 
     Args:
         run: The run.
-        config: Its configuration.
+        hyperparameters: Its row in the table of runs, from `tlx.config.hyperparameters`.
         data: Where the images of the evidence are from.
         evidence: From the Witness of the test; None where there was no test image.
         figures: The run's final figures.
@@ -65,7 +64,7 @@ def report(
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
     if writer is not None:
         with _worth_a_warning("hparams"):
-            write_hparams(writer, hparams(config), run.directory.name, step)
+            write_hparams(writer, hyperparameters, run.directory.name, step)
     if evidence is not None and summary is not None:
         _review(run, data, evidence, summary, figures, writer, step)
     if writer is not None and evidence is not None and len(evidence.embedded):
@@ -81,7 +80,7 @@ def report(
 
 
 def _review(
-    run: Run,
+    run: RunDirectory,
     data: ImageDataModule,
     evidence: Evidence,
     summary: Summary,

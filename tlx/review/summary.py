@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.review.intervals import CLASSES_AT_MOST, Intervals, bootstrap
-from tlx.review.measures import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
-from tlx.review.names import ends
+from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
+from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
+from tlx.measures.names import ends
 from tlx.review.witness import Evidence
 from tlx.tasks.ranking import one_vs_rest_auroc
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from tlx.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
-from tlx.printable import printable
-from tlx.review.intervals import LEVEL, RESAMPLES
-from tlx.review.measures import ClassFigures, most_confused
-from tlx.review.names import interval_of, is_end, is_of_a_class
+from tlx.base.printable import printable
+from tlx.measures.confusion import ClassFigures, most_confused
+from tlx.measures.intervals import LEVEL, RESAMPLES
+from tlx.measures.names import interval_of, is_end, is_of_a_class
+from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
 from tlx.review.summary import Summary
 from tlx.review.witness import Evidence
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from tlx.errors import TlxError, did_you_mean
+from tlx.base.errors import TlxError, did_you_mean
 
 HEAD = "head"
 

@@ -22,10 +22,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from tlx import children
-from tlx.files import open_to_append
-from tlx.legible import escape_what_terminals_lack
-from tlx.sockets import leave_folder, socket_folder
+from tlx.base import children
+from tlx.base.files import open_to_append
+from tlx.base.legible import escape_what_terminals_lack
+from tlx.base.sockets import leave_folder, socket_folder
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
 
@@ -141,8 +141,8 @@ def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connec
 
 
 def _train(config: Mapping[str, Any]) -> Outcome:
+    from tlx.base.errors import Interrupted, Pruned, TlxError
     from tlx.config.stored import as_config
-    from tlx.errors import Interrupted, Pruned, TlxError
     from tlx.train import train
 
     try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tlx.children import program
+from tlx.base.children import program
 
 POLL = 0.5  # seconds between looks at GPUs that are all taken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once
 from tlx.sweeps.stopping import SWEEP

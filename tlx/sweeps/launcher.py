@@ -21,16 +21,16 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config import safety
+from tlx.base import allowed
+from tlx.base.errors import TlxError
 from tlx.config.compose import checked
 from tlx.config.compositions import Compositions
+from tlx.config.multirun import swept_values
 from tlx.config.naming import identity_hash
-from tlx.config.selection import monitored
 from tlx.config.stored import as_config
-from tlx.errors import TlxError
-from tlx.run import Run
+from tlx.runs.run import Run
+from tlx.strategies.monitor import monitored
 from tlx.sweeps import gpus
-from tlx.sweeps.command import swept_values
 from tlx.sweeps.job import Job, run, threads
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
@@ -79,8 +79,8 @@ class TlxLauncher(Launcher):
             TlxError: A configuration that no job of a multirun can have.
         """
         share = threads(self.at_once)
-        if safety.VARIABLE in os.environ:  # what was typed is allowed on other machines, too
-            share[safety.VARIABLE] = os.environ[safety.VARIABLE]
+        if allowed.VARIABLE in os.environ:  # what was typed is allowed on other machines, too
+            share[allowed.VARIABLE] = os.environ[allowed.VARIABLE]
         several = self.at_once > 1 and len(asked) > 1
         devices = gpus.visible(gpus.installed(), os.environ) if several and self.hands_out_gpus else {}
         jobs: list[Job] = []

@@ -17,16 +17,16 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config.building import build_node
-from tlx.config.safety import locate
-from tlx.config.selection import monitored
-from tlx.errors import TlxError
-from tlx.files import is_locked, locked
-from tlx.run import Run
+from tlx.base.errors import TlxError
+from tlx.base.files import is_locked, locked
+from tlx.building.nodes import build_node
+from tlx.building.safety import locate
+from tlx.callbacks.trial_place import TrialPlace
+from tlx.runs.run import Run
+from tlx.strategies.monitor import monitored
 from tlx.sweeps.launcher import TlxLauncher
 from tlx.sweeps.records import Record, Records
 from tlx.sweeps.space import Space, space
-from tlx.sweeps.trial import TrialPlace
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -90,7 +90,7 @@ class OptunaSweeper(Sweeper):
             TlxError: The same search runs already.
             Interrupted: It was stopped; trials that ran go on at the next start.
         """
-        from tlx.sweeps.storage import open_study, refuse_pickles
+        from tlx.callbacks.study import open_study, refuse_pickles
 
         def busy() -> None:
             raise TlxError(f"expected a search that nobody runs, got {self.directory}, which another process runs now")
@@ -143,7 +143,7 @@ class OptunaSweeper(Sweeper):
     def _tell(self, study: Study, number: int) -> None:
         from optuna.trial import TrialState
 
-        from tlx.sweeps.storage import PRUNED
+        from tlx.callbacks.study import PRUNED
 
         record = self.records.read(number)
         value = _value(record)

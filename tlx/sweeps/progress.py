@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from tlx.errors import TlxError
-from tlx.printable import one_line, printable
-from tlx.run import Run
+from tlx.base.errors import TlxError
+from tlx.base.printable import one_line, printable
+from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records
 
 EVERY = 0.3  # seconds between looks

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tlx import children, owner
+from tlx.base import children, owner
 
 AGENTS = (b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
 GRACE = 3.0  # seconds in which they may end by themselves

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from tlx import children
-from tlx.errors import TlxError
+from tlx.base import children
+from tlx.base.errors import TlxError
 from tlx.sweeps import gpus, ray_agents
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tlx.errors import TlxError
-from tlx.files import temporary_of, write_text
-from tlx.ownership import refuse_links
-from tlx.printable import one_line
+from tlx.base.errors import TlxError
+from tlx.base.files import temporary_of, write_text
+from tlx.base.printable import one_line
 from tlx.records import check, read_json
+from tlx.records.ownership import refuse_links
 
 State = Literal["waiting", "running", "finished", "pruned", "interrupted", "failed", "killed"]
 ENDED: tuple[State, ...] = ("finished", "pruned", "interrupted", "failed", "killed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from tlx.errors import ConfigError, Mistake, did_you_mean
+from tlx.base.errors import ConfigError, Mistake, did_you_mean
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

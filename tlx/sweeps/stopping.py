@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tlx.errors import Interrupted
+from tlx.base.errors import Interrupted
 
 
 class Stop:

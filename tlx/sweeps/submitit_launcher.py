@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlx import children
-from tlx.errors import TlxError
-from tlx.printable import one_line
+from tlx.base import children
+from tlx.base.errors import TlxError
+from tlx.base.printable import one_line
 from tlx.sweeps import gpus
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once

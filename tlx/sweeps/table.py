@@ -11,9 +11,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import TlxError
-from tlx.files import write_text
-from tlx.run import Run
+from tlx.base.errors import TlxError
+from tlx.base.files import write_text
+from tlx.runs.run import Run
 from tlx.sweeps.records import ENDED, Record, Records, short
 
 SEED = "seed"

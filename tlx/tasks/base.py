@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +13,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
-from tlx.gradients import no_gradients
-from tlx.strategies.optimizers import build_optimizer
+from tlx.base.gradients import no_gradients
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 
+Owned = tuple[nn.Module, str, nn.Parameter]  # a parameter, the module that owns it, its name there
+# Of parameters by layer group, and whether fused kernels may be chosen; `tlx.training.optimizers` has it.
+MakeOptimizer = Callable[[Mapping[str, Sequence[Owned]], bool], torch.optim.Optimizer]
 Batch = dict[str, Any]  # tensors, and under `unlabelled` a batch of the target domain
 # Of BatchNorm statistics that move. torchvision's MobileNetV3 has 0.01, its MNASNet 0.0003, for long trainings: in some
 # hundred steps of a transfer such statistics hardly leave what they began with, and evaluation uses them.
@@ -43,9 +45,7 @@ class Task(pl.LightningModule):
         super().__init__()
         self.backbone = backbone
         _quicken_statistics(backbone)
-        self.optimizer_node: Any = (
-            None  # a composed optimizer node as plain values; a task that only predicts needs none
-        )
+        self.make_optimizer: MakeOptimizer | None = None  # a task that only predicts needs none
         self.adaptation: Adaptation | None = None  # to a target domain
         self.carried: dict[str, Any] = {}  # plain values that every checkpoint takes along
         self.layout = torch.contiguous_format
@@ -198,9 +198,9 @@ class Task(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
-        assert self.optimizer_node is not None, "this task was not given an optimizer"
+        assert self.make_optimizer is not None, "this task was not given an optimizer"
         groups = {g: list(self.named_group(g)) for g in self.group_names}
-        return build_optimizer(self.optimizer_node, groups, not self._sharded and self._may_fuse)
+        return self.make_optimizer(groups, not self._sharded and self._may_fuse)
 
     @property
     def _may_fuse(self) -> bool:

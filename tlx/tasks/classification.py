@@ -13,7 +13,7 @@ from tlx.adaptation.base import widened
 from tlx.adaptation.certainty import Certainty
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.tiles import Tiles
-from tlx.errors import TlxError
+from tlx.base.errors import TlxError
 from tlx.tasks.base import Batch, Task
 from tlx.tasks.ranking import Ranking
 from tlx.tasks.tally import Tally

@@ -1,0 +1,1 @@
+"""What happens in a training beside its steps: stages, checkpoints, tables, each a callback of Lightning."""

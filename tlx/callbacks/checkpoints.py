@@ -1,0 +1,296 @@
+"""The checkpoints of a run, written so that a kill at any moment leaves the last good one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from tlx.base.errors import Diverged, TlxError
+from tlx.base.files import beside, create, sync, temporary_of
+from tlx.base.interruption import Interruption
+from tlx.base.zip_bombs import refuse_bomb
+from tlx.callbacks.agreement import Agreement, share
+from tlx.callbacks.stages import Stages
+from tlx.records.ownership import CHECKPOINTS, NEXT
+from tlx.records.reading import as_mapping, unreadable
+from tlx.tasks.base import Task
+
+ORACLE = "oracle/accuracy"  # what tlx.callbacks.oracle logs
+
+
+class PlainIO(TorchCheckpointIO):
+    """Writes straight to the path that it is given; Lightning's own way leads through the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint; the path is one that `tlx.base.files.beside` gave."""
+        with create(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+
+class Checkpoints(Checkpoint):
+    """Keeps `best.ckpt` and `stage_best.ckpt` (weights) and `last.ckpt` (all that training needs to go on).
+
+    Where labels of a target domain are at hand, `oracle.ckpt` has the weights that they would have chosen; nothing else
+    follows from them.
+
+    They belong together. At the end of an epoch new best weights are written under another name, then last.ckpt with
+    the scores, then the names change: whatever a kill leaves behind, `settle_files` makes it what last.ckpt tells of.
+    Each file is written beside its place, synced to the disk and renamed.
+
+    Args:
+        directory: Where they lie.
+        stages: The callback that runs the plan; it has judged the epoch before this one's turn.
+        monitor: Logged value that selects the best weights.
+        mode: `max` or `min` of it.
+        interruption: Asks to stop after a step.
+    """
+
+    def __init__(self, directory: Path, stages: Stages, monitor: str, mode: str, interruption: Interruption) -> None:
+        self.directory, self.stages, self.agreement = directory, stages, Agreement(interruption)
+        self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
+        self.best: float | None = None
+        self.oracle: float | None = None  # the best accuracy on labels of the target domain, which decides nothing
+        self.figures: dict[str, float] = {}  # `val/…` of the best weights
+        self.done = False  # whether training came to its end
+        self.seconds = 0.0  # of training, in all starts together
+        self.epoch: dict[str, float] | None = None  # what had added up in an epoch that was left in its middle
+        self.begun = False  # whether a step was taken: what it needs of a checkpoint was right
+        self._since = time.perf_counter()
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.directory / "last.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: plain numbers only."""
+        seconds = self.seconds + time.perf_counter() - self._since
+        best = {"best": self.best, "oracle": self.oracle, "figures": self.figures}
+        return {**best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from these numbers."""
+        for key in ("best", "oracle"):
+            setattr(self, key, None if state_dict[key] is None else float(state_dict[key]))
+        self.figures = {str(name): float(value) for name, value in state_dict["figures"].items()}
+        self.done, self.seconds = bool(state_dict["done"]), float(state_dict["seconds"])
+        epoch = state_dict["epoch"]
+        self.epoch = None if epoch is None else {str(name): float(value) for name, value in epoch.items()}
+
+    # Lightning's hooks
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        self._since = time.perf_counter()
+        self.agreement.begin()
+        if self.epoch is not None:
+            assert isinstance(pl_module, Task)
+            pl_module.load_epoch_state(share(self.epoch))
+            self.epoch = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write out the curves of the epoch before, which a kill would take; stop where that was asked for."""
+        _flush(trainer)
+        if self.agreement.now():
+            self.agreement.interruption.stop()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop before this step where the one before was saved for that; its figures are logged by now."""
+        if self.epoch is not None:
+            _flush(trainer)
+            self.agreement.interruption.stop()
+        self.agreement.before_step(trainer.global_step + 1)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where a stop was asked for; after an epoch's last step the end of the epoch is waited for."""
+        self.begun = True
+        if not self.agreement.after_step():
+            return
+        whole_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if whole_step and batch_idx + 1 < trainer.num_training_batches:
+            assert isinstance(pl_module, Task)
+            self.epoch = self.agreement.gathered(pl_module.epoch_state())
+            self._write(trainer, self.last)
+            trainer.strategy.barrier()  # none leaves before the checkpoint is in its place
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the epoch."""
+        fresh = []
+        if self._is_best(trainer):
+            fresh.append("best.ckpt")
+            self.figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        if self.stages.keep_weights:
+            fresh.append("stage_best.ckpt")
+        if self._is_best_of_the_oracle(trainer):
+            fresh.append("oracle.ckpt")
+        for name in fresh:
+            self._write(trainer, self.directory / (name + NEXT), weights_only=True)
+        self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        _flush(trainer)
+        self._write(trainer, self.last)
+        if trainer.is_global_zero:
+            for name in fresh:
+                (self.directory / (name + NEXT)).replace(self.directory / name)
+            sync(self.directory)
+        trainer.strategy.barrier()
+
+    # Inside
+
+    def _is_best(self, trainer: pl.Trainer) -> bool:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:  # no validation split: the last weights are the best that are known
+            return True
+        score = self.sign * float(value)
+        if math.isnan(score):
+            place = f"epoch {trainer.current_epoch}, stage {self.stages.running.name}"
+            hint = "Try a lower optimizer.lr or trainer.gradient_clip_val=1.0"
+            raise Diverged(f"{self.monitor}: expected a number, got nan ({place})", hint)
+        if self.best is not None and score <= self.best:
+            return False
+        self.best = score
+        return True
+
+    def _is_best_of_the_oracle(self, trainer: pl.Trainer) -> bool:
+        value = trainer.callback_metrics.get(ORACLE)
+        if value is None or (self.oracle is not None and float(value) <= self.oracle):
+            return False
+        self.oracle = float(value)
+        return True
+
+    def _write(self, trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
+        def save(temporary: Path) -> bool:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
+            return trainer.is_global_zero
+
+        _whole(path, save)
+
+
+def save_weights(path: Path, task: Task) -> None:
+    """Write the weights of a task that no Trainer has trained, as `best.ckpt` is."""
+
+    def save(temporary: Path) -> bool:
+        PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, temporary)
+        return True
+
+    _whole(path, save)
+
+
+def _whole(path: Path, save: Callable[[Path], bool]) -> None:
+    """Have a file saved beside its place; where this process is the one that wrote it, put it there."""
+    temporary = beside(path)
+    try:
+        if save(temporary):
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+    except (OSError, RuntimeError) as error:  # a full disk reaches us as either
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        reason: BaseException | None = error  # torch's own complaint about the end of the file hides the system's
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__
+        raise TlxError(
+            f"cannot write {path}: {reason or error}; make room, then start again: the run goes on from its last "
+            "checkpoint"
+        ) from error
+
+
+def settle_files(directory: Path) -> None:
+    """Bring the files of a directory into the state that last.ckpt tells of, after a kill between two renames.
+
+    Only checkpoints under the names that tlx gives them are renamed or removed.
+    """
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if temporary_of(path.name) in (*CHECKPOINTS, *(name + NEXT for name in CHECKPOINTS)):
+            path.unlink()
+    last = directory / "last.ckpt"
+    step = progress(last)["global_step"] if last.is_file() else -1
+    for name in CHECKPOINTS:
+        waiting = directory / (name + NEXT)
+        if not waiting.is_file():
+            continue
+        if progress(waiting)["global_step"] <= step:
+            waiting.replace(directory / name)
+        else:  # of an epoch that will be trained again
+            waiting.unlink()
+
+
+def progress(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its run: whole `epochs`, `global_step`, `seconds`, `done`, `data`, `figures`.
+
+    Raises:
+        TlxError: It cannot be read.
+    """
+    held = read_checkpoint(path)
+    try:
+        own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
+        _check_counts(held["loops"])
+        epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        told = {
+            "epochs": epochs,
+            "global_step": int(held["global_step"]),
+            "data": str(held.get("tlx", {}).get("data", "")),
+        }
+        figures = {str(name): float(value) for name, value in dict(own.get("figures", {})).items()}
+        return {**told, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
+    except KeyError as error:
+        raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
+    except Exception as error:  # values of other types than a checkpoint of tlx has
+        raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
+
+
+def _check_counts(node: Any) -> None:
+    """Raise a ValueError where one of Lightning's counts of epochs, batches and steps is no whole number."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key in ("ready", "started", "processed", "completed") and (not isinstance(value, int) or value < 0):
+            raise ValueError(f"{key}: {value!r:.40}")
+        _check_counts(value)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, tensors and plain values; its tensors stay on the disk until they are used.
+
+    Raises:
+        TlxError: It cannot be read, or it holds other objects, which could run code.
+    """
+    try:
+        refuse_bomb(path)
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever torch meets in a damaged or hostile file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run anew") from error
+    return dict(as_mapping(held, path, "a checkpoint of tlx"))
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint by name.
+
+    Raises:
+        TlxError: It cannot be read, or holds something else.
+    """
+    held = read_checkpoint(path).get("state_dict")
+    weights = as_mapping(held, path, "a checkpoint of tlx with weights")
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor):
+            raise unreadable(path, "tensors by name", f"{name}: a {type(value).__name__}")
+    return dict(weights)
+
+
+def _flush(trainer: pl.Trainer) -> None:
+    for logger in trainer.loggers:
+        flush = getattr(getattr(logger, "experiment", None), "flush", None)
+        if callable(flush):
+            flush()

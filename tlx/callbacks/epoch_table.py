@@ -1,0 +1,57 @@
+"""metrics.csv: one row an epoch, readable while the run goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from tlx.base.files import write_text
+from tlx.callbacks.curves import learning_rates
+from tlx.callbacks.stages import Stages
+
+
+class EpochTable(pl.Callback):
+    """Keeps epoch, stage, metrics and learning rates (those of the epoch's last step) in a CSV file.
+
+    The file is written anew each epoch, so that it is whole at any moment. A run that goes on drops the rows of epochs
+    that it trains again.
+
+    Args:
+        path: The file.
+        stages: Tells the stage that an epoch belongs to.
+    """
+
+    def __init__(self, path: Path, stages: Stages) -> None:
+        self.path = path
+        self.stages = stages
+        self.rows: list[dict[str, object]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take up the rows of the epochs before."""
+        self.rows = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write a row."""
+        if not trainer.is_global_zero:
+            return
+        figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "train/batch_loss"}
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "stage": self.stages.running.name,
+                **dict(sorted(figures.items())),
+                **learning_rates(trainer),
+            }
+        )
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self.rows[0]), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())

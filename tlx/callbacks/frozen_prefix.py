@@ -1,0 +1,158 @@
+"""The callback that lets each stage train from its boundary upward."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tlx.callbacks.stages import Stages
+from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
+from tlx.features.rows import Rows
+from tlx.strategies.plan import PlannedStage, frozen_prefix
+from tlx.tasks.base import Task
+
+log = logging.getLogger("tlx")
+
+
+class FrozenPrefix(pl.Callback):
+    """Gives each stage the output of its frozen prefix in the place of images, for training and for validation.
+
+    It changes no result: a stage that is not given rows computes the same from the images. What it decides besides is
+    which augmentation a stage with a frozen prefix sees: `views` of each image in turn, or with 0 a new one each epoch.
+
+    Args:
+        stages: The callback that runs the plan, which comes before this one.
+        cache: Gives rows; None: every stage computes from images.
+        views: Augmented views of an image.
+    """
+
+    def __init__(self, stages: Stages, cache: PrefixCache | None, views: int) -> None:
+        self.stages, self.cache, self.views = stages, cache, views
+        self._prepared: int | None = None  # the stage whose boundaries are chosen
+        self._boundaries: list[Boundary | None] = []  # of this stage and of those to come
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prepare the epoch of a run that goes on in its middle."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._prepare(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Have ready what this epoch reads."""
+        self._prepare(trainer, pl_module)
+
+    def _prepare(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        assert isinstance(task, Task)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        prefix = still_prefix(task, self.stages.running)
+        augmented = any(data.augmented(split) for split in data.trained_on)
+        views = self.views if prefix and augmented else 0
+        data.take_turns(views, self.stages.first_epoch)
+        fed: dict[str, Rows | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
+        task.boundary = None
+        if self.cache is not None and not self.cache.failed and prefix:
+            how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
+            boundary, *later = self._choose(self.cache, task, how)
+            if boundary is not None:
+                task.boundary = boundary.name
+                comes = [b for b in later if b is not None]
+                for split in data.selected_on:
+                    fed[split] = self._rows(self.cache, task, split, None, boundary, comes, how)
+                if views or not augmented:
+                    turn = (trainer.current_epoch - self.stages.first_epoch) % views if views else 0
+                    also = [b for b, s in zip(later, self._coming, strict=True) if b and turn < s.epochs]
+                    for split in data.trained_on:
+                        view = turn if data.augmented(split) else None
+                        fed[split] = self._rows(self.cache, task, split, view, boundary, also, how)
+        if any(fed[split] is None for split in data.trained_on):  # all of them from images then
+            fed |= dict.fromkeys(data.trained_on)
+        for split, rows in fed.items():
+            data.feed(split, rows)
+
+    @property
+    def _coming(self) -> list[PlannedStage]:
+        return self.stages.stages[self.stages.index + 1 :]
+
+    def _choose(self, cache: PrefixCache, task: Task, how: Numerics) -> list[Boundary | None]:
+        """Return the boundary of this stage, and those of later stages whose prefix does not change before them."""
+        if self._prepared != self.stages.index:
+            self._prepared = self.stages.index
+            self._boundaries = [self._boundary(cache, task, self.stages.running, how)]
+            now, trained = still_prefix(task, self.stages.running), set(self.stages.running.trained)
+            for stage in self._coming:
+                prefix = set(still_prefix(task, stage))
+                comes_along = self._boundaries[0] is not None and prefix < set(now) and not trained & prefix
+                self._boundaries.append(self._boundary(cache, task, stage, how) if comes_along else None)
+                trained |= set(stage.trained)
+        return self._boundaries
+
+    def _boundary(self, cache: PrefixCache, task: Task, stage: PlannedStage, how: Numerics) -> Boundary | None:
+        prefix = still_prefix(task, stage)
+        if not prefix:
+            return None
+        data, sizes = cache.data, cache.data.sizes
+        drawn = {s: min(self.views, stage.epochs) if data.augmented(s) else 1 for s in data.trained_on}
+        images = sum(sizes[s] * count for s, count in drawn.items()) + sum(
+            sizes[s] for s in (*data.selected_on, "test")
+        )
+        found = cache.boundary(task, prefix, images, how)
+        if stage is self.stages.running:
+            if found is None:
+                log.info("cache: no output of %s fits: stage %s trains from images", "..".join(prefix), stage.name)
+            elif found.name != prefix[-1]:
+                log.info("cache: stage %s trains from the output of %s instead", stage.name, found.name)
+        return found
+
+    def _rows(
+        self, cache: PrefixCache, task: Task, split: str, view: int | None, boundary: Boundary,
+        also: Sequence[Boundary], how: Numerics,
+    ) -> Rows | None:  # fmt: skip
+        if not cache.data.sizes[split]:
+            return None
+        distinct = {b.name: b for b in also if b.name != boundary.name}
+        return cache.rows(task, Request(split, view, boundary, tuple(distinct.values())), how)
+
+
+class UntouchedPrefix(pl.Callback):
+    """Gives the test the output of the groups that no stage trained, in the place of images.
+
+    Args:
+        stages: The plan.
+        cache: Gives rows.
+    """
+
+    def __init__(self, stages: Sequence[PlannedStage], cache: PrefixCache) -> None:
+        self.stages, self.cache = stages, cache
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Have the rows of the test split ready."""
+        task, data = pl_module, self.cache.data
+        assert isinstance(task, Task)
+        prefix = min((still_prefix(task, stage) for stage in self.stages), key=len)
+        if not prefix or not data.sizes["test"]:
+            return
+        how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
+        boundary = self.cache.boundary(task, prefix, data.sizes["test"], how)
+        if boundary is not None:
+            task.boundary = boundary.name
+            data.feed("test", self.cache.rows(task, Request("test", None, boundary), how))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the data as they were."""
+        self.cache.data.feed("test", None)
+
+
+def still_prefix(task: Task, stage: PlannedStage) -> tuple[str, ...]:
+    """Return the bottom groups whose output does not change during a stage: no weight trains, no statistics move."""
+    prefix: list[str] = []
+    trained = {id(p) for group in stage.trained for p in task.group_parameters(group)}
+    for name in frozen_prefix(stage, task.group_names):
+        modules = [part for module in task.group_modules(name) for part in module.modules()]
+        moves = stage.batch_norm == "adapt" and any(isinstance(part, _BatchNorm) for part in modules)
+        # A weight that is shared with a trained group above trains with it.
+        if moves or any(id(p) in trained for p in task.group_parameters(name)):
+            break
+        prefix.append(name)
+    return tuple(prefix)

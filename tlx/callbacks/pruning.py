@@ -1,0 +1,52 @@
+"""A trial reports its monitored value after every epoch, and ends early where it is hopeless."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import pytorch_lightning as pl
+
+from tlx.base.errors import Pruned
+from tlx.callbacks import study as storage
+from tlx.callbacks.stages import Stages
+from tlx.callbacks.trial_place import TRIAL, TrialPlace
+
+
+class Pruning(pl.Callback):
+    """Asks the study's pruner at the end of an epoch, in the last stage only.
+
+    As long as a strategy keeps layers frozen, its values say little of where it will end.
+
+    Args:
+        place: The trial.
+        monitor: The reported value.
+        stages: Tells the stage of the epoch.
+    """
+
+    def __init__(self, place: TrialPlace, monitor: str, stages: Stages) -> None:
+        self.trial = storage.trial_of(place)
+        self.monitor, self.stages = monitor, stages
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report; raise Pruned in every process where the pruner says so."""
+        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+            return
+        hopeless = False
+        if trainer.is_global_zero and self.trial is not None:
+            value = float(trainer.callback_metrics[self.monitor])
+            if math.isfinite(value):
+                self.trial.report(value, trainer.current_epoch)
+                hopeless = self.stages.stage is self.stages.stages[-1] and self.trial.should_prune()
+            if hopeless:
+                self.trial.set_user_attr(storage.PRUNED, trainer.current_epoch)
+        if trainer.strategy.broadcast(hopeless):
+            stage = self.stages.stage.name
+            raise Pruned(f"pruned in epoch {trainer.current_epoch + 1}, stage {stage}: other trials do better")
+
+
+def pruning_callbacks(monitor: str, stages: Stages) -> list[pl.Callback]:
+    """Return the callback of the search that this process trains a trial of; none outside a search."""
+    if TRIAL not in os.environ:
+        return []
+    return [Pruning(TrialPlace.heard(os.environ[TRIAL]), monitor, stages)]

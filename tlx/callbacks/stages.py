@@ -1,0 +1,178 @@
+"""The stage callback: freezes, unfreezes and re-freezes layer groups inside one `Trainer.fit`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.strategies import DDPStrategy
+
+from tlx.strategies.parameter_groups import layer_group
+from tlx.strategies.plan import PlannedStage
+from tlx.tasks.base import Task
+
+log = logging.getLogger("tlx")
+
+
+class Stages(pl.Callback):
+    """Runs the planned stages one after another.
+
+    A stage ends after its epochs, or when the monitored value has not improved for `patience` epochs. The learning rate
+    of every layer group is set before each optimizer step from `PlannedStage.rate`, a pure function of stage, step and
+    group.
+
+    Args:
+        stages: The plan.
+        monitor: Logged value that decides what is better.
+        mode: `max` or `min` of it.
+        directory: Where the best weights of the stage before lie (`stage_best.ckpt`), for one that starts from them.
+    """
+
+    def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
+        self.stages = list(stages)
+        self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
+        self.best_path = directory / "stage_best.ckpt"
+        self.index = 0  # of the stage that runs
+        self.first_epoch = 0  # of the run's epochs, in which this stage began
+        self.first_step = 0  # of the optimizer's steps, likewise
+        self.best: float | None = None
+        self.waited = 0
+        self.running = self.stages[0]  # the stage of the epoch that runs, or that has just ended
+        self.keep_weights = False  # whether the epoch that has just ended is one that the next stage may start from
+        self._told = False  # whether this process has said which stage it is in
+        self._wrapped_for: int | None = None  # the stage that the network is frozen and wrapped for, in this process
+
+    @property
+    def stage(self) -> PlannedStage:
+        """The stage that runs."""
+        return self.stages[self.index]
+
+    @property
+    def total_epochs(self) -> int:
+        """Most epochs that the run can take."""
+        return sum(stage.epochs for stage in self.stages)
+
+    # What a checkpoint keeps: plain numbers only.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where in the plan the run stands."""
+        keys = ("index", "first_epoch", "first_step", "best", "waited")
+        return {key: getattr(self, key) for key in keys}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Return to where a checkpoint stood; the network is set up when the next epoch begins."""
+        index = int(state_dict["index"])
+        if not 0 <= index < len(self.stages):
+            raise ValueError(f"stage {index} of {len(self.stages)}")
+        self.index, best = index, state_dict["best"]
+        self.first_epoch, self.first_step = int(state_dict["first_epoch"]), int(state_dict["first_step"])
+        self.best, self.waited = None if best is None else float(best), int(state_dict["waited"])
+
+    # Lightning's hooks
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Freeze for the first stage before the strategy wraps the module: then it need not be wrapped again."""
+        if stage == "fit":
+            assert isinstance(pl_module, Task)
+            pl_module.train_groups(self.stage)
+            self._wrapped_for = self.index
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Enter the stage of a run that goes on in the middle of an epoch, for which Lightning starts no epoch."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._enter(trainer, pl_module, begins=False)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Enter the stage to which this epoch belongs."""
+        self._enter(trainer, pl_module, begins=trainer.current_epoch == self.first_epoch)
+
+    def _enter(self, trainer: pl.Trainer, pl_module: pl.LightningModule, begins: bool) -> None:
+        assert isinstance(pl_module, Task)
+        self.running = self.stage
+        if begins and self.index > 0 and self.stage.start_from == "best":
+            self._load_best(trainer)
+        if self._wrapped_for != self.index:
+            pl_module.train_groups(self.stage)
+            if isinstance(trainer.strategy, DDPStrategy):
+                _rewrap(trainer.strategy, pl_module)
+            self._wrapped_for = self.index
+        if begins or not self._told:
+            log.info(self.line(pl_module))
+            self._told = True
+        pl_module.train()  # frozen groups are in eval mode, whatever Lightning restored after validation
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the rates of the step that comes."""
+        rates = self.stage.rates(trainer.global_step - self.first_step, self.steps_of_stage(trainer))
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = rates.get(layer_group(group), 0.0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Decide, after this epoch's validation, whether the stage goes on."""
+        self.keep_weights = self._improved(trainer) and self._next_starts_from_best
+        done = trainer.current_epoch + 1 - self.first_epoch
+        plateau = self.stage.patience is not None and self.waited >= self.stage.patience
+        if done < self.stage.epochs and not plateau:
+            return
+        if plateau and done < self.stage.epochs:
+            log.info("stage %s ends on a plateau after %d of %d epochs", self.stage.name, done, self.stage.epochs)
+        if self.index + 1 == len(self.stages):
+            trainer.should_stop = True
+            return
+        self.index += 1
+        self.first_epoch = trainer.current_epoch + 1
+        self.first_step = trainer.global_step
+        self.best, self.waited = None, 0
+
+    def steps_of_stage(self, trainer: pl.Trainer) -> int:
+        """Return the number of optimizer steps of the running stage if it takes all its epochs."""
+        per_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
+        return per_epoch * self.stage.epochs
+
+    def line(self, task: Task) -> str:
+        """Return one line: what trains, how many parameters, at which rates."""
+        sizes = {g: sum(p.numel() for p in task.group_parameters(g)) for g in task.group_names}
+        stage = self.stage
+        trained = sum(sizes[g] for g in stage.trained)
+        rates = ", ".join(f"{g} {lr:.2g}" for g, lr in zip(stage.trained, stage.peak_lr, strict=True))
+        position = f"stage {self.index + 1}/{len(self.stages)} {stage.name}"
+        counts = f"{trained:,} of {sum(sizes.values()):,} parameters"
+        epochs = "1 epoch" if stage.epochs == 1 else f"up to {stage.epochs} epochs"
+        return f"{position}: trains {counts}, {epochs}, lr {rates}"
+
+    # Inside
+
+    @property
+    def _next_starts_from_best(self) -> bool:
+        following = self.stages[self.index + 1 : self.index + 2]
+        return bool(following) and following[0].start_from == "best"
+
+    def _improved(self, trainer: pl.Trainer) -> bool:
+        """Note the monitored value; without one every epoch counts as better."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            return True
+        score = self.sign * float(value)
+        if self.best is not None and not score > self.best:
+            self.waited += 1
+            return False
+        self.best, self.waited = score, 0
+        return True
+
+    def _load_best(self, trainer: pl.Trainer) -> None:
+        trainer.strategy.barrier()
+        checkpoint = torch.load(self.best_path, map_location="cpu", weights_only=True)
+        trainer.strategy.load_model_state_dict(checkpoint, strict=True)
+
+
+def _rewrap(strategy: DDPStrategy, task: Task) -> None:
+    """Wrap again: DDP leaves out parameters that were frozen when it wrapped them, and the ranks drift apart."""
+    strategy.model = strategy._setup_model(task)
+    strategy._register_ddp_hooks()

@@ -1,0 +1,73 @@
+"""The study of a search: a journal in the sweep's directory, to which any number of processes append."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tlx.base.allowed import VARIABLE, allowed_by_user
+from tlx.base.errors import TlxError
+from tlx.base.printable import one_line
+from tlx.building.nodes import build_node
+from tlx.callbacks.trial_place import TrialPlace
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+
+NAME = "tlx"
+PRUNED = "pruned_in_epoch"  # attribute of a trial whose training process gave it up
+
+
+def open_study(
+    path: str | Path, direction: Literal["minimize", "maximize"] | None = None, pruner: BasePruner | None = None
+) -> Study:
+    """Return the study in a file; made where there is none and a direction is given.
+
+    Args:
+        path: `study.log` in the sweep's directory.
+        direction: Of the search.
+        pruner: What gives trials up.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    kept = JournalStorage(JournalFileBackend(str(path)))
+    if direction is None:
+        return optuna.load_study(study_name=NAME, storage=kept, pruner=pruner)
+    return optuna.create_study(study_name=NAME, storage=kept, direction=direction, load_if_exists=True)
+
+
+def refuse_pickles(study: Study, path: Path, sampler: str) -> None:
+    """Refuse a study that goes on with a sampler which keeps its state in it as a pickle, which runs what stands in it.
+
+    Args:
+        study: As it was found.
+        path: Its file.
+        sampler: What is to go on with it.
+
+    Raises:
+        TlxError: It holds such a state, and the user has not allowed the sampler by a setting.
+    """
+    if not sampler.endswith(".CmaEsSampler") or allowed_by_user(sampler):
+        return
+    if any(
+        ":" in key and "optimizer" in key for trial in study.get_trials(deepcopy=False) for key in trial.system_attrs
+    ):
+        raise TlxError(
+            f"{one_line(path)}: expected a search without pickled state to go on with, got that of {sampler}, which "
+            f"could run code; where the file is your own: {VARIABLE}={sampler} tlx …; else another output_dir"
+        )
+
+
+def trial_of(place: TrialPlace) -> Trial | None:
+    """Return a trial of a study, to report to; None where it has ended already."""
+    from optuna import Trial
+
+    study = open_study(place.study, pruner=build_node(place.pruner, "hydra.sweeper.pruner"))
+    trial = next(t for t in study.get_trials(deepcopy=False) if t.number == place.number)
+    return None if trial.state.is_finished() else Trial(study, trial._trial_id)

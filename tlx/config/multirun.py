@@ -1,0 +1,155 @@
+"""What the command line of a multirun says about the sweep: its swept keys, its name, and mistakes known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from tlx.base.errors import Mistake, TlxError, did_you_mean
+from tlx.base.slurm import is_one_of_several
+from tlx.config.sweep_values import size_of
+
+# The package that an option needs, and the extra of tlx that brings it.
+NEEDS = {
+    "joblib": ("joblib", "sweep"),
+    "submitit_local": ("submitit", "sweep"),
+    "submitit_slurm": ("submitit", "sweep"),
+    "optuna": ("optuna", "sweep"),
+    "ray": ("ray", "ray"),
+}
+DEFAULTS = {"launcher": "basic", "sweeper": "basic"}
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return the overrides that Hydra can read; the others are reported elsewhere."""
+    found = []
+    for text in overrides:
+        try:
+            found.append(OverridesParser.create().parse_override(text))
+        except HydraException:
+            continue
+    return found
+
+
+def plugins(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the chosen launcher and sweeper: `{"launcher": "joblib", "sweeper": "basic"}`."""
+    chosen = dict(DEFAULTS)
+    for override in parsed(overrides):
+        group, _, kind = override.key_or_group.partition("/")
+        if group == "hydra" and kind in chosen and isinstance(override.value(), str):
+            chosen[kind] = str(override.value())
+    return chosen
+
+
+def swept_keys(overrides: Sequence[str]) -> list[str]:
+    """Return the keys with several values, in the order of the command line."""
+    return [o.key_or_group for o in parsed(overrides) if o.is_sweep_override()]
+
+
+def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """Return a job's values of the swept keys, as text."""
+    values = {}
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        if key in keys:
+            values[key] = value
+    return values
+
+
+def count(overrides: Sequence[str]) -> int | None:
+    """Return the number of combinations; None where an interval or a range has no end of them."""
+    sweeps = [o for o in parsed(overrides) if o.is_sweep_override()]
+    if not all(o.is_discrete_sweep() for o in sweeps):
+        return None
+    total = math.prod(size_of(o) for o in sweeps if not _is_glob(o))
+    return int(total) if math.isfinite(total) else None
+
+
+def sweep_name(overrides: Sequence[str]) -> str:
+    """Return `KEYS-HASH`: the same command finds its directory again, with whichever launcher."""
+    sweeper = plugins(overrides)["sweeper"]
+    kept = sorted(o.lstrip("+") for o in overrides if not o.lstrip("+").startswith(("hydra.", "hydra/", "force=")))
+    digest = hashlib.sha256("\n".join([sweeper, *kept]).encode()).hexdigest()[:8]
+    label = "-".join(key.rpartition(".")[2].replace("/", "_") for key in sorted(swept_keys(overrides)))
+    return f"{label[:60] or 'single'}-{digest}"
+
+
+def sweep_mistakes(loader: ConfigLoaderImpl, overrides: Sequence[str], multirun: bool) -> list[Mistake]:
+    """Return what is wrong with the choice of launcher and sweeper, and with what they are to do."""
+    chosen = plugins(overrides)
+    asked = [kind for kind in DEFAULTS if any(o.key_or_group == f"hydra/{kind}" for o in parsed(overrides))]
+    if not multirun:
+        expected = "-m beside it, as it is about several jobs"
+        return [Mistake(f"hydra/{kind}", expected, "a command without", "add -m") for kind in asked]
+    return [
+        *(m for name in chosen.values() for m in _missing_package(name)),
+        *(m for kind, name in chosen.items() for m in _unknown_keys(loader, overrides, kind, name)),
+        *_intervals(overrides, chosen["sweeper"]),
+        *_one_directory(overrides),
+    ]
+
+
+def refuse_several_processes(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse a multirun that torchrun or srun started several times: each process would run the whole sweep.
+
+    Raises:
+        TlxError: It is one of several processes.
+    """
+    if is_one_of_several(environment):
+        raise TlxError(
+            "expected one process for a multirun, which starts those of its jobs by itself, got one of several of "
+            "torchrun or srun; type tlx train -m … without torchrun (srun with --ntasks=1), and trainer.devices=N "
+            "for jobs of several devices"
+        )
+
+
+def _missing_package(name: str) -> Iterator[Mistake]:
+    package, extra = NEEDS.get(name, ("tlx", ""))
+    if importlib.util.find_spec(package) is None:
+        kind = "sweeper" if name == "optuna" else "launcher"
+        hint = f"type: pip install {package}, or tlx with its extra: pip install 'tlx[{extra}]'"
+        yield Mistake(f"hydra/{kind}={name}", f"the package {package}", "none", hint)
+
+
+def _unknown_keys(loader: ConfigLoaderImpl, overrides: Sequence[str], kind: str, name: str) -> Iterator[Mistake]:
+    result = loader.repository.load_config(f"hydra/{kind}/{name}")
+    node = result.config if result is not None else None
+    if not isinstance(node, DictConfig) or not str(node.get("_target_")).startswith("hydra_plugins.tlx."):
+        return
+    prefix = f"hydra.{kind}."
+    for override in parsed(overrides):
+        key = override.key_or_group
+        first = key.removeprefix(prefix).partition(".")[0]
+        if key.startswith(prefix) and first not in node:
+            known = [str(k) for k in node if k != "_target_"]
+            hint = did_you_mean(first, known) or f"known: {', '.join(known)}"
+            yield Mistake(key, f"a key of hydra/{kind}={name}", f"'{first}'", hint)
+
+
+def _one_directory(overrides: Sequence[str]) -> Iterator[Mistake]:
+    for override in parsed(overrides):
+        value = str(override.value())
+        if override.key_or_group in ("run_dir", "run_name") and "${" not in value and count(overrides) != 1:
+            hint = f"leave it out: each run has a name of its own, or {override.key_or_group}='…${{seed}}'"
+            yield Mistake(override.key_or_group, "one for each job", f"'{value}' for several", hint)
+
+
+def _intervals(overrides: Sequence[str], sweeper: str) -> Iterator[Mistake]:
+    for override in parsed(overrides):
+        if sweeper == "basic" and override.is_sweep_override() and not override.is_discrete_sweep():
+            got = override.input_line or override.key_or_group
+            hint = "a search tries points of it: add hydra/sweeper=optuna; or list values: a,b,c"
+            yield Mistake(override.key_or_group, "values to combine", f"an interval: {got.partition('=')[2]}", hint)
+
+
+def _is_glob(override: Override) -> bool:
+    return type(override.value()).__name__ == "Glob"

@@ -1,0 +1,47 @@
+"""Evaluate a finished run on its test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from tlx.base.console import quiet
+from tlx.base.errors import TlxError
+from tlx.base.legible import composed
+from tlx.data.batch_process import readers_named
+from tlx.data.datamodule import ImageDataModule
+from tlx.review.summary import summary_figures
+from tlx.review.witness import Witness
+from tlx.tasks.base import Task
+
+
+def evaluate(task: Task, class_names: Sequence[str], config: DictConfig) -> dict[str, float]:
+    """Return `test/…` of a trained network.
+
+    Args:
+        task: The network, in eval mode.
+        class_names: That it was trained on.
+        config: Of its run; `dataset` and `target` say where the images are.
+
+    Raises:
+        TlxError: The data set's classes are not those that the run was trained on.
+    """
+    data = ImageDataModule(config.dataset, task.backbone.preprocessing, config.seed, target=config.get("target"))
+    data.prepare_data()
+    data.setup()
+    if [composed(name) for name in data.class_names] != [
+        composed(name) for name in class_names
+    ]:  # a run of 0.1 on a Mac
+        raise TlxError(f"dataset: expected the classes {', '.join(class_names)}, got {', '.join(data.class_names)}")
+    witness = Witness(data.sizes["test"])
+    with quiet(), readers_named():
+        trainer = pl.Trainer(
+            accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
+            inference_mode=False, plugins=[LightningEnvironment()],
+            callbacks=[witness],
+        )  # fmt: skip
+        tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
+    return tested | summary_figures(witness.evidence, class_names, data.sample_groups("test"))

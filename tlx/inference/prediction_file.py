@@ -1,0 +1,78 @@
+"""Where `tlx predict -o` writes: a new file, one that it wrote before, or a device; nothing of somebody else's."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from tlx.base.errors import TlxError
+from tlx.base.files import beside, cannot_write, create, writing
+from tlx.base.legible import ESCAPED
+from tlx.base.places import why_not_writable
+from tlx.base.printable import one_line
+from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED
+
+_HEADS = (f"{IMAGE},{PREDICTED},{CONFIDENCE}".encode(), b"image,prediction,probability")  # the second is of tlx 0.1
+_STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
+_ROOM = 2**16  # bytes that there have to be for a table
+
+
+def refuse_place(path: Path) -> None:
+    """Refuse a place where no table can be written, before the minutes that it may take to make one.
+
+    Raises:
+        TlxError: It says what is there.
+    """
+    named = f"-o: expected a new file, or one that tlx predict wrote, got '{one_line(path)}'"
+    if _is_device(path):
+        return
+    if path.is_symlink():
+        raise TlxError(f"{named}, a link; type where it leads: {one_line(os.path.realpath(path))}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise TlxError(f"-o: expected a file in a folder that exists, got '{one_line(path)}'")
+    reason = why_not_writable(path.parent)
+    if reason:
+        raise TlxError(f"-o: expected a folder that can be written, got '{one_line(path)}' ({reason})")
+    if path.exists() and not path.is_file():
+        raise TlxError(f"{named}, which is a device or a socket; name another file")
+    try:
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                if not file.read(100).startswith(_HEADS):
+                    raise TlxError(f"{named}, which is neither; remove it, or name another file")
+        room = beside(path)
+        try:
+            with create(room) as file:
+                os.posix_fallocate(file.fileno(), 0, _ROOM)
+        finally:
+            room.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write a table of predictions.
+
+    Raises:
+        TlxError: It cannot be written, or something else is in its place.
+    """
+    refuse_place(path)
+    content = text.encode("utf-8", ESCAPED)
+    if _is_device(path):
+        path.write_bytes(content)
+        return
+    with writing(path) as file:
+        file.write(content)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether it is a pipe or a terminal, or one of this process's streams (/dev/stdout), wherever that leads."""
+    if str(path) in ("/dev/stdout", "/dev/stderr") or _STREAM.fullmatch(str(path)):
+        return True
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)

@@ -1,0 +1,164 @@
+"""The files of a run: what they say, who may write them, which of them are tlx's own. Without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tlx.base.errors import TlxError, closest
+from tlx.base.files import is_locked, locked, write_text
+from tlx.base.printable import one_line
+from tlx.records.files import read_environment, read_metrics, read_model, read_status
+from tlx.records.ownership import OwnFiles
+
+
+class RunDirectory:
+    """A directory that a run writes or has written; what its files say as plain values.
+
+    Files: `config.yaml` (resolved), `model.json` (architecture, preprocessing, class names), `status.json`,
+    `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (a row an
+    epoch), `test_predictions.csv` (a row a test image), `review/` (pictures and review.md), `checkpoints/best.ckpt` and
+    `last.ckpt`, TensorBoard events with `projector/` and `projector_config.pbtxt`, `tlx.log`; `.lock` is held by the
+    process that trains; `files.json` lists those that tlx has written, which are the only ones it ever removes.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory).expanduser()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def place(self) -> str:
+        """Its directory as messages name it: in one line."""
+        return one_line(self.directory)
+
+    @property
+    def files(self) -> OwnFiles:
+        """Which of its files tlx has written."""
+        return OwnFiles(self.directory)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """How the run stands; empty where nothing was begun.
+
+        `state` is `running` (with `pid` and `host`), `finished`, `failed` (with `error` and `traceback`) or
+        `interrupted` (with `reason`).
+        """
+        return read_status(self.directory)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a process has ever held the directory as a run's."""
+        return any(os.path.lexists(self.directory / name) for name in (".lock", "status.json"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained and tested to its end."""
+        return self.status.get("state") == "finished"
+
+    @property
+    def killed(self) -> bool:
+        """Whether it says that it is running, and no process runs it."""
+        return self.status.get("state") == "running" and not is_locked(self.directory / ".lock")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Final figures: `test/accuracy`, `val/accuracy` (both of the best checkpoint), `train/seconds`, …"""
+        return read_metrics(self.need("metrics.json").parent)
+
+    @property
+    def started_in(self) -> Path:
+        """The working directory of its last start; this one where nothing says so."""
+        return Path(self.environment[-1]["directory"]) if self.environment else Path.cwd()
+
+    @property
+    def environment(self) -> list[dict[str, Any]]:
+        """Under which circumstances it was started, each time; see tlx/records/environment.py."""
+        return read_environment(self.directory)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What model.json holds: architecture, preprocessing, layer groups, class names."""
+        return read_model(self.need("model.json").parent)
+
+    # Writing, by the process that trains
+
+    def refuse_place(self) -> None:
+        """Refuse a directory that cannot be this run's; nothing is written there.
+
+        Raises:
+            TlxError: It holds what is no run of tlx, or a file that would be written is a link.
+        """
+        self.files.refuse_foreign()
+        self.files.refuse_links()
+
+    @contextmanager
+    def lock(self) -> Iterator[int]:
+        """Be the only process that trains this run; another one is waited for. Yields the handle of the lock."""
+
+        def waiting() -> None:
+            now = self.status
+            host = one_line(now.get("host"))
+            print(f"waiting for process {now.get('pid')} on {host}, which trains {self.place}", flush=True)
+
+        with locked(self.directory / ".lock", waiting) as handle:
+            yield handle
+
+    def note(self, state: str, **more: Any) -> None:
+        """Write how the run ended, if that can be written at all, and unless a process of several has done so."""
+        with suppress(OSError, TlxError):  # a full disk is what may have ended it
+            if state == "failed" and self.status.get("state") == "failed":
+                return
+            self.write_status(state, **more)
+
+    def write_status(self, state: str, **more: Any) -> None:
+        """Write how the run stands."""
+        status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
+        if "identity" in self.status:
+            status = {"identity": self.status["identity"], **status}
+        if state != "running":
+            self.files.settle()
+        self.write("status.json", json.dumps(status, indent=2))  # last: whoever reads it finds the rest done
+
+    def finish(self, metrics: dict[str, float]) -> None:
+        """Write the final figures and mark the run finished."""
+        plain = {key: float(value) for key, value in sorted(metrics.items())}
+        self.write("metrics.json", json.dumps(plain, indent=2))
+        self.files.remove("checkpoints/stage_best.ckpt")  # what a next stage would have started from
+        self.write_status("finished")
+
+    def write(self, name: str, text: str) -> None:
+        """Write one of its files, whole at any moment."""
+        self.files.add(name)
+        write_text(self.directory / name, text)
+
+    def need(self, name: str) -> Path:
+        """Return the path of a file.
+
+        Raises:
+            TlxError: It is not there: what there is, and what to type.
+        """
+        path = self.directory / name
+        if path.is_file() or (path.exists() and not name.endswith(".ckpt")):  # of what is no file its reader tells
+            return path
+        if not self.directory.is_dir():
+            parent = self.directory.parent
+            beside = [p.name for p in parent.iterdir() if (p / "config.yaml").is_file()] if parent.is_dir() else []
+            near = closest(self.directory.name, beside)
+            hint = f"; did you mean '{parent / near}'?" if near else ""
+            raise TlxError(f"expected a run directory, got '{self.place}' (no such directory){hint}")
+        state = self.status.get("state")
+        hint = "what runs there are: tlx list runs"
+        if state is not None:
+            hint = f"to train it to its end: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
+        raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state or 'no run'}); {hint}")

@@ -1,0 +1,1 @@
+"""Runs as a user sees them: opened, listed, resumed, with their ancestors."""

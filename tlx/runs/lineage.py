@@ -1,0 +1,96 @@
+"""The chain of runs that a run comes from: what each was trained on, and what of it the next one took over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from tlx.base.printable import one_line
+from tlx.config.stored import stored_config
+from tlx.records.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tlx.tasks.base import Task
+
+ACCURACY = "test/accuracy"
+
+
+def carried_over(task: Task) -> dict[str, Any]:
+    """Return what a network began with, as plain values.
+
+    `from`: its source in words; `loaded` and `reinitialised`: numbers of tensors; `classes`: rows of the head that were
+    taken over.
+    """
+    report = task.backbone.report
+    tensors = len(task.backbone.state_dict())
+    if report is None or report.random:
+        source, loaded, fresh = "random", 0, tensors
+    elif report.groups:
+        source, loaded, fresh = report.source, report.num_loaded, report.num_reinitialised
+    else:  # a library's weights fit the network that they are made for
+        source, loaded, fresh = report.source, tensors, 0
+    return {"from": source, "loaded": loaded, "reinitialised": fresh, "classes": list(task.carried_classes)}
+
+
+def ancestors(config: DictConfig) -> list[dict[str, Any]]:
+    """Return the runs that a configuration starts from, the first one first, as they tell of themselves today.
+
+    Runs that began before runs knew their ancestors are the first of their chain.
+    """
+    if config.backbone.get("_target_") != "tlx.backbones.run_backbone" or config.strategy.get("reset"):
+        return []
+    source = RunDirectory(config.backbone.run)
+    own = [summary(source)] if (source.directory / "config.yaml").is_file() else []
+    return [*source.description["lineage"], *own]
+
+
+def summary(run: RunDirectory) -> dict[str, Any]:
+    """Return a run in a few plain values."""
+    config, told = stored_config(run.directory), run.description
+    names = {part: config[part].get("name") for part in ("dataset", "strategy")}
+    for part in ("target", "classifier"):
+        if config.get(part) is not None:
+            names[part] = config[part].get("name")
+    accuracy = run.metrics.get(ACCURACY) if run.finished else None
+    own = {"run": Path(run.directory).resolve().name, "identity": told.get("identity"), **names}
+    return {**own, "classes": len(told["class_names"]), ACCURACY: accuracy, "carried": told.get("carried", {})}
+
+
+def table(run: RunDirectory) -> str:
+    """Return the chain of a run as text, a line a run, from the weights at its beginning to the run itself.
+
+    Raises:
+        TlxError: There is no such run.
+    """
+    chain = [*run.description["lineage"], summary(run)]
+    heads = ["", "run", "data", "classes", "strategy", ACCURACY, "tensors", "head"]
+    first = chain[0]["carried"].get("from", "not told")
+    rows = [heads, *([str(i), *map(one_line, _cells(one))] for i, one in enumerate(chain, start=1))]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+    right = {3, 5}
+    lines = [
+        "  ".join(c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+    told = "tensors: carried over from the line above + new ones; head: classes whose rows were carried over, by name"
+    return "\n".join([f"weights at the beginning: {one_line(first)}", *(line.rstrip() for line in lines), told])
+
+
+def _cells(one: Mapping[str, Any]) -> list[str]:
+    data = f"{one['dataset']} to {one['target']}" if one.get("target") else str(one["dataset"])
+    strategy = f"{one['strategy']} ({one['classifier']})" if one.get("classifier") else str(one["strategy"])
+    accuracy = "-" if one[ACCURACY] is None else f"{one[ACCURACY]:.4f}"
+    carried = one["carried"]
+    tensors = f"{carried['loaded']} + {carried['reinitialised']}" if carried else "-"
+    return [
+        one["run"],
+        data,
+        str(one["classes"]),
+        strategy,
+        accuracy,
+        tensors,
+        ", ".join(carried.get("classes", [])) or "-",
+    ]

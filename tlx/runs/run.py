@@ -1,0 +1,214 @@
+"""A run directory: everything that `test` and `predict` need, so that it can be moved elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.base.errors import ConfigError, TlxError
+from tlx.base.printable import one_line
+from tlx.building.safety import refuse_foreign_targets, trust_typed
+from tlx.config.amended import amended
+from tlx.config.check import check
+from tlx.config.naming import difference, identity_hash
+from tlx.config.receiver import find_paths, paths_read, received
+from tlx.config.stored import as_config, stored_config
+from tlx.records import unreadable
+from tlx.records.directory import RunDirectory
+from tlx.records.environment import environment
+from tlx.records.escapes import escaped
+from tlx.runs.lineage import ancestors, carried_over
+
+log = logging.getLogger("tlx")
+
+if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
+    from tlx.inference.predict import Predictions
+    from tlx.tasks.base import Task
+
+
+class Run(RunDirectory):
+    """A run directory, finished or not, with the network that it holds."""
+
+    def __repr__(self) -> str:
+        return f"Run('{self.directory}')"
+
+    def standing(self, config: DictConfig) -> str:
+        """Return what there is of the run of a configuration: `finished`, `unfinished` or `nothing`.
+
+        Raises:
+            TlxError: The directory holds the run of another configuration.
+        """
+        if config.force or not self.status:
+            return "nothing"
+        if self.status.get("identity") not in (None, identity_hash(config)):
+            keys = difference(self.config, config)
+            if not keys:  # the same keys, and something else behind a path
+                raise TlxError(
+                    f"expected the images, weights or source run that {self.place} began with, got others behind "
+                    "the same paths; force=true trains it anew"
+                )
+            raise TlxError(
+                f"run_dir: expected a new directory or one of this configuration, got '{self.place}' of another "
+                f"({keys}); leave run_dir and run_name out, or force=true replaces it"
+            )
+        if self.finished:
+            return "finished"
+        return "unfinished" if (self.checkpoints / "last.ckpt").is_file() else "nothing"
+
+    @property
+    def config(self) -> DictConfig:
+        """The resolved configuration; a `${…}` in it is text."""
+        return stored_config(self.need("config.yaml").parent)
+
+    @cached_property
+    def model(self) -> Task:
+        """The trained task with its best weights, in eval mode, on the CPU."""
+        return self.with_weights("best.ckpt")
+
+    def with_weights(self, checkpoint: str) -> Task:
+        """Return the trained task with the weights of a checkpoint, in eval mode, on the CPU."""
+        from tlx.backbones.preprocessing import Preprocessing
+        from tlx.backbones.rebuild import rebuild
+        from tlx.building.nodes import build_node
+        from tlx.callbacks.checkpoints import read_weights
+
+        told, config = self.description, self.config
+        file = self.directory / "model.json"
+        refuse_foreign_targets(config.task, str(self.directory / "config.yaml"), "task")
+        backbone = rebuild(told["architecture"], file)
+        backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
+        task: Task = build_node(config.task, "task", backbone=backbone, class_names=told["class_names"])
+        if config.get("classifier") is not None:
+            from tlx.features.classical_head import give_classical_head
+
+            reads = tuple(told.get("reads") or ())
+            if not reads or not set(reads) <= set(backbone.group_names):
+                raise unreadable(file, f"reads: layer groups of {', '.join(backbone.group_names)}", f"{list(reads)}")
+            give_classical_head(task, reads)
+        path = self.need(f"checkpoints/{checkpoint}")
+        weights = read_weights(path)
+        try:  # what adapted the network is no part of it
+            task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
+        except (RuntimeError, TlxError) as error:
+            got = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+            raise unreadable(path, "the weights of the network in model.json", got or str(error)) from error
+        return task.eval()
+
+    def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:
+        """Evaluate the best checkpoint on the test split.
+
+        Args:
+            overrides: Such as `["dataset.root=~/pets"]`, where the images have moved. A source of the user's own, which
+                the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
+        """
+        config = self._overridden(overrides)
+        self.need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
+        source = str(self.directory / "config.yaml")
+        for part in ("dataset", "target"):
+            refuse_foreign_targets(config.get(part), source, part)
+        typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+        stored = [
+            path
+            for path in paths_read(config)
+            if path.partition("=")[0] not in typed | {"backbone.run", "backbone.path"}
+        ]
+        if stored:
+            log.warning("reads %s, as %s says", ", ".join(stored), source)
+        from tlx.inference.evaluate import evaluate
+
+        return evaluate(self.model, self.description["class_names"], config)
+
+    def predict(
+        self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
+    ) -> Predictions:
+        """Return class names and probabilities for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
+        self.need("checkpoints/best.ckpt")
+        from tlx.inference.predict import predict, readable
+
+        paths = readable(images, on_bad)  # before a network is built
+        config = self.config
+        dataset = {**config.dataset, "batch_size": batch_size}
+        if config.get("target") is not None:  # whose images it was adapted to, and is tested on
+            dataset["window"] = config.target.get("window")
+        return predict(self.model, self.description["class_names"], dataset, paths)
+
+    @property
+    def finished_already(self) -> str:
+        """What is said when the same configuration is asked for again."""
+        return f"finished already: {self.place} (force=true trains again)"
+
+    # Writing, by the process that trains
+
+    def begin(self, config: DictConfig) -> None:
+        """Start afresh: remove the files that an earlier attempt wrote, and no others; write the configuration."""
+        self.files.start()
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._start(config)
+
+    def go_on(self, config: DictConfig) -> DictConfig:
+        """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
+        config = config.copy()
+        for key in ("precision", "channels_last", "compile"):
+            config.trainer[key] = self.config.trainer[key]
+        self.files.go_on()
+        self._start(config)
+        return config
+
+    def _start(self, config: DictConfig) -> None:
+        starts = [*self.environment, environment()]
+        self.write_config(config)
+        self.write("environment.json", json.dumps(starts, indent=2))
+        self.write_status("running", identity=identity_hash(config))
+
+    def write_config(self, config: DictConfig) -> None:
+        """Write the resolved configuration."""
+        plain = escaped(OmegaConf.to_container(config, resolve=True))
+        text = OmegaConf.to_yaml(OmegaConf.create(plain))  # a value that is the text `${x}` stays one
+        self.write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
+
+    def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "") -> None:
+        """Write model.json, and let every checkpoint carry it and the configuration.
+
+        Args:
+            task: The network.
+            preprocessing: What its images went through; the size may be another than the backbone's own.
+            config: The configuration.
+            data: Fingerprint of the images that it trains on.
+        """
+        told = {
+            "identity": identity_hash(config),
+            "task": config.task.name,
+            "architecture": task.backbone.architecture,
+            "preprocessing": preprocessing.to_dict(),
+            "group_names": task.backbone.group_names,
+            "num_features": task.backbone.num_features,
+            "class_names": task.class_names,
+            "lineage": ancestors(config),
+            "carried": carried_over(task),
+        }
+        if config.get("classifier") is not None:
+            told["reads"] = list(task.read_groups or task.backbone.group_names[-1:])
+        told = escaped(told)
+        self.write("model.json", json.dumps(told, indent=2))
+        task.carried = {"model": told, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
+
+    def _overridden(self, overrides: Sequence[str]) -> DictConfig:
+        stored: Any = OmegaConf.to_container(self.config, resolve=True)
+        mine = as_config(received(stored, str(self.directory)))
+        find_paths(mine, self.started_in)
+        plain = amended(mine, overrides)
+        # How it came about is past: the weights are in the checkpoint.
+        for text in overrides:
+            trust_typed(text)
+        past = ("backbone", "optimizer", "logger")
+        mistakes = [m for m in check(plain) if m.path.split(".")[0] not in past]
+        if mistakes:
+            raise ConfigError(mistakes)
+        return as_config(plain)

@@ -1,0 +1,59 @@
+"""The runs below a folder, a line each, from what they say of themselves; nothing heavy is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tlx.base.errors import TlxError
+from tlx.base.printable import one_line
+from tlx.runs.run import Run
+
+DEPTH = 3  # of folders below the one that is asked for: outputs/demo/NAME
+
+
+def run_lines(asked: str = "*", folder: str = "outputs") -> list[str]:
+    """Return lines `DIRECTORY  state  figure` of runs, oldest first.
+
+    Args:
+        asked: A folder to look into, or a glob of the names of runs in `folder`.
+        folder: Where runs go, when nothing else is said.
+
+    Raises:
+        TlxError: There are none.
+    """
+    own = os.path.expanduser(asked)
+    place, glob = (Path(own), "*") if asked != "*" and os.path.isdir(own) else (Path(folder), asked)
+    found = [path for path in _below(place, DEPTH) if fnmatch(path.name, glob)]
+    if not found:
+        what = f"a run whose name matches '{glob}'" if glob != "*" else "a run"
+        raise TlxError(f"expected {what} in '{place}', got none; those of another folder: tlx list runs DIR")
+    rows = [(one_line(str(path)), *_told(Run(path))) for path in found]
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return [f"{name:<{widths[0]}}  {state:<{widths[1]}}  {figure}".rstrip() for name, state, figure in rows]
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the run directories in a folder, each folder's oldest first; what cannot be listed holds none."""
+    try:
+        entries = [Path(one.path) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for path in sorted(entries, key=lambda one: (one.lstat().st_mtime, one.name)):
+        if (path / "status.json").is_file():
+            yield path
+        elif depth > 1:
+            yield from _below(path, depth - 1)
+
+
+def _told(run: Run) -> tuple[str, str]:
+    """Return state and main figure; damaged files make no line of another run fail."""
+    try:
+        state = "killed" if run.killed else str(run.status.get("state", "not begun"))
+        metrics = run.metrics if run.finished else {}
+        name = next((key for key in ("test/accuracy", *sorted(metrics)) if key in metrics), None)
+        return one_line(state), f"{name} {float(metrics[name]):.4f}" if name else ""
+    except (TlxError, OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return "unreadable", ""

@@ -1,0 +1,1 @@
+"""The Trainer and what is settled before it starts: devices, memory, layout, precision, rates."""

@@ -1,0 +1,205 @@
+"""Build Lightning's Trainer from the trainer node."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+
+from tlx.base.errors import TlxError
+from tlx.base.interruption import Interruption
+from tlx.base.ranks import is_first
+from tlx.building.nodes import build_node
+from tlx.callbacks.anchor import KeepSource
+from tlx.callbacks.checkpoints import Checkpoints, PlainIO
+from tlx.callbacks.curves import Curves
+from tlx.callbacks.divergence import Divergence
+from tlx.callbacks.epoch_table import EpochTable
+from tlx.callbacks.frozen_prefix import FrozenPrefix
+from tlx.callbacks.movement import Movement
+from tlx.callbacks.oracle import Oracle
+from tlx.callbacks.pruning import pruning_callbacks
+from tlx.callbacks.randomness import StepSeeds
+from tlx.callbacks.stages import Stages
+from tlx.data.datamodule import ImageDataModule
+from tlx.data.domains import TargetDomain
+from tlx.features.prefix_cache import PrefixCache
+from tlx.records.directory import RunDirectory
+from tlx.strategies.monitor import monitored
+from tlx.training import distributed
+from tlx.training.sharding import Sharded
+
+log = logging.getLogger("tlx")
+
+
+def build_trainer(
+    config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, judge: bool = False
+) -> pl.Trainer:
+    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/training/trial.py).
+
+    Args:
+        config: The configuration.
+        callbacks: From `build_callbacks`.
+        logger: From `build_logger`.
+        epochs: Most epochs that the run can take.
+        judge: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
+    """
+    node = config.trainer
+    limit = node.limit_batches if node.limit_batches is not None else 1.0
+    count = distributed.processes(config)
+    on_cpu = node.accelerator == "cpu" or (node.accelerator == "auto" and _no_gpu())
+    if _no_gpu():  # set by Lightning for CUDA in forked processes; with it torch's Adam looks for a driver in each step
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
+    trainer = pl.Trainer(
+        accelerator="cpu" if on_cpu else node.accelerator,
+        devices=count if on_cpu or devices in ("auto", -1) else devices,
+        num_nodes=node.num_nodes,
+        strategy=_strategy("auto" if judge else node.strategy, count * node.num_nodes),
+        precision=node.precision,
+        max_epochs=epochs,
+        accumulate_grad_batches=node.accumulate_grad_batches,
+        gradient_clip_val=node.gradient_clip_val,
+        sync_batchnorm=node.sync_batchnorm,
+        limit_train_batches=limit,
+        limit_val_batches=limit,
+        limit_test_batches=limit,
+        log_every_n_steps=node.log_every_n_steps,
+        deterministic="warn" if node.deterministic else False,
+        num_sanity_val_steps=0,
+        inference_mode=False,  # what a validation leaves behind is trained on later (tlx/base/gradients.py)
+        use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
+        logger=logger,
+        callbacks=callbacks,
+        plugins=[
+            *distributed.cluster(),
+            *([] if judge or node.strategy == "fsdp" else [PlainIO()]),
+        ],  # FSDP takes no IO
+        enable_checkpointing=not judge,
+        enable_progress_bar=not judge and _shows_progress(node.progress_bar),
+        enable_model_summary=False,
+        default_root_dir=str(config.run_dir),
+        profiler=_Unprofiled(),
+    )
+    # Signals are ours (tlx/base/interruption.py): Lightning's handler in front would raise an error of its own.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    # So there is nothing to tell the other processes of, for which Lightning would wait for the device in every step.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
+    """Return the logger that the logger node names; False for `logger=none`.
+
+    Args:
+        config: The configuration.
+        step: The step that a resumed run takes next; what TensorBoard was told of it and of later ones does not count.
+    """
+    if config.logger.get("_target_") is None:
+        return False
+    if config.logger._target_.endswith(".TensorBoardLogger"):
+        _wait_for_a_later_name(config.run_dir)
+        logger: Logger = build_node(config.logger, "logger", **({} if step is None else {"purge_step": step}))
+    else:
+        logger = build_node(config.logger, "logger")
+    folder = getattr(logger, "log_dir", None)
+    if is_first() and folder is not None:
+        RunDirectory(config.run_dir).files.add_events(folder)
+    return logger
+
+
+def _wait_for_a_later_name(directory: str) -> None:
+    """Wait, for less than a second, where the next events file would be read before the last one and be purged by it.
+
+    TensorBoard reads them in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS.COUNT`: in one and the
+    same second, 10 comes before 9.
+    """
+    while any(path.name.endswith("9") for path in Path(directory).glob(f"events.out.tfevents.{int(time.time())}.*")):
+        time.sleep(0.05)
+
+
+def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interruption) -> PrefixCache | None:
+    """Return the cache of what frozen layer groups give, or None where stages are to compute from images."""
+    whole = config.trainer.limit_batches is None  # a few batches are sooner computed than all images
+    if not config.cache.enabled or not whole or config.trainer.strategy == "fsdp":
+        return None
+    owner = os.path.abspath(os.path.expanduser(config.run_dir))
+    try:
+        return PrefixCache(config.cache, data, owner, interruption)
+    except TlxError as error:
+        if config.cache.dir is not None:
+            raise
+        log.warning("%s; stages train without a cache", error)
+        return None
+
+
+def build_callbacks(
+    config: DictConfig,
+    stages: Stages,
+    checkpoints: Checkpoints,
+    run: RunDirectory,
+    cache: PrefixCache | None,
+    domain: TargetDomain | None = None,
+) -> list[pl.Callback]:
+    """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
+    callbacks: list[pl.Callback] = [
+        stages,
+        FrozenPrefix(stages, cache, config.cache.views),
+        StepSeeds(config.seed),
+        Divergence(stages),
+        Curves(),
+        Movement(stages),
+        EpochTable(run.directory / "metrics.csv", stages),
+        *pruning_callbacks(monitored(config).name, stages),
+        checkpoints,
+    ]
+    if domain is not None and ((hidden := domain.hidden_targets) >= 0).any():
+        callbacks.insert(0, Oracle(hidden))  # its figure is there before the epoch is saved
+    if config.optimizer.get("keep_source"):
+        callbacks.insert(0, KeepSource(float(config.optimizer.keep_source)))
+    if config.trainer.patience is not None:
+        patience, monitor = config.trainer.patience, monitored(config)
+        callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))
+    if _shows_progress(config.trainer.progress_bar):
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    return callbacks
+
+
+class _Unprofiled(PassThroughProfiler):
+    """Lightning enters `profile` dozens of times a step; its own default makes a generator each time."""
+
+    def profile(self, action_name: str) -> Any:
+        """Return a context in which nothing is measured."""
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
+
+
+def _strategy(name: str, processes: int) -> Strategy | str:
+    if name == "fsdp":
+        return Sharded(processes)
+    if name == "ddp" or processes > 1:
+        return DDPStrategy()
+    return "auto"
+
+
+def _shows_progress(choice: bool | str) -> bool:
+    return sys.stderr.isatty() if choice == "auto" else bool(choice)
+
+
+def _no_gpu() -> bool:
+    import torch
+
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
