@@ -11,7 +11,7 @@ import torch
 
 import tlx
 import tlx.train
-from tests.features.test_frozen_prefix import assert_equal
+from tests.callbacks.test_frozen_prefix import assert_equal
 from tlx.base.errors import Interrupted
 from tlx.data import ImageDataModule
 from tlx.data.balance import balanced_epoch

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.callbacks.test_frozen_prefix import DIGITS, TWO_STAGES, assert_equal, computed, images, train
 from tests.conftest import ROOT
-from tests.features.test_frozen_prefix import DIGITS, TWO_STAGES, assert_equal, computed, images, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 PROBE = (*DIGITS, "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none")

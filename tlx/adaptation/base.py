@@ -113,9 +113,7 @@ class Adaptation(nn.Module):
         """
         other = batch["unlabelled"]
         if self.batch_norm == "joint":
-            key = "prefix" if "prefix" in batch else "image"
-            together = {key: torch.cat([batch[key], other[key]])}
-            features = task.features_of(together)
+            features = task.features_of(_joined(batch, other))
             logits = task.head(features)
             count = len(batch["target"])
             return (
@@ -138,6 +136,13 @@ def widened(x: Tensor) -> Tensor:
 def entropy(p: Tensor) -> Tensor:
     """Return the entropy, in nats, of probabilities along the last dimension."""
     return -(p * p.clamp(min=1e-12).log()).sum(-1)
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one batch of the images of two, or of what a prefix made of them."""
+    if "prefix" not in one:
+        return {"image": torch.cat([one["image"], other["image"]])}
+    return {"prefix": {group: torch.cat([rows, other["prefix"][group]]) for group, rows in one["prefix"].items()}}
 
 
 def _domain(task: Network, batch: Mapping[str, Any]) -> Domain:

@@ -51,12 +51,11 @@ class FrozenPrefix(pl.Callback):
         views = self.views if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
         fed: dict[str, Rows | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
-        task.boundary = None
+        boundary: Boundary | None = None
         if self.cache is not None and not self.cache.failed and prefix:
             how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
             boundary, *later = self._choose(self.cache, task, how)
             if boundary is not None:
-                task.boundary = boundary.name
                 comes = [b for b in later if b is not None]
                 for split in data.selected_on:
                     fed[split] = self._rows(self.cache, task, split, None, boundary, comes, how)
@@ -69,7 +68,7 @@ class FrozenPrefix(pl.Callback):
         if any(fed[split] is None for split in data.trained_on):  # all of them from images then
             fed |= dict.fromkeys(data.trained_on)
         for split, rows in fed.items():
-            data.feed(split, rows)
+            data.feed(split, None if boundary is None or rows is None else {boundary.name: rows})
 
     @property
     def _coming(self) -> list[PlannedStage]:
@@ -136,8 +135,8 @@ class UntouchedPrefix(pl.Callback):
         how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
         boundary = self.cache.boundary(task, prefix, data.sizes["test"], how)
         if boundary is not None:
-            task.boundary = boundary.name
-            data.feed("test", self.cache.rows(task, Request("test", None, boundary), how))
+            rows = self.cache.rows(task, Request("test", None, boundary), how)
+            data.feed("test", None if rows is None else {boundary.name: rows})
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the data as they were."""

@@ -74,7 +74,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self.view_seed = view_seed
         self._samplers: list[EpochSampler] = []
         self._datasets: dict[str, SplitDataset] = {}
-        self._rows: dict[str, Rows] = {}
+        self._rows: dict[str, Mapping[str, Rows]] = {}
         self._kept: dict[tuple[str, bool], KeptImages | None] = {}
         self._turns = (0, 0)
         self.step_seconds: float | None = None
@@ -138,8 +138,13 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         for sampler in self._samplers:
             sampler.views, sampler.first_epoch = self._turns
 
-    def feed(self, split: str, rows: Rows | None) -> None:
-        """From the next epoch on, give what frozen layer groups made of the images of a split in the images' place."""
+    def feed(self, split: str, rows: Mapping[str, Rows] | None) -> None:
+        """From the next epoch on, give what frozen layer groups made of the images of a split in the images' place.
+
+        Args:
+            split: Its name.
+            rows: By layer group; None: images again.
+        """
         if rows is None:
             self._rows.pop(split, None)
         else:

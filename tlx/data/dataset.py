@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -81,7 +81,7 @@ class SplitDataset(Dataset[Batch]):
 
     Attributes:
         distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
-        rows: Where set, batches hold rows of it in the place of images.
+        rows: Where set, batches hold in the place of images what layer groups made of them, under `prefix` by group.
         kept: Where set, images that were read before are taken from it.
     """
 
@@ -100,7 +100,7 @@ class SplitDataset(Dataset[Batch]):
         self.window = window
         self.distort = distort
         self.distort_later = False
-        self.rows: Rows | None = None
+        self.rows: Mapping[str, Rows] | None = None
         self.kept: KeptImages | None = None
         self.at_least = at_least
         self.views = views
@@ -124,7 +124,8 @@ class SplitDataset(Dataset[Batch]):
         place = index.clamp(min=0)  # padding looks like image 0 and is ignored by its target
         target = self.targets[place].masked_fill(index == PADDING, -1)
         if self.rows is not None:
-            return {"prefix": self.rows.take(place), "target": target, "index": index}
+            prefix = {group: rows.take(place) for group, rows in self.rows.items()}
+            return {"prefix": prefix, "target": target, "index": index}
         image, drawn = self._undistorted([draw for draw, _ in keys], place)
         batch: Batch = {"image": image, "target": target, "index": index}
         if drawn is not None:

@@ -80,10 +80,10 @@ class ClassicalFit(pl.Callback):
             self._boundaries = self.cache.pooled(task, self.groups, images, how)
         if task.head.estimator is None:
             self._fit(task, task.head, how)
-        task.boundary = task.backbone.group_names[-1]  # nothing of the network is left to be run
+        last = task.backbone.group_names[-1]  # nothing of the network is left to be run
         for split in splits:
             if self.data.sizes[split]:
-                self.data.feed(split, HeldRows(self._features(task, split, how)))
+                self.data.feed(split, {last: HeldRows(self._features(task, split, how))})
 
     def _fit(self, task: Task, head: ClassicalHead, how: Numerics) -> None:
         features = self._features(task, "train", how).double().numpy()

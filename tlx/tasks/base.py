@@ -52,7 +52,6 @@ class Task(pl.LightningModule):
         self.read_groups: tuple[
             str, ...
         ] = ()  # whose pooled outputs side by side are the features; (): the network's own
-        self.boundary: str | None = None  # the last group of the prefix that a batch's `prefix` comes from
         mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
         # Not part of the state: they belong to the preprocessing that model.json holds.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
@@ -186,12 +185,13 @@ class Task(pl.LightningModule):
     def features_of(self, batch: Batch) -> Tensor:
         """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
 
-        The prefix's output is taken as it would be at that place: in the type of the weights, unless autocast has it.
+        `prefix` holds the last group of the prefix and its output, which is taken as it would be at that place: in the
+        type of the weights, unless autocast has it.
         """
         if "prefix" not in batch:
             return self.features(batch["image"])
-        assert self.boundary is not None
-        prefix, above = batch["prefix"], self.backbone.above(self.boundary)
+        ((boundary, prefix),) = batch["prefix"].items()
+        above = self.backbone.above(boundary)
         if not torch.is_autocast_enabled(prefix.device.type):
             prefix = prefix.to(self.mean.dtype)
         return prefix if above is None else self.backbone(prefix, start=above)

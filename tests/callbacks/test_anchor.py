@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
-from tests.strategies.test_stages import loader, make_task
+from tests.callbacks.test_stages import loader, make_task
 from tlx.callbacks.anchor import KeepSource
 from tlx.callbacks.stages import Stages
 from tlx.strategies.plan import plan_stages
