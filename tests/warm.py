@@ -239,15 +239,8 @@ def _main() -> None:
     global _address
     _address = sys.argv[1]
     subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
-    needed = (
-        "tlx.launch",
-        "tlx.training.planning",
-        "tlx.train",
-        "tlx.worker",
-        "tlx.features.classical_fit",
-        "hydra.main",
-    )
-    for module in ("torch.distributed.run", "torch.utils.tensorboard", *needed):
+    ours = ("launch", "procedures.classical", "procedures.stages", "train", "training.planning", "worker")
+    for module in ("torch.distributed.run", "torch.utils.tensorboard", "hydra.main", *(f"tlx.{one}" for one in ours)):
         import_module(module)
     gc.freeze()  # or a collection in a fork would copy the pages of all that is imported
 

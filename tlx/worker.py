@@ -21,16 +21,17 @@ def _train() -> None:
     start_lean()
     escape_what_terminals_lack()
     from tlx.base.errors import Interrupted
+    from tlx.procedures import procedure_of
     from tlx.runs.run import Run
-    from tlx.train import build, fit
     from tlx.training.crew import LOST, MISTAKE
     from tlx.training.distributed import has_lost_another, note_failure, stopping_together
+    from tlx.training.experiment import build
 
     run = Run(sys.argv[1])
     config = run.config
     try:
         with stopping_together(run, config) as interruption:
-            fit(config, *build(config), interruption)
+            procedure_of(config)(config, *build(config), interruption).fit()
     except Interrupted as error:
         sys.exit(error.exit_code)
     except Exception as error:

@@ -21,7 +21,7 @@ from tlx.data.dataset import SplitDataset
 from tlx.data.kept import KeptImages
 from tlx.data.samples import Sample, Split
 from tlx.runs.run import Run
-from tlx.train import build
+from tlx.training.experiment import build
 from tlx.training.trial import settle_forward
 
 SMALL = ("backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "logger=none")

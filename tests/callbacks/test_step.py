@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tlx
-import tlx.train
+import tlx.procedures.stages
 from tlx.callbacks import divergence
 from tlx.callbacks.randomness import StepSeeds
 from tlx.strategies.plan import plan_stages
@@ -60,12 +60,12 @@ def test_no_step_between_two_log_steps_waits_for_the_device(tmp_path, monkeypatc
     """Guards against .item() in a step, the first of an epoch and the last one too: each one idles a GPU."""
     monkeypatch.setattr(divergence, "_at_hand", lambda number: False)  # as on a GPU
     mode = Waits()
-    build_callbacks = tlx.train.build_callbacks
+    build_callbacks = tlx.procedures.stages.build_callbacks
 
     def spied(*args: Any) -> list[pl.Callback]:
         return [StepsUnder(mode, True), *build_callbacks(*args), StepsUnder(mode, False)]
 
-    monkeypatch.setattr(tlx.train, "build_callbacks", spied)
+    monkeypatch.setattr(tlx.procedures.stages, "build_callbacks", spied)
     config = tlx.compose(
         [
             "backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.channels=1", "dataset.image_size=16",

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import tlx
+import tlx.callbacks.checkpoints
+import tlx.callbacks.stages
 import tlx.train
 from tests.callbacks.test_frozen_prefix import assert_equal
 from tlx.base.errors import Interrupted
@@ -141,7 +143,7 @@ def test_a_run_that_stops_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(
     """Guards against repeats that are counted from the start of the process."""
     how = ("strategy=full", "trainer.stage_epochs=3")
     whole = train(tmp_path / "whole", uneven, *how)
-    enter = tlx.train.Stages.on_train_batch_start
+    enter = tlx.callbacks.stages.Stages.on_train_batch_start
 
     def entering(self, trainer, module, *more):
         enter(self, trainer, module, *more)
@@ -149,7 +151,7 @@ def test_a_run_that_stops_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tlx.train.Stages, "on_train_batch_start", entering)
+        patch.setattr(tlx.callbacks.stages.Stages, "on_train_batch_start", entering)
         with pytest.raises(Interrupted):
             train(tmp_path / "cut", uneven, *how)
     again = train(tmp_path / "cut", uneven, *how)

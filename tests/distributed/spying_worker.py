@@ -11,9 +11,10 @@ import torch
 from omegaconf import OmegaConf
 
 import tlx.callbacks.stages
-import tlx.train
+import tlx.procedures.stages
 from tlx.base.interruption import Interruption
-from tlx.train import build, fit
+from tlx.procedures import procedure_of
+from tlx.training.experiment import build
 
 
 class Dump(pl.Callback):
@@ -29,11 +30,11 @@ def main() -> None:
     directory, rewrap = Path(sys.argv[1]), sys.argv[2] == "rewrap"
     if not rewrap:  # what the peers do: DDP keeps the parameters that it saw when it wrapped
         tlx.callbacks.stages._rewrap = lambda strategy, task: None
-    callbacks = tlx.train.build_callbacks
-    tlx.train.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
+    callbacks = tlx.procedures.stages.build_callbacks
+    tlx.procedures.stages.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
     config = OmegaConf.load(directory / "config.yaml")
     os.environ.setdefault("RANK", "0")
-    fit(config, *build(config), Interruption())
+    procedure_of(config)(config, *build(config), Interruption()).fit()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tlx.data.loader import LateLoader
 from tlx.features import classical_fit
 from tlx.runs.resume import resumed
 from tlx.runs.run import Run
-from tlx.train import build
+from tlx.training.experiment import build
 
 pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
 DIGITS = (

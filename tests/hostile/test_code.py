@@ -17,7 +17,7 @@ from tlx.base.allowed import VARIABLE
 from tlx.building.safety import refuse_foreign_targets
 from tlx.config import check_command_line
 from tlx.runs.resume import resumed
-from tlx.train import build
+from tlx.training.experiment import build
 
 
 class Payload:

@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 
 import tlx
+import tlx.callbacks.checkpoints
+import tlx.callbacks.stages
 import tlx.train
 from tests.hostile.forked import Forks
 from tests.hostile.mutations import copied, mutate, verbs
@@ -35,7 +37,7 @@ LONGEST = 120  # seconds that a case may take
 def unfinished(tmp_path_factory) -> Path:
     """A run that was stopped after its first epoch."""
     place = tmp_path_factory.mktemp("damaged") / "run"
-    enter = tlx.train.Stages.on_train_epoch_start
+    enter = tlx.callbacks.stages.Stages.on_train_epoch_start
 
     def entering(self, trainer, module):
         enter(self, trainer, module)
@@ -44,7 +46,7 @@ def unfinished(tmp_path_factory) -> Path:
 
     config = tlx.compose([*AGAIN, f"run_dir={place}"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tlx.train.Stages, "on_train_epoch_start", entering)
+        patch.setattr(tlx.callbacks.stages.Stages, "on_train_epoch_start", entering)
         with pytest.raises(Interrupted):
             tlx.train(config)
     return place

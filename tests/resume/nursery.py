@@ -42,7 +42,8 @@ def child(directory: Path, ready: int) -> int:
 
 
 def main() -> None:
-    import_module("torch.utils.tensorboard")  # and what composing imports: once, for all of them
+    for module in ("torch.utils.tensorboard", "tlx.procedures.stages"):  # once, for all of them
+        import_module(module)
     tlx.compose()
     gc.freeze()
     for line in sys.stdin:

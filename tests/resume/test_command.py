@@ -19,6 +19,8 @@ import pytest
 import torch
 
 import tlx
+import tlx.callbacks.checkpoints
+import tlx.callbacks.stages
 import tlx.train
 from tlx import Run, TlxError
 from tlx.base.errors import Diverged, Interrupted
@@ -67,14 +69,14 @@ def interrupted(tmp_path, monkeypatch):
 
 def stop_after(patch, epochs):
     """Send this process a SIGTERM when an epoch begins."""
-    enter = tlx.train.Stages.on_train_epoch_start
+    enter = tlx.callbacks.stages.Stages.on_train_epoch_start
 
     def entering(self, trainer, module):
         enter(self, trainer, module)
         if trainer.current_epoch == epochs:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    patch.setattr(tlx.train.Stages, "on_train_epoch_start", entering)
+    patch.setattr(tlx.callbacks.stages.Stages, "on_train_epoch_start", entering)
 
 
 @pytest.mark.slow
@@ -147,7 +149,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
         told = process.communicate(timeout=120)[0]
         assert process.returncode == 143, told
         assert run.status["state"] == "interrupted"
-        if tlx.train.progress(run.checkpoints / "last.ckpt")["global_step"] % 15:
+        if tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["global_step"] % 15:
             break
     else:
         pytest.fail("it was never stopped within an epoch")
@@ -184,7 +186,7 @@ def test_a_full_disk_ends_in_a_message_and_room_lets_it_go_on(tmp_path):
         assert "No space left on device" in told
         assert "the run goes on from its last checkpoint" in told
         assert not list(run.checkpoints.glob("*.tmp"))
-        done = tlx.train.progress(run.checkpoints / "last.ckpt")["epochs"]
+        done = tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"]
         assert done == 1
         ballast.unlink()
         process = command(tmp_path, "train", f"resume={disk / 'run'}")
@@ -214,7 +216,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert "Diverged" in run.status["traceback"]
     held = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all() for value in held["state_dict"].values())
-    assert tlx.train.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
+    assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
 
 
 @pytest.mark.parametrize("rates", [["optimizer.lr=1000"], ["optimizer.lr=1", "strategy.stages.0.lr_scale=1e4"]])
@@ -232,14 +234,14 @@ def test_a_rate_that_diverges_at_once_is_told_with_one_that_does_not(rates, tmp_
 
 def test_a_monitored_value_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
     """Guards against a best checkpoint that is never written because nothing is better than NaN."""
-    monkeypatch.setattr(tlx.train.Checkpoints, "sign", float("nan"), raising=False)
-    init = tlx.train.Checkpoints.__init__
+    monkeypatch.setattr(tlx.callbacks.checkpoints.Checkpoints, "sign", float("nan"), raising=False)
+    init = tlx.callbacks.checkpoints.Checkpoints.__init__
 
     def spoilt(self, *arguments):
         init(self, *arguments)
         self.sign = float("nan")
 
-    monkeypatch.setattr(tlx.train.Checkpoints, "__init__", spoilt)
+    monkeypatch.setattr(tlx.callbacks.checkpoints.Checkpoints, "__init__", spoilt)
     with pytest.raises(Diverged, match=r"val/loss: expected a number, got nan \(epoch 0, stage dense\)"):
         tlx.train(tlx.compose([*TINY, "trainer.stage_epochs=1", f"run_dir={tmp_path / 'run'}"]))
 
@@ -249,7 +251,7 @@ def test_an_interrupted_run_goes_on_and_a_forced_one_begins_anew(interrupted):
     run, overrides = interrupted
     assert run.status["state"] == "interrupted"
     assert run.status["reason"] == "stopped by SIGTERM"
-    assert tlx.train.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
+    assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
     first = tlx.train(tlx.compose(overrides))
     assert "goes on after 2 epochs" in (run.directory / "tlx.log").read_text()
     assert len(first.environment) == 2

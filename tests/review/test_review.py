@@ -210,7 +210,7 @@ def test_every_layer_group_has_a_curve_of_its_movement(tiny_run, events):
     for group, first in {"head": 0, "stage3": 1, "stage2": 1, "stage1": 2, "stem": 2}.items():
         assert curves[group][:first] == [0] * first
         assert all(value > 1e-3 for value in curves[group][first:])
-    from tlx.train import build
+    from tlx.training.experiment import build
 
     _, task = build(tiny_run.config)
     last = torch.load(tiny_run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]

@@ -16,7 +16,7 @@ import tlx
 from tlx import Run, TlxError
 from tlx.cli import main
 from tlx.measures.names import ends, interval_of
-from tlx.train import build
+from tlx.training.experiment import build
 
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
 

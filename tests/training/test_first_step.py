@@ -9,8 +9,9 @@ import torch
 
 import tlx
 from tlx.base.errors import TlxError
-from tlx.train import build, plan
+from tlx.training.experiment import build
 from tlx.training.first_step import need_possible
+from tlx.training.planning import plan
 
 RESNET = ("backbone=resnet18", "backbone.weights=null", "dataset=digits", "dataset.image_size=16", "logger=none")
 FEW = ("dataset.labels_per_class=1", "dataset.classes=[0,1]", "dataset.batch_size=1")

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import tlx
-from tlx.train import build, plan
 from tlx.training import trial
+from tlx.training.experiment import build
+from tlx.training.planning import plan
 
 SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.channels=1", "dataset.image_size=16"]
 

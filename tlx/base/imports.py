@@ -38,7 +38,7 @@ EARLY: dict[str, dict[str, str]] = {
     "torchmetrics.functional": {},
 }
 # Those that import the most: the others come with one of them.
-LARGE = ("tlx.train", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
+LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 _EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
 _SEARCHES = ("whichmodule", "_getattribute")  # of skops and pickle: which of all modules has something of this name?
 _LOCK = threading.RLock()

@@ -53,8 +53,8 @@ class Child:
         self._process = _CONTEXT.Process(target=_main, args=arguments)
         with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": folder}, *names):
             # numpy's and torch's pools of threads are made by the imports in the server
-            classical = ["tlx.features.classical_fit"] if config.get("classifier") else []
-            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", *classical])
+            procedure = "classical" if config.get("classifier") else "stages"
+            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", f"tlx.procedures.{procedure}"])
             self._process.start()
         theirs.close()
 

@@ -1,0 +1,117 @@
+"""What every procedure does: say what is about to be learned, learn it, test it once, write the report."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_summary import summarize
+
+from tlx.base.console import logging_to, quiet
+from tlx.base.interruption import Interruption
+from tlx.base.places import refuse_little_room
+from tlx.base.ranks import is_first
+from tlx.config.hyperparameters import hyperparameters
+from tlx.data.batch_process import readers_named
+from tlx.data.datamodule import ImageDataModule
+from tlx.features.prefix_cache import PrefixCache
+from tlx.review.report import report
+from tlx.review.witness import Witness
+from tlx.runs.run import Run
+from tlx.tasks.base import Task
+from tlx.training.trainer import build_cache, build_logger
+
+log = logging.getLogger("tlx")
+
+
+class Procedure(ABC):
+    """One way to learn, in this process, which may be one of several; the first one writes the run directory.
+
+    Args:
+        config: The configuration, its `auto` settled.
+        data: Its images.
+        task: Its network with the weights that it begins with.
+        interruption: Whether the run is asked to stop.
+    """
+
+    networks_written: int  # how many times the weights lie in the run directory at its fullest
+
+    def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
+        self.config, self.data, self.task, self.interruption = config, data, task, interruption
+        self.run = Run(config.run_dir)
+        self.cache: PrefixCache | None = None
+
+    @staticmethod
+    @abstractmethod
+    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
+        """Return the configuration with what is measured in the place of each `auto`."""
+
+    def fit(self, anew: bool = False) -> None:
+        """Learn and test.
+
+        Where the run directory holds a last checkpoint, it goes on from there.
+
+        Args:
+            anew: Whether to begin whatever lies there: another process may be about to remove it.
+        """
+        with logging_to(self.run.directory), quiet(), readers_named():
+            self._fit(anew)
+
+    @abstractmethod
+    def _fit(self, anew: bool) -> None:
+        """As `fit`, with the log open."""
+
+    @abstractmethod
+    def _first_trained(self) -> Collection[str]:
+        """Return the layer groups that learn from the beginning."""
+
+    def _introduce(self, images: str) -> None:
+        """Write and log what is about to be trained, and on what; open the cache.
+
+        Args:
+            images: Fingerprint of the images.
+        """
+        config, task = self.config, self.task
+        if is_first():
+            self.run.describe_model(task, self.data.preprocessing, config, images)
+            if not (self.run.checkpoints / "best.ckpt").is_file():
+                weights = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))
+                refuse_little_room(self.run.directory, self.networks_written * weights)
+        summary = summarize(task, max_depth=3) if config.trainer.model_summary else None
+        for text in (self.data.describe(), task.backbone.report, self._still_random(), task.head_report, summary):
+            if text is not None and str(text):
+                log.info("%s", text)
+        task.set_layout(bool(config.trainer.channels_last))
+        self.cache = build_cache(config, self.data, self.interruption)
+
+    def _still_random(self) -> str:
+        """Warn of layer groups that keep random weights while those above them learn."""
+        backbone = self.task.backbone
+        if backbone.report is None or not backbone.report.random:
+            return ""
+        trained = self._first_trained()
+        frozen = [group for group in backbone.group_names if group not in trained]
+        told = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
+        return told if frozen else ""
+
+    def _witness(self) -> Witness:
+        """Return what sees the test; it keeps pictures where somebody will look at them."""
+        logged = self.config.logger.get("_target_") is not None
+        return Witness(self.data.sizes["test"], self.data.test_images if logged else None)
+
+    def _finish(
+        self, judge: pl.Trainer, trained: Mapping[str, Any], tested: Mapping[str, float], seen: Witness
+    ) -> None:
+        """Write the review and the figures of the run, and that it is finished; no process returns before that."""
+        if is_first():
+            figures = {**trained, **tested}
+            # Events of an earlier attempt at this review do not count.
+            logger = build_logger(self.config, figures["train/steps"])
+            values = hyperparameters(self.config)
+            self.run.finish(figures | report(self.run, values, self.data, seen.evidence, figures, logger))
+            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+        judge.strategy.barrier()

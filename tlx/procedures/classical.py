@@ -1,0 +1,53 @@
+"""Pooled features of frozen layer groups into a classifier of scikit-learn: no epochs, no gradients."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.base.ranks import is_first
+from tlx.callbacks.checkpoints import save_weights
+from tlx.data.datamodule import ImageDataModule
+from tlx.features.classical_fit import ClassicalFit
+from tlx.features.classical_head import give_classical_head
+from tlx.procedures.base import Procedure
+from tlx.tasks.base import Task
+from tlx.training.planning import feature_groups
+from tlx.training.trainer import build_trainer
+from tlx.training.trial import settle_forward
+
+
+class ClassicalClassifier(Procedure):
+    """The classifier is fitted before the first validation and stands in the head's place."""
+
+    networks_written = 1  # the classifier, which is small beside it, is not there yet
+
+    @staticmethod
+    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
+        """Measure the forward pass alone."""
+        return settle_forward(config, task, data)
+
+    def _first_trained(self) -> tuple[str, ...]:
+        return ()
+
+    def _fit(self, anew: bool) -> None:
+        config, data, task = self.config, self.data, self.task
+        groups = feature_groups(config, task.group_names)
+        give_classical_head(task, groups)
+        self._introduce(data.fingerprint())
+        node: Any = OmegaConf.to_container(config.classifier, resolve=True)
+        choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
+        fitting = ClassicalFit(node, groups, data, self.cache, config.trainer.limit_batches, **choice)
+        witness = self._witness()
+        judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)
+        start = time.perf_counter()
+        selected = judge.validate(task, datamodule=data, verbose=False)
+        figures = {"train/seconds": time.perf_counter() - start, "train/epochs": 0, "train/steps": 0}
+        for one in selected:
+            figures |= one
+        tested = dict(judge.test(task, datamodule=data, verbose=False)[0])
+        if is_first():
+            save_weights(self.run.checkpoints / "best.ckpt", task)
+        self._finish(judge, figures, tested, witness)

@@ -1,0 +1,122 @@
+"""The stages of a strategy, with gradients, in one fit of Lightning's; then the best weights are tested once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig
+
+from tlx.base.errors import Diverged, TlxError
+from tlx.base.interruption import Interruption
+from tlx.callbacks.checkpoints import Checkpoints, progress
+from tlx.callbacks.frozen_prefix import UntouchedPrefix
+from tlx.callbacks.stages import Stages
+from tlx.data.batch_process import readers_named
+from tlx.data.datamodule import ImageDataModule
+from tlx.procedures.base import Procedure
+from tlx.records import unreadable
+from tlx.strategies.monitor import monitored
+from tlx.tasks.base import Task
+from tlx.training import distributed
+from tlx.training.experiment import build
+from tlx.training.planning import plan
+from tlx.training.rate_trial import rate_told
+from tlx.training.trainer import build_callbacks, build_logger, build_trainer
+from tlx.training.trial import settle
+
+
+class StagedTraining(Procedure):
+    """The callback `Stages` freezes and thaws layer groups; `Checkpoints` keeps the best and the last weights."""
+
+    networks_written = 2
+
+    def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
+        super().__init__(config, data, task, interruption)
+        monitor = monitored(config)
+        self.stages = Stages(plan(config, task.group_names), *monitor, self.run.checkpoints)
+        self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
+
+    @staticmethod
+    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
+        """Measure training steps."""
+        return settle(config, task, data, plan(config, task.group_names))
+
+    def _first_trained(self) -> tuple[str, ...]:
+        return plan(self.config, self.task.group_names)[0].trained
+
+    def _fit(self, anew: bool) -> None:
+        last = self.checkpoints.last
+        at = progress(last) if last.is_file() and not anew else None
+        images = self.data.fingerprint()
+        if at is not None and at["data"] != images:
+            raise TlxError(
+                f"dataset: expected the images that the run began with, got others behind the same names; "
+                f"{self.run.place} cannot go on; force=true trains it anew"
+            )
+        self._introduce(images)
+        if self.config.trainer.compile:
+            self.task.backbone.compile()
+        if at is None or not at["done"]:
+            self._train(at)
+            at = progress(last)
+        self._test(at)
+
+    def _train(self, at: Mapping[str, Any] | None) -> None:
+        """Train from where the last checkpoint stands, if there is one.
+
+        Args:
+            at: Its progress.
+        """
+        logger = build_logger(self.config, at["global_step"] if at else None)
+        callbacks = build_callbacks(self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain)
+        trainer = build_trainer(self.config, callbacks, logger, self.stages.total_epochs)
+        begin = self.checkpoints.last if at else None
+        with self.interruption.deferred(), _a_rate_named(self.config):
+            try:
+                with readers_named():
+                    trainer.fit(self.task, datamodule=self.data, ckpt_path=begin, weights_only=True)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                if at is None or self.checkpoints.begun or "CUDA" in str(error):
+                    raise
+                raise unreadable(self.checkpoints.last, "what this run needs to go on", _brief(error)) from error
+        if self.checkpoints.agreement.now():
+            self.interruption.stop()
+
+    def _test(self, at: Mapping[str, Any]) -> None:
+        """Test the weights that validation selected: the test split is read once, here."""
+        best = self.run.model
+        best.set_layout(bool(self.config.trainer.channels_last))
+        witness = self._witness()
+        untouched = [UntouchedPrefix(self.stages.stages, self.cache)] if self.cache is not None else []
+        judge = build_trainer(self.config, [*untouched, witness], False, self.stages.total_epochs, judge=True)
+        tested = dict(judge.test(best, datamodule=self.data, verbose=False)[0])
+        if (self.run.checkpoints / "oracle.ckpt").is_file():
+            tested |= self._oracle_selected()
+        trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
+        self._finish(judge, {**trained, **at["figures"]}, tested, witness)
+
+    def _oracle_selected(self) -> dict[str, float]:
+        """Test the weights that a selection by the target's labels would have taken: `oracle/test_…`."""
+        chosen = self.run.with_weights("oracle.ckpt")
+        chosen.set_layout(bool(self.config.trainer.channels_last))
+        judge = build_trainer(self.config, [], False, epochs=1, judge=True)
+        tested = judge.test(chosen, datamodule=self.data, verbose=False)[0]
+        return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}
+
+
+def _brief(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:200]}"
+
+
+@contextmanager
+def _a_rate_named(config: DictConfig) -> Iterator[None]:
+    """Try lower rates where the loss is no number before an epoch is completed, and name the largest that holds."""
+    try:
+        yield
+    except Diverged as error:
+        if not error.early or distributed.processes(config) * config.trainer.num_nodes > 1:
+            raise
+        raise Diverged(error.message, rate_told(config, *build(config)), early=True) from None
