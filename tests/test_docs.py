@@ -104,6 +104,7 @@ def test_the_pages_hold_commands() -> None:
     assert {words[0] for _, words in COMMANDS} >= {"train", "plan", "test", "predict", "list"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "words"), COMMANDS, ids=[line for line, _ in COMMANDS])
 def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: Path, monkeypatch) -> None:
     """Guards against pages that show options, keys or verbs that are no more."""

@@ -75,6 +75,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES)
 def test_a_file_opens_with_the_command_that_uses_it(path, home):
     """Guards against a header that is missing, names another option, or no longer works."""
@@ -115,6 +116,7 @@ def test_a_family_is_not_forgotten():
     assert families(catalog.TORCHVISION) == families(FAMILIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FAMILIES, "efficientnet_lite0", "small_cnn"])
 def test_every_family_can_be_planned(name):
     """Guards against a strategy whose selectors do not fit a family, and against a plan that downloads."""
@@ -125,6 +127,7 @@ def test_every_family_can_be_planned(name):
             assert group in rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", without_needs("dataset"))
 def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeypatch):
     """Guards against an option that does not compose, or a plan that needs a download."""
@@ -139,6 +142,7 @@ def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeyp
     assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *SMALL]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", options("strategy"))
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer):
@@ -159,6 +163,7 @@ def test_every_other_option_can_be_planned(choice):
     assert "layer group" in plan_table(compose([choice, *SMALL]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_can_be_planned(name, home, tiny_run):
     """Guards against an experiment that rots while the groups it is made of change."""
@@ -195,6 +200,7 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
             assert [row["stage"] for row in csv.DictReader(file)] == [stage.name for stage in settled.strategy.stages]
 
 
+@pytest.mark.slow
 def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tiny_run):
     """Guards against an option whose `???` nothing fills, and against a plan that reads weights."""
     import torch

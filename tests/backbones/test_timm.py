@@ -40,6 +40,7 @@ NAMES = {"mlp_mixer": "gmlp_ti16_224"}
 LARGE = {"vgg11", "swin_tiny_patch4_window7_224"}  # of torchvision, the suite compares their like
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [pytest.param(model, marks=pytest.mark.nightly) if model in LARGE else model for model in MODELS]
 )

@@ -128,6 +128,7 @@ def check(name: str) -> None:
     assert_measures_right(backbone, x)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", catalog.TORCHVISION)
 def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
@@ -157,6 +158,7 @@ def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
             assert_map_right(backbone, group, backbone.layouts[group].to_map(output, x), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_equals_the_original(name: str) -> None:
     """Guards against a layer left out, doubled or misplaced when a network is cut into groups."""

@@ -43,6 +43,7 @@ def test_lite0_is_the_original_network() -> None:
     assert set(backbone.original_names.values()) == set(state) - {"_fc.weight", "_fc.bias"}
 
 
+@pytest.mark.slow
 def test_lite0_knows_ants_from_bees(test_data: Callable[[str], Path]) -> None:
     """Guards against wrong normalisation: with ImageNet's usual one the original classifier falls to 68 %."""
     from PIL import Image
@@ -278,6 +279,7 @@ def test_first_convolution_rule() -> None:
     assert adapt_kernel(kernel, 3) is kernel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 4, 13])
 def test_any_number_of_channels(channels: int) -> None:
     """Guards against networks that take colour images only, and against an adaptation that goes unreported."""

@@ -132,6 +132,7 @@ def absurd(composed: dict[str, Any], of: str, count: int | None, seed: int) -> N
         assert not {"\0", "\x1b"} & set(text), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["gradual", "features", "dann", "letters"])
 def test_absurd_values_end_in_messages(composed: dict[str, Any], of: str) -> None:
     """Guards against a traceback, a message of a hundred thousand letters or one that controls the terminal."""

@@ -149,6 +149,7 @@ def mixed_source(root, name, val_fraction, split_seed):
     return ImageSet(name, ["a", "b"], rows, *files, "by hand")
 
 
+@pytest.mark.slow
 def test_brain_scans(test_data, node):
     """Guards against a real leak going unseen: 15 groups of identical files lie in Training and in Testing."""
     checked = load_checked(node("folder", root=str(test_data("brain_tumor_mri"))))

@@ -68,6 +68,7 @@ def test_a_set_that_nothing_can_be_learned_from_is_refused(make_tree, node, prep
         data.need_trainable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["none", "light", "strong", "trivial"])
 def test_workers_change_nothing(tree, node, preprocessing, augment):
     """Guards against augmentation that depends on which process draws it, or on what was drawn before."""
@@ -414,6 +415,7 @@ class Recorder(pl.LightningModule):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save_after_validation", [False, True])
 @pytest.mark.parametrize(("workers", "reload_every"), [(0, 0), (2, 0), (0, 1)])
 def test_a_resumed_fit_sees_what_an_uninterrupted_one_sees(

@@ -308,6 +308,7 @@ def test_large_files_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     assert verify(path) == (40, 50, 0, "")
 
 
+@pytest.mark.slow
 def test_pieces_make_the_whole(tmp_path, monkeypatch):
     """Guards against rows that are left out, or scaled each by itself."""
     stored = np.random.default_rng(0).integers(0, 4000, (23, 31)).astype(np.uint16)

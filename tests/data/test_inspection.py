@@ -220,6 +220,7 @@ def test_a_killed_check_neither_blocks_nor_damages(files, opened):
     assert len(opened) == 20  # the others were kept
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_or_hangs_takes_one_file_with_it(files, monkeypatch, tmp_path):
     """Guards against a decoder that crashes or never ends taking the run, or its neighbours in the list, with it."""
     code = """

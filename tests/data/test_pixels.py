@@ -147,6 +147,7 @@ def test_the_limit_can_be_raised(tmp_path, monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 500_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_pieces_make_the_whole(tmp_path, monkeypatch, mode, channels):

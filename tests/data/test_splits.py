@@ -173,6 +173,7 @@ def test_unreadable_file_is_named(make_tree):
         folder(root)
 
 
+@pytest.mark.slow
 def test_plate_characters_have_no_duplicates_across(test_data, tmp_path):
     """Guards against leaks in real data: 2,105 groups of copies, 7 of them with contradicting labels."""
     with zipfile.ZipFile(test_data("plate_chars") / "plate_chars.zip") as archive:

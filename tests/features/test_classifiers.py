@@ -38,6 +38,7 @@ def test_all_kinds_are_there():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_saved_classifier_gives_the_same_probabilities(name, iris):
     """Guards against classifiers that cannot be fitted, saved or read again, or give no probabilities."""

@@ -31,6 +31,7 @@ def bomb(member: str) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_unpacks_to_much_more_is_refused(tiny_run: Run, tmp_path: Path) -> None:
     """Guards against a checkpoint of 2 MB whose pickle is compressed and has gigabytes, which torch unpacks first."""
     run = Run(shutil.copytree(tiny_run.directory, tmp_path / "run"))

@@ -98,6 +98,7 @@ def test_a_description_runs_no_code(stolen, mark):
         _ = stolen.model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "text", "typed"),
     [

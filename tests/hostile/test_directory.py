@@ -163,6 +163,7 @@ def test_a_named_module_brings_no_other_before_pythons_own(tmp_path: Path) -> No
     assert call(tmp_path, "-P", "-c", code).splitlines() == ["sched", "", "exit code 0"]
 
 
+@pytest.mark.slow
 def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: Path, tmp_path: Path) -> None:
     """Guards against `python -m tlx`, for which Python puts the working directory first: a module of the user's own is
     found there, in children too, and no other."""

@@ -58,6 +58,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+@pytest.mark.slow
 def test_random_command_lines_end_in_messages(run: Path, tmp_path: Path, monkeypatch) -> None:
     """Guards against a traceback for anything typed, and a file that a refused command leaves behind."""
     monkeypatch.setattr("tlx.training.planning.plan_table", lambda config: "")  # building networks takes seconds

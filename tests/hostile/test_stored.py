@@ -129,6 +129,7 @@ def test_a_package_that_a_user_allows_is_no_way_out_of_it(monkeypatch, tmp_path)
         build_node({"_target_": "hostile_mine.net", "width": {"_target_": "os.getcwd"}}, "backbone")
 
 
+@pytest.mark.slow
 def test_options_from_elsewhere_set_no_variables_and_build_nothing_in_a_launcher(tmp_path):
     """Guards against a --config-dir whose `env_set` loads a library into every child, or whose pruner is a function;
     and against its settings of the log, from which `logging.config` built whatever they named."""
@@ -194,6 +195,7 @@ def test_a_reference_is_refused_and_never_resolved(stolen, tmp_path, capsys, tex
     assert not [p for p in run.directory.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_dollar_in_a_name_comes_back_as_it_was(tmp_path):
     """Guards against an own run that cannot be read because a name holds `$`, and against a name that resolves."""
     names = ["a$b", "${oc.env:TLX_TEST_SECRET}", r"c\${x}"]

@@ -31,6 +31,7 @@ def test_what_changes_no_result_is_no_column():
     assert not any("_target_" in key for key in hyperparameters(compose(SMALL)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "swept",
     [

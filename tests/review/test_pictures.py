@@ -20,6 +20,7 @@ def some_confusion(classes: int) -> torch.Tensor:
     return torch.randint(0, 3, (classes, classes), generator=generator) + 20 * torch.eye(classes, dtype=torch.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 10, 120, 300])
 def test_a_confusion_matrix_is_readable_for_any_number_of_classes(classes, tmp_path):
     """Guards against names that overlap or are left out, and pictures too large for a browser."""
@@ -95,6 +96,7 @@ def test_the_grid_holds_every_image_under_its_caption(count, tmp_path):
     assert shown == [(i, rf"\$_{i}^\$.png") for i in range(count)]
 
 
+@pytest.mark.slow
 def test_neither_pyplot_nor_the_users_backend_is_touched():
     """Guards against a notebook whose own figures vanish after a run."""
     import subprocess

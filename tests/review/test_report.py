@@ -64,6 +64,7 @@ def test_a_perfect_classifier_has_a_review_without_a_picture_of_mistakes(tmp_pat
     assert told == "No test image is wrong."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "predicted", "classes"), [([0], [1], 2), ([1], [1], 2), (list(range(120)), [3] * 120, 120)]
 )

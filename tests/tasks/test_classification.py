@@ -48,6 +48,7 @@ def test_images_are_normalised_as_the_backbone_was_trained():
     assert torch.allclose(task.normalise(image), (image / 255 - mean) / std, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small", "mnasnet0_5"])
 def test_statistics_arrive_within_a_short_training(name):
     """Guards against networks whose own slow BatchNorm statistics are still the initial ones when they are tested."""

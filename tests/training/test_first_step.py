@@ -17,6 +17,7 @@ RESNET = ("backbone=resnet18", "backbone.weights=null", "dataset=digits", "datas
 FEW = ("dataset.labels_per_class=1", "dataset.classes=[0,1]", "dataset.batch_size=1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["linear_probe", "features"])
 @pytest.mark.parametrize(
     ("backbone", "size", "least"), [("alexnet", 32, 63), ("squeezenet1_1", 8, 17), ("vgg11", 16, 32)]
@@ -33,6 +34,7 @@ def test_images_that_are_too_small_for_a_network_are_refused_with_the_smallest_s
         task(torch.zeros(1, 3, least - 1, least - 1, dtype=torch.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
