@@ -34,8 +34,8 @@ def test_a_run_says_that_it_is_finished_once_all_else_is_written(tmp_path, monke
     run.files.start()
     run.files.add_events(tmp_path)
     written = []
-    for module in ("run", "ownership"):
-        monkeypatch.setattr(f"tlx.{module}.write_text", lambda path, text: written.append(path.name))
+    for module in ("directory", "ownership"):
+        monkeypatch.setattr(f"tlx.records.{module}.write_text", lambda path, text: written.append(path.name))
     run.finish({"test/accuracy": 0.5})
     assert written.index("metrics.json") < written.index("status.json") == len(written) - 1
     assert written[-2] == "files.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
 class Network(Protocol):
     """What an adaptation needs of the network that it adapts; a task is one."""
 
+    __call__: Callable[..., Any]  # images (B, C, H, W) to the head's output (B, K)
     backbone: Backbone
     head: nn.Module
-    class_names: Sequence[str]
+    class_names: list[str]
     mean: Tensor  # on the network's device
 
-    def features_of(self, batch: Mapping[str, Any]) -> Tensor:
+    def features_of(self, batch: dict[str, Any]) -> Tensor:
         """Return the pooled features (B, F) of a batch."""
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """Return the head's output (B, K) for images (B, C, H, W)."""
 
     def modules(self) -> Iterator[nn.Module]:
         """Yield every module of it."""
@@ -103,7 +101,7 @@ class Adaptation(nn.Module):
         """Return the part of the adaptation that is over when `done` of the training is; None before it begins."""
         return None if done < self.start else min(1.0, (done - self.start) / (1 - self.start))
 
-    def both(self, task: Network, batch: Mapping[str, Any], idle: bool = False) -> tuple[Domain, Domain]:
+    def both(self, task: Network, batch: dict[str, Any], idle: bool = False) -> tuple[Domain, Domain]:
         """Run the batches of both domains through the network.
 
         Args:
@@ -145,7 +143,7 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {"prefix": {group: torch.cat([rows, other["prefix"][group]]) for group, rows in one["prefix"].items()}}
 
 
-def _domain(task: Network, batch: Mapping[str, Any]) -> Domain:
+def _domain(task: Network, batch: dict[str, Any]) -> Domain:
     features = task.features_of(batch)
     return Domain(features, task.head(features), batch["index"])
 

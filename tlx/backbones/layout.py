@@ -49,7 +49,7 @@ class Layout:
 
 
 def measure(
-    groups: Mapping[str, nn.Module], layouts: Mapping[str, Layout], channels: int, sizes: tuple[int, ...]
+    groups: nn.ModuleDict, layouts: Mapping[str, Layout], channels: int, sizes: tuple[int, ...]
 ) -> dict[str, tuple[int, int]]:
     """Return (stride in pixels, channels) of every layer group's output; stride 0 where it is not a map.
 
@@ -75,7 +75,7 @@ def measure(
 
 
 def _shapes(
-    groups: Mapping[str, nn.Module], layouts: Mapping[str, Layout], channels: int, size: int
+    groups: nn.ModuleDict, layouts: Mapping[str, Layout], channels: int, size: int
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of every group's output as a map, or as (B, C), for a square image of `size` pixels."""
     shapes = {}

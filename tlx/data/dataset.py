@@ -29,13 +29,14 @@ _AT_ONCE = 1024  # images
 class Batch(TypedDict, total=False):
     """What a step is given.
 
-    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, what the frozen layer groups make of it
-    (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 21), where the images are
-    still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain, every target -1.
+    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, the last of some frozen layer groups and what
+    they make of it (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 21), where
+    the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
+    every target -1.
     """
 
     image: Tensor
-    prefix: Tensor
+    prefix: dict[str, Tensor]
     target: Tensor
     index: Tensor
     drawn: Tensor
@@ -242,7 +243,7 @@ class PairedDataset(Dataset[Batch]):
         return {**batch, "unlabelled": self.target.__getitems__([other for _, other in pairs])}
 
     @property
-    def rows(self) -> Rows | None:
+    def rows(self) -> Mapping[str, Rows] | None:
         """Rows of both, or of none: they are given to both together."""
         return self.source.rows
 
