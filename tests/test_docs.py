@@ -150,6 +150,7 @@ def set_variables(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.slow
 def test_every_file_of_the_pages_composes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards against configuration files on the pages that do not work as they stand."""
     files = sorted((here / "mine").rglob("*.yaml"))

@@ -65,6 +65,7 @@ def test_the_gradient_comes_back_reversed_and_scaled():
     assert reversal(0.1) == pytest.approx(2 / (1 + math.exp(-1)) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Dann(hidden=16), Cdan(hidden=16)])
 def test_the_discriminator_learns_and_the_features_unlearn(method):
     """Guards against an adversary that does not separate domains, or features that are pushed the wrong way."""

@@ -95,6 +95,7 @@ def test_parameters_of_the_pool_belong_to_the_last_group() -> None:
             assert backbone.group_of("groups.stem.0.weight") == "stem"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "regnet_y_400mf", "efficientnet_lite0", "small_cnn"])
 def test_rebuilt_on_the_meta_device(name: str) -> None:
     """Guards against a plan that needs memory, and against an architecture that does not give the same network."""

@@ -210,6 +210,7 @@ def test_what_is_no_weights_is_named(tmp_path: Path) -> None:
         assert "\033" not in str(told.value), name
 
 
+@pytest.mark.slow
 def test_before_training(tmp_path: Path) -> None:
     """Guards against `tlx plan` and `tlx check` that pass what `tlx train` cannot read."""
     words = _no_weights(tmp_path)

@@ -28,6 +28,7 @@ from tlx.backbones.lite0 import weights_file
 from tlx.base.errors import TlxError
 
 
+@pytest.mark.slow
 def test_lite0_is_the_original_network() -> None:
     """Guards against wrong padding, BatchNorm constants or a misplaced tensor in our EfficientNet-Lite0."""
     original: Any = timm.create_model("tf_efficientnet_lite0", bn_eps=1e-3).eval()
@@ -72,6 +73,7 @@ def test_lite0_knows_ants_from_bees(test_data: Callable[[str], Path]) -> None:
     assert right > 0.78
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone._orig_mod.", "model.backbone."])
 def test_file_with_wrapped_names(tmp_path: Path, suffix: str, prefix: str) -> None:
@@ -157,6 +159,7 @@ def test_unknown_architecture() -> None:
         file_backbone("w.pth", "resnet5O")
 
 
+@pytest.mark.slow
 def test_real_weights_with_torchvision_names(test_data: Callable[[str], Path]) -> None:
     """Guards against real files that do not load whole: both were exported for torchvision."""
     folder = test_data("weights")

@@ -37,6 +37,7 @@ def imported(tmp_path: Path, *arguments: str, code: int = 0) -> set[str]:
     return set(json.loads(out.read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["--help"], 0), (["list", "backbones"], 0), (["train", "backbone=resnet51"], 2), (["train", "--cfg", "job"], 0)],
@@ -46,6 +47,7 @@ def test_what_needs_no_network_imports_no_torch(tmp_path, arguments, code):
     assert not imported(tmp_path, *arguments, code=code) & (TORCH | SHOWN)
 
 
+@pytest.mark.slow
 def test_a_plan_imports_torch_alone(tmp_path):
     """Guards against a trainer, or a compiler for weights that are never drawn, for the sake of a table."""
     found = imported(tmp_path, "plan", "strategy=gradual")

@@ -24,6 +24,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     return caplog
 
 
+@pytest.mark.slow
 def test_a_long_wait_is_told_at_growing_intervals_and_a_short_one_is_not(lines: pytest.LogCaptureFixture) -> None:
     """Guards against a run that stands still without a word, and against a log full of one line."""
     with waiting_for(lambda: "somebody"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import pytorch_lightning as pl
 import torch
 
@@ -48,6 +49,7 @@ def fitted(directory: Path, epochs: int, begin: Path | None = None) -> Classific
     return task
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_held_at_the_same_weights(tmp_path):
     """Guards against an anchor that is taken from the checkpoint of a run that was stopped."""
     whole = fitted(tmp_path, 2).state_dict()

@@ -95,6 +95,7 @@ def statistics_moved(before, after, group):
     return [not torch.equal(before[k], after[k]) for k in keys]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["torch.optim.AdamW", "torch.optim.SGD"])
 def test_frozen_groups_stay_and_trained_ones_move_through_freezing_and_refreezing(tmp_path, target):
     """Guards against weights or BatchNorm statistics of frozen groups that drift (momentum and weight decay of an
@@ -140,6 +141,7 @@ def test_frozen_groups_are_in_eval_mode_at_every_step(tmp_path):
             assert all(training) if group in trained else not any(training), (stage, group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_rate_of_every_group_at_every_step_is_the_planned_one(tmp_path, schedule, accumulate):

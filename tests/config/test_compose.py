@@ -352,6 +352,7 @@ def test_each_verb_explains_itself(verb, flag, capsys):
     assert len(told.splitlines()) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     [

@@ -129,6 +129,7 @@ def test_what_a_hint_says_of_a_verb_is_a_verb(capsys: pytest.CaptureFixture[str]
     assert "type: tlx train" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_keys_of_hydra_that_would_be_passed_over_lead_to_those_of_tlx(own: dict[str, str]) -> None:
     """Guards against hydra.run.dir=X, which made an empty folder and was ignored."""
     for key, lead in HYDRA.items():
@@ -141,6 +142,7 @@ def test_keys_of_hydra_that_would_be_passed_over_lead_to_those_of_tlx(own: dict[
         assert found.got == "one of Hydra's own, which tlx sets"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [

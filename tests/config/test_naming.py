@@ -47,6 +47,7 @@ def test_other_images_behind_the_same_path_are_another_run(pets):
     assert len(set(names)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [
@@ -59,6 +60,7 @@ def test_what_changes_no_result_changes_no_name(override):
     assert name(override) == name()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [

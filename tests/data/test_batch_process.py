@@ -18,6 +18,8 @@ from tlx.callbacks.checkpoints import Checkpoints
 from tlx.data import ImageDataModule, batch_process, shared_memory
 from tlx.data import dataset as dataset_module
 
+pytestmark = pytest.mark.slow  # they start processes that import torch
+
 
 @pytest.fixture
 def data(make_tree, node, preprocessing):
@@ -58,7 +60,6 @@ def test_a_batch_for_which_there_is_no_room_after_all_ends_in_a_message(data, mo
         list(data.train_dataloader())
 
 
-@pytest.mark.slow
 def test_a_batch_that_cannot_be_sent_ends_its_process(data, monkeypatch):
     """Guards against any other fault of that thread, such as a socket that cannot be made: the end is noticed."""
     monkeypatch.setattr(batch_process, "tree_leaves", lambda batch: [])

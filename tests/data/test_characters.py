@@ -50,6 +50,7 @@ def test_kana_where_a_font_has_them():
     assert len(letters("katakana", per_class=2).class_names) == 46
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [plates, letters])
 def test_an_image_is_a_function_of_seed_character_and_number(source):
     """Guards against a set that changes when more of it is asked for, or between two machines' runs."""

@@ -131,6 +131,7 @@ def test_images_in_memory_are_resized_once_and_right(node, preprocessing, monkey
     assert torch.equal(fast[0, 3]["image"][0], eval_transform(data.preprocessing)(pixels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("augment", "flip", "once"), [("affine", False, True), ("affine", True, False)])
 def test_images_that_are_only_distorted_are_resized_once_and_right(
     node, preprocessing, monkeypatch, augment, flip, once
@@ -152,6 +153,7 @@ def test_images_that_are_only_distorted_are_resized_once_and_right(
     assert same(fast, slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("augment", "channels"),
     [*(("none", 1), ("none", 3), ("none", 5)), *(("light", 1), ("light", 4), ("strong", 5), ("trivial", 3))],
@@ -187,6 +189,7 @@ def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, mo
     assert same(seen[-len(loaders[1]) - len(loaders[0]) : -len(loaders[1])], list(loaders[0]))
 
 
+@pytest.mark.slow
 def test_workers_share_what_they_keep(tree, node, preprocessing, monkeypatch):
     """Guards against each reading process keeping images for itself alone, or this one seeing none of them."""
     for augment in ("none", "light"):

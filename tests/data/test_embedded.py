@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 from tlx.data import embedded
@@ -21,6 +22,7 @@ def test_the_digits_are_those_of_scikit_learn(monkeypatch):
     assert np.array_equal(labels, digits)
 
 
+@pytest.mark.slow
 def test_the_digits_import_no_scikit_learn():
     """Guards against seconds of imports in every job of a sweep."""
     code = "import sys; from tlx.data import digits; digits(); assert not {'sklearn', 'scipy'} & set(sys.modules)"

@@ -261,6 +261,7 @@ def test_parquet(patients):
     assert sides(own) == sides(same)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", [r"(p\d+)_", r'"(p\d+)_"', r"'(p\d+)_'", r"^[^/]+/(p\d{1,2})_\d+\.png$", r"p\d+"])
 def test_patterns_can_be_typed(patients, typed):
     """Guards against a pattern that Hydra's grammar refuses for its brackets, of which each one has some."""

@@ -57,6 +57,7 @@ def one_by_one(paths: Iterable[Path], tmp_path: Path, timeout: float = 120) -> d
     return {Path(path).name: tuple(rest) for path, *rest in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 def test_no_odd_file_crashes_hangs_or_fills_the_memory(test_data, tmp_path):
     """Guards against one file of a folder that takes the machine: real broken, truncated and exploding files."""
     files = [p for p in sorted(test_data("odd_images").rglob("*")) if p.is_file() and p.name not in {"MANIFEST.csv"}]

@@ -36,6 +36,7 @@ def test_there_is_a_layout_for_every_set():
     assert set(BUILDERS) == set(TORCHVISION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TORCHVISION))
 def test_official_splits_labels_and_images(tmp_path, name, any_checksum, node, preprocessing):
     """Guards against mixed-up splits, labels off by one, images beside their labels, and a wrong layout of pixels."""

@@ -14,6 +14,7 @@ from tlx.data.transforms import AUGMENTATIONS, distortion, eval_transform, neede
 SIDES = [(1, 1), (8, 8), (16, 16), (10, 30), (57, 23), (300, 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("augment", "channels"),
     [(a, c) for a in AUGMENTATIONS for c in (1, 2, 3, 4, 6) if a != "trivial" or c in (1, 3)],

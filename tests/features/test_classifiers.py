@@ -143,6 +143,7 @@ def test_seeds_decide_what_is_drawn(iris):
     assert not np.array_equal(forest(1), forest(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logreg", "knn", "svm", "gradient_boosting"])
 def test_two_that_are_fitted_alike_are_the_same_bytes(name, iris):
     """Guards against best weights that differ after a kill, by times and by places in memory that tell nothing."""

@@ -50,6 +50,7 @@ def test_the_payload_works(tmp_path):
     assert (tmp_path / "mark").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["model", "test", "backbone", "resume"])
 def test_a_checkpoint_runs_no_code(stolen, mark, verb):
     """Guards against a checkpoint that is unpickled with all that stands in it."""
@@ -69,6 +70,7 @@ def test_a_checkpoint_runs_no_code(stolen, mark, verb):
         use[verb]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["pth", "pt", "ckpt", "bin", "safetensors"])
 def test_a_weight_file_runs_no_code(tmp_path, mark, ending):
     """Guards against `backbone=file` on downloaded weights."""

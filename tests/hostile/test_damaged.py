@@ -135,6 +135,7 @@ def elsewhere(held):
     held["callbacks"]["Stages"] |= {"directory": "/tmp", "plan": []}  # what a callback is made of is not its state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "good"),
     [

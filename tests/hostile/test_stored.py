@@ -234,6 +234,7 @@ def test_escaping_is_undone_by_omegaconf_and_by_us():
         unescaped({"a": [r"\\${x}"]})
 
 
+@pytest.mark.slow
 def test_where_anything_is_written_comes_from_the_receiver(stolen, tmp_path, caplog):
     """Guards against a config.yaml that empties the receiver's folder by `cache.max_gb`, or logs into another."""
     run = unfinished(stolen)

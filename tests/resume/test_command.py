@@ -219,6 +219,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [["optimizer.lr=1000"], ["optimizer.lr=1", "strategy.stages.0.lr_scale=1e4"]])
 def test_a_rate_that_diverges_at_once_is_told_with_one_that_does_not(rates, tmp_path):
     """Guards against advice that diverges as well: a tenth of a rate that is a thousand times too high."""
@@ -246,6 +247,7 @@ def test_a_monitored_value_that_is_no_number_stops_the_run(tmp_path, monkeypatch
         tlx.train(tlx.compose([*TINY, "trainer.stage_epochs=1", f"run_dir={tmp_path / 'run'}"]))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_a_forced_one_begins_anew(interrupted):
     """Guards against a same command that trains again what is there, and against a force that only goes on."""
     run, overrides = interrupted
@@ -262,6 +264,7 @@ def test_an_interrupted_run_goes_on_and_a_forced_one_begins_anew(interrupted):
     assert all(torch.equal(weights[key], anew[key]) for key in weights)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_images(interrupted, monkeypatch):
     """Guards against weights of two data sets in one run."""
     _, overrides = interrupted

@@ -50,6 +50,7 @@ def test_the_confusion_matrix_has_true_classes_as_rows_and_fractions_of_rows_as_
     assert axes.images[0].get_extent()[2] > axes.images[0].get_extent()[3]  # the first row is the upper one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 120, 300])
 def test_the_bars_are_precision_and_recall_of_the_class_beside_them(classes, tmp_path):
     """Guards against bars in another order than the names, and pictures of hundreds of classes without end."""

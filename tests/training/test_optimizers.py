@@ -118,6 +118,7 @@ def steps(net, optimizer, numbers, frozen_rate=0.1):
     return [p.detach().clone() for p in net.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_steps_are_steps(name):
     """Guards against kernels that mix up elements of channels_last weights, move what is frozen or has rate 0."""
@@ -137,6 +138,7 @@ def test_fused_steps_are_steps(name):
         assert torch.allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("written", [True, False])
 @pytest.mark.parametrize("read", [True, False])

@@ -44,6 +44,7 @@ def settled(monkeypatch, overrides, **times):
     return trial.settle(config, task, data, plan(config, task.group_names)).trainer.compile, asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "times", "choice", "tried"),
     [
@@ -66,6 +67,7 @@ def test_compile_auto_is_settled_by_the_planned_steps(monkeypatch, caplog, overr
         assert "RuntimeError: no compiler" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_trial_leaves_the_network_as_it_was():
     """Guards against measured steps that move weights, BatchNorm statistics or gradients of the network that trains."""
     config = tlx.compose([*SMALL, "strategy=full", "trainer.precision=auto", "trainer.channels_last=auto"])
