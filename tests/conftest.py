@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 
-gc.disable()  # while the tests are imported
-
-
 def pytest_collection_finish() -> None:
     """What the tests import stays: a search for garbage need not look through it every time."""
     gc.freeze()
-    gc.enable()
 
 
 def pytest_unconfigure() -> None:
