@@ -236,7 +236,7 @@ class Task(pl.LightningModule):
         if trainer.is_last_batch:
             images_seen = torch.full_like(self._loss_sum, self._loss_images)
             total, images_seen = trainer.strategy.reduce(torch.stack([self._loss_sum, images_seen]), reduce_op="sum")
-            # Not to the logger: see review/curves.py.
+            # Not to the logger: see callbacks/curves.py.
             self.log("train/loss", total / images_seen, on_step=False, on_epoch=True, logger=False)
             self._loss_sum, self._loss_images = None, 0
 
