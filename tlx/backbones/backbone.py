@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tlx.backbones.layout import Layout, measure
+from tlx.backbones.layout import SIZES, Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import HeadSource, LoadReport
 from tlx.backbones.tiles import Tiles
@@ -226,7 +226,7 @@ class Backbone(nn.Module):
 
     def _measured(self) -> dict[str, tuple[int, int]]:
         if self._measures is None:
-            sizes = (self.preprocessing.size,) if self.fixed_size else (256, 512)
+            sizes = (self.preprocessing.size,) if self.fixed_size else SIZES
             self._measures = measure(self.groups, self.layouts, self.in_channels, sizes)
         return self._measures
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+SIZES = (256, 512)  # sides in pixels of the images by which a network of any size is measured
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -60,7 +62,7 @@ def measure(
         groups: Bottom to top.
         layouts: Of their outputs.
         channels: Of an image.
-        sizes: Sides in pixels of the images to run: one where the network takes no other, else two.
+        sizes: Sides in pixels of the images to run: the only one that the network takes, or `SIZES`.
     """
     outputs = [_shapes(groups, layouts, channels, size) for size in sizes]
     measures = {}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tlx.backbones.backbone import Backbone
-from tlx.backbones.layout import measure
+from tlx.backbones.layout import SIZES, measure
 from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import INTERPOLATIONS, Preprocessing
 from tlx.backbones.report import LoadReport
@@ -108,7 +108,7 @@ def _shapes_only() -> Iterator[None]:
 
 def _takes_other_sizes(backbone: Backbone) -> bool:
     try:
-        measure(backbone.groups, backbone.layouts, backbone.in_channels, (256, 512))
+        measure(backbone.groups, backbone.layouts, backbone.in_channels, SIZES)
     except (AssertionError, RuntimeError):
         return False
     return True

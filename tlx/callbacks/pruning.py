@@ -8,8 +8,8 @@ import os
 import pytorch_lightning as pl
 
 from tlx.base.errors import Pruned
-from tlx.callbacks import study as storage
 from tlx.callbacks.stages import Stages
+from tlx.callbacks.study import PRUNED, trial_of
 from tlx.callbacks.trial_place import TRIAL, TrialPlace
 
 
@@ -25,7 +25,7 @@ class Pruning(pl.Callback):
     """
 
     def __init__(self, place: TrialPlace, monitor: str, stages: Stages) -> None:
-        self.trial = storage.trial_of(place)
+        self.trial = trial_of(place)
         self.monitor, self.stages = monitor, stages
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -39,7 +39,7 @@ class Pruning(pl.Callback):
                 self.trial.report(value, trainer.current_epoch)
                 hopeless = self.stages.stage is self.stages.stages[-1] and self.trial.should_prune()
             if hopeless:
-                self.trial.set_user_attr(storage.PRUNED, trainer.current_epoch)
+                self.trial.set_user_attr(PRUNED, trainer.current_epoch)
         if trainer.strategy.broadcast(hopeless):
             stage = self.stages.stage.name
             raise Pruned(f"pruned in epoch {trainer.current_epoch + 1}, stage {stage}: other trials do better")

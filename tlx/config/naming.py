@@ -117,15 +117,16 @@ def identity_hash(config: DictConfig) -> str:
 
 def difference(one: DictConfig, other: DictConfig) -> str:
     """Return the keys in which two configurations differ, as far as their results depend on them, with both values."""
-    first, second = _flat(identity(one)), _flat(identity(other))
+    first, second = flat(identity(one)), flat(identity(other))
     keys = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
     shown = [f"{key}: {first.get(key)} there, {second.get(key)} here" for key in keys[:4]]
     return "; ".join(shown) + (f"; and {len(keys) - 4} more keys" if len(keys) > 4 else "")
 
 
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
+def flat(node: Any, path: str = "") -> dict[str, Any]:
+    """Return the values of nested dicts by dotted key; lists and empty dicts are values."""
     if isinstance(node, dict) and node:
-        return {k: v for key, value in node.items() for k, v in _flat(value, f"{path}.{key}" if path else key).items()}
+        return {k: v for key, value in node.items() for k, v in flat(value, f"{path}.{key}" if path else key).items()}
     return {path: node}
 
 

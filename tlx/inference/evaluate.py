@@ -32,9 +32,7 @@ def evaluate(task: Task, class_names: Sequence[str], config: DictConfig) -> dict
     data = ImageDataModule(config.dataset, task.backbone.preprocessing, config.seed, target=config.get("target"))
     data.prepare_data()
     data.setup()
-    if [composed(name) for name in data.class_names] != [
-        composed(name) for name in class_names
-    ]:  # a run of 0.1 on a Mac
+    if list(map(composed, data.class_names)) != list(map(composed, class_names)):  # a run of 0.1 on a Mac
         raise TlxError(f"dataset: expected the classes {', '.join(class_names)}, got {', '.join(data.class_names)}")
     witness = Witness(data.sizes["test"])
     with quiet(), readers_named():

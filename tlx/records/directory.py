@@ -79,7 +79,8 @@ class RunDirectory:
     @property
     def started_in(self) -> Path:
         """The working directory of its last start; this one where nothing says so."""
-        return Path(self.environment[-1]["directory"]) if self.environment else Path.cwd()
+        starts = self.environment
+        return Path(starts[-1]["directory"]) if starts else Path.cwd()
 
     @property
     def environment(self) -> list[dict[str, Any]]:
