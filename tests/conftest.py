@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_finish() -> None:
-    """What the tests import stays: a search for garbage need not look through it every time."""
+    """Keep the garbage collector from going through all that the tests import."""
     gc.freeze()
 
 
 def pytest_unconfigure() -> None:
-    """Python takes apart what is there: libraries complain where not all of it is."""
+    """Undo that: at the shutdown of the interpreter nanobind reports frozen objects as leaks."""
     gc.unfreeze()
 
 

@@ -1,4 +1,4 @@
-"""How commands end: at once after the last word, and with every last word of all who have one."""
+"""How commands exit: without a shutdown of the interpreter, and with all that is due before the exit."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def call(last: str, *flags: str, module: str = "") -> subprocess.CompletedProces
         ("sys.exit('a word')", 1, "a word\n"),
     ],
 )
-def test_the_last_words_are_heard(last: str, code: int, told: str) -> None:
-    """Guards against an end that cuts off threads, files, functions of `atexit` or the exit code, and against one that
-    takes seconds to destroy what the kernel frees anyway."""
+def test_all_that_is_due_before_the_exit_is_done(last: str, code: int, told: str) -> None:
+    """Guards against an end that cuts off threads, files, functions of `atexit` or the exit code, and against
+    seconds of shutdown."""
     done = call(last)
     assert (done.returncode, done.stderr) == (code, told)
     assert sorted(done.stdout.split()) == ["logged", "registered", "thread"]
@@ -75,7 +75,7 @@ def test_an_interruption_ends_by_its_signal() -> None:
     assert "KeyboardInterrupt" in done.stderr
 
 
-def test_a_tool_that_began_before_has_its_last_word() -> None:
+def test_a_function_that_was_registered_before_runs() -> None:
     """Guards against coverage, profiles and monitors of the user's that are never written."""
     done = call("sys.exit(4)", module="import atexit\natexit.register(print, 'coverage')\n")
     assert (done.returncode, "coverage" in done.stdout.split()) == (4, True)

@@ -17,7 +17,7 @@ VARIABLE = "TLX_ALLOW_TARGETS"
 
 
 def allow_targets() -> tuple[str, ...]:
-    """Return what the user allows beyond ALLOWED.
+    """Return the names that the user allows beside those that are listed.
 
     Raises:
         TlxError: The settings file is not understood.

@@ -1,7 +1,6 @@
-"""How a process of tlx ends: without taking apart what it has imported.
+"""How a process of tlx exits: without the interpreter's shutdown, in which Python destroys every module and object.
 
-Python destroys every module and every object at its end, which takes it 1.5 seconds after an import of torch. The
-kernel frees the same memory at once.
+After an import of torch that takes 1.5 seconds. The operating system frees the same memory at once.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from collections.abc import Callable
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`, and have the process end with its exit code as soon as the functions of `atexit` have been called.
+    """Call `main`; exit with its exit code once the functions registered with `atexit` have run.
 
-    Threads have ended by then, files are written and the standard streams are flushed, as always, and an error has
-    had its traceback. Only KeyboardInterrupt ends the process in Python's own way, by a signal.
+    As usual, threads are joined, the standard streams are flushed, and an error prints its traceback first. After a
+    KeyboardInterrupt the process is shut down by Python, which ends it by a signal.
 
     Args:
-        main: Everything that the process does, what registers with `atexit` included.
+        main: All that the process does.
     """
     codes: list[int] = []
-    # The first to be registered is called last. A tool that measures coverage, for one, has registered before: then
-    # Python ends in its own way.
+    # The function that is registered first runs last. Where a tool such as coverage has registered one before, Python
+    # shuts the process down, so that it runs.
     if atexit._ncallbacks() == 1:  # that of logging
         atexit.register(_leave, codes)
     try:
@@ -45,6 +44,6 @@ def _leave(codes: list[int]) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):  # Python tells what went wrong, and has an exit code for it
+    except (OSError, ValueError):  # Python prints the error and sets the exit code
         return
     os._exit(codes[0] & 0xFF)

@@ -4,8 +4,8 @@ pytorch_lightning imports torchmetrics for three classes, and its `__init__` imp
 start. Here the package is there at once, and its `__init__` is executed, as it is, when a name is asked of it that
 needs it. So whoever uses torchmetrics, the user's own code included, finds all of it.
 
-Python looks for garbage all the while that they are imported, which is a quarter of the time: there is none, since
-modules stay. Here it waits, and never again looks through what has been imported.
+Python's garbage collector runs again and again while packages are imported, which takes a quarter of the time and
+frees nothing. Here it is off meanwhile, and what has been imported is frozen: the collector leaves it out from then on.
 
 torch's threads (GNU OpenMP) wait for one another in a loop that keeps a core for milliseconds. Where other processes
 want the cores too, parallel jobs of a sweep for one, each waits for one that waits: steps of one millisecond took
@@ -40,7 +40,7 @@ EARLY: dict[str, dict[str, str]] = {
 # Those that import the most: the others come with one of them.
 LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 _EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
-_SEARCHES = ("whichmodule", "_getattribute")  # of skops and pickle: which of all modules has something of this name?
+_SEARCHES = ("whichmodule", "_getattribute")  # functions of skops and pickle that ask every module for a name
 _LOCK = threading.RLock()
 
 
@@ -105,7 +105,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Uncollected(importlib.abc.Loader):
-    """A loader while whose module is imported no garbage is looked for."""
+    """Loads a module with the garbage collector off, and freezes what was loaded."""
 
     def __init__(self, whole: importlib.abc.Loader) -> None:
         self.whole = whole
@@ -124,7 +124,7 @@ class _Uncollected(importlib.abc.Loader):
             if outermost:
                 gc.freeze()
                 gc.enable()
-                atexit.register(gc.unfreeze)  # where Python takes apart what is there, libraries want all of it
+                atexit.register(gc.unfreeze)  # at a shutdown by Python, nanobind reports frozen objects as leaks
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -16,7 +16,7 @@ from tlx.base.imports import start_lean
 
 FOLDER = "TLX_SOCKETS"  # the variable that names the folder
 
-atexit.register(os._exit, 0)  # called last: it takes nothing apart, see tlx.base.ending
+atexit.register(os._exit, 0)  # runs last: no shutdown of the interpreter, see tlx.base.ending
 start_lean()
 if FOLDER in os.environ:
     atexit.register(shutil.rmtree, os.environ.pop(FOLDER), ignore_errors=True)  # forked jobs leave without this
