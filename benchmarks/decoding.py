@@ -44,7 +44,7 @@ def inputs(path: Path, factor: float, interpolation: str) -> Iterator[tuple[Tens
     full = read_image(path)
     side = min(full.shape[1:])
     for by in (2, 4, 8):
-        reduced = read_image(path, at_least=max(1, side // by))
+        reduced = read_image(path, min_side=max(1, side // by))
         resized = round(side / by / factor)
         size = round(resized * CROP)
         if reduced.shape[1] * by != full.shape[1] or size < SMALLEST:
@@ -104,11 +104,11 @@ def speed(paths: Sequence[Path], size: int) -> None:
         how = preprocessing(size, "bilinear")
         transform = train_transform(how, augment, True)
         best = {}
-        for at_least in (None, needed_side(how, augment)) * 2:  # each twice, in turn
+        for min_side in (None, needed_side(how, augment)) * 2:  # each twice, in turn
             start = time.perf_counter()
             for path in paths:
-                transform(read_image(path, at_least=at_least))
-            best[at_least] = max(best.get(at_least, 0.0), len(paths) / (time.perf_counter() - start))
+                transform(read_image(path, min_side=min_side))
+            best[min_side] = max(best.get(min_side, 0.0), len(paths) / (time.perf_counter() - start))
         full, reduced = best.values()
         what = "evaluation" if augment == "none" else f"`augment={augment}`"
         print(f"| {what} | {full:.1f} | {reduced:.1f} | {reduced / full:.1f} |", flush=True)

@@ -65,7 +65,7 @@ def options(told: str | None, what: str, names: Iterable[str], folder: str) -> a
     return parser
 
 
-def spread(scores: list[float]) -> str:
+def run_jobs(scores: list[float]) -> str:
     """Mean and standard deviation in per cent."""
     sd = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     return f"{100 * statistics.mean(scores):.1f}{sd}"

@@ -90,7 +90,7 @@ class _Demo:
         run = Run(Path(config.run_dir).expanduser())
         number = list(ROWS).index(what) * len(SEEDS) + SEEDS.index(seed)
         record = Record(number, {"run": what, "seed": str(seed)}, str(run.directory))
-        if run.standing(config) == "finished":
+        if run.state_for(config) == "finished":
             self.records.write(record.end("finished", ALREADY))
             return run
         run.refuse_place()

@@ -96,7 +96,7 @@ def job(config: DictConfig) -> float | None:
     """Train one configuration; return the best monitored value, which sweepers optimise."""
     config = complete(config)
     run = Run(config.run_dir)
-    if run.standing(config) == "finished":  # known before torch is imported
+    if run.state_for(config) == "finished":  # known before torch is imported
         print(run.finished_already)
     else:
         from tlx.train import train

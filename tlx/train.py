@@ -52,14 +52,14 @@ def train(config: DictConfig) -> Run:
         refuse_what_does_not_fit(config)
     interruption = Interruption()
     with interruption.watching(), run.lock() as lock, logging_to(run.directory):
-        standing = run.standing(config)
-        if standing == "finished":
+        state = run.state_for(config)
+        if state == "finished":
             log.info(run.finished_already)
             return run
         if not new:
             refuse_what_does_not_fit(config)
         try:
-            config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
+            config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
             count = distributed.processes(config)
             data, task = build(config)
             procedure = procedure_of(config)
@@ -96,14 +96,14 @@ def _take_up(config: DictConfig, run: Run) -> DictConfig:
 
 def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     distributed.check_world(config)
-    standing = run.standing(config)  # every process sees the same: the first one changes nothing before all have met
-    if standing == "finished":
+    state = run.state_for(config)  # every process sees the same: the first one changes nothing before all have met
+    if state == "finished":
         return run
     if is_first():
-        config = _take_up(config, run) if standing == "unfinished" else _begin(config, run)
+        config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
     try:
         with distributed.stopping_together(run, config) as interruption:
-            procedure_of(config)(config, *build(config), interruption).fit(anew=standing == "nothing")
+            procedure_of(config)(config, *build(config), interruption).fit(anew=state == "nothing")
     except Exception as error:
         distributed.note_failure(run, error)
         raise

@@ -14,9 +14,9 @@ from torch import nn
 from tlx.adaptation import AdaBn, Adaptation, Cdan, Coral, Dan, Dann, Domain, Mcc
 from tlx.adaptation.adversary import discriminator, reversal, reverse_gradient
 from tlx.adaptation.base import _statistics_kept
-from tlx.adaptation.certainty import Certainty
 from tlx.adaptation.moments import multi_kernel_mmd
 from tlx.adaptation.self_training import judged, most_certain
+from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones import small_cnn
 from tlx.callbacks.oracle import Oracle
 from tlx.data.domains import TRAIN
@@ -202,7 +202,7 @@ def test_certainty_counts_images_once_and_no_padding():
     """Guards against scores that depend on batches, and against a collapse that scores well."""
     logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 3
     index = torch.arange(50)
-    whole, parts = Certainty(4), Certainty(4)
+    whole, parts = TargetEntropy(4), TargetEntropy(4)
     whole.update(logits, index)
     for rows in (slice(0, 20), slice(20, 50)):
         parts.update(torch.cat([logits[rows], torch.zeros(3, 4)]), torch.cat([index[rows], torch.full((3,), -1)]))
@@ -211,7 +211,7 @@ def test_certainty_counts_images_once_and_no_padding():
     p = logits.softmax(1)
     entropy = torch.distributions.Categorical(p).entropy().mean()
     assert float(whole.compute()["entropy"]) == pytest.approx(float(entropy), rel=1e-5)
-    collapsed, right = Certainty(4), Certainty(4)
+    collapsed, right = TargetEntropy(4), TargetEntropy(4)
     collapsed.update(torch.tensor([[50.0, 0, 0, 0]]).repeat(40, 1), torch.arange(40))
     right.update(50 * torch.eye(4).repeat(10, 1), torch.arange(40))
     assert float(collapsed.compute()["infomax"]) == pytest.approx(0, abs=1e-5)

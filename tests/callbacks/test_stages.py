@@ -236,7 +236,7 @@ def test_a_run_that_goes_on_is_where_it_was_in_its_plan(tmp_path):
 
 def test_a_loss_on_a_gpu_is_looked_at_before_the_epoch_is_saved(tmp_path, monkeypatch):
     """Guards against a checkpoint of spoilt weights where the loss of each step stays on its device."""
-    monkeypatch.setattr(divergence, "_at_hand", lambda number: False)
+    monkeypatch.setattr(divergence, "_on_cpu", lambda number: False)
     task = make_task()
     plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.make_optimizer.args[0], task.group_names)
     watch = divergence.Divergence(Stages(plan, "val/loss", "min", tmp_path))

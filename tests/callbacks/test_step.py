@@ -58,7 +58,7 @@ class StepsUnder(pl.Callback):
 @pytest.mark.parametrize("more", [[], ["optimizer=sgd", "trainer.gradient_clip_val=1.0", "task.dropout=0.1"]])
 def test_no_step_between_two_log_steps_waits_for_the_device(tmp_path, monkeypatch, strategy, more):
     """Guards against .item() in a step, the first of an epoch and the last one too: each one idles a GPU."""
-    monkeypatch.setattr(divergence, "_at_hand", lambda number: False)  # as on a GPU
+    monkeypatch.setattr(divergence, "_on_cpu", lambda number: False)  # as on a GPU
     mode = Waits()
     build_callbacks = tlx.procedures.stages.build_callbacks
 

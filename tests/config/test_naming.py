@@ -107,7 +107,7 @@ def test_a_run_whose_images_have_changed_is_told_so(pets, tmp_path):
     typed = ["backbone=small_cnn", "dataset=folder", f"dataset.root={pets}", f"run_dir={tmp_path / 'run'}"]
     run = Run(tmp_path / "run")
     run.begin(compose(typed))
-    assert run.standing(compose(typed)) == "nothing"
+    assert run.state_for(compose(typed)) == "nothing"
     Image.new("RGB", (9, 9)).save(pets / "cats" / "3.png")
     with pytest.raises(TlxError, match=r"got others behind the same paths; force=true trains it anew"):
-        run.standing(compose(typed))
+        run.state_for(compose(typed))

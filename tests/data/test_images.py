@@ -17,8 +17,8 @@ def save(image: Image.Image, path: Path, **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("at_least", [None, 1])
-def test_every_odd_file_is_read_or_refused_by_name(test_data, at_least):
+@pytest.mark.parametrize("min_side", [None, 1])
+def test_every_odd_file_is_read_or_refused_by_name(test_data, min_side):
     """Guards against a crash, a foreign exception, or silence on broken, truncated and exotic files."""
     root = test_data("odd_images")
     with (root / "MANIFEST.csv").open() as file:
@@ -28,14 +28,14 @@ def test_every_odd_file_is_read_or_refused_by_name(test_data, at_least):
         path = root / row["file"]
         if "rgb=ok" in row["pillow_13.0.0"]:
             for channels in (1, 2, 3, 4):
-                image = read_image(path, channels, at_least)
+                image = read_image(path, channels, min_side)
                 assert image.dtype == torch.uint8, path
                 assert image.shape[0] == channels, path
                 assert image.ndim == 3, path
             read += 1
         else:
             with pytest.raises(TlxError, match="cannot read image") as caught:
-                read_image(path, at_least=at_least)
+                read_image(path, min_side=min_side)
             assert str(path) in str(caught.value)
             assert str(caught.value).rpartition(": ")[2]
             refused += 1
@@ -56,11 +56,11 @@ def test_exif_orientations_arrive_upright(test_data, shape):
         assert difference.abs().mean() < 4, flag  # the printed flag differs; a mirrored picture is over 20 away
 
 
-@pytest.mark.parametrize(("at_least", "by"), [(300, 4), (600, 2)])
-def test_reduced_pictures_arrive_upright_and_alike(test_data, at_least, by):
+@pytest.mark.parametrize(("min_side", "by"), [(300, 4), (600, 2)])
+def test_reduced_pictures_arrive_upright_and_alike(test_data, min_side, by):
     """Guards against a reduced picture on its side, mirrored, or shifted: a pixel stands for a square of pixels."""
     for path in sorted(test_data("exif_orientation").glob("Portrait_*.jpg")):
-        full, reduced = read_image(path), read_image(path, 3, at_least)
+        full, reduced = read_image(path), read_image(path, 3, min_side)
         assert reduced.shape == (3, full.shape[1] // by, full.shape[2] // by), path
         mean = torch.nn.functional.avg_pool2d(full[None].float(), by)[0]
         assert (mean - reduced).abs().mean() < 1.5, path
@@ -82,11 +82,11 @@ def test_jpegs_of_every_kind_are_reduced(tmp_path, mode, options, channels):
     """Guards against a kind of JPEG that is not reduced, or whose colours change with it."""
     path = jpeg(tmp_path, mode, (96, 64), **options)
     full = read_image(path, channels)
-    for at_least, by in ((65, 1), (64, 1), (33, 1), (32, 2), (17, 2), (16, 4), (9, 4), (8, 8), (1, 8)):
-        reduced = read_image(path, channels, at_least)
-        assert reduced.shape == (channels, 64 // by, 96 // by), at_least
+    for min_side, by in ((65, 1), (64, 1), (33, 1), (32, 2), (17, 2), (16, 4), (9, 4), (8, 8), (1, 8)):
+        reduced = read_image(path, channels, min_side)
+        assert reduced.shape == (channels, 64 // by, 96 // by), min_side
         mean = torch.nn.functional.avg_pool2d(full[None].float(), by)[0]
-        assert (mean - reduced).abs().mean() < 1.5, at_least
+        assert (mean - reduced).abs().mean() < 1.5, min_side
 
 
 def test_only_what_divides_evenly_is_reduced(tmp_path):

@@ -55,14 +55,14 @@ def test_what_is_kept_is_bounded(monkeypatch):
 
     def size(**keys):
         found = images_to_keep(
-            **{"split": SPLIT, "facts": KNOWN, "channels": 3, "at_least": None, "size": None, **keys}
+            **{"split": SPLIT, "facts": KNOWN, "channels": 3, "min_side": None, "size": None, **keys}
         )
         return found and found.size
 
     monkeypatch.setattr(kept, "memory_available", lambda: 2**40)
     full = 3 * (800 * 400 + 80 * 40)
     assert size() == full
-    assert size(at_least=100) == 3 * (200 * 100 + 80 * 40)  # a PNG is never reduced
+    assert size(min_side=100) == 3 * (200 * 100 + 80 * 40)  # a PNG is never reduced
     assert size(channels=1) == full // 3
     assert size(channels=7) == full  # red, green, blue are repeated afterwards
     assert size(size=10) == 2 * 3 * 10 * 10
@@ -103,9 +103,9 @@ def test_decoded_bytes_are_those_of_the_decoded_image(tmp_path, extension, chann
         exif = Image.Exif()
         exif[0x0112] = turn
         Image.new("RGB", size).save(path, exif=exif)
-        for at_least in (None, 1, 12, 100):
-            expected = read_pixels(path, channels, at_least).nbytes
-            assert decoded_bytes(path, Facts("0", None, *size), channels, at_least) == expected
+        for min_side in (None, 1, 12, 100):
+            expected = read_pixels(path, channels, min_side).nbytes
+            assert decoded_bytes(path, Facts("0", None, *size), channels, min_side) == expected
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import tlx
 from tlx.base.errors import ConfigError, Interrupted
 from tlx.data import ImageDataModule
-from tlx.data.loader import LateLoader
+from tlx.data.loader import EpochLoader
 from tlx.features import classical_fit
 from tlx.runs.resume import resumed
 from tlx.runs.run import Run
@@ -165,7 +165,7 @@ def test_a_limit_of_batches_limits_features(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         of = ImageDataModule.images_of
 
-        def watched(self: ImageDataModule, split: str, which: list[int]) -> LateLoader:
+        def watched(self: ImageDataModule, split: str, which: list[int]) -> EpochLoader:
             seen.append((split, list(which)))
             return of(self, split, which)
 

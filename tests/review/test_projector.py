@@ -10,7 +10,7 @@ from tensorboard.plugins.projector import ProjectorConfig
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_tsv_file, _rel_to_abs_asset_path
 
 from tlx.review.projector import sprite, write_projector
-from tlx.review.witness import EMBEDDED_AT_MOST, THUMBNAIL, thumbnails
+from tlx.review.recorder import EMBEDDED_AT_MOST, THUMBNAIL, thumbnails
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])

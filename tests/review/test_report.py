@@ -16,15 +16,15 @@ from tlx.config.hyperparameters import hyperparameters
 from tlx.data import Sample, Split
 from tlx.measures.confusion import class_figures
 from tlx.review import report as module
+from tlx.review.recorder import TestOutputs
 from tlx.review.report import report
 from tlx.review.summary import summarise
 from tlx.review.tables import class_table, detection_table, predictions_csv, wrong_table
-from tlx.review.witness import Evidence
 
 FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}
 
 
-def evidence_of(target: list[int], predicted: list[int], classes: int) -> Evidence:
+def evidence_of(target: list[int], predicted: list[int], classes: int) -> TestOutputs:
     count = len(target)
     logits = torch.randn(count, classes, generator=torch.Generator().manual_seed(0))
     logits[range(count), predicted] = 5 + torch.rand(count, generator=torch.Generator().manual_seed(1))
@@ -32,20 +32,20 @@ def evidence_of(target: list[int], predicted: list[int], classes: int) -> Eviden
     confidence = probabilities.max(dim=1).values
     wrong = sorted((i for i in range(count) if target[i] != predicted[i]), key=lambda i: -float(confidence[i]))[:20]
     images = torch.randint(0, 256, (count, 3, 12, 12), dtype=torch.uint8)
-    return Evidence(
+    return TestOutputs(
         torch.arange(count), torch.tensor(target), torch.tensor(predicted), confidence,
         probabilities[range(count), target], probabilities, torch.arange(count), torch.randn(count, 4), images,
         wrong, [images[i] for i in wrong],
     )  # fmt: skip
 
 
-def review(directory, evidence, names, images=None):
-    images = images or [f"images/{i}.png" for i in range(0 if evidence is None else len(evidence))]
+def review(directory, outputs, names, images=None):
+    images = images or [f"images/{i}.png" for i in range(0 if outputs is None else len(outputs))]
     split = Split([Sample(i, 0, name) for i, name in enumerate(images)])
     data = SimpleNamespace(splits={"test": split}, class_names=names, sample_groups=lambda part: split.groups)
     run = Run(directory / "run")
     logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
-    more = report(run, hyperparameters(compose(["backbone=small_cnn"])), data, evidence, FIGURES, logger)
+    more = report(run, hyperparameters(compose(["backbone=small_cnn"])), data, outputs, FIGURES, logger)
     return run, more, EventAccumulator(str(run.directory), size_guidance={"tensors": 0}).Reload()
 
 
@@ -102,15 +102,15 @@ def test_without_test_images_there_is_still_a_row(tmp_path):
 def test_groups_of_test_images_are_drawn_whole(tmp_path):
     """Guards against groups that are read in the order of what was seen, where a part of the split was."""
     target, predicted = [0, 1] * 20, [0, 1] * 10 + [1, 0] * 10
-    evidence = evidence_of(target, predicted, 2)
+    outputs = evidence_of(target, predicted, 2)
     groups = [f"patient {i // 20}" for i in range(40)]  # all images of one are right, all of the other wrong
-    found = summarise(evidence, ["a", "b"], groups)
+    found = summarise(outputs, ["a", "b"], groups)
     assert found.intervals.units == 2
     assert (found.figures()["test/accuracy_low"], found.figures()["test/accuracy_high"]) == (0, 1)
     assert "resamples of 2 groups of 40 test images" in detection_table(found)
-    alone = summarise(evidence, ["a", "b"])
+    alone = summarise(outputs, ["a", "b"])
     assert 0.3 < alone.figures()["test/accuracy_low"] < alone.figures()["test/accuracy_high"] < 0.7
-    part = Evidence(**{**evidence.__dict__, "index": torch.arange(40) + 2})
+    part = TestOutputs(**{**outputs.__dict__, "index": torch.arange(40) + 2})
     assert summarise(part, ["a", "b"], ["x", "y", *groups]).figures() == found.figures()
 
 
@@ -128,13 +128,13 @@ def test_names_that_mean_something_elsewhere_come_through(tmp_path):
     """Guards against commas, pipes, tabs, quotes and letters of all scripts that break a table or a picture."""
     names = ["a|b,c", '"q"\t$x$ 中文']
     images = ["dir, one/<b>1</b>.png", "_*emph*_\n[link](x).png"]
-    evidence = evidence_of([0, 1], [1, 0], 2)
-    run, _, _ = review(tmp_path, evidence, names, images)
+    outputs = evidence_of([0, 1], [1, 0], 2)
+    run, _, _ = review(tmp_path, outputs, names, images)
     with (run.directory / "test_predictions.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert [row["image"] for row in table] == images
     assert [row["true"] for row in table] == names
-    assert float(table[0][names[1]]) == pytest.approx(float(evidence.confidence[0]), abs=1e-6)
+    assert float(table[0][names[1]]) == pytest.approx(float(outputs.confidence[0]), abs=1e-6)
     for line in (run.directory / "review" / "review.md").read_text().splitlines():
         if "emph" in line:
             assert r"\_\*emph\*\_ \[link\](x).png" in line
@@ -143,11 +143,11 @@ def test_names_that_mean_something_elsewhere_come_through(tmp_path):
 
 def test_where_there_are_too_many_classes_the_table_has_the_true_ones_probability():
     """Guards against a table of a gigabyte."""
-    evidence = evidence_of([0, 1], [0, 0], 3)
-    small = Evidence(**{**evidence.__dict__, "probabilities": evidence.probabilities[:, :0]})
+    outputs = evidence_of([0, 1], [0, 0], 3)
+    small = TestOutputs(**{**outputs.__dict__, "probabilities": outputs.probabilities[:, :0]})
     lines = predictions_csv(small, ["x.png", "y.png"], ["a", "b", "c"]).splitlines()
     assert lines[0] == "image,true,predicted,confidence,probability of the true class"
-    assert float(lines[2].split(",")[4]) == pytest.approx(float(evidence.probabilities[1, 1]), abs=1e-6)
+    assert float(lines[2].split(",")[4]) == pytest.approx(float(outputs.probabilities[1, 1]), abs=1e-6)
 
 
 def test_tables_of_text():

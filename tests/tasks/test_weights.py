@@ -22,7 +22,7 @@ NAMES = ["cat", "dog", "owl"]
 def task_of(weights, **keys) -> Classification:
     torch.manual_seed(0)
     task = Classification(small_cnn(width=4), NAMES, class_weights=weights, **keys)
-    task.know_classes(COUNTS)
+    task.set_class_counts(COUNTS)
     return task
 
 

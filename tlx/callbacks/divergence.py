@@ -38,7 +38,7 @@ class Divergence(pl.Callback):
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor):
             return
-        if _at_hand(loss):
+        if _on_cpu(loss):
             if not math.isfinite(loss):
                 self._complain(trainer, pl_module, trainer.global_step - 1)
             return
@@ -79,7 +79,7 @@ class Divergence(pl.Callback):
         )
 
 
-def _at_hand(number: Tensor) -> bool:
+def _on_cpu(number: Tensor) -> bool:
     """Return whether reading it waits for no device."""
     return number.device.type == "cpu"
 

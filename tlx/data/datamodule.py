@@ -20,7 +20,7 @@ from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
 from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.labelled import LabelledImages
 from tlx.data.layout import find_images
-from tlx.data.loader import LateLoader, as_it_is
+from tlx.data.loader import EpochLoader, as_it_is
 from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
 from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.samples import Sample, Split
@@ -152,7 +152,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         if split in self._datasets:
             self._datasets[split].rows = rows
 
-    def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> LateLoader:
+    def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> EpochLoader:
         """Batches of some images of a split, in the order given; as for evaluation, or an augmented view of them."""
         draw = 0 if view is None else view_draw(view)
         chosen = Chosen([(draw, index) for index in indices])
@@ -165,7 +165,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Return test images as the network sees them, uint8 (B, C, H, W); `index` holds their places (B,)."""
         return self._datasets["test"].images([0] * len(index), index)
 
-    def train_dataloader(self) -> LateLoader:
+    def train_dataloader(self) -> EpochLoader:
         """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
         rank, world = rank_and_world()
         count = self.sizes["train"]
@@ -183,25 +183,25 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         drop_last = len(sampler) >= self.batch_share(world)
         return self._loader(dataset, sampler, drop_last=drop_last)
 
-    def in_order(self, split: str) -> LateLoader:
+    def in_order(self, split: str) -> EpochLoader:
         """Batches of this process's share of a split: images as for evaluation, whether or not rows stand for them."""
         rank, world = rank_and_world()
         dataset = self._dataset(split, augmented=False)
         self._keep(split, dataset)
         return self._loader(dataset, EpochSampler(self.sizes[split], self.seed, shuffle=False, rank=rank, world=world))
 
-    def val_dataloader(self) -> LateLoader | list[Any]:
+    def val_dataloader(self) -> EpochLoader | list[Any]:
         """In order, every image once; padding between processes has target -1. No loader where there are no images.
 
         With a target domain there are two: of `val` and of `target_val`.
         """
         return self._eval_loader("val") if self.domain is None else [self._eval_loader(s) for s in self.selected_on]
 
-    def test_dataloader(self) -> LateLoader | list[Any]:
+    def test_dataloader(self) -> EpochLoader | list[Any]:
         """As for validation."""
         return self._eval_loader("test")
 
-    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> LateLoader:
+    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> EpochLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
         split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
         dataset = self._as_evaluated(split, self.dataset)
@@ -223,7 +223,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             )
         return self.batch_size // world
 
-    def _eval_loader(self, split: str) -> LateLoader | list[Any]:
+    def _eval_loader(self, split: str) -> EpochLoader | list[Any]:
         count = self.sizes[split]
         if not count:
             return []
@@ -244,7 +244,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             return self._as_evaluated(self.splits[split], node)
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
-        transform, at_least = train_transform(self.preprocessing, augment, flip), self._at_least(augment, node)
+        transform, min_side = train_transform(self.preprocessing, augment, flip), self._min_side(augment, node)
         views = Views(self.view_seed, self.content_keys(split))
         return SplitDataset(
             self.splits[split],
@@ -252,17 +252,17 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self.channels,
             self.seed,
             views,
-            at_least,
+            min_side,
             distortion(augment),
             draws_nothing(augment, flip),
             _window(node),
         )
 
     def _as_evaluated(self, split: Split, node: Mapping[str, Any]) -> SplitDataset:
-        transform, at_least = eval_transform(self.preprocessing), self._at_least("none", node)
-        return SplitDataset(split, transform, self.channels, at_least=at_least, window=_window(node))
+        transform, min_side = eval_transform(self.preprocessing), self._min_side("none", node)
+        return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node))
 
-    def _at_least(self, augment: str, node: Mapping[str, Any]) -> int | None:
+    def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
         """At which size files are decoded, see `read_image`."""
         return needed_side(self.preprocessing, augment) if node.get("decode", "full") == "reduced" else None
 
@@ -272,20 +272,20 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         if (split, drawn) not in self._kept:
             size = None if drawn else self.preprocessing.size
             facts = self._set_of(split).by_file
-            kept = images_to_keep(dataset.split, facts, self.channels, dataset.at_least, size)
+            kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
             self._kept[split, drawn] = kept
         dataset.kept = self._kept[split, drawn]
 
     def _loader(
         self, dataset: SplitDataset | PairedDataset, sampler: EpochSampler | Chosen, drop_last: bool = False
-    ) -> LateLoader:
+    ) -> EpochLoader:
         parts = [dataset.source, dataset.target] if isinstance(dataset, PairedDataset) else [dataset]
         training = isinstance(sampler, EpochSampler) and sampler.shuffle
         workers = max(self._num_workers(part, training) for part in parts)
         device = self._gpu()
         for part in parts:
             part.distort_later = device is not None
-        loader = LateLoader(
+        loader = EpochLoader(
             dataset,
             batch_size=self.batch_share(sampler.world),
             sampler=sampler,

@@ -75,7 +75,7 @@ class SplitDataset(Dataset[Batch]):
         channels: Channels of the images that come out.
         seed: Seed of what `transform` and `distort` draw; None: they draw nothing.
         views: What views are drawn from, where the sampler asks for any.
-        at_least: At which size files are decoded, see `tlx.data.images.read_image`.
+        min_side: At which size files are decoded, see `tlx.data.images.read_image`.
         distort: What is done to whole batches after that; what it draws follows what `transform` draws.
         still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
         window: Centre and width of what is shown of files of more than 8 bits, see `tlx.data.images.read_image`.
@@ -93,7 +93,7 @@ class SplitDataset(Dataset[Batch]):
         channels: int,
         seed: int | None = None,
         views: Views | None = None,
-        at_least: int | None = None,
+        min_side: int | None = None,
         distort: Distortion | None = None,
         still: bool = False,
         window: Window | None = None,
@@ -103,7 +103,7 @@ class SplitDataset(Dataset[Batch]):
         self.distort_later = False
         self.rows: Mapping[str, Rows] | None = None
         self.kept: KeptImages | None = None
-        self.at_least = at_least
+        self.min_side = min_side
         self.views = views
         self.split = split
         self.transform = transform
@@ -190,7 +190,7 @@ class SplitDataset(Dataset[Batch]):
         pixels = keep.get(index) if keep else None
         if pixels is None:
             next_file()
-            pixels = torch.from_numpy(read_pixels(source, self.channels, self.at_least, self.window))
+            pixels = torch.from_numpy(read_pixels(source, self.channels, self.min_side, self.window))
             if keep:
                 keep.put(index, pixels)
         return as_image(pixels, self.channels)

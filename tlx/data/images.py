@@ -17,7 +17,7 @@ from tlx.data.windows import Window
 
 
 def read_image(
-    path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None, window: Window | None = None
+    path: str | os.PathLike[str], channels: int = 3, min_side: int | None = None, window: Window | None = None
 ) -> Tensor:
     """Read one image.
 
@@ -33,7 +33,7 @@ def read_image(
     Args:
         path: The file. Its content decides how it is read, not its extension.
         channels: Number of channels, at least 1.
-        at_least: Pixels that the shorter side keeps where a JPEG is decoded at a reduced size, which is faster; an
+        min_side: Pixels that the shorter side keeps where a JPEG is decoded at a reduced size, which is faster; an
             image whose shorter side has fewer is not reduced, nor is another format. None: the full size.
         window: Centre and width, of grey images of more than 8 bits and of grey DICOM.
 
@@ -43,7 +43,7 @@ def read_image(
     Raises:
         TlxError: The file is missing, broken, truncated, too large or no image; the message names it.
     """
-    return as_image(torch.from_numpy(read_pixels(path, channels, at_least, window)), channels)
+    return as_image(torch.from_numpy(read_pixels(path, channels, min_side, window)), channels)
 
 
 def as_image(pixels: Tensor, channels: int) -> Tensor:

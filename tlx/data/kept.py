@@ -94,7 +94,7 @@ class KeptImages:
 
 
 def images_to_keep(
-    split: Split, facts: Mapping[Path, Facts], channels: int, at_least: int | None, size: int | None
+    split: Split, facts: Mapping[Path, Facts], channels: int, min_side: int | None, size: int | None
 ) -> KeptImages | None:
     """Return room for the images of a split, of which no memory is taken yet; None where they are not to be kept.
 
@@ -102,7 +102,7 @@ def images_to_keep(
         split: The samples.
         facts: What is known of their files.
         channels: Channels of the images of a batch.
-        at_least: How files are decoded, see `tlx.data.images.read_image`.
+        min_side: How files are decoded, see `tlx.data.images.read_image`.
         size: Side of the square images of a batch, where nothing is drawn for them; None: something is.
     """
     if split.in_memory:
@@ -115,14 +115,14 @@ def images_to_keep(
             known = facts.get(sample.source) if isinstance(sample.source, Path) else None
             if known is None or not known.width:
                 return None
-            sizes.append(decoded_bytes(sample.source, known, channels, at_least))
+            sizes.append(decoded_bytes(sample.source, known, channels, min_side))
     return KeptImages(sizes, transformed=size is not None) if sum(sizes) <= _at_most() else None
 
 
-def decoded_bytes(path: Path | int, facts: Facts, channels: int, at_least: int | None) -> int:
+def decoded_bytes(path: Path | int, facts: Facts, channels: int, min_side: int | None) -> int:
     """Bytes that `read_pixels` returns for a file, as far as its extension tells whether it is a JPEG."""
     is_jpeg = isinstance(path, Path) and path.suffix.lower() in _JPEG
-    by = reduction(facts.width, facts.height, at_least if is_jpeg else None)
+    by = reduction(facts.width, facts.height, min_side if is_jpeg else None)
     return (facts.width // by) * (facts.height // by) * (channels if channels in (1, 2, 4) else 3)
 
 

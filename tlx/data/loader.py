@@ -23,7 +23,7 @@ from tlx.data.shared_memory import too_small
 log = logging.getLogger("tlx")
 
 
-class LateLoader(DataLoader[Batch]):
+class EpochLoader(DataLoader[Batch]):
     """A DataLoader that asks its sampler for the order when the first batch is drawn, not before.
 
     Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers

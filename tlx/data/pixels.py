@@ -47,7 +47,7 @@ _PLUGINS = {
 
 
 def read_pixels(
-    path: str | os.PathLike[str], channels: int = 3, at_least: int | None = None, window: Window | None = None
+    path: str | os.PathLike[str], channels: int = 3, min_side: int | None = None, window: Window | None = None
 ) -> Pixels:
     """Read one image; `tlx.data.images.read_image` says how frames, depths and transparency are treated.
 
@@ -55,7 +55,7 @@ def read_pixels(
         path: The file. Its content decides how it is read, not its extension; but a file with the extension of one of
             Pillow's formats is not asked whether it is DICOM.
         channels: Number of channels, at least 1.
-        at_least: Pixels, at least 1: a JPEG is decoded at an eighth, a quarter or half of its size where its shorter
+        min_side: Pixels, at least 1: a JPEG is decoded at an eighth, a quarter or half of its size where its shorter
             side stays as long as this and both sides divide evenly; other formats are not. None: at the full size.
         window: Centre and width of the values that become 0 to 255, in grey images of more than 8 bits and in DICOM.
             None: the file's own, or `tlx.data.images.read_image` says which.
@@ -75,7 +75,7 @@ def read_pixels(
         image = Image.fromarray(_dicom(path, window))
         return np.array(image if image.mode == mode else image.convert(mode))
     with _opened(path) as image:
-        by = reduction(*image.size, at_least)
+        by = reduction(*image.size, min_side)
         if by > 1:  # no effect on other formats; the JPEG decoder leaves out the high frequencies of each block
             image.draft(None, (image.width // by, image.height // by))
         image.load()
@@ -140,16 +140,16 @@ def _dicom(path: str | os.PathLike[str], window: Window | None) -> Pixels:
         raise kind(f"cannot read image {os.fspath(path)}: {' '.join(_reason(error).split())}") from error
 
 
-def reduction(width: int, height: int, at_least: int | None) -> int:
+def reduction(width: int, height: int, min_side: int | None) -> int:
     """By how much `read_pixels` divides the sides of a JPEG of that size: 1, 2, 4 or 8.
 
     Only where nothing remains: the pixels of a remainder would reach beyond the image, all others would be shifted by
     parts of a pixel, and that would be most of the difference to the full size.
     """
-    if at_least is None:
+    if min_side is None:
         return 1
     return max(
-        by for by in (1, 2, 4, 8) if by == 1 or (width % by == height % by == 0 and min(width, height) >= by * at_least)
+        by for by in (1, 2, 4, 8) if by == 1 or (width % by == height % by == 0 and min(width, height) >= by * min_side)
     )
 
 

@@ -25,7 +25,7 @@ from tlx.tasks.base import Task
 log = logging.getLogger("tlx")
 
 
-class HeldRows:
+class MemoryRows:
     """Rows that lie in memory.
 
     Args:
@@ -83,7 +83,7 @@ class ClassicalFit(pl.Callback):
         last = task.backbone.group_names[-1]  # nothing of the network is left to be run
         for split in splits:
             if self.data.sizes[split]:
-                self.data.feed(split, {last: HeldRows(self._features(task, split, how))})
+                self.data.feed(split, {last: MemoryRows(self._features(task, split, how))})
 
     def _fit(self, task: Task, head: ClassicalHead, how: Numerics) -> None:
         features = self._features(task, "train", how).double().numpy()

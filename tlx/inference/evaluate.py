@@ -13,8 +13,8 @@ from tlx.base.errors import TlxError
 from tlx.base.legible import composed
 from tlx.data.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
+from tlx.review.recorder import TestRecorder
 from tlx.review.summary import summary_figures
-from tlx.review.witness import Witness
 from tlx.tasks.base import Task
 
 
@@ -34,12 +34,12 @@ def evaluate(task: Task, class_names: Sequence[str], config: DictConfig) -> dict
     data.setup()
     if list(map(composed, data.class_names)) != list(map(composed, class_names)):  # a run of 0.1 on a Mac
         raise TlxError(f"dataset: expected the classes {', '.join(class_names)}, got {', '.join(data.class_names)}")
-    witness = Witness(data.sizes["test"])
+    recorder = TestRecorder(data.sizes["test"])
     with quiet(), readers_named():
         trainer = pl.Trainer(
             accelerator="auto", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
             inference_mode=False, plugins=[LightningEnvironment()],
-            callbacks=[witness],
+            callbacks=[recorder],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
-    return tested | summary_figures(witness.evidence, class_names, data.sample_groups("test"))
+    return tested | summary_figures(recorder.outputs, class_names, data.sample_groups("test"))

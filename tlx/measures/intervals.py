@@ -146,7 +146,7 @@ class _Counting:
         actual, called, right = (self._sums(drawn, part) for part in self._parts)
         total = drawn.sum(axis=1, keepdims=True)
         sensitivity = _ratio(right, actual)
-        recall = np.where(self._there, sensitivity, 0.0)  # as in the figure of the split, see `Tally`
+        recall = np.where(self._there, sensitivity, 0.0)  # as in the figure of the split, see `ClassCounts`
         return {
             "accuracy": _ratio(right.sum(axis=1), total[:, 0]),
             "balanced_accuracy": _mean(recall[:, self._counts]),

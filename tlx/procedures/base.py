@@ -19,8 +19,8 @@ from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
+from tlx.review.recorder import TestRecorder
 from tlx.review.report import report
-from tlx.review.witness import Witness
 from tlx.runs.run import Run
 from tlx.tasks.base import Task
 from tlx.training.trainer import build_cache, build_logger
@@ -98,13 +98,13 @@ class Procedure(ABC):
         told = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
         return told if frozen else ""
 
-    def _witness(self) -> Witness:
+    def _recorder(self) -> TestRecorder:
         """Return what sees the test; it keeps pictures where somebody will look at them."""
         logged = self.config.logger.get("_target_") is not None
-        return Witness(self.data.sizes["test"], self.data.test_images if logged else None)
+        return TestRecorder(self.data.sizes["test"], self.data.test_images if logged else None)
 
     def _finish(
-        self, judge: pl.Trainer, trained: Mapping[str, Any], tested: Mapping[str, float], seen: Witness
+        self, evaluator: pl.Trainer, trained: Mapping[str, Any], tested: Mapping[str, float], seen: TestRecorder
     ) -> None:
         """Write the review and the figures of the run, and that it is finished; no process returns before that."""
         if is_first():
@@ -112,6 +112,6 @@ class Procedure(ABC):
             # Events of an earlier attempt at this review do not count.
             logger = build_logger(self.config, figures["train/steps"])
             values = hyperparameters(self.config)
-            self.run.finish(figures | report(self.run, values, self.data, seen.evidence, figures, logger))
+            self.run.finish(figures | report(self.run, values, self.data, seen.outputs, figures, logger))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
-        judge.strategy.barrier()
+        evaluator.strategy.barrier()

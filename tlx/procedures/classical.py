@@ -40,14 +40,14 @@ class ClassicalClassifier(Procedure):
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
         fitting = ClassicalFit(node, groups, data, self.cache, config.trainer.limit_batches, **choice)
-        witness = self._witness()
-        judge = build_trainer(config, [fitting, witness], False, epochs=1, judge=True)
+        recorder = self._recorder()
+        evaluator = build_trainer(config, [fitting, recorder], False, epochs=1, eval_only=True)
         start = time.perf_counter()
-        selected = judge.validate(task, datamodule=data, verbose=False)
+        selected = evaluator.validate(task, datamodule=data, verbose=False)
         figures = {"train/seconds": time.perf_counter() - start, "train/epochs": 0, "train/steps": 0}
         for one in selected:
             figures |= one
-        tested = dict(judge.test(task, datamodule=data, verbose=False)[0])
+        tested = dict(evaluator.test(task, datamodule=data, verbose=False)[0])
         if is_first():
             save_weights(self.run.checkpoints / "best.ckpt", task)
-        self._finish(judge, figures, tested, witness)
+        self._finish(evaluator, figures, tested, recorder)

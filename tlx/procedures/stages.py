@@ -88,21 +88,21 @@ class StagedTraining(Procedure):
         """Test the weights that validation selected: the test split is read once, here."""
         best = self.run.model
         best.set_layout(bool(self.config.trainer.channels_last))
-        witness = self._witness()
+        recorder = self._recorder()
         untouched = [UntouchedPrefix(self.stages.stages, self.cache)] if self.cache is not None else []
-        judge = build_trainer(self.config, [*untouched, witness], False, self.stages.total_epochs, judge=True)
-        tested = dict(judge.test(best, datamodule=self.data, verbose=False)[0])
+        evaluator = build_trainer(self.config, [*untouched, recorder], False, self.stages.total_epochs, eval_only=True)
+        tested = dict(evaluator.test(best, datamodule=self.data, verbose=False)[0])
         if (self.run.checkpoints / "oracle.ckpt").is_file():
             tested |= self._oracle_selected()
         trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
-        self._finish(judge, {**trained, **at["figures"]}, tested, witness)
+        self._finish(evaluator, {**trained, **at["figures"]}, tested, recorder)
 
     def _oracle_selected(self) -> dict[str, float]:
         """Test the weights that a selection by the target's labels would have taken: `oracle/test_…`."""
         chosen = self.run.with_weights("oracle.ckpt")
         chosen.set_layout(bool(self.config.trainer.channels_last))
-        judge = build_trainer(self.config, [], False, epochs=1, judge=True)
-        tested = judge.test(chosen, datamodule=self.data, verbose=False)[0]
+        evaluator = build_trainer(self.config, [], False, epochs=1, eval_only=True)
+        tested = evaluator.test(chosen, datamodule=self.data, verbose=False)[0]
         return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}
 
 

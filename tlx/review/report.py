@@ -19,8 +19,8 @@ from tlx.review import pictures, tables
 from tlx.review.hparams import Plain, best_figures, write_hparams
 from tlx.review.projector import FILES as PROJECTOR
 from tlx.review.projector import write_projector
+from tlx.review.recorder import TestOutputs
 from tlx.review.summary import Summary, summarise
-from tlx.review.witness import Evidence
 
 log = logging.getLogger("tlx")
 
@@ -29,7 +29,7 @@ def report(
     run: RunDirectory,
     hyperparameters: Mapping[str, Plain],
     data: ImageDataModule,
-    evidence: Evidence | None,
+    outputs: TestOutputs | None,
     figures: Mapping[str, float],
     logger: Logger | bool | None,
 ) -> dict[str, float]:
@@ -40,22 +40,22 @@ def report(
     Args:
         run: The run.
         hyperparameters: Its row in the table of runs, from `tlx.config.hyperparameters`.
-        data: Where the images of the evidence are from.
-        evidence: From the Witness of the test; None where there was no test image.
+        data: Where the images are from.
+        outputs: From the TestRecorder of the test; None where there was no test image.
         figures: The run's final figures.
         logger: Of training or a new one; none (None or False): no matplotlib, no pictures.
 
     Returns:
         Further figures, see `Summary.figures`.
     """
-    summary = None if evidence is None else summarise(evidence, data.class_names, data.sample_groups("test"))
+    summary = None if outputs is None else summarise(outputs, data.class_names, data.sample_groups("test"))
     more = {} if summary is None else summary.figures()
     figures = {**figures, **more}
     step = int(figures["train/steps"])
-    if evidence is not None:
-        images = [_image_name(data, index) for index in evidence.index.tolist()]
+    if outputs is not None:
+        images = [_image_name(data, index) for index in outputs.index.tolist()]
         run.files.add("test_predictions.csv")
-        write_text(run.directory / "test_predictions.csv", tables.predictions_csv(evidence, images, data.class_names))
+        write_text(run.directory / "test_predictions.csv", tables.predictions_csv(outputs, images, data.class_names))
     if not isinstance(logger, Logger):
         return more
     # Figures of classes would be a hundred charts of one point each; their table is among the texts.
@@ -65,14 +65,14 @@ def report(
     if writer is not None:
         with _worth_a_warning("hparams"):
             write_hparams(writer, hyperparameters, run.directory.name, step)
-    if evidence is not None and summary is not None:
-        _review(run, data, evidence, summary, figures, writer, step)
-    if writer is not None and evidence is not None and len(evidence.embedded):
+    if outputs is not None and summary is not None:
+        _review(run, data, outputs, summary, figures, writer, step)
+    if writer is not None and outputs is not None and len(outputs.embedded):
         with _worth_a_warning("projector"):
             folder = Path(logger.log_dir or run.directory)
             if folder.resolve() == run.directory.resolve():
                 run.files.add(*PROJECTOR)
-            _project(folder, data, evidence)
+            _project(folder, data, outputs)
     logger.save()
     if writer is not None:
         writer.close()
@@ -82,7 +82,7 @@ def report(
 def _review(
     run: RunDirectory,
     data: ImageDataModule,
-    evidence: Evidence,
+    outputs: TestOutputs,
     summary: Summary,
     figures: Mapping[str, float],
     writer: Any,
@@ -90,12 +90,12 @@ def _review(
 ) -> None:
     folder = run.directory / "review"
     names, confusion, per_class = data.class_names, summary.confusion, summary.per_class
-    wrong = _wrong_rows(data, evidence)
+    wrong = _wrong_rows(data, outputs)
     drawn: dict[str, Callable[[], Any]] = {
         "confusion_matrix": lambda: pictures.confusion_picture(confusion, names),
         "precision_recall": lambda: pictures.class_picture(per_class, names),
         "reliability": lambda: pictures.reliability_picture(summary.calibration),
-        "wrong": lambda: pictures.wrong_picture(evidence.wrong_images, [_caption(*row[:4]) for row in wrong]),
+        "wrong": lambda: pictures.wrong_picture(outputs.wrong_images, [_caption(*row[:4]) for row in wrong]),
     }
     if not wrong:
         del drawn["wrong"]
@@ -122,24 +122,24 @@ def _review(
     write_text(folder / "review.md", "\n\n".join(parts) + "\n")
 
 
-def _project(directory: Path, data: ImageDataModule, evidence: Evidence) -> None:
-    place = {index: i for i, index in enumerate(evidence.index.tolist())}
+def _project(directory: Path, data: ImageDataModule, outputs: TestOutputs) -> None:
+    place = {index: i for i, index in enumerate(outputs.index.tolist())}
     rows = []
-    for index in evidence.embedded.tolist():
-        true, called = int(evidence.target[place[index]]), int(evidence.predicted[place[index]])
+    for index in outputs.embedded.tolist():
+        true, called = int(outputs.target[place[index]]), int(outputs.predicted[place[index]])
         verdict = "right" if true == called else "wrong"
         rows.append([_image_name(data, index), data.class_names[true], data.class_names[called], verdict])
     columns = ["image", "true", "predicted", "verdict"]
-    write_projector(directory, evidence.features, evidence.thumbnails, columns, rows)
+    write_projector(directory, outputs.features, outputs.thumbnails, columns, rows)
 
 
-def _wrong_rows(data: ImageDataModule, evidence: Evidence) -> list[tuple[str, str, str, float, float]]:
-    place = {index: i for i, index in enumerate(evidence.index.tolist())}
+def _wrong_rows(data: ImageDataModule, outputs: TestOutputs) -> list[tuple[str, str, str, float, float]]:
+    place = {index: i for i, index in enumerate(outputs.index.tolist())}
     rows = []
-    for index in evidence.wrong:
+    for index in outputs.wrong:
         i = place[index]
-        true, called = data.class_names[int(evidence.target[i])], data.class_names[int(evidence.predicted[i])]
-        probabilities = float(evidence.confidence[i]), float(evidence.true_probability[i])
+        true, called = data.class_names[int(outputs.target[i])], data.class_names[int(outputs.predicted[i])]
+        probabilities = float(outputs.confidence[i]), float(outputs.true_probability[i])
         rows.append((_image_name(data, index), true, called, *probabilities))
     return rows
 

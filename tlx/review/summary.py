@@ -13,8 +13,8 @@ from torch import Tensor
 from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
 from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
 from tlx.measures.names import ends
-from tlx.review.witness import Evidence
-from tlx.tasks.ranking import one_vs_rest_auroc
+from tlx.review.recorder import TestOutputs
+from tlx.tasks.mean_auroc import one_vs_rest_auroc
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,31 @@ def _ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
     yield from zip(ends(name), map(float, bounds), strict=True)
 
 
-def summarise(evidence: Evidence, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
+def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
     """Return what a test split says.
 
     Args:
-        evidence: What was seen of it.
+        outputs: What was seen of it.
         names: Class names.
         groups: The group of each image of the split, such as its patient, in the order of the split; None, for an image
             or for all: there is none.
     """
-    confusion = confusion_matrix(evidence.target, evidence.predicted, len(names))
-    whole = evidence.probabilities.shape[1] > 0
+    confusion = confusion_matrix(outputs.target, outputs.predicted, len(names))
+    whole = outputs.probabilities.shape[1] > 0
     grouped = groups is not None and any(group is not None for group in groups)
-    seen = [groups[index] for index in evidence.index.tolist()] if groups is not None and grouped else None
+    seen = [groups[index] for index in outputs.index.tolist()] if groups is not None and grouped else None
     nothing = torch.full((len(names),), torch.nan, dtype=torch.float64)
     return Summary(
         names=names,
-        images=len(evidence),
+        images=len(outputs),
         confusion=confusion,
         per_class=class_figures(confusion),
-        auroc=one_vs_rest_auroc(evidence.probabilities, evidence.target) if whole else nothing,
-        calibration=reliability(evidence.confidence, evidence.predicted == evidence.target),
+        auroc=one_vs_rest_auroc(outputs.probabilities, outputs.target) if whole else nothing,
+        calibration=reliability(outputs.confidence, outputs.predicted == outputs.target),
         intervals=bootstrap(
-            evidence.target.numpy(),
-            evidence.predicted.numpy(),
-            evidence.probabilities.numpy() if whole else None,
+            outputs.target.numpy(),
+            outputs.predicted.numpy(),
+            outputs.probabilities.numpy() if whole else None,
             len(names),
             seen,
         ),
@@ -103,7 +103,7 @@ def summarise(evidence: Evidence, names: Sequence[str], groups: Sequence[str | N
 
 
 def summary_figures(
-    evidence: Evidence | None, names: Sequence[str], groups: Sequence[str | None] | None = None
+    outputs: TestOutputs | None, names: Sequence[str], groups: Sequence[str | None] | None = None
 ) -> dict[str, float]:
     """Return what the review adds to a run's figures, see `summarise`; nothing where there was no image."""
-    return {} if evidence is None else summarise(evidence, names, groups).figures()
+    return {} if outputs is None else summarise(outputs, names, groups).figures()

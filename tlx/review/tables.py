@@ -14,32 +14,32 @@ from tlx.measures.confusion import ClassFigures, most_confused
 from tlx.measures.intervals import LEVEL, RESAMPLES
 from tlx.measures.names import interval_of, is_end, is_of_a_class
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
+from tlx.review.recorder import TestOutputs
 from tlx.review.summary import Summary
-from tlx.review.witness import Evidence
 
 CONFUSED_AT_MOST = 10  # pairs of classes
 
 
-def predictions_csv(evidence: Evidence, images: Sequence[str], names: Sequence[str]) -> str:
+def predictions_csv(outputs: TestOutputs, images: Sequence[str], names: Sequence[str]) -> str:
     """Return one row a test image: image, true class, predicted class, its probability, that of every class.
 
     Args:
-        evidence: What was seen.
-        images: Name of each image of the evidence.
-        names: Class names. Where the evidence holds not all probabilities, there is one more column, that of the true
+        outputs: What was seen.
+        images: Name of each image of the outputs.
+        names: Class names. Where the outputs holds not all probabilities, there is one more column, that of the true
             class.
     """
-    whole = evidence.probabilities.shape[1] > 0
+    whole = outputs.probabilities.shape[1] > 0
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     columns = probability_columns(names) if whole else ["probability of the true class"]
     writer.writerow([IMAGE, TRUE, PREDICTED, CONFIDENCE, *columns])
-    probabilities = evidence.probabilities if whole else evidence.true_probability[:, None]
+    probabilities = outputs.probabilities if whole else outputs.true_probability[:, None]
     for image, true, called, confidence, row in zip(
         images,
-        evidence.target.tolist(),
-        evidence.predicted.tolist(),
-        evidence.confidence.tolist(),
+        outputs.target.tolist(),
+        outputs.predicted.tolist(),
+        outputs.confidence.tolist(),
         probabilities.tolist(),
         strict=True,
     ):

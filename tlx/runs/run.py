@@ -39,7 +39,7 @@ class Run(RunDirectory):
     def __repr__(self) -> str:
         return f"Run('{self.directory}')"
 
-    def standing(self, config: DictConfig) -> str:
+    def state_for(self, config: DictConfig) -> str:
         """Return what there is of the run of a configuration: `finished`, `unfinished` or `nothing`.
 
         Raises:

@@ -27,7 +27,7 @@ class JoblibLauncher(TlxLauncher):
         self.at_once = at_once(n_jobs, "n_jobs")
         self.verbose = verbose
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Run them, `n_jobs` at once."""
         from joblib import Parallel, delayed
 

@@ -39,7 +39,7 @@ GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # the name; tl
 
 
 class TlxLauncher(Launcher):
-    """Composes and checks the jobs, skips what is finished, has `spread` run the others, reports from their records.
+    """Composes and checks the jobs, skips what is finished, has `run_jobs` run the others, reports from their records.
 
     Attributes:
         at_once: Jobs at once on this machine.
@@ -97,14 +97,14 @@ class TlxLauncher(Launcher):
             records.append(record)
         for record in records:
             self.records.write(record)
-        self.spread(jobs)
+        self.run_jobs(jobs)
         own = {job.record.run_dir: job.record.number for job in jobs}
         for record in records:
             self._settle(record, own.get(record.run_dir, record.number))
         SWEEP.check()
         return [self._returned(number, overrides) for number, overrides, _ in asked]
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Run the jobs and wait for them; none raises anything, each writes its record."""
         raise NotImplementedError
 
@@ -121,7 +121,7 @@ class TlxLauncher(Launcher):
         directory = Path(config.run_dir).expanduser()
         record = Record(number, swept, str(directory))
         try:
-            if Run(directory).standing(config) == "finished":
+            if Run(directory).state_for(config) == "finished":
                 record = record.end("finished", ALREADY)
             else:
                 Run(directory).refuse_place()  # before the job's process opens job.log there
@@ -161,7 +161,7 @@ class TlxLauncher(Launcher):
 class BasicLauncher(TlxLauncher):
     """One job after another."""
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Run them in turn."""
         for job in jobs:
             run(job, SWEEP)

@@ -49,7 +49,7 @@ class RayLauncher(TlxLauncher):
         self.jobs = at_once(n_jobs, "n_jobs")
         self.cpus_per_job, self.gpus_per_job = cpus_per_job, gpus_per_job
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Hand them all to Ray and wait for them."""
         if not jobs:
             return

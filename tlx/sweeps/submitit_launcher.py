@@ -125,7 +125,7 @@ class LocalLauncher(SubmititLauncher):
         self.at_once = at_once(n_jobs, "n_jobs")
         self.parameters = {"timeout_min": timeout_min}
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Run them, `n_jobs` at once: submitit itself would start all."""
         executor = self._executor()
         seen = ",".join(gpus.visible(gpus.installed(), os.environ))
@@ -168,7 +168,7 @@ class SlurmLauncher(SubmititLauncher):
         self.max_num_timeout = max_num_timeout
         self.parameters = {k if k in self.GENERAL else f"slurm_{k}": _plain(v) for k, v in parameters.items()}
 
-    def spread(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Submit them as one array and wait for them."""
         if not jobs:
             return

@@ -64,7 +64,7 @@ class Task(pl.LightningModule):
         self._loss_images = 0
         self._batch_norm = "train"
 
-    def know_classes(self, counts: Sequence[float]) -> None:
+    def set_class_counts(self, counts: Sequence[float]) -> None:
         """Take note of how many training images each class has, before training; a task may weigh by that."""
 
     # Layer groups

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlx.adaptation.base import widened
-from tlx.adaptation.certainty import Certainty
+from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError
 from tlx.tasks.base import Batch, Task
-from tlx.tasks.ranking import Ranking
-from tlx.tasks.tally import Tally
+from tlx.tasks.class_counts import ClassCounts
+from tlx.tasks.mean_auroc import MeanAuroc
 from tlx.tasks.weights import BALANCED, balanced, by_name, scaled
 
 AUROC = "val/auroc"
@@ -80,11 +80,11 @@ class Classification(Task):
         linear = nn.Linear(backbone.num_features, len(self.class_names))
         self.head = nn.Sequential(nn.Dropout(dropout), linear)
         self.head_report = self._match_head(linear)
-        self.val_tally, self.test_tally = Tally(len(self.class_names)), Tally(len(self.class_names))
-        self.val_ranking = Ranking()
-        self.certainty = Certainty(len(self.class_names))
+        self.val_tally, self.test_tally = ClassCounts(len(self.class_names)), ClassCounts(len(self.class_names))
+        self.val_ranking = MeanAuroc()
+        self.certainty = TargetEntropy(len(self.class_names))
 
-    def know_classes(self, counts: Sequence[float]) -> None:
+    def set_class_counts(self, counts: Sequence[float]) -> None:
         """Set the weights of the classes by the number of their training images."""
         if self.class_weights is not None:
             told = balanced(counts) if isinstance(self._told_weights, str) else self._told_weights
@@ -156,7 +156,7 @@ class Classification(Task):
         """Return class probabilities (B, num_classes)."""
         return self(batch["image"]).float().softmax(dim=1)
 
-    def _log_figures(self, tally: Tally | Ranking | Certainty, prefix: str) -> None:
+    def _log_figures(self, tally: ClassCounts | MeanAuroc | TargetEntropy, prefix: str) -> None:
         if tally.update_called:  # a split may be empty
             figures = {prefix + name: value for name, value in tally.compute().items()}
             if tally is self.val_ranking and not figures:  # else nothing would select, without a word

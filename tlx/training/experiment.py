@@ -34,7 +34,7 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     data.need_trainable()
     pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
     task: Task = build_node(config.task, "task", backbone=backbone, class_names=data.class_names)
-    task.know_classes(data.class_counts)
+    task.set_class_counts(data.class_counts)
     task.monitor, task.mode = monitored(config)
     optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
     task.make_optimizer = partial(build_optimizer, optimizer)

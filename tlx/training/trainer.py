@@ -21,12 +21,12 @@ from tlx.base.errors import TlxError
 from tlx.base.interruption import Interruption
 from tlx.base.ranks import is_first
 from tlx.building.nodes import build_node
-from tlx.callbacks.anchor import KeepSource
 from tlx.callbacks.checkpoints import Checkpoints, PlainIO
 from tlx.callbacks.curves import Curves
 from tlx.callbacks.divergence import Divergence
 from tlx.callbacks.epoch_table import EpochTable
 from tlx.callbacks.frozen_prefix import FrozenPrefix
+from tlx.callbacks.l2sp import L2SP
 from tlx.callbacks.movement import Movement
 from tlx.callbacks.oracle import Oracle
 from tlx.callbacks.pruning import pruning_callbacks
@@ -44,7 +44,7 @@ log = logging.getLogger("tlx")
 
 
 def build_trainer(
-    config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, judge: bool = False
+    config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, eval_only: bool = False
 ) -> pl.Trainer:
     """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/training/trial.py).
 
@@ -53,7 +53,7 @@ def build_trainer(
         callbacks: From `build_callbacks`.
         logger: From `build_logger`.
         epochs: Most epochs that the run can take.
-        judge: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
+        eval_only: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
     """
     node = config.trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
@@ -66,7 +66,7 @@ def build_trainer(
         accelerator="cpu" if on_cpu else node.accelerator,
         devices=count if on_cpu or devices in ("auto", -1) else devices,
         num_nodes=node.num_nodes,
-        strategy=_strategy("auto" if judge else node.strategy, count * node.num_nodes),
+        strategy=_strategy("auto" if eval_only else node.strategy, count * node.num_nodes),
         precision=node.precision,
         max_epochs=epochs,
         accumulate_grad_batches=node.accumulate_grad_batches,
@@ -84,10 +84,10 @@ def build_trainer(
         callbacks=callbacks,
         plugins=[
             *distributed.cluster(),
-            *([] if judge or node.strategy == "fsdp" else [PlainIO()]),
+            *([] if eval_only or node.strategy == "fsdp" else [PlainIO()]),
         ],  # FSDP takes no IO
-        enable_checkpointing=not judge,
-        enable_progress_bar=not judge and _shows_progress(node.progress_bar),
+        enable_checkpointing=not eval_only,
+        enable_progress_bar=not eval_only and _shows_progress(node.progress_bar),
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
         profiler=_Unprofiled(),
@@ -167,7 +167,7 @@ def build_callbacks(
     if domain is not None and ((hidden := domain.hidden_targets) >= 0).any():
         callbacks.insert(0, Oracle(hidden))  # its figure is there before the epoch is saved
     if config.optimizer.get("keep_source"):
-        callbacks.insert(0, KeepSource(float(config.optimizer.keep_source)))
+        callbacks.insert(0, L2SP(float(config.optimizer.keep_source)))
     if config.trainer.patience is not None:
         patience, monitor = config.trainer.patience, monitored(config)
         callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 IGNORED = -1  # the target of images that only fill up the last batch of a process
 
 
-class Tally(Metric):
+class ClassCounts(Metric):
     """Loss, accuracy, balanced accuracy (mean recall over classes) and macro F1 of a split.
 
     Where classes have weights, the loss is the weighted mean; the other figures do not know of them.

@@ -21,7 +21,7 @@ _SEED = 0  # fixed, so that the runs of a sweep show the same images
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TestOutputs:
     """What was seen of a test split, in the order of its images. N images, M of them embedded, K classes.
 
     Args:
@@ -37,6 +37,8 @@ class Evidence:
         wrong: Places in the split of the most confidently wrong images, the most confident first.
         wrong_images: Those as the network saw them, each uint8 (C, H, W).
     """
+
+    __test__ = False  # not for pytest
 
     index: Tensor
     target: Tensor
@@ -70,25 +72,27 @@ class _Gathered:
         self.wrong = sorted(self.wrong, key=lambda entry: entry[:2])[:WRONG_AT_MOST]
 
 
-class Witness(pl.Callback):
+class TestRecorder(pl.Callback):
     """Collects predictions, features and images from what `test_step` returns: no image is read or run again.
 
-    `evidence` is there after the test, in the first process if there are several; None where there was no image.
+    `outputs` is there after the test, in the first process if there are several; None where there was no image.
 
     Args:
         images: Images in the test split: which of them are embedded is drawn from so many.
         read: Returns the images at some places of the split, where batches hold none; None: no pictures are kept then.
     """
 
+    __test__ = False  # not for pytest
+
     def __init__(self, images: int, read: Callable[[Tensor], Tensor] | None = None) -> None:
         self.images, self.read = images, read
-        self.evidence: Evidence | None = None
+        self.outputs: TestOutputs | None = None
         self._seen = _Gathered()
         self._chosen: Tensor | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget an earlier test."""
-        self.evidence, self._seen, self._chosen = None, _Gathered(), None
+        self.outputs, self._seen, self._chosen = None, _Gathered(), None
 
     def on_test_batch_end(
         self,
@@ -134,7 +138,7 @@ class Witness(pl.Callback):
             parts = [_Gathered() for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, self._seen)
         if trainer.is_global_zero and any(len(rows) for part in parts for rows in part.rows.get("index", [])):
-            self.evidence = _together(parts, self.read)
+            self.outputs = _together(parts, self.read)
         self._seen = _Gathered()
 
     def _thumbnails(self, images: Tensor | None, index: Tensor, chosen: Tensor) -> Tensor:
@@ -170,7 +174,7 @@ def thumbnails(images: Tensor) -> Tensor:
     return shrunk.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> Evidence:
+def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> TestOutputs:
     rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in parts[0].rows}
     order, embedded = rows["index"].argsort(), rows["embedded"].argsort()
     for name, tensor in rows.items():
@@ -178,7 +182,7 @@ def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = 
             rows[name] = tensor[embedded if name in ("embedded", "features", "thumbnails") else order]
     together = _Gathered(wrong=[entry for part in parts for entry in part.wrong])
     together.keep_worst()
-    return Evidence(
+    return TestOutputs(
         **rows,
         wrong=[index for _, index, _ in together.wrong],
         wrong_images=_images(together.wrong, read),

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from tlx.tasks.tally import IGNORED, Tally
+from tlx.tasks.class_counts import IGNORED, ClassCounts
 
 CLASSES = 7
 
@@ -25,7 +25,7 @@ def batches(rare: bool) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def test_figures_are_those_of_torchmetrics(rare):
     """Guards against means over classes that are nowhere, padding that counts, or a mean of batch means."""
     seen = batches(rare)
-    tally = Tally(CLASSES)
+    tally = ClassCounts(CLASSES)
     wanted = {
         "accuracy": MulticlassAccuracy(CLASSES, average="micro", ignore_index=IGNORED),
         "balanced_accuracy": MulticlassAccuracy(CLASSES, average="macro", ignore_index=IGNORED),
@@ -44,7 +44,7 @@ def test_figures_are_those_of_torchmetrics(rare):
 
 def test_a_tally_starts_anew():
     """Guards against figures of one epoch that hold those of the epochs before."""
-    (first, *_), tally = batches(False), Tally(CLASSES)
+    (first, *_), tally = batches(False), ClassCounts(CLASSES)
     tally.update(*first)
     before = tally.compute()
     tally.reset()
@@ -56,7 +56,7 @@ def test_a_tally_starts_anew():
 def test_the_shares_of_two_processes_are_those_of_one():
     """Guards against sums of one process, and against means of sums where classes have weights."""
     weight = torch.linspace(0.5, 2, CLASSES)
-    whole, parts = Tally(CLASSES), [Tally(CLASSES), Tally(CLASSES)]
+    whole, parts = ClassCounts(CLASSES), [ClassCounts(CLASSES), ClassCounts(CLASSES)]
     for number, seen in enumerate(batches(False)):
         whole.update(*seen, weight)
         parts[number % 2].update(*seen, weight)

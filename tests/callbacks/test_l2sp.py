@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from tests.callbacks.test_stages import loader, make_task
-from tlx.callbacks.anchor import KeepSource
+from tlx.callbacks.l2sp import L2SP
 from tlx.callbacks.stages import Stages
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
@@ -18,7 +18,7 @@ from tlx.tasks import Classification
 
 def test_the_gradient_is_the_distance_from_the_start_and_none_for_the_head():
     """Guards against an anchor that holds the head at its random start, holds nothing, or moves frozen groups."""
-    task, anchor = make_task(), KeepSource(0.5)
+    task, anchor = make_task(), L2SP(0.5)
     anchor.setup(None, task, "fit")
     with torch.no_grad():
         for parameter in task.parameters():
@@ -42,7 +42,7 @@ def fitted(directory: Path, epochs: int, begin: Path | None = None) -> Classific
     trainer = pl.Trainer(
         max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
         enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0,
-        callbacks=[KeepSource(5.0), Stages(plan, "val/loss", "min", directory)],
+        callbacks=[L2SP(5.0), Stages(plan, "val/loss", "min", directory)],
     )  # fmt: skip
     trainer.fit(task, loader(), loader(), ckpt_path=begin, weights_only=True)
     trainer.save_checkpoint(directory / f"{epochs}.ckpt")

@@ -12,7 +12,7 @@ from tlx.strategies.selectors import HEAD
 from tlx.tasks.base import Task
 
 
-class KeepSource(pl.Callback):
+class L2SP(pl.Callback):
     """L2-SP (Li et al. 2018): a penalty on the squared distance of the backbone's weights from where they started.
 
     Its gradient, strength times the difference, is added before each step, once those of the loss are unscaled. The

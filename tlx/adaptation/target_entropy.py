@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from tlx.adaptation.base import entropy
 
 
-class Certainty(Metric):
+class TargetEntropy(Metric):
     """Entropy and information of class probabilities, in nats.
 
     `entropy`: the mean entropy of a prediction; low where the network is certain. `infomax`: the entropy of the mean

@@ -1,4 +1,4 @@
-"""What the Witness keeps of a test: the right rows in the right order, and no more than it may."""
+"""What the TestRecorder keeps of a test: the right rows in the right order, and no more than it may."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
-from tlx.review import witness
+from tlx.review import recorder
+from tlx.review.recorder import TestRecorder, _Gathered, _together
 from tlx.review.summary import summary_figures
-from tlx.review.witness import Witness, _Gathered, _together
 from tlx.tasks import Classification
 
 CLASSES = 3
@@ -32,16 +32,16 @@ def samples(count: int, padding: int = 0) -> list[dict[str, torch.Tensor]]:
     return told + [{"image": images[0], "target": torch.tensor(-1), "index": torch.tensor(-1)}] * padding
 
 
-def seen(items, images=None, batch_size=4, task=None) -> tuple[witness.Evidence, Classification]:
+def seen(items, images=None, batch_size=4, task=None) -> tuple[recorder.TestOutputs, Classification]:
     task = task or make_task()
     count = sum(int(item["index"]) >= 0 for item in items)
-    callback = Witness(count if images is None else images)
+    callback = TestRecorder(count if images is None else images)
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
         enable_checkpointing=False, callbacks=[callback],
     )  # fmt: skip
     trainer.test(task, DataLoader(items, batch_size=batch_size), verbose=False)
-    return callback.evidence, task
+    return callback.outputs, task
 
 
 def forward(task, items):
@@ -54,30 +54,30 @@ def forward(task, items):
 def test_the_evidence_is_what_a_fresh_forward_pass_gives():
     """Guards against rows of another image, padding that counts, and features that are not the head's input."""
     items = samples(10)
-    evidence, task = seen(samples(10, padding=2))
+    outputs, task = seen(samples(10, padding=2))
     probabilities, features = forward(task, items)
-    assert evidence.index.tolist() == list(range(10))
-    assert evidence.target.tolist() == [i % CLASSES for i in range(10)]
-    torch.testing.assert_close(evidence.probabilities, probabilities)
-    assert evidence.predicted.tolist() == probabilities.argmax(dim=1).tolist()
-    torch.testing.assert_close(evidence.confidence, probabilities.max(dim=1).values)
-    torch.testing.assert_close(evidence.true_probability, probabilities[range(10), evidence.target])
-    assert evidence.embedded.tolist() == list(range(10))
-    torch.testing.assert_close(evidence.features, features)
-    assert torch.equal(evidence.thumbnails, torch.stack([item["image"] for item in items]))
+    assert outputs.index.tolist() == list(range(10))
+    assert outputs.target.tolist() == [i % CLASSES for i in range(10)]
+    torch.testing.assert_close(outputs.probabilities, probabilities)
+    assert outputs.predicted.tolist() == probabilities.argmax(dim=1).tolist()
+    torch.testing.assert_close(outputs.confidence, probabilities.max(dim=1).values)
+    torch.testing.assert_close(outputs.true_probability, probabilities[range(10), outputs.target])
+    assert outputs.embedded.tolist() == list(range(10))
+    torch.testing.assert_close(outputs.features, features)
+    assert torch.equal(outputs.thumbnails, torch.stack([item["image"] for item in items]))
 
 
 def test_the_wrong_images_are_the_most_confident_ones(monkeypatch):
     """Guards against right images among them, against the least confident, and a picture of the neighbour."""
-    monkeypatch.setattr(witness, "WRONG_AT_MOST", 4)
+    monkeypatch.setattr(recorder, "WRONG_AT_MOST", 4)
     items = samples(24)
-    evidence, task = seen(items)
+    outputs, task = seen(items)
     probabilities, _ = forward(task, items)
     confidence, predicted = probabilities.max(dim=1)
     wrong = [i for i in range(24) if predicted[i] != i % CLASSES]
     assert len(wrong) > 4
-    assert evidence.wrong == sorted(wrong, key=lambda i: -float(confidence[i]))[:4]
-    for index, image in zip(evidence.wrong, evidence.wrong_images, strict=True):
+    assert outputs.wrong == sorted(wrong, key=lambda i: -float(confidence[i]))[:4]
+    for index, image in zip(outputs.wrong, outputs.wrong_images, strict=True):
         assert torch.equal(image, items[index]["image"])
         assert image.untyped_storage().nbytes() == image.numel()  # it does not keep its batch in memory
 
@@ -88,41 +88,43 @@ def test_a_perfect_classifier_has_no_wrong_image():
     items = samples(6)
     predicted = forward(task, items)[0].argmax(dim=1)
     items = [{**item, "target": predicted[i]} for i, item in enumerate(items)]
-    evidence, _ = seen(items, task=task)
-    assert (evidence.wrong, evidence.wrong_images) == ([], [])
+    outputs, _ = seen(items, task=task)
+    assert (outputs.wrong, outputs.wrong_images) == ([], [])
 
 
 def test_one_image_is_enough_and_none_is_none():
     """Guards against a test split of one image, or of padding alone, that breaks the end of a run."""
-    evidence, _ = seen(samples(1))
-    assert len(evidence) == len(evidence.embedded) == 1
+    outputs, _ = seen(samples(1))
+    assert len(outputs) == len(outputs.embedded) == 1
     assert seen(samples(1, padding=2)[1:], images=1)[0] is None
     assert summary_figures(None, ["a", "b", "c"]) == {}
 
 
 def test_large_splits_are_cut_down_to_what_is_affordable(monkeypatch):
     """Guards against features or probabilities of a million images in memory, and another choice in every run."""
-    monkeypatch.setattr(witness, "EMBEDDED_AT_MOST", 5)
-    monkeypatch.setattr(witness, "PROBABILITIES_AT_MOST", 20)
-    evidence, task = seen(samples(12))
+    monkeypatch.setattr(recorder, "EMBEDDED_AT_MOST", 5)
+    monkeypatch.setattr(recorder, "PROBABILITIES_AT_MOST", 20)
+    outputs, task = seen(samples(12))
     again, _ = seen(samples(12), batch_size=5)
-    assert len(evidence.embedded) == 5
-    assert evidence.embedded.tolist() == again.embedded.tolist() == sorted(again.embedded.tolist())
-    assert evidence.embedded.tolist() != [0, 1, 2, 3, 4]  # drawn from all
-    items = [samples(12)[i] for i in evidence.embedded.tolist()]
-    torch.testing.assert_close(evidence.features, forward(task, items)[1])
-    assert evidence.probabilities.shape == (12, 0)
-    monkeypatch.setattr(witness, "FEATURES_AT_MOST", 2 * task.backbone.num_features)
+    assert len(outputs.embedded) == 5
+    assert outputs.embedded.tolist() == again.embedded.tolist() == sorted(again.embedded.tolist())
+    assert outputs.embedded.tolist() != [0, 1, 2, 3, 4]  # drawn from all
+    items = [samples(12)[i] for i in outputs.embedded.tolist()]
+    torch.testing.assert_close(outputs.features, forward(task, items)[1])
+    assert outputs.probabilities.shape == (12, 0)
+    monkeypatch.setattr(recorder, "FEATURES_AT_MOST", 2 * task.backbone.num_features)
     assert len(seen(samples(12))[0].embedded) == 2
 
 
 def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_images(monkeypatch):
     """Guards against rows by process, and wrong images of the first process alone."""
-    monkeypatch.setattr(witness, "WRONG_AT_MOST", 3)
+    monkeypatch.setattr(recorder, "WRONG_AT_MOST", 3)
     whole, task = seen(samples(11))
     parts = []
-    original = Witness.on_test_epoch_end
-    monkeypatch.setattr(Witness, "on_test_epoch_end", lambda self, *a: parts.append(self._seen) or original(self, *a))
+    original = TestRecorder.on_test_epoch_end
+    monkeypatch.setattr(
+        TestRecorder, "on_test_epoch_end", lambda self, *a: parts.append(self._seen) or original(self, *a)
+    )
     items = samples(11, padding=1)
     for rank in range(2):
         seen(items[rank::2], images=11, task=task)
@@ -135,13 +137,13 @@ def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_im
     monkeypatch.setattr(
         torch.distributed, "all_gather_object", lambda into, own: into.__setitem__(slice(2), parts[-2:])
     )
-    first = Witness(11)
+    first = TestRecorder(11)
     first.on_test_epoch_end(SimpleNamespace(world_size=2, is_global_zero=True), None)
-    assert first.evidence.index.tolist() == list(range(11))
+    assert first.outputs.index.tolist() == list(range(11))
 
 
 def test_a_limit_on_batches_leaves_a_review_of_what_was_seen():
     """Guards against a choice of images of which none was tested."""
-    evidence, _ = seen(samples(4), images=5_000)
-    assert len(evidence) == 4
-    assert len(evidence.embedded) == len(evidence.features) == len(evidence.thumbnails) <= 4
+    outputs, _ = seen(samples(4), images=5_000)
+    assert len(outputs) == 4
+    assert len(outputs.embedded) == len(outputs.features) == len(outputs.thumbnails) <= 4

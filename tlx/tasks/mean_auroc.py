@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification.auroc import binary_auroc
 
-from tlx.tasks.tally import IGNORED
+from tlx.tasks.class_counts import IGNORED
 
 
 def one_vs_rest_auroc(probabilities: Tensor, target: Tensor) -> Tensor:
@@ -28,10 +28,10 @@ def one_vs_rest_auroc(probabilities: Tensor, target: Tensor) -> Tensor:
     return found
 
 
-class Ranking(Metric):
+class MeanAuroc(Metric):
     """The mean of `one_vs_rest_auroc` over the classes that have one.
 
-    Unlike a `Tally` it keeps the probabilities of all images, N * K numbers of 4 bytes, and gathers those of all
+    Unlike a `ClassCounts` it keeps the probabilities of all images, N * K numbers of 4 bytes, and gathers those of all
     processes: for splits on which it is asked for.
     """
 

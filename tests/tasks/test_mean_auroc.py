@@ -13,8 +13,8 @@ from tests.adaptation.test_runs import history
 from tlx.backbones import small_cnn
 from tlx.base.errors import TlxError
 from tlx.tasks import Classification
-from tlx.tasks.ranking import Ranking, one_vs_rest_auroc
-from tlx.tasks.tally import IGNORED
+from tlx.tasks.class_counts import IGNORED
+from tlx.tasks.mean_auroc import MeanAuroc, one_vs_rest_auroc
 
 CLASSES = 4
 
@@ -42,7 +42,7 @@ def test_each_class_against_the_rest_is_that_of_scikit_learn():
 def test_the_mean_is_over_all_batches_and_over_the_classes_that_there_are():
     """Guards against a mean of batches, padding that counts, and a class without images that counts as 0."""
     logits, target = seen()
-    ranking = Ranking()
+    ranking = MeanAuroc()
     for part in (slice(0, 40), slice(40, 90)):
         ranking.update(logits[part], target[part])
     ranking.update(logits[:3], torch.full((3,), IGNORED))
