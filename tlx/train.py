@@ -22,7 +22,7 @@ from tlx.runs.run import Run
 from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.memory import refuse_what_does_not_fit
-from tlx.training.trial import needs_trial
+from tlx.training.timing import needs_timing
 
 log = logging.getLogger("tlx")
 
@@ -63,7 +63,7 @@ def train(config: DictConfig) -> Run:
             count = distributed.processes(config)
             data, task = build(config)
             procedure = procedure_of(config)
-            if needs_trial(config):
+            if needs_timing(config):
                 config = procedure.settle(config, data, task)
                 run.write_config(config)
             if count > 1:

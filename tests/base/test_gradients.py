@@ -22,7 +22,7 @@ from tlx.data.kept import KeptImages
 from tlx.data.samples import Sample, Split
 from tlx.runs.run import Run
 from tlx.training.experiment import build
-from tlx.training.trial import settle_forward
+from tlx.training.timing import settle_forward
 
 SMALL = ("backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "logger=none")
 

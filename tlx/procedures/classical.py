@@ -15,8 +15,8 @@ from tlx.features.classical_head import give_classical_head
 from tlx.procedures.base import Procedure
 from tlx.tasks.base import Task
 from tlx.training.planning import feature_groups
+from tlx.training.timing import settle_forward
 from tlx.training.trainer import build_trainer
-from tlx.training.trial import settle_forward
 
 
 class ClassicalClassifier(Procedure):

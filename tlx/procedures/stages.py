@@ -22,9 +22,9 @@ from tlx.tasks.base import Task
 from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.planning import plan
-from tlx.training.rate_trial import rate_told
+from tlx.training.rate_search import rate_told
+from tlx.training.timing import settle
 from tlx.training.trainer import build_callbacks, build_logger, build_trainer
-from tlx.training.trial import settle
 
 
 class StagedTraining(Procedure):

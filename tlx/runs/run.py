@@ -23,6 +23,7 @@ from tlx.records import unreadable
 from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
 from tlx.records.escapes import escaped
+from tlx.records.settled import KEPT
 from tlx.runs.lineage import ancestors, carried_over
 
 log = logging.getLogger("tlx")
@@ -155,7 +156,7 @@ class Run(RunDirectory):
     def go_on(self, config: DictConfig) -> DictConfig:
         """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
         config = config.copy()
-        for key in ("precision", "channels_last", "compile"):
+        for key in KEPT:
             config.trainer[key] = self.config.trainer[key]
         self.files.go_on()
         self._start(config)

@@ -27,6 +27,7 @@ from tlx.base.interruption import Interruption
 from tlx.base.ranks import is_first
 from tlx.base.slurm import is_one_of_several, tasks_of_step
 from tlx.records.directory import RunDirectory
+from tlx.records.settled import KEPT
 from tlx.training.crew import MISTAKE, SAVING, STOPPED
 
 
@@ -73,7 +74,7 @@ def check_world(config: DictConfig) -> None:
             f"trainer.devices x trainer.num_nodes: expected {started}, the processes that torchrun or SLURM started, "
             f"got {wanted}; for example trainer.num_nodes={nodes} trainer.devices={max(1, started // nodes)}"
         )
-    for key in ("precision", "channels_last", "compile"):
+    for key in KEPT:
         if config.trainer[key] == "auto":
             raise TlxError(f"trainer.{key}: expected a choice where torchrun or SLURM start the processes, got auto")
 

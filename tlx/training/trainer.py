@@ -46,7 +46,7 @@ log = logging.getLogger("tlx")
 def build_trainer(
     config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, eval_only: bool = False
 ) -> pl.Trainer:
-    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/training/trial.py).
+    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/training/timing.py).
 
     Args:
         config: The configuration.

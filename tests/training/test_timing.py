@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import tlx
-from tlx.training import trial
+from tlx.training import timing
 from tlx.training.experiment import build
 from tlx.training.planning import plan
 
@@ -25,7 +25,7 @@ SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.ch
 )
 def test_compiling_pays_in_so_many_steps(eager, compiled, seconds, steps, pays):
     """Guards against milliseconds taken for seconds, and against minutes of compiling for a run of seconds."""
-    assert trial.compile_pays(eager, compiled, seconds, steps) is pays
+    assert timing.compile_pays(eager, compiled, seconds, steps) is pays
 
 
 def settled(monkeypatch, overrides, **times):
@@ -38,10 +38,10 @@ def settled(monkeypatch, overrides, **times):
             raise times["error"]
         return (times["compiled"], times["first"]) if compiled else (times["eager"], 0.0)
 
-    monkeypatch.setattr(trial, "_measure", measure)
+    monkeypatch.setattr(timing, "_measure", measure)
     config = tlx.compose([*SMALL, "trainer.compile=auto", *overrides])
     data, task = build(config)
-    return trial.settle(config, task, data, plan(config, task.group_names)).trainer.compile, asked
+    return timing.settle(config, task, data, plan(config, task.group_names)).trainer.compile, asked
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_a_trial_leaves_the_network_as_it_was():
     config = tlx.compose([*SMALL, "strategy=full", "trainer.precision=auto", "trainer.channels_last=auto"])
     data, task = build(config)
     before = {name: value.clone() for name, value in task.state_dict().items()}
-    found = trial.settle(config, task, data, plan(config, task.group_names))
+    found = timing.settle(config, task, data, plan(config, task.group_names))
     assert found.trainer.precision in ("32-true", "bf16-mixed")
     assert found.trainer.channels_last in (True, False)
     assert found.trainer.compile is False

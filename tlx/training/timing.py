@@ -16,20 +16,20 @@ from torch.nn import functional as F
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.pooled import TRIED, fastest
+from tlx.records.settled import KEPT
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.base import Batch, Task
 
 log = logging.getLogger("tlx")
 STEPS = 3  # timed after those that warm up
-AUTO = ("channels_last", "precision", "compile")  # keys of the trainer node that a trial settles
 QUICK = 5.0  # seconds in which the smallest networks are compiled
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def needs_trial(config: DictConfig) -> bool:
-    """Return whether something is left to a trial."""
-    return any(config.trainer[key] == "auto" for key in AUTO)
+def needs_timing(config: DictConfig) -> bool:
+    """Return whether a choice is left to a measurement."""
+    return any(config.trainer[key] == "auto" for key in KEPT)
 
 
 def settle(config: DictConfig, task: Task, data: ImageDataModule, stages: Sequence[PlannedStage]) -> DictConfig:
@@ -52,7 +52,7 @@ def settle(config: DictConfig, task: Task, data: ImageDataModule, stages: Sequen
     layout, precision = min(seconds, key=lambda candidate: seconds[candidate])
     for (one_layout, one_precision), value in seconds.items():
         name = "channels_last" if one_layout else "contiguous"
-        log.info("trial: %s, %s: %.0f ms a step", name, one_precision, 1000 * value)
+        log.info("timing: %s, %s: %.0f ms a step", name, one_precision, 1000 * value)
     data.step_seconds = seconds[layout, precision]
     settled = copy.deepcopy(config)
     settled.trainer.channels_last, settled.trainer.precision = layout, precision
@@ -101,19 +101,19 @@ def _try_compiling(
     steps = batches * sum(stage.epochs for stage in training)
     # Nothing is compiled if it could not pay even where a compiled step took no time.
     if not compile_pays(1000 * eager, 0.0, QUICK, steps):
-        log.info("trial: torch.compile: too few steps (%d) of %.0f ms to pay; off", steps, 1000 * eager)
+        log.info("timing: torch.compile: too few steps (%d) of %.0f ms to pay; off", steps, 1000 * eager)
         return False
     try:
         compiled, first = _measure(task, batch, stages[-1], layout, precision, device, compiled=True)
     except Exception as error:  # no compiler, or a network that cannot be compiled
-        log.info("trial: torch.compile: off, for it ends in %s: %s", type(error).__name__, str(error).split("\n")[0])
+        log.info("timing: torch.compile: off, for it ends in %s: %s", type(error).__name__, str(error).split("\n")[0])
         return False
     finally:
         torch.compiler.reset()
     compilations = len(training) + 1  # what trains decides the code; evaluation has its own
     pays = compile_pays(1000 * eager, 1000 * compiled, compilations * first, steps)
     log.info(
-        "trial: torch.compile: %.0f ms a step, compiling takes %.0f s, %d times, for %d steps: %s",
+        "timing: torch.compile: %.0f ms a step, compiling takes %.0f s, %d times, for %d steps: %s",
         1000 * compiled, first, compilations, steps, "on" if pays else "off",
     )  # fmt: skip
     return pays

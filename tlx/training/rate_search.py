@@ -19,7 +19,7 @@ from tlx.strategies.plan import PlannedStage
 from tlx.tasks.base import Batch, Task
 from tlx.training.optimizers import build_optimizer
 from tlx.training.planning import plan
-from tlx.training.trial import HALF
+from tlx.training.timing import HALF
 
 log = logging.getLogger("tlx")
 STEPS = 5  # at the height of the schedule: a loss that will be no number is far above the first one by then
@@ -77,5 +77,5 @@ def _holds(config: DictConfig, batches: list[Batch], stage: PlannedStage, task: 
             torch.nn.utils.clip_grad_norm_(task.parameters(), clipped)
         optimizer.step()
     holds = math.isfinite(losses[-1]) and losses[-1] <= _GROWS * max(losses[0], 1.0)
-    log.info("trial: optimizer.lr=%.2g: loss %.3g, then %.3g", config.optimizer.lr, losses[0], losses[-1])
+    log.info("tried: optimizer.lr=%.2g: loss %.3g, then %.3g", config.optimizer.lr, losses[0], losses[-1])
     return holds
