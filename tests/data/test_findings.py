@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tlx.data.findings import class_findings, content_findings, copy_findings, depth_findings, enumerated, size_findings
+from tlx.base.printable import enumerated
+from tlx.data.findings import class_findings, content_findings, copy_findings, depth_findings, size_findings
 from tlx.data.samples import ImageSet, Sample, Split
 
 

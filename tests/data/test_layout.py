@@ -12,7 +12,8 @@ from tlx.data.catalog import class_names, mistakes
 from tlx.data.checked import load_checked
 from tlx.data.folders import folder
 from tlx.data.identity import content_identity
-from tlx.data.layout import find_images, images_below, read_layout
+from tlx.data.image_files import find_images, images_below
+from tlx.data.layout import read_layout
 
 
 def names(layout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Control characters, separators of lines and paragraphs, and those that turn the direction of a line.
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
@@ -18,6 +19,17 @@ def printable(text: object) -> str:
 def one_line(name: object) -> str:
     """Return a name as one line: line ends and tabs are escaped, too, as `\\n`."""
     return _IN_A_NAME.sub(_escaped, str(name))
+
+
+def enumerated(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def counted(count: int, one: str, more: str) -> str:
+    """The number before the word that fits it."""
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ _HOME = {
     "Sample": "samples",
     "Split": "samples",
     "digits": "embedded",
-    "find_images": "layout",
+    "find_images": "image_files",
     "folder": "folders",
     "letters": "characters",
     "leaks": "duplicates",

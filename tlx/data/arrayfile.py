@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tlx.base.errors import TlxError
 from tlx.base.machine import memory_available
-from tlx.data.layout import closest_file
+from tlx.data.image_files import closest_file
 
 if TYPE_CHECKING:
     import numpy as np

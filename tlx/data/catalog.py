@@ -14,12 +14,13 @@ from tlx.data.arrayfile import class_names_of
 from tlx.data.glyphs import alphabet
 from tlx.data.groups import groups_by_pattern
 from tlx.data.identity import content_identity
-from tlx.data.layout import DICOM, INSTALL_DICOM, closest_file, files_below, images_below, read_layout, why_no_folder
+from tlx.data.image_files import DICOM, INSTALL_DICOM, closest_file, images_below, why_no_folder
+from tlx.data.layout import read_layout
 from tlx.data.table_images import extension_of, locate
 from tlx.data.tablefile import Columns, Table, image_root, read_table
 from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
 from tlx.data.typed_classes import class_called
-from tlx.data.walk import passing_over
+from tlx.data.walk import files_below, passing_over
 
 __all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "content_identity", "mistakes", "num_classes"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
-from tlx.base.printable import one_line
+from tlx.base.printable import counted, one_line
 from tlx.building.safety import locate
 from tlx.data.facts import Facts
 from tlx.data.facts_store import cache_folder
@@ -20,7 +20,6 @@ from tlx.data.findings import (
     class_findings,
     content_findings,
     copy_findings,
-    counted,
     depth_findings,
     group_findings,
     label_findings,

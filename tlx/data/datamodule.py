@@ -17,9 +17,9 @@ from tlx.base.ranks import rank_and_world
 from tlx.data import domains
 from tlx.data.batch_process import START_METHOD, begin
 from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
+from tlx.data.image_files import find_images
 from tlx.data.kept import KeptImages, images_to_keep
 from tlx.data.labelled import LabelledImages
-from tlx.data.layout import find_images
 from tlx.data.loader import EpochLoader, as_it_is
 from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
 from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlx.base.errors import MissingPackage
-from tlx.data.layout import INSTALL_DICOM
+from tlx.data.image_files import INSTALL_DICOM
 from tlx.data.windows import Window, in_pieces, windowed
 
 if TYPE_CHECKING:

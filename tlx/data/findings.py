@@ -21,6 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import median
 
+from tlx.base.printable import counted, enumerated
 from tlx.data.samples import ImageSet, Sample
 
 DOMINATES = 0.8  # of the training images
@@ -196,17 +197,6 @@ def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
         what = f"of more than 8 bits: no value is above {top:,} of 65,535, so they arrive nearly black"
         count = counted(len(peaks), "image", "images")
         yield f"{count} {what}; dataset.window=[{width // 2},{width}] shows 0 to {width:,}"
-
-
-def enumerated(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
-def counted(count: int, one: str, more: str) -> str:
-    """The number before the word that fits it."""
-    return f"{count:,} {one if count == 1 else more}"
 
 
 def _named(pairs: Sequence[tuple[Sample, Sample]]) -> str:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tlx.base.legible import legible
-from tlx.data.findings import counted, enumerated
+from tlx.base.printable import counted, enumerated
 from tlx.data.groups import groups_by_pattern
-from tlx.data.layout import Classes, folders_without_images, ignored_below, images_below, read_layout
+from tlx.data.image_files import ignored_below, images_below
+from tlx.data.layout import Classes, folders_without_images, read_layout
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.split_folders import Splits
 from tlx.data.splits import carve, carve_val

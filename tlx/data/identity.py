@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tlx.base.errors import TlxError
-from tlx.data.layout import EXTENSIONS, files_below, images_below, read_layout
+from tlx.data.image_files import EXTENSIONS, images_below
+from tlx.data.layout import read_layout
 from tlx.data.split_folders import Splits
 from tlx.data.table_images import locate
 from tlx.data.tablefile import Columns, image_root, read_table
-from tlx.data.walk import passing_over
+from tlx.data.walk import files_below, passing_over
 
 _NAMED_BY_THEIR_NAME = {"tlx.data.digits", "tlx.data.torchvision_set", "tlx.data.letters", "tlx.data.plates"}
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from tlx.base.errors import MissingPackage, TlxError
-from tlx.data.layout import DICOM, PILLOWS
+from tlx.data.image_files import DICOM, PILLOWS
 from tlx.data.thumbnail import shrunk, written
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without

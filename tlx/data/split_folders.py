@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError, closest
 from tlx.base.legible import composed, legible
-from tlx.data.findings import enumerated
+from tlx.base.printable import enumerated
 from tlx.data.walk import descended, folders_in
 
 PARTS = ("train", "val", "test")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tlx.base.legible import composed
-from tlx.data.layout import EXTENSIONS
+from tlx.data.image_files import EXTENSIONS
 from tlx.data.tablefile import Row, contradiction
 
 

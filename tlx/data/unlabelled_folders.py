@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.legible import legible
-from tlx.data.layout import images_below, why_no_folder
+from tlx.data.image_files import images_below, why_no_folder
 from tlx.data.samples import ImageSet, Sample, Split
 from tlx.data.splits import divide, split_keys
 

@@ -17,8 +17,8 @@ from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
 from tlx.data.checked import Broken, broken_files, folders_passed_over
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.image_files import find_images
 from tlx.data.inspection import decoding, file_facts
-from tlx.data.layout import find_images
 from tlx.data.samples import Sample
 from tlx.data.walk import passing_over
 from tlx.inference.prediction_file import write_table
