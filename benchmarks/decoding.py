@@ -24,8 +24,8 @@ from PIL import Image
 from torch import Tensor
 
 from tlx.backbones.preprocessing import Preprocessing
-from tlx.data.images import read_image
-from tlx.data.transforms import eval_transform, needed_side, train_transform
+from tlx.data.augmentation.transforms import eval_transform, needed_side, train_transform
+from tlx.data.reading.images import read_image
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 PHOTOGRAPHS = ("hymenoptera", "raccoon", "photos_coral")

@@ -22,7 +22,7 @@ from tlx.backbones import catalog as backbone_catalog
 from tlx.config import check_command_line, compose, options
 from tlx.config import schema as schemas
 from tlx.data import catalog as data_catalog
-from tlx.data.image_files import find_images
+from tlx.data.files.image_files import find_images
 from tlx.runs.resume import resumed
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

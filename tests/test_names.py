@@ -17,7 +17,7 @@ from PIL import Image
 import tlx
 from tests.conftest import ROOT
 from tlx.base.legible import ESCAPED, composed, escape_what_terminals_lack, legible
-from tlx.data.typed_classes import class_called
+from tlx.data.splits.typed_classes import class_called
 from tlx.records.prediction_columns import probability_columns
 
 pytestmark = pytest.mark.run

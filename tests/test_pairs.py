@@ -15,7 +15,7 @@ from PIL import Image
 
 import tlx
 from tests.conftest import ROOT
-from tlx.data import kept
+from tlx.data.batches import kept
 from tlx.runs.run import Run
 
 pytestmark = pytest.mark.run

@@ -17,9 +17,9 @@ import tlx
 import tlx.features
 from tests.conftest import ROOT
 from tlx.backbones import small_cnn
-from tlx.data.dataset import SplitDataset
-from tlx.data.kept import KeptImages
-from tlx.data.samples import Sample, Split
+from tlx.data.batches.dataset import SplitDataset
+from tlx.data.batches.kept import KeptImages
+from tlx.data.splits.samples import Sample, Split
 from tlx.runs.run import Run
 from tlx.training.experiment import build
 from tlx.training.timing import settle_forward

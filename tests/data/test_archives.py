@@ -11,8 +11,9 @@ import pytest
 from torchvision.datasets.utils import extract_archive
 
 from tlx.base.errors import TlxError
-from tlx.data import archives, torchvision_set, torchvision_sets
-from tlx.data.archives import unpacking_safely
+from tlx.data import torchvision_set
+from tlx.data.sources import archives, torchvision_sets
+from tlx.data.sources.archives import unpacking_safely
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:

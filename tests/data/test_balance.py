@@ -16,8 +16,8 @@ import tlx.train
 from tests.callbacks.test_frozen_prefix import assert_equal
 from tlx.base.errors import Interrupted
 from tlx.data import ImageDataModule
-from tlx.data.balance import balanced_epoch
-from tlx.data.sampler import EpochSampler, PairedSampler, view_draw
+from tlx.data.batches.balance import balanced_epoch
+from tlx.data.batches.sampler import EpochSampler, PairedSampler, view_draw
 
 SIZES = [[60, 20, 5], [7, 7, 7], [1, 100], [3, 1, 1, 50, 11], [9]]
 

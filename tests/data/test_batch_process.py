@@ -15,8 +15,9 @@ from tlx import Run, compose, train
 from tlx.base import waiting
 from tlx.base.errors import TlxError
 from tlx.callbacks.checkpoints import Checkpoints
-from tlx.data import ImageDataModule, batch_process, shared_memory
-from tlx.data import dataset as dataset_module
+from tlx.data import ImageDataModule
+from tlx.data.batches import batch_process, shared_memory
+from tlx.data.batches import dataset as dataset_module
 
 pytestmark = pytest.mark.slow  # they start processes that import torch
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tlx.base.errors import TlxError
-from tlx.data import characters, glyphs, letters, plates
+from tlx.data import letters, plates
 from tlx.data.catalog import class_names, mistakes
-from tlx.data.glyphs import ALPHABETS, alphabet, draw, fonts_for
+from tlx.data.sources import characters, glyphs
+from tlx.data.sources.glyphs import ALPHABETS, alphabet, draw, fonts_for
 
 
 def everything(images):

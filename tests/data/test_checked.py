@@ -10,7 +10,7 @@ import pytest
 from tlx.base.errors import TlxError
 from tlx.data import checked as checked_module
 from tlx.data import load_checked
-from tlx.data.splits import content_keys
+from tlx.data.splits.division import content_keys
 
 
 def spoil(root: Path, *names: str) -> None:
@@ -104,7 +104,7 @@ def test_without_a_check_nothing_is_opened_that_is_not_split(make_tree, node, mo
     """Guards against `check=false` reading a huge set all the same."""
     root = make_tree({"train/a": 3, "train/b": 3, "val/a": 2, "val/b": 1, "test/a": 1, "test/b": 1})
     monkeypatch.setattr(checked_module, "file_facts", None)
-    monkeypatch.setattr("tlx.data.splits.file_facts", None)
+    monkeypatch.setattr("tlx.data.splits.division.file_facts", None)
     checked = load_checked(node("folder", root=str(root), check=False))
     assert (checked.opened, checked.broken, checked.findings(999)) == (0, [], [])
     assert "no file was opened: dataset.check is false" in checked.report(8)

@@ -10,11 +10,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule
-from tlx.data import dataset as dataset_module
-from tlx.data.dataset import SplitDataset
-from tlx.data.images import read_image, to_channels
-from tlx.data.samples import Sample, Split
-from tlx.data.transforms import eval_transform, train_transform
+from tlx.data.augmentation.transforms import eval_transform, train_transform
+from tlx.data.batches import dataset as dataset_module
+from tlx.data.batches.dataset import SplitDataset
+from tlx.data.reading.images import read_image, to_channels
+from tlx.data.splits.samples import Sample, Split
 
 
 def epoch_of(datamodule, epoch=0):
@@ -167,7 +167,7 @@ def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, mo
     keys = {"root": str(tmp_path), "channels": channels, "augment": augment, "batch_size": 4, "decode": "reduced"}
 
     def epochs(at_most):
-        monkeypatch.setattr("tlx.data.kept.KEPT_AT_MOST", at_most)
+        monkeypatch.setattr("tlx.data.batches.kept.KEPT_AT_MOST", at_most)
         data = ImageDataModule(node("folder", **keys), preprocessing, seed=0)
         loaders = data.train_dataloader(), data.val_dataloader()
         seen = []
@@ -183,7 +183,7 @@ def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, mo
     assert all(a["image"].stride() == b["image"].stride() for a, b in zip(expected[2], seen, strict=True))
     for loader in loaders:
         assert loader.dataset.kept.count == len(loader.dataset)
-    monkeypatch.setattr("tlx.data.dataset.read_pixels", None)
+    monkeypatch.setattr("tlx.data.batches.dataset.read_pixels", None)
     assert same(seen[-len(loaders[1]) :], list(loaders[1]))
     data.set_epoch(1)
     assert same(seen[-len(loaders[1]) - len(loaders[0]) : -len(loaders[1])], list(loaders[0]))

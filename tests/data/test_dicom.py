@@ -28,11 +28,12 @@ from pydicom.uid import (
 
 from tests.data.dicom_files import item, lut, palette, write
 from tlx.base.errors import MissingPackage, TlxError
-from tlx.data import catalog, folder, load_checked, windows
-from tlx.data.facts import examine
-from tlx.data.images import read_image
-from tlx.data.inspection import decoding, file_facts
-from tlx.data.pixels import is_dicom, read_pixels, verify
+from tlx.data import catalog, folder, load_checked
+from tlx.data.reading import windows
+from tlx.data.reading.facts import examine
+from tlx.data.reading.images import read_image
+from tlx.data.reading.inspection import decoding, file_facts
+from tlx.data.reading.pixels import is_dicom, read_pixels, verify
 
 HU = np.array([[-1000, -160, -60, 40, 140, 240, 1000]], dtype=np.int16)
 

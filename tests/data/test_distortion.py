@@ -8,10 +8,10 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from tlx.data.ahead import copied_ahead, one_ahead
-from tlx.data.distortion import Distortion, Jitter
-from tlx.data.randomness import seeded
-from tlx.data.transforms import distortion
+from tlx.data.augmentation.distortion import Distortion, Jitter
+from tlx.data.augmentation.randomness import seeded
+from tlx.data.augmentation.transforms import distortion
+from tlx.data.batches.ahead import copied_ahead, one_ahead
 
 STRONG = distortion("strong")
 NOTHING = Jitter(0.0, 0.0, 0.0, 0.0)

@@ -8,8 +8,8 @@ import torch
 
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule
+from tlx.data.batches.sampler import PairedSampler, view_draw
 from tlx.data.domains import TargetDomain
-from tlx.data.sampler import PairedSampler, view_draw
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tlx.data import embedded
+from tlx.data.sources import embedded
 
 
 def test_the_digits_are_those_of_scikit_learn(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from tlx.base.printable import enumerated
 from tlx.data.findings import class_findings, content_findings, copy_findings, depth_findings, size_findings
-from tlx.data.samples import ImageSet, Sample, Split
+from tlx.data.splits.samples import ImageSet, Sample, Split
 
 
 def image_set(train: str, val: str = "ab", test: str = "ab", classes: str = "ab") -> ImageSet:

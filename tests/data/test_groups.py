@@ -17,9 +17,9 @@ from tlx.data import ImageDataModule, digits, folder, load_checked, table
 from tlx.data.catalog import class_names, content_identity, mistakes
 from tlx.data.domains import TargetDomain
 from tlx.data.findings import group_findings
-from tlx.data.groups import groups_by_pattern
-from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.splits import divide
+from tlx.data.splits.division import divide
+from tlx.data.splits.groups import groups_by_pattern
+from tlx.data.splits.samples import ImageSet, Sample, Split
 
 PARTS = {"test": 0.2, "val": 0.2}
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from tlx.data.catalog import content_identity
-from tlx.data.layout import read_layout
+from tlx.data.sources.layout import read_layout
 
 
 def test_a_folder_is_what_lies_in_it(make_tree, node, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tlx.base.errors import TlxError
-from tlx.data.images import read_image, to_channels
+from tlx.data.reading.images import read_image, to_channels
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:

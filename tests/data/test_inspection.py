@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tlx.base.errors import TlxError
-from tlx.data import facts_store, inspection, workers
-from tlx.data.facts import Facts, examine, file_hash
-from tlx.data.facts_store import FactsStore, cache_folder
-from tlx.data.inspection import decoding, file_facts
+from tlx.data.reading import facts_store, inspection, workers
+from tlx.data.reading.facts import Facts, examine, file_hash
+from tlx.data.reading.facts_store import FactsStore, cache_folder
+from tlx.data.reading.inspection import decoding, file_facts
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_two_processes_at_once_open_each_file_once(files):
     code = """
         import sys
         from pathlib import Path
-        from tlx.data import inspection, workers
+        from tlx.data.reading import inspection, workers
         count = 0
         def spy(paths):
             global count
@@ -199,7 +199,7 @@ def test_a_killed_check_neither_blocks_nor_damages(files, opened):
     code = """
         import sys, time
         from pathlib import Path
-        from tlx.data import inspection, workers
+        from tlx.data.reading import inspection, workers
         inspection._KEPT_EVERY = 0
         def slow(paths):
             for n, found in enumerate(workers.examine_all(paths)):
@@ -224,7 +224,7 @@ def test_a_killed_check_neither_blocks_nor_damages(files, opened):
 def test_a_process_that_dies_or_hangs_takes_one_file_with_it(files, monkeypatch, tmp_path):
     """Guards against a decoder that crashes or never ends taking the run, or its neighbours in the list, with it."""
     code = """
-        import os, sys, time, tlx.data.facts as facts
+        import os, sys, time, tlx.data.reading.facts as facts
         sys.argv = ["facts"]
         check = facts.verify
         def verify(path):

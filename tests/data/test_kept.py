@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tlx.data import kept
-from tlx.data.facts import Facts
-from tlx.data.kept import KeptImages, decoded_bytes, images_to_keep
-from tlx.data.pixels import read_pixels
-from tlx.data.samples import Sample, Split
+from tlx.data.batches import kept
+from tlx.data.batches.kept import KeptImages, decoded_bytes, images_to_keep
+from tlx.data.reading.facts import Facts
+from tlx.data.reading.pixels import read_pixels
+from tlx.data.splits.samples import Sample, Split
 
 SPLIT = Split([Sample(Path("a.jpg"), 0, "a"), Sample(Path("b.png"), 1, "b")])
 KNOWN = {

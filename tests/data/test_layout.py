@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from tlx.base.errors import TlxError
 from tlx.data.catalog import class_names, mistakes
 from tlx.data.checked import load_checked
-from tlx.data.folders import folder
-from tlx.data.identity import content_identity
-from tlx.data.image_files import find_images, images_below
-from tlx.data.layout import read_layout
+from tlx.data.files.image_files import find_images, images_below
+from tlx.data.sources.folders import folder
+from tlx.data.sources.identity import content_identity
+from tlx.data.sources.layout import read_layout
 
 
 def names(layout):

@@ -16,16 +16,16 @@ from PIL import Image
 
 from tests.data import nasty_files
 from tlx.base.errors import TlxError
-from tlx.data import pixels
-from tlx.data.facts import examine
-from tlx.data.images import read_image
-from tlx.data.pixels import max_pixels, read_pixels, verify
+from tlx.data.reading import pixels
+from tlx.data.reading.facts import examine
+from tlx.data.reading.images import read_image
+from tlx.data.reading.pixels import max_pixels, read_pixels, verify
 
 # Forks a process a file, which checks and reads it and says what it found and how much memory it took at most.
 ONE_BY_ONE = """
 import json, os, sys
-from tlx.data import facts
-from tlx.data.pixels import read_pixels
+from tlx.data.reading import facts
+from tlx.data.reading.pixels import read_pixels
 read_pixels(sys.argv[1])  # plugins and numpy are imported once
 for path in json.load(sys.stdin):
     child = os.fork()

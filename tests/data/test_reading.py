@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tlx.base.errors import TlxError
-from tlx.data.reading import choose_workers, seconds_an_image, told
+from tlx.data.batches.reading_processes import choose_workers, seconds_an_image, told
 
 UNKNOWN = None
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from tlx.data.sampler import PADDING, EpochSampler
+from tlx.data.batches.sampler import PADDING, EpochSampler
 
 
 def batched(items: list[int], size: int) -> list[list[int]]:

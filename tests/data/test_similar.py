@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlx.data import facts, similar
 from tlx.data.checked import CheckedSet, load_checked
-from tlx.data.inspection import decoding, file_facts
-from tlx.data.similar import similar_pairs
-from tlx.data.thumbnail import SIDE
+from tlx.data.reading import facts
+from tlx.data.reading.inspection import decoding, file_facts
+from tlx.data.reading.thumbnail import SIDE
+from tlx.data.splits import similar
+from tlx.data.splits.similar import similar_pairs
 
 Node = Callable[..., dict[str, Any]]
 
@@ -160,6 +161,6 @@ def test_facts_without_thumbnails_are_found_out_once_more(pictures, cache, monke
     with decoding(True):
         found = file_facts(files)
         assert all(fact.thumbnail for fact in found)
-        monkeypatch.setattr("tlx.data.inspection._open", lambda stamps, *_: opened.extend(stamps))
+        monkeypatch.setattr("tlx.data.reading.inspection._open", lambda stamps, *_: opened.extend(stamps))
         assert file_facts(files) == found
     assert not opened

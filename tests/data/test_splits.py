@@ -11,8 +11,8 @@ import torch
 from tlx.base.errors import TlxError
 from tlx.data import digits, folder, leaks
 from tlx.data.findings import contradictions
-from tlx.data.samples import Sample, Split
-from tlx.data.splits import content_keys, divide, fewer_labels
+from tlx.data.splits.division import content_keys, divide, fewer_labels
+from tlx.data.splits.samples import Sample, Split
 
 PARTS = {"test": 0.2, "val": 0.2}
 

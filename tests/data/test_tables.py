@@ -12,9 +12,9 @@ import pytest
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, folder, load_checked, table
 from tlx.data.catalog import class_names, mistakes, num_classes
-from tlx.data.identity import content_identity
-from tlx.data.splits import content_keys
-from tlx.data.tablefile import Columns, read_table
+from tlx.data.sources.identity import content_identity
+from tlx.data.sources.tablefile import Columns, read_table
+from tlx.data.splits.division import content_keys
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -20,7 +20,7 @@ from tests.data.official_layouts import BUILDERS, idx, level
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, torchvision_set
 from tlx.data.catalog import TORCHVISION
-from tlx.data.images import read_image
+from tlx.data.reading.images import read_image
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from torchvision.transforms import v2
 
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.base.errors import TlxError
-from tlx.data.randomness import seeded
-from tlx.data.transforms import AUGMENTATIONS, distortion, eval_transform, needed_side, train_transform
+from tlx.data.augmentation.randomness import seeded
+from tlx.data.augmentation.transforms import AUGMENTATIONS, distortion, eval_transform, needed_side, train_transform
 
 SIDES = [(1, 1), (8, 8), (16, 16), (10, 30), (57, 23), (300, 16)]
 

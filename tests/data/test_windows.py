@@ -15,9 +15,9 @@ from tlx.base.errors import ConfigError
 from tlx.config.naming import identity
 from tlx.data import ImageDataModule, load_checked
 from tlx.data.catalog import mistakes
-from tlx.data.images import read_image
-from tlx.data.pixels import read_pixels
-from tlx.data.windows import windowed
+from tlx.data.reading.images import read_image
+from tlx.data.reading.pixels import read_pixels
+from tlx.data.reading.windows import windowed
 from tlx.features.keys import label
 
 

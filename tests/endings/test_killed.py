@@ -65,7 +65,7 @@ PARENTS = {
 def at_work(parent: str, outputs: Path, value: str) -> bool:
     """Return whether a run has trained an epoch, or a file is being looked at."""
     if parent == "check":
-        return any("tlx.data.facts" in command for command in marked(value).values())
+        return any("tlx.data.reading.facts" in command for command in marked(value).values())
     return any(outputs.glob("**/last.ckpt"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ASKS = """
 import os, sys, threading
-from tlx.data import workers
+from tlx.data.reading import workers
 started = workers._Worker._started
 def told(self):
     process = started(self)
@@ -22,7 +22,7 @@ list(workers.examine_all(sys.argv[1:], processes=1))
 """
 ALONE = """
 import re
-from tlx.data import facts
+from tlx.data.reading import facts
 facts._LIMIT = 1.0
 facts.examine = lambda path: re.match("(a|aa)*$", "a" * 100 + "b")  # for ever, and no other thread runs meanwhile
 facts.main()

@@ -19,7 +19,7 @@ class Fault:
     Attributes:
         name: The name of its file.
         breaks: What it breaks, in one line.
-        object: The dotted name of what it changes (`tlx.data.splits.stratified`; `conf.strategy.gradual` is a file).
+        object: The dotted name of what it changes (`tlx.data.labelled.LabelledImages`); `conf.strategy.full` is a file.
         old: The text that it replaces, which occurs exactly once in the source of the object.
         new: The text that it puts there.
         tests: What should notice, as pytest takes it (`tests/data/test_splits.py::test_name`).

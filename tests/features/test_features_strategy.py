@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import tlx
 from tlx.base.errors import ConfigError, Interrupted
 from tlx.data import ImageDataModule
-from tlx.data.loader import EpochLoader
+from tlx.data.batches.loader import EpochLoader
 from tlx.features import classical_fit
 from tlx.runs.resume import resumed
 from tlx.runs.run import Run

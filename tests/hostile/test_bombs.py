@@ -16,8 +16,8 @@ from sklearn.ensemble import BaggingClassifier
 from tlx import Run, TlxError
 from tlx.backbones.state_files import read_state, read_weights
 from tlx.base.machine import most_processes
-from tlx.data import arrayfile
-from tlx.data.array_sets import arrays
+from tlx.data.sources import arrayfile
+from tlx.data.sources.array_sets import arrays
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import _pipeline, from_bytes, to_bytes
 

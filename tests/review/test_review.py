@@ -18,9 +18,9 @@ from tensorboard.plugins.hparams import metadata
 import tlx
 from tlx import Run
 from tlx.config.hyperparameters import hyperparameters
+from tlx.data.augmentation.transforms import eval_transform
+from tlx.data.batches.dataset import SplitDataset
 from tlx.data.datamodule import ImageDataModule
-from tlx.data.dataset import SplitDataset
-from tlx.data.transforms import eval_transform
 from tlx.measures.names import interval_of, is_of_a_class
 
 pytestmark = pytest.mark.run

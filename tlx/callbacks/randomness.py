@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from tlx.data.randomness import mix
+from tlx.data.augmentation.randomness import mix
 
 
 class StepSeeds(pl.Callback):

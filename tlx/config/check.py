@@ -17,7 +17,7 @@ from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Dataset, Experiment
 from tlx.data import catalog as data_catalog
-from tlx.data.typed_classes import class_called
+from tlx.data.splits.typed_classes import class_called
 from tlx.records.files import read_model
 from tlx.strategies.checks import check_plan
 from tlx.strategies.monitor import best_of

@@ -33,7 +33,7 @@ from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.stored import settled
 from tlx.config.sweep_values import values_mistakes
 from tlx.data import catalog as data_catalog
-from tlx.data.image_files import why_no_folder
+from tlx.data.files.image_files import why_no_folder
 
 CONFIG_NAME = "train"
 # Read by `logging.config`, which builds whatever a `()`, a `class` or an `ext://` names.

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
-from tlx.data.identity import content_identity
+from tlx.data.sources.identity import content_identity
 from tlx.records.files import read_model
 
 # What changes where or how fast a run goes, but not what it is.

@@ -10,22 +10,22 @@ from typing import Any
 
 # A name here must not be that of a module beside it, which would take its place once imported.
 _HOME = {
-    "arrays": "array_sets",
+    "arrays": "sources.array_sets",
     "ImageDataModule": "datamodule",
-    "ImageSet": "samples",
-    "Sample": "samples",
-    "Split": "samples",
-    "digits": "embedded",
-    "find_images": "image_files",
-    "folder": "folders",
-    "letters": "characters",
+    "ImageSet": "splits.samples",
+    "Sample": "splits.samples",
+    "Split": "splits.samples",
+    "digits": "sources.embedded",
+    "find_images": "files.image_files",
+    "folder": "sources.folders",
+    "letters": "sources.characters",
     "leaks": "duplicates",
     "load_checked": "checked",
-    "plates": "characters",
-    "read_image": "images",
-    "table": "tables",
-    "unlabelled": "unlabelled_folders",
-    "torchvision_set": "torchvision_sets",
+    "plates": "sources.characters",
+    "read_image": "reading.images",
+    "table": "sources.tables",
+    "unlabelled": "sources.unlabelled_folders",
+    "torchvision_set": "sources.torchvision_sets",
 }
 
 __all__ = sorted(_HOME)

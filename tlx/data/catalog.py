@@ -10,17 +10,17 @@ from typing import Any
 
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.base.legible import legible
-from tlx.data.arrayfile import class_names_of
-from tlx.data.glyphs import alphabet
-from tlx.data.groups import groups_by_pattern
-from tlx.data.identity import content_identity
-from tlx.data.image_files import DICOM, INSTALL_DICOM, closest_file, images_below, why_no_folder
-from tlx.data.layout import read_layout
-from tlx.data.table_images import extension_of, locate
-from tlx.data.tablefile import Columns, Table, image_root, read_table
-from tlx.data.torchvision_table import TORCHVISION, TorchvisionSet
-from tlx.data.typed_classes import class_called
-from tlx.data.walk import files_below, passing_over
+from tlx.data.files.image_files import DICOM, INSTALL_DICOM, closest_file, images_below, why_no_folder
+from tlx.data.files.walk import files_below, passing_over
+from tlx.data.sources.arrayfile import class_names_of
+from tlx.data.sources.glyphs import alphabet
+from tlx.data.sources.identity import content_identity
+from tlx.data.sources.layout import read_layout
+from tlx.data.sources.table_images import extension_of, locate
+from tlx.data.sources.tablefile import Columns, Table, image_root, read_table
+from tlx.data.sources.torchvision_table import TORCHVISION, TorchvisionSet, missing_files
+from tlx.data.splits.groups import groups_by_pattern
+from tlx.data.splits.typed_classes import class_called
 
 __all__ = ["TORCHVISION", "TorchvisionSet", "class_names", "content_identity", "mistakes", "num_classes"]
 
@@ -266,11 +266,6 @@ def _classes_mistakes(dataset: Mapping[str, Any]) -> Iterator[Mistake]:
         expected = "at least two different classes" + ("" if known is None else f" of {', '.join(known[:40])}")
         hint = did_you_mean(unknown[0], known or []) if unknown else ""
         yield Mistake("dataset.classes", expected, str(chosen), hint)
-
-
-def missing_files(known: TorchvisionSet, root: Path) -> list[str]:
-    """What of a torchvision set is not below `root`."""
-    return [name for name in known.files if not (root / name).exists()]
 
 
 def _is_set(dataset: Mapping[str, Any], key: str) -> bool:

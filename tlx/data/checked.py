@@ -14,8 +14,7 @@ from tlx.base.errors import TlxError
 from tlx.base.files import write_text
 from tlx.base.printable import counted, one_line
 from tlx.building.safety import locate
-from tlx.data.facts import Facts
-from tlx.data.facts_store import cache_folder
+from tlx.data.files.walk import passing_over
 from tlx.data.findings import (
     class_findings,
     content_findings,
@@ -26,11 +25,12 @@ from tlx.data.findings import (
     similar_findings,
     size_findings,
 )
-from tlx.data.inspection import decoding, file_facts
-from tlx.data.samples import ImageSet, Sample, Split
-from tlx.data.similar import keeping_together, similar_pairs
-from tlx.data.splits import content_keys, fewer_labels
-from tlx.data.walk import passing_over
+from tlx.data.reading.facts import Facts
+from tlx.data.reading.facts_store import cache_folder
+from tlx.data.reading.inspection import decoding, file_facts
+from tlx.data.splits.division import content_keys, fewer_labels
+from tlx.data.splits.samples import ImageSet, Sample, Split
+from tlx.data.splits.similar import keeping_together, similar_pairs
 
 # The keys of a dataset node that are not the source's: all others are its arguments.
 COMMON_KEYS = {

@@ -15,18 +15,18 @@ from torch import Tensor
 from tlx.base.errors import TlxError
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
-from tlx.data.batch_process import START_METHOD, begin
-from tlx.data.dataset import PairedDataset, Rows, SplitDataset, Views
-from tlx.data.image_files import find_images
-from tlx.data.kept import KeptImages, images_to_keep
+from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
+from tlx.data.batches.batch_process import START_METHOD, begin
+from tlx.data.batches.dataset import PairedDataset, Rows, SplitDataset, Views
+from tlx.data.batches.kept import KeptImages, images_to_keep
+from tlx.data.batches.loader import EpochLoader, as_it_is
+from tlx.data.batches.reading_processes import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
+from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
+from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
-from tlx.data.loader import EpochLoader, as_it_is
-from tlx.data.reading import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
-from tlx.data.sampler import Chosen, EpochSampler, PairedSampler, view_draw
-from tlx.data.samples import Sample, Split
-from tlx.data.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
-from tlx.data.windows import Window
-from tlx.data.workers import cores_here
+from tlx.data.reading.windows import Window
+from tlx.data.reading.workers import cores_here
+from tlx.data.splits.samples import Sample, Split
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -40,8 +40,8 @@ FORWARD_PART = 3  # a step takes about so many times as long as the prediction o
 class ImageDataModule(LabelledImages, pl.LightningDataModule):
     """Batches of a labelled set of images; what is known of the set is told by `LabelledImages`.
 
-    Batches are dicts (`tlx.data.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order and
-    augmentation depend on (seed, epoch, index) alone: the number of workers, and what was run before, change nothing.
+    Batches are dicts (`tlx.data.batches.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order
+    and augmentation depend on (seed, epoch, index) alone: neither the number of workers nor earlier runs matter.
     The Trainer needs `use_distributed_sampler=False`: the loaders share the images out among processes themselves.
 
     Args:

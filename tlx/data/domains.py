@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tlx.base.errors import TlxError
 from tlx.data.checked import CheckedSet, load_checked
-from tlx.data.samples import Split
-from tlx.data.similar import keeping_together
-from tlx.data.splits import content_keys, divide, split_keys
+from tlx.data.splits.division import content_keys, divide, split_keys
+from tlx.data.splits.samples import Split
+from tlx.data.splits.similar import keeping_together
 
 TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of the source
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tlx.data.findings import identical
-from tlx.data.samples import Sample, Split
-from tlx.data.splits import content_keys
+from tlx.data.splits.division import content_keys
+from tlx.data.splits.samples import Sample, Split
 
 
 def leaks(seen: Split, held_out: Split) -> list[tuple[Sample, Sample]]:

@@ -6,7 +6,7 @@ The rules:
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
 - classes of which fewer images are trained on than `labels_per_class` asks for are named;
 - files that are copies of another one in their split are named, the first five;
-- pictures that are nearly the same (`tlx.data.similar`) are named, the first five, by the splits in which they lie;
+- pictures that are nearly the same (`tlx.data.splits.similar`) are named, the first five, by their splits;
 - images of equal content in two splits are counted, and in one split or two those whose labels contradict one another;
 - groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
 - images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 from tlx.base.printable import counted, enumerated
-from tlx.data.samples import ImageSet, Sample
+from tlx.data.splits.samples import ImageSet, Sample
 
 DOMINATES = 0.8  # of the training images
 DOMINATES_MEDIAN = 10  # times the images of the median class

@@ -16,8 +16,8 @@ from tlx.base.errors import TlxError
 from tlx.data import domains
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
-from tlx.data.samples import ImageSet, Split
-from tlx.data.splits import content_keys
+from tlx.data.splits.division import content_keys
+from tlx.data.splits.samples import ImageSet, Split
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from tlx.base.gradients import no_gradients
 from tlx.base.ranks import rank_and_world
+from tlx.data.batches.sampler import EpochSampler
 from tlx.data.datamodule import ImageDataModule
-from tlx.data.sampler import EpochSampler
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from tlx.base.gradients import no_gradients
-from tlx.data.dataset import Batch
+from tlx.data.batches.dataset import Batch
 from tlx.features.segments import SegmentWriter
 from tlx.features.store import Entry
 from tlx.tasks.base import Task

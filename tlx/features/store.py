@@ -24,7 +24,7 @@ from typing import Any
 from tlx.base.errors import TlxError
 from tlx.base.files import create, is_locked, locked, temporary_of, write_text
 from tlx.base.printable import one_line
-from tlx.data.facts_store import cache_folder
+from tlx.data.reading.facts_store import cache_folder
 from tlx.records import read_json
 
 log = logging.getLogger("tlx")

@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from tlx.base.console import quiet
 from tlx.base.errors import TlxError
 from tlx.base.legible import composed
-from tlx.data.batch_process import readers_named
+from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.review.recorder import TestRecorder
 from tlx.review.summary import summary_figures

@@ -17,10 +17,10 @@ from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
 from tlx.data.checked import Broken, broken_files, folders_passed_over
 from tlx.data.datamodule import ImageDataModule
-from tlx.data.image_files import find_images
-from tlx.data.inspection import decoding, file_facts
-from tlx.data.samples import Sample
-from tlx.data.walk import passing_over
+from tlx.data.files.image_files import find_images
+from tlx.data.files.walk import passing_over
+from tlx.data.reading.inspection import decoding, file_facts
+from tlx.data.splits.samples import Sample
 from tlx.inference.prediction_file import write_table
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
 from tlx.tasks.base import Task

@@ -16,7 +16,7 @@ from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_little_room
 from tlx.base.ranks import is_first
 from tlx.config.hyperparameters import hyperparameters
-from tlx.data.batch_process import readers_named
+from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
 from tlx.review.recorder import TestRecorder

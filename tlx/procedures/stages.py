@@ -13,7 +13,7 @@ from tlx.base.interruption import Interruption
 from tlx.callbacks.checkpoints import Checkpoints, progress
 from tlx.callbacks.frozen_prefix import UntouchedPrefix
 from tlx.callbacks.stages import Stages
-from tlx.data.batch_process import readers_named
+from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.procedures.base import Procedure
 from tlx.records import unreadable

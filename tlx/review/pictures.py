@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tlx.base.files import writing
-from tlx.data.images import to_channels
+from tlx.data.reading.images import to_channels
 from tlx.measures.confusion import ClassFigures, Reliability
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tlx.base.errors import TlxError, did_you_mean
-from tlx.data.typed_classes import class_called
+from tlx.data.splits.typed_classes import class_called
 
 BALANCED = "balanced"
 

@@ -1,0 +1,110 @@
+"""From an image of any size to the network's input size: for evaluation, and with augmentation for training.
+
+Everything works on uint8 tensors (C, H, W) and keeps them uint8; all randomness is drawn from torch's CPU generator.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torchvision.transforms import v2
+
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.data.augmentation.distortion import Distortion, Jitter
+
+if TYPE_CHECKING:
+    from tlx.backbones.preprocessing import Preprocessing
+
+AUGMENTATIONS = ("none", "light", "strong", "affine", "characters", "trivial")
+_AFFINE = Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3), beyond="background")
+_WHOLE = ("none", "affine", "characters")  # they cut nothing off before
+_DISTORTIONS = {
+    "strong": Distortion(degrees=15, shift=0.1, shear=5, jitter=Jitter(), erase=0.25),
+    "affine": _AFFINE,
+    "characters": replace(_AFFINE, jitter=Jitter(saturation=0.0, hue=0.0), invert=0.5),
+}
+ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
+_ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
+
+
+def eval_transform(preprocessing: Preprocessing) -> nn.Module:
+    """Resize the shorter side to round(size / crop), then cut `size` x `size` from the centre."""
+    resize = v2.Resize(_resized(preprocessing), v2.InterpolationMode(preprocessing.interpolation), antialias=True)
+    return v2.Compose([resize, v2.CenterCrop(preprocessing.size)])
+
+
+def needed_side(preprocessing: Preprocessing, augment: str) -> int:
+    """Pixels of an image's shorter side beyond which the transform of that name sees next to nothing more.
+
+    Twice what is resized to, in evaluation; with augmentation, as many as let the smallest random part that can be
+    drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
+    """
+    side: float = _resized(preprocessing)
+    if augment not in _WHOLE:
+        side = preprocessing.size / math.sqrt(_least_area(augment) * _ASPECT[0])
+    return math.ceil(ENOUGH * side)
+
+
+def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
+    """Return what the augmentation of that name does to one image, ending in (C, size, size).
+
+    - `none`: as for evaluation.
+    - `light`: a random part (half to all of the area) resized; flip.
+    - `strong`: a random part (a quarter to all); flip; then, see `distortion`, colours, geometry and erasing.
+    - `affine`: as for evaluation; flip; then, see `distortion`, rotation, shift, shear and size.
+    - `characters`: as `affine`, and brightness, contrast and whether dark or bright is the ink.
+    - `trivial`: a random part (half to all); flip; TrivialAugmentWide (Mueller and Hutter 2021): one operation of
+      random strength. For images of 1 or 3 channels.
+
+    Args:
+        preprocessing: Size and interpolation.
+        augment: One of `none`, `light`, `strong`, `affine`, `characters`, `trivial`.
+        horizontal_flip: Whether a mirrored image is still an example of its class.
+
+    Raises:
+        TlxError: There is no augmentation of that name.
+    """
+    if augment not in AUGMENTATIONS:
+        hint = did_you_mean(augment, AUGMENTATIONS)
+        raise TlxError(
+            f"dataset.augment: expected one of {', '.join(AUGMENTATIONS)}, got '{augment}'; {hint}".rstrip("; ")
+        )
+    if augment == "none":
+        return eval_transform(preprocessing)
+    flip = [v2.RandomHorizontalFlip()] if horizontal_flip else []
+    if augment in _WHOLE:
+        return v2.Compose([eval_transform(preprocessing), *flip])
+    crop = v2.RandomResizedCrop(
+        preprocessing.size,
+        scale=(_least_area(augment), 1.0),
+        ratio=_ASPECT,
+        interpolation=v2.InterpolationMode(preprocessing.interpolation),
+        antialias=True,
+    )
+    steps: list[nn.Module] = [crop, *flip]
+    if augment == "trivial":
+        steps.append(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR))
+    return v2.Compose(steps)
+
+
+def draws_nothing(augment: str, horizontal_flip: bool) -> bool:
+    """Return whether `train_transform` gives the same for an image each time."""
+    return augment in _WHOLE and not horizontal_flip
+
+
+def distortion(augment: str) -> Distortion | None:
+    """Return what the augmentation of that name does after `train_transform`, to whole batches; None: nothing."""
+    return _DISTORTIONS.get(augment)
+
+
+def _resized(preprocessing: Preprocessing) -> int:
+    """Pixels that the shorter side has before the centre is cut out."""
+    return round(preprocessing.size / preprocessing.crop)
+
+
+def _least_area(augment: str) -> float:
+    """Part of the image that a random part covers at least."""
+    return 0.25 if augment == "strong" else 0.5

@@ -1,0 +1,1 @@
+"""From samples to batches: order, reading processes, memory, the way to the device."""

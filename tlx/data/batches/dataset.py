@@ -1,0 +1,257 @@
+"""The images of one split as torch sees them: a (draw, index) pair goes in, pixels of the input size come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from tlx.base.gradients import no_gradients
+from tlx.data.augmentation.distortion import Distortion
+from tlx.data.augmentation.randomness import seeded
+from tlx.data.batches.batch_process import next_file
+from tlx.data.batches.kept import KeptImages
+from tlx.data.batches.sampler import PADDING
+from tlx.data.reading.images import as_image, to_channels
+from tlx.data.reading.pixels import read_pixels
+from tlx.data.reading.windows import Window
+from tlx.data.splits.samples import Split
+
+RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, in the input size
+_AT_ONCE = 1024  # images
+
+
+class Batch(TypedDict, total=False):
+    """What a step is given.
+
+    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, the last of some frozen layer groups and what
+    they make of it (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 21), where
+    the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
+    every target -1.
+    """
+
+    image: Tensor
+    prefix: dict[str, Tensor]
+    target: Tensor
+    index: Tensor
+    drawn: Tensor
+    unlabelled: Batch
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the views of an image are drawn from: a seed and the image's content, so that subsets share them.
+
+    Args:
+        seed: Any integer.
+        keys: Content of each image.
+    """
+
+    seed: int
+    keys: Sequence[bytes]
+
+
+class Rows(Protocol):
+    """What frozen layer groups gave for each image of a split."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return rows (len(index), …)."""
+
+
+class SplitDataset(Dataset[Batch]):
+    """Read, transform and batch the samples of a split.
+
+    What is drawn for an image depends on (seed, epoch, index) alone, or for a view on (view_seed, view, content). A set
+    in memory is transformed once where `transform` draws nothing.
+
+    Args:
+        split: The samples.
+        transform: uint8 (C, H, W) -> uint8 (C, size, size).
+        channels: Channels of the images that come out.
+        seed: Seed of what `transform` and `distort` draw; None: they draw nothing.
+        views: What views are drawn from, where the sampler asks for any.
+        min_side: At which size files are decoded, see `tlx.data.reading.images.read_image`.
+        distort: What is done to whole batches after that; what it draws follows what `transform` draws.
+        still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
+        window: Centre and width of what is shown of files of more than 8 bits, see `tlx.data.read_image`.
+
+    Attributes:
+        distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
+        rows: Where set, batches hold in the place of images what layer groups made of them, under `prefix` by group.
+        kept: Where set, images that were read before are taken from it.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        transform: nn.Module,
+        channels: int,
+        seed: int | None = None,
+        views: Views | None = None,
+        min_side: int | None = None,
+        distort: Distortion | None = None,
+        still: bool = False,
+        window: Window | None = None,
+    ) -> None:
+        self.window = window
+        self.distort = distort
+        self.distort_later = False
+        self.rows: Mapping[str, Rows] | None = None
+        self.kept: KeptImages | None = None
+        self.min_side = min_side
+        self.views = views
+        self.split = split
+        self.transform = transform
+        self.channels = channels
+        self.seed = seed
+        self.targets = torch.tensor([sample.target for sample in split.samples], dtype=torch.int64)
+        self._resized = self._resize_once() if (seed is None or still) and split.in_memory else None
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Return the batch of one image."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+        """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
+        index = torch.tensor([i for _, i in keys], dtype=torch.int64)
+        place = index.clamp(min=0)  # padding looks like image 0 and is ignored by its target
+        target = self.targets[place].masked_fill(index == PADDING, -1)
+        if self.rows is not None:
+            prefix = {group: rows.take(place) for group, rows in self.rows.items()}
+            return {"prefix": prefix, "target": target, "index": index}
+        image, drawn = self._undistorted([draw for draw, _ in keys], place)
+        batch: Batch = {"image": image, "target": target, "index": index}
+        if drawn is not None:
+            batch["drawn"] = drawn
+        return batch if self.distort_later else self.finish(batch)
+
+    def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
+        """Return images, uint8 (B, channels, H, W), whether or not `rows` stand for them.
+
+        Args:
+            draws: What is drawn for each of them.
+            index: Their places in the split, int64 (B,).
+        """
+        image, drawn = self._undistorted(draws, index)
+        return image if drawn is None or self.distort is None else self.distort(image, drawn)
+
+    def take_memory(self, shared: bool) -> None:
+        """Take the memory for images that are kept; `shared` where other processes read."""
+        if self.kept is not None:
+            self.kept.take_memory(shared)
+
+    def finish(self, batch: Batch) -> Batch:
+        """Do to a batch, wherever it is by now, what was left for later."""
+        if "drawn" not in batch:
+            return batch
+        assert self.distort is not None
+        image = self.distort(batch["image"], batch["drawn"])
+        return {"image": image, "target": batch["target"], "index": batch["index"]}
+
+    def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images, and what was drawn to distort them; None: they are not to be distorted."""
+        if self.seed is None and self._resized is not None:
+            return to_channels(self._resized[index], self.channels).contiguous(), None
+        if self.seed is None:
+            return torch.stack([self._image(i) for i in index.tolist()]), None
+        images, drawn = [], []
+        for draw, i in zip(draws, index.tolist(), strict=True):
+            image = self._read(i) if self._resized is None else self._resized[i]
+            with seeded(*self._drawn_from(self.seed, draw, i)):
+                images.append(to_channels(self.transform(image) if self._resized is None else image, self.channels))
+                if self.distort is not None:
+                    drawn.append(self.distort.draw())
+        return torch.stack(images), torch.stack(drawn) if drawn else None
+
+    def _image(self, index: int) -> Tensor:
+        kept = self.kept.get(index) if self.kept and self.kept.transformed else None
+        if kept is not None:
+            return kept
+        image = to_channels(self.transform(self._read(index)), self.channels)
+        if self.kept and self.kept.transformed:
+            self.kept.put(index, image)
+        return image
+
+    def _read(self, index: int) -> Tensor:
+        """An image as it was decoded, (C, H, W)."""
+        source = self.split.samples[index].source
+        if not isinstance(source, Path):
+            assert self.split.pixels is not None
+            return self.split.pixels[source]
+        keep = self.kept if self.kept and not self.kept.transformed else None
+        pixels = keep.get(index) if keep else None
+        if pixels is None:
+            next_file()
+            pixels = torch.from_numpy(read_pixels(source, self.channels, self.min_side, self.window))
+            if keep:
+                keep.put(index, pixels)
+        return as_image(pixels, self.channels)
+
+    def _drawn_from(self, seed: int, draw: int, index: int) -> tuple[int | str, ...]:
+        if draw >= 0:
+            return seed, "augment", draw, index
+        assert self.views is not None
+        return self.views.seed, "view", draw, self.views.keys[index].hex()
+
+    @no_gradients()
+    def _resize_once(self) -> Tensor | None:
+        """All images in the input size (N, C, size, size), in their own channels; None where that is too much."""
+        if not self.split.samples:
+            return None
+        assert self.split.pixels is not None
+        pixels = self.split.pixels
+        rows = torch.tensor([sample.source for sample in self.split.samples])
+        one = self.transform(pixels[rows[0]])
+        if one.numel() * len(rows) > RESIZED_AT_MOST:
+            return None
+        resized = torch.empty(len(rows), *one.shape, dtype=torch.uint8)
+        for start in range(0, len(rows), _AT_ONCE):
+            chunk = slice(start, start + _AT_ONCE)
+            resized[chunk] = self.transform(pixels[rows[chunk]])
+        return resized
+
+
+class PairedDataset(Dataset[Batch]):
+    """Batches of the source domain, each with one of the target domain as its `unlabelled`.
+
+    Args:
+        source: Labelled images.
+        target: Images without labels.
+    """
+
+    def __init__(self, source: SplitDataset, target: SplitDataset) -> None:
+        self.source, self.target = source, target
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, pair: tuple[tuple[int, int], tuple[int, int]]) -> Batch:
+        """Return the batch of one image of each."""
+        return self.__getitems__([pair])
+
+    def __getitems__(self, pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> Batch:
+        """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
+        batch = self.source.__getitems__([own for own, _ in pairs])
+        return {**batch, "unlabelled": self.target.__getitems__([other for _, other in pairs])}
+
+    @property
+    def rows(self) -> Mapping[str, Rows] | None:
+        """Rows of both, or of none: they are given to both together."""
+        return self.source.rows
+
+    def take_memory(self, shared: bool) -> None:
+        """Take the memory for images that are kept."""
+        self.source.take_memory(shared)
+        self.target.take_memory(shared)
+
+    def finish(self, batch: Batch) -> Batch:
+        """Do to both batches what was left for later."""
+        return {**self.source.finish(batch), "unlabelled": self.target.finish(batch["unlabelled"])}

@@ -1,0 +1,136 @@
+"""Images of a small set, kept in memory after they were read for the first time.
+
+Where nothing is drawn for an image its pixels are kept as they go into a batch, otherwise as they were decoded, and are
+transformed anew each time. Reading processes share the memory: what one has read all have. It is bounded, and taken
+whole or not at all; where it cannot be had, images are read again each time, with the same result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tlx.base.gradients import no_gradients
+from tlx.base.machine import memory_available
+from tlx.data.batches.shared_memory import room
+from tlx.data.reading.facts import Facts
+from tlx.data.reading.pixels import reduction
+from tlx.data.splits.samples import Split
+
+KEPT_AT_MOST = 512 * 2**20  # bytes a split
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+
+
+class KeptImages:
+    """uint8 pixels of images, by their place in a split.
+
+    Args:
+        sizes: Bytes that each image takes; one that turns out to take more is not kept.
+        transformed: Whether they are kept as they go into a batch, or as they were decoded.
+    """
+
+    def __init__(self, sizes: Sequence[int], transformed: bool) -> None:
+        self.transformed = transformed
+        self._starts = [0, *accumulate(sizes)]
+        self._pixels: Tensor | None = None
+        self._shapes = torch.zeros(0, 3, dtype=torch.int32)
+        self._there = torch.zeros(0, dtype=torch.uint8)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._starts[-1]
+
+    @property
+    def count(self) -> int:
+        """Images that are kept by now."""
+        return int(self._there.sum())
+
+    @no_gradients()
+    def take_memory(self, shared: bool) -> None:
+        """Take the memory, once; before that nothing is kept.
+
+        Args:
+            shared: Whether several processes read, which are yet to be started.
+        """
+        if self._pixels is not None and (not shared or self._pixels.is_shared()):
+            return
+        if self.size > _room(shared):
+            return
+        count = len(self._starts) - 1
+        try:
+            if self._pixels is None:
+                self._shapes = torch.zeros(count, 3, dtype=torch.int32)
+                self._there = torch.zeros(count, dtype=torch.uint8)
+                self._pixels = torch.empty(self.size, dtype=torch.uint8)
+            if shared:
+                for tensor in (self._shapes, self._there, self._pixels):
+                    tensor.share_memory_()
+        except RuntimeError:  # no memory after all
+            self._pixels = None
+
+    def get(self, index: int) -> Tensor | None:
+        """Return the pixels of an image, to be read only; None where they are not there."""
+        if self._pixels is None or not self._there[index]:
+            return None
+        shape = [side for side in self._shapes[index].tolist() if side]
+        start = self._starts[index]
+        return self._pixels[start : start + prod(shape)].view(shape)
+
+    def put(self, index: int, pixels: Tensor) -> None:
+        """Keep the pixels of an image, uint8 of two or three dimensions, unless they are there or there is no room."""
+        start, end = self._starts[index : index + 2]
+        if self._pixels is None or self._there[index] or not 0 < pixels.numel() <= end - start:
+            return
+        self._pixels[start : start + pixels.numel()].view(pixels.shape).copy_(pixels)
+        self._shapes[index, : pixels.ndim] = torch.tensor(pixels.shape, dtype=torch.int32)
+        self._there[index] = 1  # last: what another process sees there is whole
+
+
+def images_to_keep(
+    split: Split, facts: Mapping[Path, Facts], channels: int, min_side: int | None, size: int | None
+) -> KeptImages | None:
+    """Return room for the images of a split, of which no memory is taken yet; None where they are not to be kept.
+
+    Args:
+        split: The samples.
+        facts: What is known of their files.
+        channels: Channels of the images of a batch.
+        min_side: How files are decoded, see `tlx.data.reading.images.read_image`.
+        size: Side of the square images of a batch, where nothing is drawn for them; None: something is.
+    """
+    if split.in_memory:
+        return None
+    if size is not None:
+        sizes = [channels * size * size] * len(split)
+    else:
+        sizes = []
+        for sample in split.samples:
+            known = facts.get(sample.source) if isinstance(sample.source, Path) else None
+            if known is None or not known.width:
+                return None
+            sizes.append(decoded_bytes(sample.source, known, channels, min_side))
+    return KeptImages(sizes, transformed=size is not None) if sum(sizes) <= _at_most() else None
+
+
+def decoded_bytes(path: Path | int, facts: Facts, channels: int, min_side: int | None) -> int:
+    """Bytes that `read_pixels` returns for a file, as far as its extension tells whether it is a JPEG."""
+    is_jpeg = isinstance(path, Path) and path.suffix.lower() in _JPEG
+    by = reduction(facts.width, facts.height, min_side if is_jpeg else None)
+    return (facts.width // by) * (facts.height // by) * (channels if channels in (1, 2, 4) else 3)
+
+
+def _at_most() -> int:
+    """Bytes that this process may keep of a split: those of one machine share what there is."""
+    return min(KEPT_AT_MOST, memory_available() // 4) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def _room(shared: bool) -> int:
+    """Bytes that can be had now. Batches pass through shared memory too, which is small in a container."""
+    return min(_at_most(), room() // 4) if shared else _at_most()

@@ -1,0 +1,123 @@
+"""A DataLoader that is told its epoch in time, and takes whole batches from its dataset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data._utils.pin_memory import pin_memory
+
+from tlx.base import owner
+from tlx.base.errors import TlxError
+from tlx.base.sockets import ABSTRACT, socket_folder
+from tlx.base.waiting import waiting_for
+from tlx.data.batches.ahead import copied_ahead
+from tlx.data.batches.batch_process import handed_over, readers_named
+from tlx.data.batches.dataset import Batch, PairedDataset, SplitDataset
+from tlx.data.batches.sampler import EpochSampler
+from tlx.data.batches.shared_memory import too_small
+
+log = logging.getLogger("tlx")
+
+
+class EpochLoader(DataLoader[Batch]):
+    """A DataLoader that asks its sampler for the order when the first batch is drawn, not before.
+
+    Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers
+    takes the first indices at that moment: the resumed run would begin with the order of another epoch.
+
+    Batches of rows (`SplitDataset.rows`) are taken in this process: they are a copy from memory. For a GPU (`device`)
+    batches arrive there, copied ahead, and are distorted there, where their data set leaves that to somebody else.
+
+    Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
+    run goes on in the middle of an epoch: the iteration of that epoch then begins after them.
+    """
+
+    device: torch.device | None = None
+    say: Callable[[str], object] = log.info
+    image_bytes = 0  # of one image of a batch, with that of the target domain, if there is one
+    _drawn = 0
+    _state: dict[str, int] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        sampler, state = self.sampler, self._state
+        self._drawn, self._state = 0, None
+        if isinstance(sampler, EpochSampler) and state is not None and state["epoch"] == sampler.epoch:
+            self._drawn = state["batches"]
+            sampler.skipped = self._drawn * (self.batch_size or 1)
+        try:
+            batches = self._batches() if self.device is None else copied_ahead(self._batches(), self.device)
+            with readers_named():
+                for batch in batches:
+                    self._drawn += 1
+                    yield self._whole(batch)
+        except TlxError as error:  # of a worker: torch puts its whole traceback into the message
+            raise TlxError(str(error).rpartition("TlxError: ")[2].strip()) from None
+
+    def _batches(self) -> Iterator[Batch]:
+        dataset = self.dataset
+        if not isinstance(dataset, SplitDataset | PairedDataset):
+            yield from self._waited_for(super().__iter__())
+            return
+        if dataset.rows is None:
+            self._prepare_processes()
+            dataset.take_memory(shared=self.num_workers > 0)
+            yield from self._waited_for(super().__iter__())
+            return
+        self._iterator = None  # ends processes that read images in an earlier stage
+        assert self.batch_sampler is not None
+        for keys in self.batch_sampler:
+            batch = dataset.__getitems__(keys)
+            yield pin_memory(batch) if self.pin_memory else batch
+
+    def _waited_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Say in the log for which process a batch is waited."""
+        if not self.num_workers:
+            yield from batches
+            return
+        while True:
+            with waiting_for(lambda: f"a batch of process {_next_reader(batches)}, which reads images, has not come"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _prepare_processes(self) -> None:
+        """See to it that processes which are yet to be started can hand over their batches; or read without them."""
+        if not self.num_workers or self._iterator is not None:
+            return
+        why = too_small(self.image_bytes * (self.batch_size or 1), self.num_workers)
+        if why:
+            self.num_workers = 0
+            self.say(f"reading processes: 0 ({why})")
+            return
+        if not ABSTRACT:
+            socket_folder()
+        owner.handle()
+
+    def _whole(self, batch: Batch) -> Batch:
+        """Do what is still to be done to a batch."""
+        return self.dataset.finish(batch) if isinstance(self.dataset, SplitDataset | PairedDataset) else batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of which epoch were drawn."""
+        return {"epoch": self.sampler.epoch if isinstance(self.sampler, EpochSampler) else 0, "batches": self._drawn}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration, if it is one of the same epoch, after so many batches."""
+        self._state = state
+
+
+def _next_reader(batches: Any) -> int:
+    """Return the process whose batch torch's iterator gives next."""
+    worker: int = batches._task_info[batches._rcvd_idx][0]
+    pid: int = batches._workers[worker].pid
+    return pid
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate nothing: `SplitDataset` returns whole batches."""
+    return handed_over(batch)

@@ -1,0 +1,145 @@
+"""In which order images are seen: a pure function of (seed, epoch), shared out among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from tlx.data.augmentation.randomness import mix
+from tlx.data.batches.balance import balanced_epoch
+
+PADDING = -1  # an index that stands for no image
+
+
+def view_draw(view: int) -> int:
+    """Return the number that stands for an augmented view, from 0 on, in the place of an epoch."""
+    return -1 - view
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (draw, index) pairs, so that workers know without being told what to draw for an image.
+
+    A draw is the epoch, for augmentation that no epoch repeats; or, with `views`, one of that many views in turn, as
+    `view_draw` numbers them. Where classes are balanced, an image may come several times in an epoch: the draw is then
+    how often it came before, except with `views`, of which all images of an epoch show the same.
+
+    Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
+    processes, put together, are the batches of one process with B * world. All processes get equally many: for training
+    the last few images of the order are left out (or, with fewer images than processes, repeated); otherwise PADDING is
+    yielded, so that every image counts exactly once.
+
+    Args:
+        size: Number of images.
+        seed: Seed of the order.
+        shuffle: A new order each epoch (training), or the order of the samples with PADDING (evaluation).
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        targets: Classes of the images (N,), each of which is to come equally often, see `balanced_epoch`; None: each
+            image once. For training only.
+    """
+
+    def __init__(
+        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1, targets: Tensor | None = None
+    ) -> None:
+        self.targets = targets
+        self.size = size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+        self.views = 0  # how many views take turns; 0: something new is drawn in every epoch
+        self.first_epoch = 0  # the epoch whose view is the first
+        self.skipped = 0  # indices left out at the beginning of the next iteration, for a run that goes on
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is; Lightning does so before each."""
+        self.epoch = epoch
+
+    @property
+    def draw(self) -> int:
+        """What is drawn in this epoch."""
+        return view_draw((self.epoch - self.first_epoch) % self.views) if self.views else self.epoch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.size, self.world)
+        if self.shuffle:
+            return max(whole, min(rest, 1))
+        return whole + min(rest, 1)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        draw, (order, draws), skipped = self.draw, self._order(), self.skipped
+        self.skipped = 0
+        for position in range(self.rank + skipped * self.world, len(self) * self.world, self.world):
+            place = position % self.size
+            if position < self.size or self.shuffle:
+                yield draw if draws is None else draws[place], order[place]
+            else:
+                yield draw, PADDING
+
+    def _order(self) -> tuple[list[int], list[int] | None]:
+        """The images of this epoch, and what is drawn for each; None: the same for all."""
+        if not self.shuffle:
+            return list(range(self.size)), None
+        if self.targets is not None:
+            order, draws = balanced_epoch(self.targets, self.seed, self.epoch)
+            return order.tolist(), None if self.views else draws.tolist()
+        generator = torch.Generator().manual_seed(mix(self.seed, "order", self.epoch))
+        return torch.randperm(self.size, generator=generator).tolist(), None
+
+
+class PairedSampler(EpochSampler):
+    """Yield pairs: what `EpochSampler` gives of the source in training, and beside it a (draw, index) of the target.
+
+    The target's images come round by round in orders of their own, whatever an epoch of the source is, so none is seen
+    twice before all were seen. Which they are is a function of (seed, epoch, position), as everything here is.
+
+    Args:
+        size: Number of images of the source.
+        seed: Seed of both orders.
+        other: Number of images of the target.
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        targets: Classes of the source's images, to be balanced; None: each image once.
+    """
+
+    def __init__(
+        self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1, targets: Tensor | None = None
+    ) -> None:
+        super().__init__(size, seed, shuffle=True, rank=rank, world=world, targets=targets)
+        self.other = other
+        self._round: tuple[int, list[int]] = (-1, [])
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:  # type: ignore[override]
+        draw, first = self.draw, self.epoch * len(self) + self.skipped
+        for position, pair in enumerate(super().__iter__(), first):
+            yield pair, (draw, self._other(position * self.world + self.rank))
+
+    def _other(self, place: int) -> int:
+        number, within = divmod(place, self.other)
+        if self._round[0] != number:
+            generator = torch.Generator().manual_seed(mix(self.seed, "target order", number))
+            self._round = number, torch.randperm(self.other, generator=generator).tolist()
+        return self._round[1][within]
+
+
+class Chosen(Sampler[tuple[int, int]]):
+    """Yields the (draw, index) pairs that it is given.
+
+    Args:
+        pairs: Of the images that are wanted.
+    """
+
+    world = 1  # each process is given pairs of its own
+
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.pairs)

@@ -1,0 +1,53 @@
+"""scikit-learn's digits: 1,797 handwritten digits of 8x8 pixels that need no download."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tlx.base.errors import TlxError
+from tlx.data.splits.division import carve
+from tlx.data.splits.samples import ImageSet, Sample, Split
+
+
+def digits(
+    classes: Sequence[int] | None = None, *, name: str = "digits", val_fraction: float = 0.2, split_seed: int = 0
+) -> ImageSet:
+    """Return scikit-learn's digits, gray, values 0..16 stretched to 0..255; a fifth is the test split.
+
+    Args:
+        classes: Digits wanted, in the order of their targets; None: all ten.
+        name: Name of the set.
+        val_fraction: Fraction of all images for validation.
+        split_seed: Seed of the split.
+
+    Raises:
+        TlxError: `classes` are not different digits.
+    """
+    chosen = list(range(10)) if classes is None else list(classes)
+    if not set(chosen) <= set(range(10)) or len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        raise TlxError(f"dataset.classes: expected at least two different digits from 0 to 9, got {chosen}")
+    values, shown = _table()
+    pixels = torch.from_numpy(values * (255 / 16)).round().to(torch.uint8).view(-1, 1, 8, 8)  # (1797, 1, 8, 8)
+    targets = {digit: target for target, digit in enumerate(chosen)}
+    samples = [Sample(row, targets[d], f"digit {row}") for row, d in enumerate(shown.tolist()) if d in targets]
+    names = [str(digit) for digit in chosen]
+    return carve(name, names, Split(samples, pixels), val_fraction, 0.2, split_seed)
+
+
+def _table() -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels (1797, 64), float64, and the digits (1797,): from the file, for to import scikit-learn takes
+    seconds, which every job of a sweep would wait for."""
+    spec = importlib.util.find_spec("sklearn")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(int)
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)

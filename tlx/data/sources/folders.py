@@ -1,0 +1,98 @@
+"""Folders of images as a data set: one folder a class, with or without folders for the splits."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from tlx.base.legible import legible
+from tlx.base.printable import counted, enumerated
+from tlx.data.files.image_files import ignored_below, images_below
+from tlx.data.files.walk import left_out_below
+from tlx.data.sources.layout import Classes, folders_without_images, read_layout
+from tlx.data.sources.split_folders import Splits
+from tlx.data.splits.division import carve, carve_val
+from tlx.data.splits.groups import groups_by_pattern
+from tlx.data.splits.samples import ImageSet, Sample, Split
+
+
+def folder(
+    root: str | os.PathLike[str],
+    test_fraction: float = 0.2,
+    group_pattern: str | None = None,
+    splits: Splits | None = None,
+    *,
+    name: str = "folder",
+    val_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> ImageSet:
+    """Return the images below `root`; `tlx.data.sources.layout.read_layout` says which layouts there are.
+
+    What has a folder of its own is used as it is. Without a test folder the test split is carved from all images; with
+    one, only val is carved from train.
+
+    Args:
+        root: The folder; `~` is expanded.
+        test_fraction: Fraction of all images for the test split, where it is carved.
+        group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
+            one side of a split that is carved, such as their patient; see `tlx.data.splits.groups.groups_by_pattern`.
+        splits: Folders of the splits, where they have names of their own; see `tlx.data.sources.layout.read_layout`.
+        name: Name of the set.
+        val_fraction: Fraction for validation, where it is carved: of all images, or of train where test has a folder.
+        split_seed: Seed of the split.
+
+    Raises:
+        TlxError: There is no such folder, or its layout is not understood, a file cannot be read, or the pattern finds
+            nothing in a path.
+    """
+    root = Path(root).expanduser()
+    layout = read_layout(root, splits)
+    parts = {part: _split(classes, root, layout.class_names) for part, classes in layout.classes.items()}
+    if group_pattern is not None:
+        parts = _grouped(parts, group_pattern)
+    train = parts["train"]
+    if "test" not in parts:
+        images = carve(name, layout.class_names, train, val_fraction, test_fraction, split_seed)
+    elif "val" not in parts:
+        images = carve_val(name, layout.class_names, train, parts["test"], val_fraction, split_seed)
+    else:
+        rule = "train, val and test each have a folder"
+        images = ImageSet(name, layout.class_names, train, parts["val"], parts["test"], rule)
+    places = [place for places in layout.splits.values() for place in places]
+    ignored = Counter(legible(file.suffix.lower()) or "without one" for path in places for file in ignored_below(path))
+    folders = Counter(name for path in places for name in left_out_below(path))
+    for what, found in (("by extension", ignored), ("folders of systems and hidden ones", folders)):
+        if found:
+            told = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
+            images = replace(images, rule=f"{images.rule}; left out, {what}: {told}")
+    empty = [_name(path, root) for path in folders_without_images(layout)]
+    notes = (
+        *layout.notes,
+        *([f"no image in {counted(len(empty), 'folder', 'folders')}: {enumerated(empty)}"] if empty else []),
+    )
+    return replace(images, notes=notes)
+
+
+def _grouped(splits: dict[str, Split], pattern: str) -> dict[str, Split]:
+    names = [sample.name for split in splits.values() for sample in split.samples]
+    groups = iter(groups_by_pattern(names, pattern))
+    return {
+        part: Split([replace(sample, group=next(groups)) for sample in split.samples]) for part, split in splits.items()
+    }
+
+
+def _split(classes: Classes, root: Path, class_names: list[str]) -> Split:
+    return Split(
+        [
+            Sample(file, target, _name(file, root))
+            for target, class_name in enumerate(class_names)
+            for place in classes.get(class_name, ())
+            for file in images_below(place)
+        ]
+    )
+
+
+def _name(path: Path, root: Path) -> str:
+    return legible(path.relative_to(root).as_posix())

@@ -1,0 +1,132 @@
+"""How a folder of images is laid out on disk: its splits, its classes, its files. Only the standard library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.base.legible import composed, legible
+from tlx.base.printable import enumerated
+from tlx.data.files.image_files import some_images_below, why_no_folder
+from tlx.data.files.walk import descended, files_below, folders_in
+from tlx.data.sources.split_folders import Splits, lookalikes, named_splits
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+Classes = dict[str, list[Path]]  # class name -> its folders: several where one name has two Unicode forms, or in folds
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the classes of each split lie.
+
+    Args:
+        splits: train, and those of val and test that need not be carved from it: the folders that hold class folders.
+        classes: Of each of these splits.
+        class_names: Those of train, sorted by name.
+        notes: What a person should be told of it, a line each.
+    """
+
+    splits: dict[str, list[Path]]
+    classes: dict[str, Classes]
+    class_names: list[str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> list[Path]:
+        """All folders of classes."""
+        return [place for classes in self.classes.values() for folders in classes.values() for place in folders]
+
+
+def read_layout(root: str | os.PathLike[str], splits: Splits | None = None) -> Layout:
+    """Find out how `root` is laid out, without opening an image.
+
+    Either `root` has a folder `train` and at least one of `val` and `test` (also Training, valid, validation, Testing;
+    case does not matter), each with one folder a class; or it has one folder a class itself. A tree with only train and
+    val keeps val as its test split. Classes are the folders that hold at least one image at any depth, sorted by name.
+    A folder that holds nothing but a folder of its own name, as archives unpack, stands for that one.
+
+    Args:
+        root: The folder; `~` is expanded.
+        splits: The folders of the splits, where they have other names; `.` is `root` itself.
+
+    Raises:
+        TlxError: `root` is no folder or may not be read, holds no class folders, its splits contradict one another,
+            or its classes look like splits.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise TlxError(f"expected a folder of images, got {root}, which {why_no_folder(root)}")
+    if splits is not None:
+        return _layout(named_splits(root, splits))
+    root = descended(root)
+    found = {part: descended(folder) for part, folder in _split_folders(root).items()}
+    others = [folder for folder in folders_in(root) if folder not in _split_folders(root).values()]
+    if "train" not in found and found and not others:
+        have = ", ".join(sorted(p.name for p in _split_folders(root).values()))
+        raise TlxError(f"{root}: expected a folder 'train' beside {have}, or one folder a class, got neither")
+    # a class that happens to be called `train`, among vehicles for example
+    if "train" not in found or (len(found) == 1 and others):
+        layout = _layout({"train": [root]})
+        return replace(layout, notes=tuple(lookalikes(root, layout.classes["train"])))
+    layout = _layout({part: [folder] for part, folder in found.items()})
+    beside = [legible(folder.name) for folder in others if any(some_images_below(folder))]
+    if not beside:
+        return layout
+    return replace(layout, notes=(f"left out, beside the folders of the splits: {enumerated(beside)}",))
+
+
+def _layout(splits: dict[str, list[Path]]) -> Layout:
+    classes = {part: _classes(folders) for part, folders in splits.items()}
+    class_names = sorted(classes["train"])
+    for part, own in classes.items():
+        for extra in sorted(set(own) - set(class_names)):
+            hint = did_you_mean(extra, class_names)
+            told = f"{splits[part][0]}: class '{extra}' is in {part} but not in {splits['train'][0]}; {hint}"
+            raise TlxError(told.rstrip("; "))
+    if "test" not in splits and "val" in splits:
+        splits["test"], classes["test"] = splits.pop("val"), classes.pop("val")
+    return Layout(splits, classes, class_names)
+
+
+def folders_without_images(layout: Layout) -> list[Path]:
+    """Folders where classes lie that hold no image, and so are no class, or not in that split; sorted."""
+    folders = (folder for places in layout.splits.values() for place in places for folder in folders_in(place))
+    return sorted(folder for folder in folders if not any(some_images_below(folder)))
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    splits: dict[str, Path] = {}
+    for path in folders_in(root):
+        name = SPLIT_NAMES.get(path.name.lower())
+        if name is None:
+            continue
+        if name in splits:
+            raise TlxError(f"{root}: expected one folder for the {name} split, got {splits[name].name} and {path.name}")
+        splits[name] = path
+    return splits
+
+
+def _classes(folders: Sequence[Path]) -> Classes:
+    found: Classes = {}
+    for path in (path for folder in folders for path in folders_in(folder) if any(some_images_below(path))):
+        found.setdefault(composed(path.name), []).append(path)
+    if found:
+        return found
+    folder = folders[0]
+    loose = any(some_images_below(folder))
+    got = "images that lie in no class folder" if loose else "no folder with an image in it"
+    if not loose and any(not os.path.splitext(name)[1] for _, name in files_below(folder)):
+        got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
+    raise TlxError(f"{folder}: expected one folder of images a class (such as {folder.name}/cat/1.jpg), got {got}")

@@ -1,0 +1,112 @@
+"""Folders that are splits under other names: named by `dataset.splits`, or taken for classes; no torch.
+
+Classes seldom hold the same folders, splits always do. So where all classes hold the same ones, their names decide:
+
+- all are called like splits (`training_set`, `seg_test`, `dev`, …) or like folds (`fold1`, `split_2`, …): refused;
+- otherwise it is said, as cats and dogs may both lie `indoor` and `outdoor`, and folds may be called 0 to 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tlx.base.errors import TlxError, closest
+from tlx.base.legible import composed, legible
+from tlx.base.printable import enumerated
+from tlx.data.files.walk import descended, folders_in
+
+PARTS = ("train", "val", "test")
+Splits = Mapping[str, str | Sequence[str]]  # train, val, test -> their folders, relative to the root
+_LIKE = {"train": r"train(ing)?", "val": r"val(id(ation)?)?|dev(elopment)?", "test": r"test(ing)?|eval(uation)?"}
+_FOLD = re.compile(r"(fold|split|part|cv|k)[\W_]*\d+|\d+", re.IGNORECASE)
+
+
+def named_splits(root: Path, splits: Splits) -> dict[str, list[Path]]:
+    """Return the folders that `dataset.splits` names, of each split in the order train, val, test.
+
+    Raises:
+        TlxError: There is no such split or folder, none is named for train, or one is named twice.
+    """
+    found: dict[str, list[Path]] = {}
+    unknown = [part for part in splits if part not in PARTS]
+    if unknown or not splits.get("train"):
+        got = f"'{unknown[0]}'" if unknown else "no train"
+        raise TlxError(f"dataset.splits: expected folders for train, and for val and test as well or not, got {got}")
+    for part in PARTS:
+        named = splits.get(part) or []
+        for name in [named] if isinstance(named, str) else named:
+            folder = root / str(name)
+            if not folder.is_dir():
+                near = closest(str(name), (path.name for path in folders_in(root)))
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise TlxError(f"dataset.splits: expected a folder in {root} for {part}, got '{name}'{hint}")
+            if any(descended(folder).samefile(other) for others in found.values() for other in others):
+                raise TlxError(f"dataset.splits: expected each folder once, got '{name}' twice")
+            found.setdefault(part, []).append(descended(folder))
+    return found
+
+
+def lookalikes(root: Path, classes: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """Yield what should be said of classes that look like splits.
+
+    Args:
+        root: Where they lie.
+        classes: The folders of each class.
+
+    Raises:
+        TlxError: They are called like splits, too.
+    """
+    contents = ([path for folder in folders for path in folders_in(descended(folder))] for folders in classes.values())
+    inside = [{composed(path.name) for path in paths} for paths in contents]
+    same = inside[0]
+    if len(classes) < 2 or len(same) < 2 or any(one != same for one in inside):
+        return
+    shared = enumerated(sorted(same), 4)
+    if all(part_called(name) for name in same):
+        yield f"all classes hold the folders {shared}, which look like splits: these are mixed, and divided anew"
+        return
+    each = f"each of the {len(classes)} folders in {legible(root)} ({enumerated(sorted(classes), 4)}) holds {shared}"
+    parts = _parts(list(classes))
+    if parts is not None:
+        raise TlxError(
+            f"{each}: these look like splits, not like classes; type {_typed(parts)}, or, if they are classes, "
+            "'dataset.splits={train: .}'; tlx knows train, training, val, valid, validation, test and testing by itself"
+        )
+    *train, test = sorted(classes)
+    yield f"{each}: if these are splits and not classes, say which: {_typed({'train': train, 'test': [test]})}"
+
+
+def _parts(names: Sequence[str]) -> dict[str, list[str]] | None:
+    """Which folder is which split, where all are called like splits, or like folds by more than a number."""
+    parts: dict[str, list[str]] = {}
+    for name in sorted(names):
+        parts.setdefault(part_called(name) or "", []).append(name)
+    if "" not in parts and "train" in parts:
+        if "test" not in parts and "val" in parts:
+            parts["test"] = parts.pop("val")
+        return parts
+    if all(_FOLD.fullmatch(name) and not name.isdigit() for name in names):
+        *train, test = sorted(names)
+        return {"train": train, "test": [test]}
+    return None
+
+
+def part_called(name: str) -> str | None:
+    """The split that a folder is called like: `seg_train`, `Training Set`, `test2`."""
+    words = re.findall(r"[a-z]+", name.lower())
+    found = {part for part, pattern in _LIKE.items() if any(re.fullmatch(pattern, word) for word in words)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _typed(parts: Mapping[str, Sequence[str]]) -> str:
+    """What to type, for a shell."""
+
+    def value(name: str) -> str:
+        return name if re.fullmatch(r"[\w./-]*[A-Za-z_./-][\w./-]*", name) else f'"{name}"'
+
+    said = {
+        p: value(names[0]) if len(names) == 1 else f"[{', '.join(map(value, names))}]" for p, names in parts.items()
+    }
+    return "'dataset.splits={" + ", ".join(f"{part}: {said[part]}" for part in PARTS if part in said) + "}'"

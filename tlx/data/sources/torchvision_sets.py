@@ -1,0 +1,198 @@
+"""torchvision's sets as ours: official splits, files read by `read_image`, arrays taken over without a copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.data.sources.archives import unpacking_safely
+from tlx.data.sources.torchvision_table import TORCHVISION, TorchvisionSet, missing_files
+from tlx.data.splits.division import carve, carve_val
+from tlx.data.splits.samples import ImageSet, Sample, Split
+
+_SILENCE_AT_MOST = 10.0  # seconds that a server may keep a download waiting
+
+
+def torchvision_set(
+    name: str,
+    root: str | os.PathLike[str] = "data",
+    download: bool = True,
+    test_fraction: float = 0.2,
+    *,
+    val_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> ImageSet:
+    """Return one of torchvision's sets, with its official splits where it has them.
+
+    Args:
+        name: A key of `tlx.data.sources.torchvision_table.TORCHVISION`.
+        root: Folder that holds the set, or will; `~` is expanded.
+        download: Whether to fetch what is missing.
+        test_fraction: Fraction of all images for the test split, where there is no official one.
+        val_fraction: Fraction of train (of all images, without an official test split) for validation, likewise.
+        split_seed: Seed of the splits that are carved.
+
+    Raises:
+        TlxError: The set is unknown, not on disk and not to be had, or damaged.
+    """
+    known = TORCHVISION.get(name)
+    if known is None:
+        raise TlxError(
+            f"dataset.name: expected one of torchvision's sets, got '{name}'; {did_you_mean(name, TORCHVISION)}"
+        )
+    root = Path(root).expanduser()
+    fetch = bool(missing_files(known, root))
+    if fetch and not (download and known.download):
+        raise TlxError(_not_on_disk(name, known, root, f"and {_why_no_download(known)}"))
+    train, class_names = _load(name, known, root, known.train, fetch)
+    if known.test is None:
+        return carve(name, class_names, train, val_fraction, test_fraction, split_seed)
+    test, _ = _load(name, known, root, known.test, fetch)
+    if known.val is None:
+        return carve_val(name, class_names, train, test, val_fraction, split_seed)
+    val, _ = _load(name, known, root, known.val, fetch)
+    return ImageSet(name, class_names, train, val, test, "official train, val and test splits")
+
+
+def _load(
+    name: str, known: TorchvisionSet, root: Path, arguments: Mapping[str, Any], fetch: bool
+) -> tuple[Split, list[str]]:
+    import torchvision.datasets
+
+    cls = getattr(torchvision.datasets, known.cls)
+    options = dict(arguments)
+    if known.download:
+        options["download"] = fetch
+    if known.cls in _BY_PATH:
+        options["loader"] = str  # items are then (path, target): nothing is opened here
+    try:
+        with _impatient(), unpacking_safely() if fetch else nullcontext():
+            dataset = cls(root, **options)
+    except Exception as error:  # torchvision raises what the network, the archive or the parser happens to raise
+        reason = f"and the download failed: {error}" if fetch else f"as torchvision expects it: {error}"
+        raise TlxError(_not_on_disk(name, known, root, reason)) from error
+    split = _SPLITS.get(known.cls, _from_arrays)(dataset, root, known)
+    return split, list(known.names or _class_names(dataset))
+
+
+def _not_on_disk(name: str, known: TorchvisionSet, root: Path, reason: str) -> str:
+    missing = missing_files(known, root)
+    what = f"{root / missing[0]} is missing" if missing else f"it is in {root}, but damaged or incomplete"
+    if known.download:
+        arguments = "".join(f"{key}={_written(value)}, " for key, value in known.train.items())
+        code = f"from torchvision.datasets import {known.cls} as D; D({_written(str(root))}, {arguments}download=True)"
+        todo = f"where there is a network, type: python -c {shlex.quote(code)}"
+    else:
+        todo = (
+            f"put it there by hand: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{known.cls}"
+        )
+    return (
+        f"dataset '{name}' ({known.cls}): {what}, {reason}\n{todo}\nor name the folder that holds it: dataset.root=DIR"
+    )
+
+
+def _written(value: str | bool) -> str:
+    """A value as Python reads it, without the quotes that a shell needs around the whole."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _why_no_download(known: TorchvisionSet) -> str:
+    return "dataset.download is false" if known.download else "torchvision cannot download it"
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let a server that does not answer fail the download instead of holding it for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENCE_AT_MOST)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _class_names(dataset: Any) -> list[str]:
+    names = dataset.classes if hasattr(dataset, "classes") else dataset.categories
+    # ImageNet's classes are tuples of synonyms; the first alone is not unique (crane, maillot).
+    return [", ".join(name) if isinstance(name, tuple) else str(name) for name in names]
+
+
+# How the samples are found in each kind of torchvision dataset
+
+
+def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    """Sets that hold all their images as an array: (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
+    targets = dataset.targets if hasattr(dataset, "targets") else dataset.labels
+    pixels = torch.as_tensor(dataset.data)
+    if pixels.ndim == 3:
+        pixels = pixels.mT[:, None] if known.transposed else pixels[:, None]
+    elif pixels.shape[1] != 3:
+        pixels = pixels.permute(0, 3, 1, 2)
+    targets = np.asarray(targets)
+    if targets.ndim == 2:  # QMNIST: the class, then where the digit comes from
+        targets = targets[:, 0]
+    return _rows(targets.tolist(), pixels, known.first_target)
+
+
+def _from_fer2013(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    pixels, targets = zip(*dataset._samples, strict=True)
+    return _rows(targets, torch.stack(pixels)[:, None], 0)
+
+
+def _from_paths(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    return _files(root, (dataset[i] for i in range(len(dataset))))
+
+
+def _from_pets(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    return _files(root, zip(dataset._images, dataset._labels, strict=True))
+
+
+def _from_gtsrb(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    return _files(root, dataset._samples)
+
+
+def _from_caltech101(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    folder = Path(dataset.root) / "101_ObjectCategories"
+    pairs = zip(dataset.index, dataset.y, strict=True)
+    return _files(root, ((folder / dataset.categories[y] / f"image_{i:04d}.jpg", y) for i, y in pairs))
+
+
+def _from_caltech256(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    folder = Path(dataset.root) / "256_ObjectCategories"
+    pairs = zip(dataset.index, dataset.y, strict=True)
+    return _files(root, ((folder / dataset.categories[y] / f"{y + 1:03d}_{i:04d}.jpg", y) for i, y in pairs))
+
+
+_BY_PATH = {
+    *("Country211", "DTD", "EuroSAT", "FGVCAircraft", "Flowers102", "Food101", "ImageNet", "Imagenette"),
+    *("RenderedSST2", "StanfordCars", "SUN397"),
+}
+_SPLITS: dict[str, Callable[[Any, Path, TorchvisionSet], Split]] = {
+    **dict.fromkeys(_BY_PATH, _from_paths),
+    "OxfordIIITPet": _from_pets,
+    "GTSRB": _from_gtsrb,
+    "Caltech101": _from_caltech101,
+    "Caltech256": _from_caltech256,
+    "FER2013": _from_fer2013,
+}
+
+
+def _rows(targets: Sequence[int], pixels: Tensor, first_target: int) -> Split:
+    return Split([Sample(row, int(t) - first_target, str(row)) for row, t in enumerate(targets)], pixels)
+
+
+def _files(root: Path, pairs: Any) -> Split:
+    """Sorted by path: some of torchvision's sets come in the order of the file system."""
+    named = sorted((Path(path).relative_to(root).as_posix(), int(target)) for path, target in pairs)
+    return Split([Sample(root / name, target, name) for name, target in named])

@@ -1,0 +1,116 @@
+"""What a source hands over: labelled images in three splits, none of them opened yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlx.base.errors import TlxError, did_you_mean
+from tlx.base.printable import one_line
+from tlx.data.splits.typed_classes import class_called
+
+if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image.
+
+    Args:
+        source: Its file, or its row in the pixels of the split.
+        target: Index of its class, from 0; -1 where it is not known.
+        name: What a person calls it: the path relative to the set's root, or the row.
+        group: What it shares with images that must stay on one side of a split, such as its patient; None: nothing.
+    """
+
+    source: Path | int
+    target: int
+    name: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split.
+
+    Args:
+        samples: In the order of their indices.
+        pixels: uint8 (N, C, H, W), of sets held in memory: the images of samples whose source is a row; may be shared.
+    """
+
+    samples: list[Sample]
+    pixels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The group of each sample."""
+        return [sample.group for sample in self.samples]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images need no reading from disk."""
+        return self.pixels is not None
+
+    def take(self, positions: list[int]) -> Split:
+        """The samples at these positions, in this order."""
+        return Split([self.samples[i] for i in positions], self.pixels)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of labelled images. A source is a function that returns one.
+
+    Args:
+        name: Name of the set.
+        class_names: Class names; a target is an index into them.
+        train: Samples to learn from, before any labels are taken away.
+        val: Samples for selection.
+        test: Samples for the figure that is reported.
+        rule: How the splits came about, in words.
+        notes: What a person should be told of the set besides, a line each.
+        carved: Which of `val` and `test` were carved, and so might have been divided otherwise.
+    """
+
+    name: str
+    class_names: list[str]
+    train: Split
+    val: Split
+    test: Split
+    rule: str
+    notes: tuple[str, ...] = ()
+    carved: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Keep the name in one line: it stands in messages and logs."""
+        object.__setattr__(self, "name", one_line(self.name))
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def only(self, classes: Sequence[int | float | str | None]) -> ImageSet:
+        """Return the images of some classes; their targets follow the order given.
+
+        Raises:
+            TlxError: There is no such class, or one is named twice.
+        """
+        chosen = [class_called(name, self.class_names) for name in classes]
+        unknown = [name for name in chosen if name not in self.class_names]
+        if unknown or len(set(chosen)) != len(chosen):
+            hint = did_you_mean(unknown[0], self.class_names) if unknown else "name each class once"
+            raise TlxError(f"dataset.classes: expected some of {', '.join(self.class_names)}, got {chosen}; {hint}")
+        places = {self.class_names.index(name): target for target, name in enumerate(chosen)}
+        parts = {name: _retarget(split, places) for name, split in self.splits.items()}
+        return replace(self, class_names=chosen, train=parts["train"], val=parts["val"], test=parts["test"])
+
+
+def _retarget(split: Split, places: dict[int, int]) -> Split:
+    kept = [replace(sample, target=places[sample.target]) for sample in split.samples if sample.target in places]
+    return Split(kept, split.pixels)
