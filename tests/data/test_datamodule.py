@@ -12,7 +12,7 @@ from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule
 from tlx.data.augmentation.transforms import eval_transform, train_transform
 from tlx.data.batches import dataset as dataset_module
-from tlx.data.batches.dataset import SplitDataset
+from tlx.data.batches.dataset import SplitDataset, real
 from tlx.data.reading.images import read_image, to_channels
 from tlx.data.splits.samples import Sample, Split
 
@@ -373,6 +373,8 @@ def test_two_processes_share_the_images_out(tree, node, preprocessing, monkeypat
     seen = torch.cat([batch["target"] for shard in shards for batch in shard[1]])
     assert len(seen) == 8
     assert sorted(seen.tolist()) == [-1, *sorted(torch.cat([batch["target"] for batch in test]).tolist())]
+    images = torch.cat([batch["index"][real(batch)] for shard in shards for batch in shard[1]])
+    assert sorted(images.tolist()) == list(range(7))
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(node, preprocessing, monkeypatch):

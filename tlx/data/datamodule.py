@@ -191,7 +191,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return self._loader(dataset, EpochSampler(self.sizes[split], self.seed, shuffle=False, rank=rank, world=world))
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
-        """In order, every image once; padding between processes has target -1. No loader where there are no images.
+        """In order, every image once; padding between processes has index -1. No loader where there are no images.
 
         With a target domain there are two: of `val` and of `target_val`.
         """

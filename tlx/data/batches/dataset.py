@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,8 @@ class Batch(TypedDict, total=False):
     """What a step is given.
 
     `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, the last of some frozen layer groups and what
-    they make of it (B, …); `target` int64 (B,), -1: to be ignored; `index` int64 (B,). `drawn` float32 (B, 21), where
+    they make of it (B, …); `target` int64 (B,), -1 where the class is not known; `index` int64 (B,), the places of the
+    images in their split, PADDING where a row only fills the batch up (see `real`). `drawn` float32 (B, 21), where
     the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
     every target -1.
     """
@@ -41,6 +42,12 @@ class Batch(TypedDict, total=False):
     index: Tensor
     drawn: Tensor
     unlabelled: Batch
+
+
+def real(batch: Mapping[str, Any]) -> Tensor:
+    """Return which rows of a batch are images of the split (B,), bool; the others are padding, and count nowhere."""
+    index: Tensor = batch["index"]
+    return index != PADDING
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class SplitDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
         """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
         index = torch.tensor([i for _, i in keys], dtype=torch.int64)
-        place = index.clamp(min=0)  # padding looks like image 0 and is ignored by its target
+        place = index.clamp(min=0)  # padding looks like image 0, see `real`
         target = self.targets[place].masked_fill(index == PADDING, -1)
         if self.rows is not None:
             prefix = {group: rows.take(place) for group, rows in self.rows.items()}
