@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
+from tlx.base.fields import within
 from tlx.base.typecheck import check_node
-from tlx.config.schema import within
 
 
 @dataclass

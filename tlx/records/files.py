@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlx.base.errors import TlxError
+from tlx.base.fields import AT_LEAST_1
 from tlx.records.escapes import Reference, unescaped
 from tlx.records.reading import RESTORE, as_mapping, check, read_json, read_yaml, unreadable
 
 Plain = dict[str, Any]
-AT_LEAST_1 = {"low": 1}
 
 
 @dataclass
