@@ -46,6 +46,29 @@ def assert_pieces_equal_whole(backbone: Backbone, x: Tensor) -> Tensor:
     return whole
 
 
+def assert_every_range_right(backbone: Backbone, x: Tensor) -> None:
+    """Run every range of groups, each output alone and with the others, and compare them with the whole."""
+    names = backbone.group_names
+    outputs = backbone.run(x, outputs=names)
+    assert list(outputs) == names
+    assert torch.equal(outputs[names[-1]], backbone(x))
+    for i, name in enumerate(names):
+        assert torch.equal(backbone.run(x, outputs=name)[name], outputs[name]), f"{name} alone is another"
+        if i > 0:
+            above = backbone.run(outputs[names[i - 1]], start=name, outputs=names[i:])
+            for other in names[i:]:
+                assert torch.equal(above[other], outputs[other]), f"from {name} to {other} is another"
+    maps = [name for name in names if backbone.layouts[name].kind != "vector"]
+    for pooled, asked in ((True, names), (False, maps)):
+        together = backbone.run(x, outputs=asked, pooled=pooled)
+        for i, name in enumerate(asked):
+            assert torch.equal(backbone.run(x, outputs=name, pooled=pooled)[name], together[name]), (name, pooled)
+            if i > 0:
+                before = names[names.index(name) - 1]
+                above = backbone.run(outputs[before], start=name, outputs=name, pooled=pooled)
+                assert torch.equal(above[name], together[name]), (name, pooled)
+
+
 def assert_map_right(backbone: Backbone, name: str, found: Tensor, x: Tensor) -> None:
     """Compare the declared stride and channels of a group with its map (B, C, H, W)."""
     assert found.ndim == 4

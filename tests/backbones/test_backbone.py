@@ -11,8 +11,13 @@ import pytest
 import torch
 
 import tlx.backbones
-from tests.backbones.exactness import assert_measures_right, assert_pieces_equal_whole
-from tlx.backbones import Backbone, build, catalog, efficientnet_lite0, small_cnn, torchvision_backbone
+from tests.backbones.exactness import (
+    assert_every_range_right,
+    assert_map_right,
+    assert_measures_right,
+    assert_pieces_equal_whole,
+)
+from tlx.backbones import Backbone, build, catalog, efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
 from tlx.base.errors import TlxError
 
 
@@ -40,6 +45,7 @@ def test_own_networks_run_in_pieces(name: str) -> None:
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         assert_pieces_equal_whole(backbone, x)
+        assert_every_range_right(backbone, x)
         assert_measures_right(backbone, x)
     assert tuple(backbone.group_names) == catalog.group_names(name)
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in backbone.modules())
@@ -66,6 +72,59 @@ def test_token_maps_are_upright() -> None:
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_small", "swin_t", "timm/test_vit", "timm/test_convnext", "timm/test_resnet"]
+)
+def test_every_range_of_every_layout_is_right(name: str) -> None:
+    """Guards against outputs of one pass that are not those of single passes, whatever the inner layout: maps, channels
+    last, tokens, a vector, a norm in the pool."""
+    torch.manual_seed(0)
+    if name.startswith("timm/"):
+        backbone = timm_backbone(name.removeprefix("timm/"), load=False)
+    else:
+        backbone = torchvision_backbone(name, load=False)
+    size = backbone.preprocessing.size if backbone.fixed_size else 64
+    with torch.inference_mode():
+        x = torch.randn(2, 3, size, size)
+        assert_every_range_right(backbone.eval(), x)
+        names = [group for group in backbone.group_names if backbone.strides[group] > 0]
+        found = backbone.run(x, outputs=names, pooled=False)
+        assert all(torch.equal(a, found[group]) for a, group in zip(backbone.maps(x, names), names, strict=True))
+        for group in names:
+            assert_map_right(backbone, group, found[group], x)
+        if "dense" in backbone.groups:
+            assert torch.equal(backbone.run(x, pooled=True)["dense"], backbone(x))
+
+
+def test_outputs_have_the_form_that_was_asked_for() -> None:
+    """Guards against a mean in the place of the features of the last group, and against a map that is pooled."""
+    backbone = small_cnn(width=4).eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        features, inner = backbone(x), backbone(x, stop="stage3")
+        assert torch.equal(backbone.run(x)["stage3"], features)
+        assert torch.equal(backbone.run(x, outputs="stage3", pooled=True)["stage3"], features)
+        assert torch.equal(backbone.run(x, outputs="stage3", pooled=False)["stage3"], inner)
+        both = backbone.run(x, outputs=["stage3", "stem"], pooled=True)
+        assert list(both) == ["stage3", "stem"]
+        assert torch.equal(both["stem"], backbone(x, stop="stem").mean((2, 3)))
+        assert backbone.run(x, outputs=[]) == {}
+
+
+def test_maps_of_tokens_above_the_image_know_their_shape() -> None:
+    """Guards against a map of other sides than the image's where only tokens come in."""
+    backbone = timm_backbone("test_vit", load=False).eval()
+    first, second = backbone.group_names[:2]
+    side = backbone.preprocessing.size
+    with torch.inference_mode():
+        x = torch.randn(1, 3, side, side)
+        tokens = backbone(x, stop=first)
+        (found,) = backbone.run(tokens, start=second, outputs=second, pooled=False).values()
+        assert torch.equal(found, backbone.maps(x, [second])[0])
+        with pytest.raises(TlxError, match=r"expected 100 tokens of an image of 160 x 160 pixels, got 90"):
+            backbone.run(tokens[:, :-10], start=second, outputs=second, pooled=False)
+
+
 def test_unknown_and_reversed_groups_are_errors() -> None:
     """Guards against a silent run of everything, or nothing, for a name that does not exist."""
     backbone = small_cnn()
@@ -74,6 +133,10 @@ def test_unknown_and_reversed_groups_are_errors() -> None:
         backbone(x, stop="stage33")
     with pytest.raises(TlxError, match="start='stage2' above stop='stem'"):
         backbone(x, start="stage2", stop="stem")
+    with pytest.raises(TlxError, match="start='stage2' above stop='stage1'"):
+        backbone.run(x, start="stage2", outputs=["stage3", "stage1"])
+    with pytest.raises(TlxError, match="did you mean 'stem'"):
+        backbone.run(x, outputs=["stemm"])
     with pytest.raises(TlxError, match=r"expected images of shape \(B, 3, H, W\), got \(2, 1, 32, 32\)"):
         backbone(x[:, :1])
     with pytest.raises(TlxError, match=r"set dataset\.image_size=224"):

@@ -69,10 +69,25 @@ def test_tiles_run_in_pieces(network):
         assert lower.shape[:2] == (2, 12)
         if above is not None:
             assert torch.allclose(backbone(lower, start=above), whole, atol=1e-6)
-    pooled = backbone.outputs(image, ["stem", "stage3"], pooled=True)
-    assert [tuple(x.shape) for x in pooled] == [(2, 4), (2, 16)]
-    assert torch.allclose(pooled[0], backbone(image, stop="stem").mean(dim=(1, 3, 4)), atol=1e-6)
-    assert torch.allclose(pooled[1], whole, atol=1e-6)
+        given = backbone.run(image, outputs=[name, "stage3"])
+        assert torch.equal(given[name], lower if above is not None else whole)
+        assert torch.equal(given["stage3"], whole)
+    pooled = backbone.run(image, outputs=["stem", "stage3"], pooled=True)
+    assert [tuple(x.shape) for x in pooled.values()] == [(2, 4), (2, 16)]
+    assert torch.allclose(pooled["stem"], backbone(image, stop="stem").mean(dim=(1, 3, 4)), atol=1e-6)
+    assert torch.allclose(pooled["stage3"], whole, atol=1e-6)
+    above = backbone.run(backbone(image, stop="stem"), start="stage1", outputs=["stage1", "stage3"], pooled=True)
+    assert torch.allclose(above["stage1"], backbone(image, stop="stage1").mean(dim=(1, 3, 4)), atol=1e-6)
+    assert torch.allclose(above["stage3"], whole, atol=1e-6)
+
+
+def test_a_map_of_tiles_is_refused(network):
+    """Guards against a map of the whole image, at its memory, where the network was told to see tiles only."""
+    backbone, image = network
+    backbone.tiles = Tiles(16)
+    for ask in (lambda: backbone.maps(image, ["stem"]), lambda: backbone.run(image, outputs="stage2", pooled=False)):
+        with pytest.raises(TlxError, match=r"cut into tiles of 16 pixels; set task\.tile_size=null"):
+            ask()
 
 
 def test_gradients_are_the_same_a_few_tiles_at_a_time(network):
@@ -106,7 +121,7 @@ def test_a_network_of_a_fixed_size_sees_tiles_of_that_size():
     with torch.inference_mode():
         image = torch.randn(1, 3, 224, 448)
         assert backbone(image).shape == (1, 192)
-        assert backbone.outputs(image, backbone.group_names[:1], pooled=True)[0].shape == (1, 192)
+        assert backbone.run(image, outputs="stem", pooled=True)["stem"].shape == (1, 192)
     backbone.tiles = Tiles(128)
     with pytest.raises(TlxError, match=r"task\.tile_size=224"):
         backbone(image)

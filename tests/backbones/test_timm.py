@@ -10,7 +10,12 @@ import pytest
 import timm
 import torch
 
-from tests.backbones.exactness import assert_measures_right, assert_pieces_equal_whole, make_every_tensor_count
+from tests.backbones.exactness import (
+    assert_every_range_right,
+    assert_measures_right,
+    assert_pieces_equal_whole,
+    make_every_tensor_count,
+)
 from tlx.backbones import build, timm_backbone
 from tlx.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tlx.base.errors import TlxError
@@ -63,6 +68,7 @@ def test_equals_the_original(model: str) -> None:
         assert expected.isfinite().all()
         assert expected.std() > 0
         assert torch.equal(assert_pieces_equal_whole(backbone, x), expected)
+        assert_every_range_right(backbone, x)
         assert list(backbone.strides.values()) == MODELS[model]
         if not name.startswith("levit"):  # its patches halve as 14, 7, 4: timm calls the last one stride 64
             assert_measures_right(backbone, x)

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tests.backbones.exactness import (
+    assert_every_range_right,
     assert_map_right,
     assert_measures_right,
     assert_pieces_equal_whole,
@@ -81,7 +82,8 @@ def assert_cut_where_the_resolution_halves(backbone: Backbone, x: Tensor) -> Non
         group, layout = backbone.groups[name], backbone.layouts[name]
         given = backbone(x, stop=backbone.group_names[backbone.group_names.index(name) - 1])
         first = next(group.children())(given.clone())
-        assert layout.to_map(first, x).shape[-2:] == layout.to_map(group(given), x).shape[-2:], name
+        size = x.shape[-2], x.shape[-1]
+        assert layout.to_map(first, size).shape[-2:] == layout.to_map(group(given), size).shape[-2:], name
 
 
 def without_values(name: str) -> tuple[Backbone, nn.Module]:
@@ -123,6 +125,7 @@ def check(name: str) -> None:
     assert expected.isfinite().all()
     assert expected.std() > 0
     assert torch.equal(assert_pieces_equal_whole(backbone, x), expected)
+    assert_every_range_right(backbone, x if not backbone.fixed_size else x[:1])
     check_groups(name, backbone, original)
     assert_cut_where_the_resolution_halves(backbone, x)
     assert_measures_right(backbone, x)
@@ -155,7 +158,7 @@ def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
     check_groups(name, backbone, original)
     for group, output in outputs.items():
         if backbone.strides[group]:
-            assert_map_right(backbone, group, backbone.layouts[group].to_map(output, x), x)
+            assert_map_right(backbone, group, backbone.layouts[group].to_map(output, (x.shape[-2], x.shape[-1])), x)
 
 
 @pytest.mark.slow

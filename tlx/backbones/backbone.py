@@ -86,11 +86,10 @@ class Backbone(nn.Module):
         return {name: channels for name, (_, channels) in self._measured().items()}
 
     def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
-        """Run the layer groups from `start` to `stop`, both included.
+        """Run the layer groups from `start` to `stop`, both included: `run` for one output.
 
         Args:
-            x: The normalised image (B, C, H, W); with `start`, the input of that group, which is the output of the
-                group before it.
+            x: The normalised image (B, C, H, W); with `start`, the output of the group below it.
             start: First group to run; None: from the image.
             stop: Last group to run; None: through the last group and the pool.
 
@@ -101,22 +100,48 @@ class Backbone(nn.Module):
         Raises:
             TlxError: A group is unknown, `start` is above `stop`, or a fixed-size network gets another size.
         """
-        names = self.group_names
-        first = 0 if start is None else self._index(start)
-        last = len(names) - 1 if stop is None else self._index(stop)
-        if first > last:
-            raise TlxError(f"backbone: expected start at or below stop, got start='{start}' above stop='{stop}'")
-        if first == 0:
-            self._check_image(x)
-        parts = [*(self.groups[name] for name in names[first : last + 1]), *([self.pool] if stop is None else [])]
-        if self.tiles is None:
-            return _one_after_another(parts, x)
-        tiles = self.tiles.cut(x) if first == 0 else x
-        given = self.tiles.run(functools.partial(_one_after_another, parts), tiles)
-        return given if stop is not None else self.tiles.pooled(given)
+        if stop is None:
+            return self.run(x, start)[self.group_names[-1]]
+        return self._run(x, start, [self._index(stop)])[0]
+
+    def run(
+        self,
+        x: Tensor,
+        start: str | None = None,
+        outputs: str | Sequence[str] | None = None,
+        pooled: bool | None = None,
+    ) -> dict[str, Tensor]:
+        """Run the layer groups from `start` up and return the outputs of one or several of them, from one pass.
+
+        Args:
+            x: The normalised image (B, C, H, W); with `start`, the output of the group below it, as `pooled=None`
+                returns it.
+            start: First group to run; None: from the image.
+            outputs: Groups whose outputs are returned; None: the last one.
+            pooled: The form of the outputs. None: as the group above takes them, in the network's inner layout; for the
+                last group, which has none above, the features. True: features (B, num_features) for the last group,
+                for others the mean over all places (B, channels). False: maps (B, channels, H', W').
+
+        Returns:
+            The output of each group, in the order of `outputs`. With `tiles` an output that another group takes has one
+            more dimension, (B, T, …); one that is pooled has not: the tiles are pooled at the end.
+
+        Raises:
+            TlxError: A group is unknown or lies below `start`; a fixed-size network gets another size; a map is asked
+                for where there is none: of a vector, or of an image that is cut into tiles.
+        """
+        last = self.group_names[-1]
+        names = [last] if outputs is None else [outputs] if isinstance(outputs, str) else list(dict.fromkeys(outputs))
+        if pooled is False:
+            self._check_maps(names)
+        # The part above the last group is the pool.
+        parts = [self._index(name) + (name == last and pooled is not False) for name in names]
+        found = dict(zip(names, self._run(x, start, parts), strict=True))
+        size = self._image_size(x if start in (None, self.group_names[0]) else None)
+        return {name: self._in_form(name, output, pooled, size) for name, output in found.items()}
 
     def maps(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """Return the outputs of several groups as feature maps, from one pass.
+        """Return the outputs of several groups as feature maps: `run` with `pooled=False`.
 
         Args:
             x: The normalised image (B, C, H, W).
@@ -128,42 +153,8 @@ class Backbone(nn.Module):
         Raises:
             TlxError: A group is unknown, or its output is not a map.
         """
-        for name in names:
-            self._index(name)
-            if self.layouts[name].kind == "vector":
-                maps = [n for n in self.groups if self.layouts[n].kind != "vector"]
-                raise TlxError(f"backbone: expected groups that give maps ({', '.join(maps)}), got '{name}'")
-        self._check_image(x)
-        found: dict[str, Tensor] = {}
-        out = x
-        for name, group in self.groups.items():
-            if len(found) == len(set(names)):
-                break
-            out = group(out)
-            if name in names:
-                found[name] = self.layouts[name].to_map(out, x)
+        found = self.run(x, outputs=names, pooled=False)
         return [found[name] for name in names]
-
-    def outputs(self, x: Tensor, names: Sequence[str], pooled: bool = False) -> list[Tensor]:
-        """Return the outputs of several groups from one pass; the last group's is always pooled.
-
-        Args:
-            x: The normalised image (B, C, H, W).
-            names: Layer groups, bottom to top.
-            pooled: Whether the others are, too: to (B, channels), the mean over all places of a map or all tokens.
-
-        Raises:
-            TlxError: A group is unknown.
-        """
-        found: list[Tensor] = []
-        out, start = x, None
-        for name in names:
-            above = self.above(name)
-            # Not through __call__: a compiled network would be compiled anew for each part.
-            out = self.forward(out, start=start, stop=None if above is None else name)
-            found.append(self._mean(name, out, x) if pooled and above is not None else out)
-            start = above
-        return found
 
     def above(self, name: str) -> str | None:
         """Return the layer group above another one; None for the last one, whose output goes to the pool.
@@ -202,12 +193,59 @@ class Backbone(nn.Module):
             raise TlxError(f"backbone: expected a layer group of {', '.join(names)}, got '{name}'; {hint}")
         return names.index(name)
 
-    def _mean(self, name: str, out: Tensor, image: Tensor) -> Tensor:
-        """Return the mean (B, channels) of a group's output over its places."""
+    def _run(self, x: Tensor, start: str | None, ends: Sequence[int]) -> list[Tensor]:
+        """Run the parts of the network, its groups and then the pool, from `start` up.
+
+        Returns:
+            The outputs of the parts with the indices `ends`, as they are; with `tiles`, (B, T, …).
+        """
+        first = 0 if start is None else self._index(start)
+        if ends and min(ends) < first:
+            names = self.group_names
+            raise TlxError(
+                f"backbone: expected start at or below stop, got start='{names[first]}' above stop='{names[min(ends)]}'"
+            )
+        if first == 0:
+            self._check_image(x)
+        parts = [*self.groups.values(), self.pool][first : max(ends, default=-1) + 1]
+        network = functools.partial(_one_after_another, parts, [end - first for end in ends])
         if self.tiles is None:
-            return self.layouts[name].mean(out, image)
-        each = self.layouts[name].mean(out.flatten(0, 1), image[..., : self.tiles.size, : self.tiles.size])
-        return self.tiles.pooled(each.unflatten(0, out.shape[:2]))
+            return network(x)
+        return self.tiles.run(network, self.tiles.cut(x) if first == 0 else x)
+
+    def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int]) -> Tensor:
+        """Return what `_run` gave for a group in the form that `run` was asked for."""
+        if name == self.group_names[-1] and pooled is not False:
+            return output if self.tiles is None else self.tiles.pooled(output)
+        if pooled is None:
+            return output
+        layout = self.layouts[name]
+        if not pooled:
+            return layout.to_map(output, size)
+        if self.tiles is None:
+            return layout.mean(output, size)
+        return self.tiles.pooled(layout.mean(output.flatten(0, 1), size).unflatten(0, output.shape[:2]))
+
+    def _image_size(self, image: Tensor | None) -> tuple[int, int]:
+        """Return (height, width) of what goes through the network; above the image, as the preprocessing says."""
+        if self.tiles is not None:
+            return self.tiles.size, self.tiles.size
+        if image is None:
+            return self.preprocessing.size, self.preprocessing.size
+        return image.shape[-2], image.shape[-1]
+
+    def _check_maps(self, names: Sequence[str]) -> None:
+        if self.tiles is not None:
+            # Tiles overlap, and each has borders of its own: what would be put together is no map of the image.
+            raise TlxError(
+                f"backbone: expected whole images for maps, got images that are cut into tiles of {self.tiles.size} "
+                f"pixels; set task.tile_size=null, or ask for outputs with pooled=True"
+            )
+        for name in names:
+            self._index(name)
+            if self.layouts[name].kind == "vector":
+                maps = [n for n in self.groups if self.layouts[n].kind != "vector"]
+                raise TlxError(f"backbone: expected groups that give maps ({', '.join(maps)}), got '{name}'")
 
     def _check_image(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -231,7 +269,11 @@ class Backbone(nn.Module):
         return self._measures
 
 
-def _one_after_another(parts: Sequence[nn.Module], x: Tensor) -> Tensor:
-    for part in parts:
+def _one_after_another(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor) -> list[Tensor]:
+    """Return the outputs of the parts with the indices `ends`, in the order of `ends`."""
+    found: dict[int, Tensor] = {}
+    for index, part in enumerate(parts):
         x = part(x)
-    return x
+        if index in ends:
+            found[index] = x
+    return [found[end] for end in ends]

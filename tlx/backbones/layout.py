@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tlx.base.errors import TlxError
+
 SIZES = (256, 512)  # sides in pixels of the images by which a network of any size is measured
 
 
@@ -27,27 +29,35 @@ class Layout:
     prefix: int = 0
     patch: int = 0
 
-    def to_map(self, output: Tensor, image: Tensor) -> Tensor:
+    def to_map(self, output: Tensor, size: tuple[int, int]) -> Tensor:
         """Return a group's output as a map.
 
         Args:
             output: The group's output, in this layout.
-            image: The image (B, C, H, W) that it was computed from; only its shape is used.
+            size: Height and width of the image that it was computed from, in pixels.
 
         Returns:
             Shape (B, C, H', W').
+
+        Raises:
+            TlxError: There are more or fewer tokens than an image of that size has.
         """
         if self.kind == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.kind == "tokens":
-            height, width = image.shape[-2] // self.patch, image.shape[-1] // self.patch
+            height, width = size[0] // self.patch, size[1] // self.patch
             tokens = output[:, self.prefix :]  # (B, H'·W', C)
+            if tokens.shape[1] != height * width:
+                raise TlxError(
+                    f"backbone: expected {height * width} tokens of an image of {size[0]} x {size[1]} pixels, "
+                    f"got {tokens.shape[1]}; run from the image where it has another size"
+                )
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
         return output
 
-    def mean(self, output: Tensor, image: Tensor) -> Tensor:
+    def mean(self, output: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the mean of a group's output over its places, (B, C); arguments as for `to_map`."""
-        return output if self.kind == "vector" else self.to_map(output, image).mean(dim=(2, 3))
+        return output if self.kind == "vector" else self.to_map(output, size).mean(dim=(2, 3))
 
 
 def measure(
@@ -81,7 +91,7 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of every group's output as a map, or as (B, C), for a square image of `size` pixels."""
     shapes = {}
-    out = image = torch.empty(2, channels, size, size, device="meta")
+    out = torch.empty(2, channels, size, size, device="meta")
     for name, group in groups.items():
         training = [(module, module.training) for module in group.modules()]
         tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
@@ -92,5 +102,5 @@ def _shapes(
         finally:
             for module, mode in training:
                 module.training = mode
-        shapes[name] = tuple(layouts[name].to_map(out, image).shape)
+        shapes[name] = tuple(layouts[name].to_map(out, (size, size)).shape)
     return shapes

@@ -51,21 +51,21 @@ class Tiles:
         cut = [image[..., y : y + self.size, x : x + self.size] for y in rows for x in columns]
         return torch.stack(cut, dim=1)
 
-    def run(self, network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor:
-        """Run a network over tiles (B, T, …) a few at a time; return what it gives for each (B, T, …).
+    def run(self, network: Callable[[Tensor], list[Tensor]], tiles: Tensor) -> list[Tensor]:
+        """Run a network over tiles (B, T, …) a few at a time; return each of its outputs for all of them (B, T, …).
 
         For a gradient only what goes in is kept; the rest is computed once more on the way back.
         """
         parts = tiles.flatten(0, 1).split(self.at_once)
         again = torch.is_grad_enabled() and len(parts) > 1
         done = [_again(network, part) if again else network(part) for part in parts]
-        return torch.cat(done).unflatten(0, tiles.shape[:2])
+        return [torch.cat(output).unflatten(0, tiles.shape[:2]) for output in zip(*done, strict=True)]
 
     def pooled(self, features: Tensor) -> Tensor:
         """Return the features of images (B, F) from those of their tiles (B, T, F)."""
         return features.amax(dim=1) if self.pool == "max" else features.mean(dim=1)
 
 
-def _again(network: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+def _again(network: Callable[[Tensor], list[Tensor]], part: Tensor) -> list[Tensor]:
     result: Any = checkpoint(network, part, use_reentrant=False)
     return result

@@ -53,8 +53,8 @@ def compute(
             own = [keys[i] for i in batch["index"].tolist()]
             with context():
                 image = task.normalise(batch["image"].to(device, non_blocking=True))
-                outputs = task.backbone.outputs(image, list(wanted), pooled)
-            for (name, (_, _, missing)), rows in zip(wanted.items(), outputs, strict=True):
+                outputs = task.backbone.run(image, outputs=list(wanted), pooled=True if pooled else None)
+            for (name, (_, _, missing)), rows in zip(wanted.items(), outputs.values(), strict=True):
                 mine = [i for i, key in enumerate(own) if key in missing]
                 if mine:
                     kept = rows if len(mine) == len(own) else rows[mine]

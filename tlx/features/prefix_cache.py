@@ -229,9 +229,8 @@ class PrefixCache:
         size, device = self.data.preprocessing.size, task.mean.device
         image = torch.zeros(2, self.data.channels, size, size, dtype=torch.uint8, device=device)
         with no_gradients(), how.context():
-            outputs = task.backbone.outputs(task.normalise(image), prefix, pooled)
-        kept = [x if how.dtype is None else x.to(how.dtype) for x in outputs]
-        return {name: Shape.of(x) for name, x in zip(prefix, kept, strict=True)}
+            outputs = task.backbone.run(task.normalise(image), outputs=prefix, pooled=True if pooled else None)
+        return {name: Shape.of(x if how.dtype is None else x.to(how.dtype)) for name, x in outputs.items()}
 
     def _entry(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool = False) -> Entry:
         # The last group's output is pooled in any case: its rows serve trained heads and classifiers alike.

@@ -180,7 +180,9 @@ class Task(pl.LightningModule):
     def features(self, image: Tensor) -> Tensor:
         """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
         x = self.normalise(image)
-        return torch.cat(self.backbone.outputs(x, self.read_groups, True), 1) if self.read_groups else self.backbone(x)
+        if not self.read_groups:
+            return self.backbone(x)
+        return torch.cat(list(self.backbone.run(x, outputs=self.read_groups, pooled=True).values()), 1)
 
     def features_of(self, batch: Batch) -> Tensor:
         """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
