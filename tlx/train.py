@@ -18,11 +18,12 @@ from tlx.callbacks.checkpoints import progress, settle_files
 from tlx.config.receiver import paths_read
 from tlx.config.stored import settled
 from tlx.procedures import procedure_of
+from tlx.records.settled import settle, undecided
 from tlx.runs.run import Run
 from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.memory import refuse_what_does_not_fit
-from tlx.training.timing import needs_timing
+from tlx.training.resolvers import COMPUTATION
 
 log = logging.getLogger("tlx")
 
@@ -63,8 +64,8 @@ def train(config: DictConfig) -> Run:
             count = distributed.processes(config)
             data, task = build(config)
             procedure = procedure_of(config)
-            if needs_timing(config):
-                config = procedure.settle(config, data, task)
+            if undecided(config):
+                config = settle(config, COMPUTATION, procedure.trial(config, data, task))
                 run.write_config(config)
             if count > 1:
                 distributed.launch(run, count, lock)

@@ -22,7 +22,7 @@ from tlx.data.batches.kept import KeptImages
 from tlx.data.splits.samples import Sample, Split
 from tlx.runs.run import Run
 from tlx.training.experiment import build
-from tlx.training.timing import settle_forward
+from tlx.training.timing import ForwardPasses
 
 SMALL = ("backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "logger=none")
 
@@ -93,7 +93,7 @@ def test_a_task_trains_after_a_trial_of_layouts():
     )
     data, task = build(config)
     with torch.inference_mode():
-        settle_forward(config, task, data)
+        assert ForwardPasses(config, data, task).way.precision in ("32-true", "bf16-mixed")
         task.set_layout(channels_last=True)
     train_once(task, torch.zeros(4, 1, 16, 16, dtype=torch.uint8))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tlx.base.errors import TlxError
-from tlx.data.batches.reading_processes import choose_workers, seconds_an_image, told
+from tlx.data.batches.reading_processes import Reading, choose_workers, seconds_an_image, told
 
 UNKNOWN = None
 
@@ -29,7 +29,7 @@ UNKNOWN = None
 )  # fmt: skip
 def test_choose_workers(read, step, cores, processes, on_gpu, expected):
     """Guards against training that waits for images, idle processes, and more processes than cores."""
-    chosen = choose_workers(read, step, cores, processes, on_gpu)
+    chosen = choose_workers(Reading(read, step, cores, processes, on_gpu))
     assert chosen == expected
     assert chosen * processes <= cores
 
@@ -75,9 +75,9 @@ def test_a_broken_file_is_left_to_the_training():
 
 def test_the_choice_is_told():
     """Guards against a line that leaves out what was not measured, or says it was."""
-    assert told(2, 0.16, 0.9, 2, 1) == (
+    assert told(2, Reading(0.16, 0.9, 2, 1, False)) == (
         "reading processes: 2 (reading a batch takes 160 ms in one process, a step takes 900 ms; 2 cores)"
     )
-    assert told(1, None, None, 1, 4) == (
+    assert told(1, Reading(None, None, 1, 4, False)) == (
         "reading processes: 1 (how long reading takes is not known; 1 core for 4 processes)"
     )

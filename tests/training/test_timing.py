@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import tlx
+from tlx.records.settled import settle
 from tlx.training import timing
 from tlx.training.experiment import build
-from tlx.training.planning import plan
+from tlx.training.resolvers import COMPUTATION
 
 SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset=digits", "dataset.channels=1", "dataset.image_size=16"]
 
@@ -41,7 +42,7 @@ def settled(monkeypatch, overrides, **times):
     monkeypatch.setattr(timing, "_measure", measure)
     config = tlx.compose([*SMALL, "trainer.compile=auto", *overrides])
     data, task = build(config)
-    return timing.settle(config, task, data, plan(config, task.group_names)).trainer.compile, asked
+    return settle(config, COMPUTATION, timing.TrainingSteps(config, data, task)).trainer.compile, asked
 
 
 @pytest.mark.slow
@@ -73,7 +74,7 @@ def test_a_trial_leaves_the_network_as_it_was():
     config = tlx.compose([*SMALL, "strategy=full", "trainer.precision=auto", "trainer.channels_last=auto"])
     data, task = build(config)
     before = {name: value.clone() for name, value in task.state_dict().items()}
-    found = timing.settle(config, task, data, plan(config, task.group_names))
+    found = settle(config, COMPUTATION, timing.TrainingSteps(config, data, task))
     assert found.trainer.precision in ("32-true", "bf16-mixed")
     assert found.trainer.channels_last in (True, False)
     assert found.trainer.compile is False

@@ -16,20 +16,14 @@ from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
 from tlx.data.sources.identity import content_identity
 from tlx.records.files import read_model
+from tlx.records.settled import made_again
 
 # What changes where or how fast a run goes, but not what it is.
+_READING = made_again("dataset") | {"download", "check", "on_bad"}
 NOT_IDENTITY = {
-    "trainer": {
-        "devices",
-        "num_nodes",
-        "accelerator",
-        "strategy",
-        "progress_bar",
-        "model_summary",
-        "log_every_n_steps",
-    },
-    "dataset": {"num_workers", "download", "check", "on_bad"},
-    "target": {"num_workers", "download", "check", "on_bad"},
+    "trainer": made_again("trainer") | {"num_nodes", "model_summary", "log_every_n_steps"},
+    "dataset": _READING,
+    "target": _READING,
     "cache": {"enabled", "dir", "max_gb"},
 }
 # Keys that came later: at their default nothing is other than before, and runs from before are found again.

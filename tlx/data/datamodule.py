@@ -20,13 +20,14 @@ from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, Rows, SplitDataset, Views
 from tlx.data.batches.kept import KeptImages, images_to_keep
 from tlx.data.batches.loader import EpochLoader, as_it_is
-from tlx.data.batches.reading_processes import WORTH_A_TRIAL, choose_workers, seconds_an_image, told
+from tlx.data.batches.reading_processes import READING_PROCESSES, WORTH_A_TRIAL, Reading, seconds_an_image, told
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
 from tlx.data.reading.windows import Window
 from tlx.data.reading.workers import cores_here
 from tlx.data.splits.samples import Sample, Split
+from tlx.records.settled import AUTO
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -305,8 +306,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
         """As many as asked for; with `auto` as many as a trial finds are needed, none where it would not pay."""
-        asked = self.dataset.get("num_workers", "auto")
-        if asked != "auto":
+        asked = self.dataset.get("num_workers", AUTO)
+        if asked != AUTO:
             return int(asked)
         least = WORTH_WORKERS if dataset.split.in_memory else WORTH_A_TRIAL
         if len(dataset) < least or (dataset.split.in_memory and dataset.seed is None) or dataset.rows is not None:
@@ -317,8 +318,9 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         read = None if self._image_seconds is None else self._image_seconds * self.batch_share(world)
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        workers = choose_workers(read, step, cores_here(), processes, self._on_gpu())
-        self._say(told(workers, read, step, cores_here(), processes))
+        reading = Reading(read, step, cores_here(), processes, self._on_gpu())
+        workers: int = READING_PROCESSES.choose(reading)
+        self._say(told(workers, reading))
         return workers
 
     def _say(self, line: str) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
 from tlx.base.gradients import no_gradients
+from tlx.records.settled import AUTO
 
 log = logging.getLogger("tlx")
 TRIED = 16  # images
@@ -36,6 +37,11 @@ class Way:
     def layout(self) -> torch.memory_format:
         """As torch calls it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    @property
+    def layout_name(self) -> str:
+        """As logs call it."""
+        return "channels_last" if self.channels_last else "contiguous"
 
 
 @no_gradients()
@@ -80,10 +86,15 @@ def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: st
         channels_last: Whether channels lie innermost in memory, or `auto`.
     """
     some = batch[:TRIED]
-    names = ["32-true", "bf16-mixed"] if precision == "auto" else [precision]
-    layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
-    way = _best(backbone, some, [Way(layout, names[0]) for layout in layouts])
-    return _best(backbone, some, [Way(way.channels_last, name) for name in names])
+    layouts, precisions = candidates(channels_last, precision)
+    way = _best(backbone, some, [Way(layout, precisions[0]) for layout in layouts])
+    return _best(backbone, some, [Way(way.channels_last, name) for name in precisions])
+
+
+def candidates(channels_last: str | bool, precision: str) -> tuple[list[bool], list[str]]:
+    """Return the layouts and precisions to try: all of them for `auto`, otherwise the one that is named."""
+    layouts = [True, False] if channels_last == AUTO else [bool(channels_last)]
+    return layouts, ["32-true", "bf16-mixed"] if precision == AUTO else [precision]
 
 
 def _best(backbone: Backbone, batch: Tensor, ways: list[Way]) -> Way:
@@ -91,8 +102,7 @@ def _best(backbone: Backbone, batch: Tensor, ways: list[Way]) -> Way:
         return ways[0]
     seconds = {way: _seconds(backbone, batch, way) for way in ways}
     for way, value in seconds.items():
-        name = "channels_last" if way.channels_last else "contiguous"
-        log.info("trial: %s, %s: %.0f images a second", name, way.precision, len(batch) / value)
+        log.info("trial: %s, %s: %.0f images a second", way.layout_name, way.precision, len(batch) / value)
     return min(ways, key=lambda way: seconds[way])
 
 

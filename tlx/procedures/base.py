@@ -23,6 +23,7 @@ from tlx.review.recorder import TestRecorder
 from tlx.review.report import report
 from tlx.runs.run import Run
 from tlx.tasks.base import Task
+from tlx.training.timing import Trial
 from tlx.training.trainer import build_cache, build_logger
 
 log = logging.getLogger("tlx")
@@ -39,16 +40,12 @@ class Procedure(ABC):
     """
 
     networks_written: int  # how many times the weights lie in the run directory at its fullest
+    trial: type[Trial]  # what is timed where layout, precision or torch.compile is `auto`
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         self.config, self.data, self.task, self.interruption = config, data, task, interruption
         self.run = Run(config.run_dir)
         self.cache: PrefixCache | None = None
-
-    @staticmethod
-    @abstractmethod
-    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
-        """Return the configuration with what is measured in the place of each `auto`."""
 
     def fit(self, anew: bool = False) -> None:
         """Learn and test.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from tlx.base.ranks import is_first
 from tlx.callbacks.checkpoints import save_weights
-from tlx.data.datamodule import ImageDataModule
 from tlx.features.classical_fit import ClassicalFit
 from tlx.features.classical_head import give_classical_head
 from tlx.procedures.base import Procedure
-from tlx.tasks.base import Task
 from tlx.training.planning import feature_groups
-from tlx.training.timing import settle_forward
+from tlx.training.timing import ForwardPasses
 from tlx.training.trainer import build_trainer
 
 
@@ -23,11 +21,7 @@ class ClassicalClassifier(Procedure):
     """The classifier is fitted before the first validation and stands in the head's place."""
 
     networks_written = 1  # the classifier, which is small beside it, is not there yet
-
-    @staticmethod
-    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
-        """Measure the forward pass alone."""
-        return settle_forward(config, task, data)
+    trial = ForwardPasses
 
     def _first_trained(self) -> tuple[str, ...]:
         return ()

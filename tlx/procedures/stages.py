@@ -23,7 +23,7 @@ from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.planning import plan
 from tlx.training.rate_search import rate_told
-from tlx.training.timing import settle
+from tlx.training.timing import TrainingSteps
 from tlx.training.trainer import build_callbacks, build_logger, build_trainer
 
 
@@ -31,17 +31,13 @@ class StagedTraining(Procedure):
     """The callback `Stages` freezes and thaws layer groups; `Checkpoints` keeps the best and the last weights."""
 
     networks_written = 2
+    trial = TrainingSteps
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         super().__init__(config, data, task, interruption)
         monitor = monitored(config)
         self.stages = Stages(plan(config, task.group_names), *monitor, self.run.checkpoints)
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
-
-    @staticmethod
-    def settle(config: DictConfig, data: ImageDataModule, task: Task) -> DictConfig:
-        """Measure training steps."""
-        return settle(config, task, data, plan(config, task.group_names))
 
     def _first_trained(self) -> tuple[str, ...]:
         return plan(self.config, self.task.group_names)[0].trained

@@ -23,7 +23,7 @@ from tlx.records import unreadable
 from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
 from tlx.records.escapes import escaped
-from tlx.records.settled import KEPT
+from tlx.records.settled import keep
 from tlx.runs.lineage import ancestors, carried_over
 
 log = logging.getLogger("tlx")
@@ -48,7 +48,7 @@ class Run(RunDirectory):
         """
         if config.force or not self.status:
             return "nothing"
-        if self.status.get("identity") not in (None, identity_hash(config)):
+        if not self._is_of(config):
             keys = difference(self.config, config)
             if not keys:  # the same keys, and something else behind a path
                 raise TlxError(
@@ -62,6 +62,13 @@ class Run(RunDirectory):
         if self.finished:
             return "finished"
         return "unfinished" if (self.checkpoints / "last.ckpt").is_file() else "nothing"
+
+    def _is_of(self, config: DictConfig) -> bool:
+        """Return whether this is the run of a configuration, with `auto` in it or with the values chosen for it."""
+        if self.status.get("identity") in (None, identity_hash(config)):
+            return True
+        described = (self.directory / "model.json").is_file()  # with the identity after `auto` was settled
+        return described and self.description.get("identity") == identity_hash(keep(config, self.config))
 
     @property
     def config(self) -> DictConfig:
@@ -151,22 +158,20 @@ class Run(RunDirectory):
         """Start afresh: remove the files that an earlier attempt wrote, and no others; write the configuration."""
         self.files.start()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self._start(config)
+        self._start(config, identity_hash(config))
 
     def go_on(self, config: DictConfig) -> DictConfig:
         """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
-        config = config.copy()
-        for key in KEPT:
-            config.trainer[key] = self.config.trainer[key]
+        config = keep(config, self.config)
         self.files.go_on()
-        self._start(config)
+        self._start(config, self.status.get("identity") or identity_hash(config))
         return config
 
-    def _start(self, config: DictConfig) -> None:
+    def _start(self, config: DictConfig, identity: str) -> None:
         starts = [*self.environment, environment()]
         self.write_config(config)
         self.write("environment.json", json.dumps(starts, indent=2))
-        self.write_status("running", identity=identity_hash(config))
+        self.write_status("running", identity=identity)
 
     def write_config(self, config: DictConfig) -> None:
         """Write the resolved configuration."""

@@ -1,1 +1,1 @@
-"""The Trainer and what is settled before it starts: devices, memory, layout, precision, rates."""
+"""The Trainer and what is settled before it starts: `auto`, devices, memory, rates."""

@@ -27,7 +27,7 @@ from tlx.base.interruption import Interruption
 from tlx.base.ranks import is_first
 from tlx.base.slurm import is_one_of_several, tasks_of_step
 from tlx.records.directory import RunDirectory
-from tlx.records.settled import KEPT
+from tlx.records.settled import AUTO, undecided
 from tlx.training.crew import MISTAKE, SAVING, STOPPED
 
 
@@ -38,7 +38,7 @@ def processes(config: DictConfig) -> int:
         TlxError: More GPUs are asked for than there are.
     """
     devices, accelerator = config.trainer.devices, config.trainer.accelerator
-    available = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    available = torch.cuda.device_count() if accelerator in (AUTO, "gpu", "cuda") else 0
     if accelerator in ("gpu", "cuda") and available == 0:
         raise TlxError("trainer.accelerator: expected a GPU that torch can use, got none; use trainer.accelerator=cpu")
     if accelerator == "mps" and not torch.backends.mps.is_available():
@@ -49,7 +49,7 @@ def processes(config: DictConfig) -> int:
         if available and (none := [d for d in devices if not 0 <= int(d) < available]):
             raise TlxError(f"trainer.devices: expected GPUs of 0 to {available - 1}, got {', '.join(map(str, none))}")
         wanted = len(devices)
-    elif devices in ("auto", -1):
+    elif devices in (AUTO, -1):
         wanted = max(available, 1)
     else:
         wanted = int(devices)
@@ -74,9 +74,8 @@ def check_world(config: DictConfig) -> None:
             f"trainer.devices x trainer.num_nodes: expected {started}, the processes that torchrun or SLURM started, "
             f"got {wanted}; for example trainer.num_nodes={nodes} trainer.devices={max(1, started // nodes)}"
         )
-    for key in KEPT:
-        if config.trainer[key] == "auto":
-            raise TlxError(f"trainer.{key}: expected a choice where torchrun or SLURM start the processes, got auto")
+    for key in undecided(config):
+        raise TlxError(f"{key}: expected a choice where torchrun or SLURM start the processes, got auto")
 
 
 def check_alone(config: DictConfig) -> None:

@@ -7,7 +7,9 @@ import itertools
 import logging
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,11 +17,11 @@ from omegaconf import DictConfig
 from torch.nn import functional as F
 
 from tlx.data.datamodule import ImageDataModule
-from tlx.features.pooled import TRIED, fastest
-from tlx.records.settled import KEPT
+from tlx.features.pooled import TRIED, Way, candidates, fastest
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.base import Batch, Task
+from tlx.training.planning import plan
 
 log = logging.getLogger("tlx")
 STEPS = 3  # timed after those that warm up
@@ -27,52 +29,84 @@ QUICK = 5.0  # seconds in which the smallest networks are compiled
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def needs_timing(config: DictConfig) -> bool:
-    """Return whether a choice is left to a measurement."""
-    return any(config.trainer[key] == "auto" for key in KEPT)
+class Trial(ABC):
+    """Times the network of a run on its own images, at most once for each choice.
 
-
-def settle(config: DictConfig, task: Task, data: ImageDataModule, stages: Sequence[PlannedStage]) -> DictConfig:
-    """Return the configuration with the fastest layout, precision and torch.compile or not in place of `auto`.
-
-    Each candidate takes a few training steps of the last stage, which trains most, on one real batch; the choice and
-    the milliseconds are logged; `data` is told how long a step takes.
+    Args:
+        config: The configuration; of layout and precision those are tried that are `auto`.
+        data: The images.
+        task: The network; its weights stay as they are.
     """
-    trainer = config.trainer
-    layouts = [True, False] if trainer.channels_last == "auto" else [bool(trainer.channels_last)]
-    precisions = ["32-true", "bf16-mixed"] if trainer.precision == "auto" else [str(trainer.precision)]
-    device = torch.device("cuda" if torch.cuda.is_available() and trainer.accelerator != "cpu" else "cpu")
-    loader: Any = data.train_dataloader()
-    drawn: Batch = next(iter(loader))
-    batch: Batch = {"image": drawn["image"].to(device), "target": drawn["target"].to(device)}
-    seconds = {
-        (layout, precision): _measure(task, batch, stages[-1], layout, precision, device)[0]
-        for layout, precision in itertools.product(layouts, precisions)
-    }
-    layout, precision = min(seconds, key=lambda candidate: seconds[candidate])
-    for (one_layout, one_precision), value in seconds.items():
-        name = "channels_last" if one_layout else "contiguous"
-        log.info("timing: %s, %s: %.0f ms a step", name, one_precision, 1000 * value)
-    data.step_seconds = seconds[layout, precision]
-    settled = copy.deepcopy(config)
-    settled.trainer.channels_last, settled.trainer.precision = layout, precision
-    if trainer.compile == "auto":
-        batches = min(len(loader), trainer.limit_batches or len(loader))
-        eager = seconds[layout, precision]
-        settled.trainer.compile = _try_compiling(task, batch, stages, layout, precision, device, batches, eager)
-    return settled
+
+    def __init__(self, config: DictConfig, data: ImageDataModule, task: Task) -> None:
+        self.config, self.data, self.task = config, data, task
+
+    @cached_property
+    @abstractmethod
+    def way(self) -> Way:
+        """The fastest layout and precision."""
+
+    @abstractmethod
+    def compiles(self) -> bool:
+        """Return whether torch.compile takes less time than it saves."""
 
 
-def settle_forward(config: DictConfig, task: Task, data: ImageDataModule) -> DictConfig:
-    """Return the configuration with the layout and precision in which features are computed fastest."""
-    trainer = config.trainer
-    loader: Any = data.images_of("train", range(min(TRIED, data.sizes["train"])))
-    batch: Batch = next(iter(loader))
-    way = fastest(task.backbone, batch["image"], trainer.precision, trainer.channels_last)
-    settled = copy.deepcopy(config)
-    settled.trainer.channels_last, settled.trainer.precision = way.channels_last, way.precision
-    settled.trainer.compile = False  # nothing is run twice
-    return settled
+class TrainingSteps(Trial):
+    """Times a few training steps of the last stage, which trains most, on one batch; logs the milliseconds of each."""
+
+    @cached_property
+    def way(self) -> Way:
+        """The layout and precision of the fastest step; `data.step_seconds` is set to its duration."""
+        layouts, precisions = candidates(self.config.trainer.channels_last, str(self.config.trainer.precision))
+        seconds = {
+            Way(*one): _measure(self.task, self._batch, self._stages[-1], *one, self._device)[0]
+            for one in itertools.product(layouts, precisions)
+        }
+        for way, value in seconds.items():
+            log.info("timing: %s, %s: %.0f ms a step", way.layout_name, way.precision, 1000 * value)
+        fastest = min(seconds, key=lambda way: seconds[way])
+        self.data.step_seconds = seconds[fastest]
+        return fastest
+
+    def compiles(self) -> bool:
+        """Return whether compiled steps, and compiling, take less time than the planned steps without."""
+        batches = min(len(self._loader), self.config.trainer.limit_batches or len(self._loader))
+        way, eager = self.way, self.data.step_seconds
+        assert eager is not None  # `way` has set it
+        return _try_compiling(self.task, self._batch, self._stages, way, self._device, batches, eager)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() and self.config.trainer.accelerator != "cpu" else "cpu")
+
+    @cached_property
+    def _stages(self) -> list[PlannedStage]:
+        return plan(self.config, self.task.group_names)
+
+    @cached_property
+    def _loader(self) -> Any:
+        return self.data.train_dataloader()
+
+    @cached_property
+    def _batch(self) -> Batch:
+        drawn: Batch = next(iter(self._loader))
+        return {"image": drawn["image"].to(self._device), "target": drawn["target"].to(self._device)}
+
+
+class ForwardPasses(Trial):
+    """Times the computation of features, where nothing trains."""
+
+    @cached_property
+    def way(self) -> Way:
+        """The layout and precision in which features are computed fastest."""
+        loader: Any = self.data.images_of("train", range(min(TRIED, self.data.sizes["train"])))
+        batch: Batch = next(iter(loader))
+        trainer = self.config.trainer
+        return fastest(self.task.backbone, batch["image"], trainer.precision, trainer.channels_last)
+
+    def compiles(self) -> bool:
+        """Return False: no image goes through the network twice."""
+        return False
 
 
 def compile_pays(eager_ms: float, compiled_ms: float, compile_seconds: float, steps: int) -> bool:
@@ -91,8 +125,7 @@ def _try_compiling(
     task: Task,
     batch: Batch,
     stages: Sequence[PlannedStage],
-    layout: bool,
-    precision: str,
+    way: Way,
     device: torch.device,
     batches: int,
     eager: float,
@@ -104,7 +137,7 @@ def _try_compiling(
         log.info("timing: torch.compile: too few steps (%d) of %.0f ms to pay; off", steps, 1000 * eager)
         return False
     try:
-        compiled, first = _measure(task, batch, stages[-1], layout, precision, device, compiled=True)
+        compiled, first = _measure(task, batch, stages[-1], way.channels_last, way.precision, device, compiled=True)
     except Exception as error:  # no compiler, or a network that cannot be compiled
         log.info("timing: torch.compile: off, for it ends in %s: %s", type(error).__name__, str(error).split("\n")[0])
         return False

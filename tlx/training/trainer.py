@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,8 +35,10 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.data.domains import TargetDomain
 from tlx.features.prefix_cache import PrefixCache
 from tlx.records.directory import RunDirectory
+from tlx.records.settled import settle
 from tlx.strategies.monitor import monitored
 from tlx.training import distributed
+from tlx.training.resolvers import MACHINE, accelerator, strategy
 from tlx.training.sharding import Sharded
 
 log = logging.getLogger("tlx")
@@ -46,7 +47,7 @@ log = logging.getLogger("tlx")
 def build_trainer(
     config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, eval_only: bool = False
 ) -> pl.Trainer:
-    """Return the Trainer of a composed configuration whose `auto` choices are settled (see tlx/training/timing.py).
+    """Return the Trainer of a composed configuration whose kept `auto` choices are settled (tlx/records/settled.py).
 
     Args:
         config: The configuration.
@@ -55,18 +56,20 @@ def build_trainer(
         epochs: Most epochs that the run can take.
         eval_only: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
     """
-    node = config.trainer
+    node = settle(config, MACHINE, config).trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
-    on_cpu = node.accelerator == "cpu" or (node.accelerator == "auto" and _no_gpu())
-    if _no_gpu():  # set by Lightning for CUDA in forked processes; with it torch's Adam looks for a driver in each step
+    on_cpu = node.accelerator == "cpu"
+    if (
+        accelerator(config) == "cpu"
+    ):  # Lightning sets it for forks that use CUDA; Adam would look for a driver each step
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
     trainer = pl.Trainer(
-        accelerator="cpu" if on_cpu else node.accelerator,
-        devices=count if on_cpu or devices in ("auto", -1) else devices,
+        accelerator=node.accelerator,
+        devices=count if on_cpu or devices == -1 else devices,
         num_nodes=node.num_nodes,
-        strategy=_strategy("auto" if eval_only else node.strategy, count * node.num_nodes),
+        strategy=_strategy(strategy(config) if eval_only else node.strategy, count * node.num_nodes),
         precision=node.precision,
         max_epochs=epochs,
         accumulate_grad_batches=node.accumulate_grad_batches,
@@ -87,7 +90,7 @@ def build_trainer(
             *([] if eval_only or node.strategy == "fsdp" else [PlainIO()]),
         ],  # FSDP takes no IO
         enable_checkpointing=not eval_only,
-        enable_progress_bar=not eval_only and _shows_progress(node.progress_bar),
+        enable_progress_bar=not eval_only and bool(node.progress_bar),
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
         profiler=_Unprofiled(),
@@ -171,7 +174,7 @@ def build_callbacks(
     if config.trainer.patience is not None:
         patience, monitor = config.trainer.patience, monitored(config)
         callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))
-    if _shows_progress(config.trainer.progress_bar):
+    if settle(config, MACHINE, config).trainer.progress_bar:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks
 
@@ -193,13 +196,3 @@ def _strategy(name: str, processes: int) -> Strategy | str:
     if name == "ddp" or processes > 1:
         return DDPStrategy()
     return "auto"
-
-
-def _shows_progress(choice: bool | str) -> bool:
-    return sys.stderr.isatty() if choice == "auto" else bool(choice)
-
-
-def _no_gpu() -> bool:
-    import torch
-
-    return not torch.cuda.is_available() and not torch.backends.mps.is_available()

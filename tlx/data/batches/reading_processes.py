@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sized
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tlx.base.errors import TlxError
+from tlx.records.settled import Resolver
 
 WORTH_A_TRIAL = 200  # images; fewer are read by this process before others would have paid for themselves
 MOST = 16  # processes; beyond that it is the disk that is waited for
@@ -22,13 +23,8 @@ class _Images(Sized, Protocol):
     def __getitem__(self, key: tuple[int, int]) -> Mapping[str, Any]: ...
 
 
-def choose_workers(
-    read_seconds: float | None, step_seconds: float | None, cores: int, processes: int, on_gpu: bool
-) -> int:
-    """Return how many processes should read for each training process.
-
-    As many as read a batch in the time of a step, and never more than there are cores for. On a CPU reading and
-    training take turns on the same cores: there is no headroom in it.
+class Reading(NamedTuple):
+    """What the number of reading processes depends on.
 
     Args:
         read_seconds: What one process takes to read and transform a batch; None: not known.
@@ -37,6 +33,21 @@ def choose_workers(
         processes: Training processes on this machine.
         on_gpu: Whether steps leave the cores free. One of several is then left to the training process.
     """
+
+    read_seconds: float | None
+    step_seconds: float | None
+    cores: int
+    processes: int
+    on_gpu: bool
+
+
+def choose_workers(reading: Reading) -> int:
+    """Return how many processes should read for each training process.
+
+    As many as read a batch in the time of a step, and never more than there are cores for. On a CPU reading and
+    training take turns on the same cores: there is no headroom in it.
+    """
+    read_seconds, step_seconds, cores, processes, on_gpu = reading
     share = min(MOST, cores // processes)
     if on_gpu and share > 1:
         share -= 1
@@ -69,8 +80,13 @@ def seconds_an_image(dataset: _Images) -> float | None:
         return None
 
 
-def told(workers: int, read_seconds: float | None, step_seconds: float | None, cores: int, processes: int) -> str:
+# Made at every start, by the data module: before a loader is there, nobody knows what it will read.
+READING_PROCESSES = Resolver("dataset.num_workers", choose_workers)
+
+
+def told(workers: int, reading: Reading) -> str:
     """Say in a line how many processes read, and why."""
+    read_seconds, step_seconds, cores, processes, _ = reading
     read = "how long reading takes is not known"
     if read_seconds is not None:
         read = f"reading a batch takes {1000 * read_seconds:.0f} ms in one process"
