@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tlx.measures import drawing
 from tlx.measures.confusion import class_figures, reliability
 from tlx.review import pictures
 
@@ -26,7 +27,8 @@ def test_a_confusion_matrix_is_readable_for_any_number_of_classes(classes, tmp_p
     """Guards against names that overlap or are left out, and pictures too large for a browser."""
     names = [f"class number {i}" for i in range(classes)]
     figure = pictures.confusion_picture(some_confusion(classes), names)
-    pixels = pictures.draw(figure, tmp_path / "c.png")
+    pixels = drawing.pixels_of(figure)
+    drawing.write_png(pixels, tmp_path / "c.png")
     assert pixels.shape[2] == 3
     assert max(pixels.shape) < 3000
     axes = figure.axes[0]
@@ -57,7 +59,8 @@ def test_the_bars_are_precision_and_recall_of_the_class_beside_them(classes, tmp
     names = [f"class {i}" for i in range(classes)]
     figures = class_figures(some_confusion(classes))
     figure = pictures.class_picture(figures, names)
-    pixels = pictures.draw(figure, tmp_path / "b.png")
+    pixels = drawing.pixels_of(figure)
+    drawing.write_png(pixels, tmp_path / "b.png")
     assert max(pixels.shape) < 4000
     axes = figure.axes[0]
     shown = [label.get_text() for label in axes.get_yticklabels()]
@@ -73,7 +76,7 @@ def test_the_reliability_curve_is_drawn_for_one_image_too(tmp_path):
     """Guards against empty bins that break the picture."""
     found = reliability(torch.tensor([0.7]), torch.tensor([False]))
     figure = pictures.reliability_picture(found)
-    pictures.draw(figure, tmp_path / "r.png")
+    drawing.pixels_of(figure)
     assert "0.700" in figure.axes[0].get_title()
 
 
@@ -91,8 +94,8 @@ def test_images_of_any_number_of_channels_are_shown(channels):
 def test_the_grid_holds_every_image_under_its_caption(count, tmp_path):
     """Guards against the last row that is lost, and captions of the neighbour; `$` and `_` are no formula."""
     images = [torch.full((3, 8, 8), i, dtype=torch.uint8) for i in range(count)]
-    figure = pictures.wrong_picture(images, [pictures.short(f"$_{i}^$.png") for i in range(count)])
-    pictures.draw(figure, tmp_path / "w.png")
+    figure = pictures.wrong_picture(images, [drawing.short(f"$_{i}^$.png") for i in range(count)])
+    drawing.pixels_of(figure)
     shown = [(axes.images[0].get_array()[0, 0, 0], axes.get_title()) for axes in figure.axes if axes.images]
     assert shown == [(i, rf"\$_{i}^\$.png") for i in range(count)]
 
@@ -105,9 +108,11 @@ def test_neither_pyplot_nor_the_users_backend_is_touched():
     code = (
         "import matplotlib, torch, pathlib, tempfile\n"
         "matplotlib.use('svg')\n"
+        "from tlx.measures import drawing\n"
         "from tlx.review import pictures\n"
         "path = pathlib.Path(tempfile.mkdtemp()) / 'c.png'\n"
-        "pictures.draw(pictures.confusion_picture(torch.eye(2, dtype=torch.int64), ['a', '中']), path)\n"
+        "figure = pictures.confusion_picture(torch.eye(2, dtype=torch.int64), ['a', '中'])\n"
+        "drawing.write_png(drawing.pixels_of(figure), path)\n"
         "import sys\n"
         "print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules, path.is_file())"
     )
@@ -126,14 +131,14 @@ def test_no_text_is_handed_to_tex(tmp_path, monkeypatch):
     confusion = torch.tensor([[3, 1], [2, 4]])
     with rc_context({"text.usetex": True}):
         with pytest.raises(RuntimeError, match="latex"):
-            pictures.draw(pictures.confusion_picture(confusion, ["a", "b"]), tmp_path / "1.png")
+            drawing.pixels_of(pictures.confusion_picture(confusion, ["a", "b"]))
         (tmp_path / "mark").unlink()  # the program was called
-        with pictures.without_tex():
-            pictures.draw(pictures.confusion_picture(confusion, ["a", "b"]), tmp_path / "2.png")
+        with drawing.without_tex():
+            drawing.pixels_of(pictures.confusion_picture(confusion, ["a", "b"]))
     assert not (tmp_path / "mark").exists()
 
 
 def test_long_names_are_shortened_in_the_middle():
     """Guards against a file name that pushes its picture aside."""
-    assert pictures.short("a" * 30 + "z.png") == "a" * 12 + "…" + "a" * 6 + "z.png"
-    assert pictures.short("short") == "short"
+    assert drawing.short("a" * 30 + "z.png") == "a" * 12 + "…" + "a" * 6 + "z.png"
+    assert drawing.short("short") == "short"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
@@ -9,21 +10,23 @@ from PIL import Image
 from tensorboard.plugins.projector import ProjectorConfig
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_tsv_file, _rel_to_abs_asset_path
 
-from tlx.review.projector import sprite, write_projector
+from tlx.measures.sections import Embedding
 from tlx.review.recorder import EMBEDDED_AT_MOST, THUMBNAIL, thumbnails
+from tlx.review.sinks.projector import sprite, write_projector
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_the_files_load_as_tensorboard_loads_them(count, tmp_path):
     """Guards against rows that are shifted against their labels, and paths that TensorBoard refuses."""
-    features = torch.randn(count, 5)
+    features = np.random.default_rng(0).normal(size=(count, 5)).astype(np.float32)
     rows = [[f"a\tb\n{i}.png", "cat", "dog", "wrong"] for i in range(count)]
-    images = torch.stack([torch.full((1, 6, 8), 10 * i, dtype=torch.uint8) for i in range(count)])
-    write_projector(tmp_path, features, images, ["image", "true", "predicted", "verdict"], rows)
+    images = np.stack([np.full((6, 8, 3), 10 * i, dtype=np.uint8) for i in range(count)])
+    columns = ["image", "true", "predicted", "verdict"]
+    write_projector(tmp_path, Embedding("images", features, images, columns, rows))
     path = tmp_path / "projector_config.pbtxt"
     told = text_format.Parse(path.read_text(), ProjectorConfig()).embeddings[0]
     tensor = _read_tensor_tsv_file(_rel_to_abs_asset_path(told.tensor_path, str(path)))
-    torch.testing.assert_close(torch.from_numpy(tensor), features, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tensor, features, rtol=1e-4, atol=1e-4)
     lines = (tmp_path / told.metadata_path).read_text().splitlines()
     assert lines[0] == "image\ttrue\tpredicted\tverdict"
     assert [line.split("\t") for line in lines[1:]] == [[f"a b {i}.png", "cat", "dog", "wrong"] for i in range(count)]
@@ -39,10 +42,10 @@ def test_the_files_load_as_tensorboard_loads_them(count, tmp_path):
 
 def test_the_largest_sprite_is_one_that_tensorboard_shows():
     """Guards against a sprite beyond 8192 pixels, which TensorBoard shows as nothing."""
-    side = max(sprite(torch.zeros(EMBEDDED_AT_MOST, 1, THUMBNAIL, THUMBNAIL, dtype=torch.uint8)).size)
+    side = max(sprite(np.zeros((EMBEDDED_AT_MOST, THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)).size)
     assert side <= 8192
     with pytest.raises(ValueError, match="at most 8192 pixels, got 8200"):
-        sprite(torch.zeros(1, 1, 8200, 3, dtype=torch.uint8))
+        sprite(np.zeros((1, 8200, 3, 3), dtype=np.uint8))
 
 
 def test_thumbnails_keep_the_shape_of_the_image_and_are_never_larger():

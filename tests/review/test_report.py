@@ -15,11 +15,13 @@ from tlx.config import compose
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data import Sample, Split
 from tlx.measures.confusion import class_figures
-from tlx.review import report as module
+from tlx.review import pictures
+from tlx.review.classification import review_sections
 from tlx.review.recorder import TestOutputs
 from tlx.review.report import report
+from tlx.review.sinks.tensorboard import TensorBoardSink
 from tlx.review.summary import summarise
-from tlx.review.tables import class_table, detection_table, predictions_csv, wrong_table
+from tlx.review.tables import class_tables, detection_tables, predictions_table, wrong_tables
 
 FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}
 
@@ -45,7 +47,9 @@ def review(directory, outputs, names, images=None):
     data = SimpleNamespace(splits={"test": split}, class_names=names, sample_groups=lambda part: split.groups)
     run = Run(directory / "run")
     logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
-    more = report(run, hyperparameters(compose(["backbone=small_cnn"])), data, outputs, FIGURES, logger)
+    more = report(
+        run, hyperparameters(compose(["backbone=small_cnn"])), review_sections(data, outputs), FIGURES, [logger]
+    )
     return run, more, EventAccumulator(str(run.directory), size_guidance={"tensors": 0}).Reload()
 
 
@@ -107,7 +111,7 @@ def test_groups_of_test_images_are_drawn_whole(tmp_path):
     found = summarise(outputs, ["a", "b"], groups)
     assert found.intervals.units == 2
     assert (found.figures()["test/accuracy_low"], found.figures()["test/accuracy_high"]) == (0, 1)
-    assert "resamples of 2 groups of 40 test images" in detection_table(found)
+    assert "resamples of 2 groups of 40 test images" in detection_tables(found).markdown()
     alone = summarise(outputs, ["a", "b"])
     assert 0.3 < alone.figures()["test/accuracy_low"] < alone.figures()["test/accuracy_high"] < 0.7
     part = TestOutputs(**{**outputs.__dict__, "index": torch.arange(40) + 2})
@@ -116,7 +120,7 @@ def test_groups_of_test_images_are_drawn_whole(tmp_path):
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch, caplog):
     """Guards against hours of training that are lost to a font."""
-    monkeypatch.setattr(module.pictures, "confusion_picture", lambda *a: 1 / 0)
+    monkeypatch.setattr(pictures, "confusion_picture", lambda *a: 1 / 0)
     run, more, events = review(tmp_path, evidence_of([0, 1], [0, 0], 2), ["a", "b"])
     assert "expected to write confusion_matrix.png, got ZeroDivisionError" in caplog.text
     assert "review/reliability" in events.Tags()["images"]
@@ -145,7 +149,7 @@ def test_where_there_are_too_many_classes_the_table_has_the_true_ones_probabilit
     """Guards against a table of a gigabyte."""
     outputs = evidence_of([0, 1], [0, 0], 3)
     small = TestOutputs(**{**outputs.__dict__, "probabilities": outputs.probabilities[:, :0]})
-    lines = predictions_csv(small, ["x.png", "y.png"], ["a", "b", "c"]).splitlines()
+    lines = predictions_table(small, ["x.png", "y.png"], ["a", "b", "c"]).csv().splitlines()
     assert lines[0] == "image,true,predicted,confidence,probability of the true class"
     assert float(lines[2].split(",")[4]) == pytest.approx(float(outputs.probabilities[1, 1]), abs=1e-6)
 
@@ -153,9 +157,56 @@ def test_where_there_are_too_many_classes_the_table_has_the_true_ones_probabilit
 def test_tables_of_text():
     """Guards against nan in the text, and pairs of classes that were never confused."""
     confusion = torch.tensor([[2, 0], [0, 0]])
-    table = class_table(class_figures(confusion), confusion, ["a", "b"])
+    table = class_tables(class_figures(confusion), confusion, ["a", "b"]).markdown()
     assert "| a | 1.000 | 1.000 | 1.000 | 2 |" in table
     assert "| b | – | – | – | 0 |" in table
     assert "Confused" not in table
-    assert "| a | b | 1 |" in class_table(class_figures(confusion), torch.tensor([[1, 1], [0, 0]]), ["a", "b"])
-    assert wrong_table([("x.png", "a", "b", 0.9, 0.05)]).splitlines()[2] == "| x.png | a | b | 0.9000 | 0.0500 |"
+    assert (
+        "| a | b | 1 |" in class_tables(class_figures(confusion), torch.tensor([[1, 1], [0, 0]]), ["a", "b"]).markdown()
+    )
+    assert (
+        wrong_tables([("x.png", "a", "b", 0.9, 0.05)]).markdown().splitlines()[2]
+        == "| x.png | a | b | 0.9000 | 0.0500 |"
+    )
+
+
+def test_a_place_that_cannot_be_written_to_costs_the_others_nothing(tmp_path, monkeypatch, caplog):
+    """Guards against a run whose end, and whose files, depend on every logger."""
+    monkeypatch.setattr(TensorBoardSink, "write_tables", lambda *a: 1 / 0)
+    monkeypatch.setattr(TensorBoardSink, "write_embedding", lambda *a: 1 / 0)
+    run, more, events = review(tmp_path, evidence_of([0, 1], [0, 0], 2), ["a", "b"])
+    assert "expected to write per_class to TensorBoard, got ZeroDivisionError" in caplog.text
+    assert "review/reliability" in events.Tags()["images"]
+    assert "| a | 0.500 | 1.000 |" in (run.directory / "review" / "review.md").read_text()
+    assert "test/ece" in more
+
+
+def test_a_file_of_somebody_elses_is_kept_and_the_run_ends_well(tmp_path, caplog):
+    """Guards against hours of training that are lost to a file of the same name, and against its loss."""
+    own = tmp_path / "run" / "review" / "per_class.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    _, more, events = review(tmp_path, evidence_of([0, 1], [0, 0], 2), ["a", "b"])
+    assert "expected to write the review to review, got TlxError" in caplog.text
+    assert own.read_text() == "mine"
+    assert "review/reliability" in events.Tags()["images"]
+    assert "test/ece" in more
+
+
+def test_every_table_is_a_file_too(tmp_path):
+    """Guards against figures that can be read by eye alone, and intervals that a spreadsheet takes for text."""
+    run, more, _ = review(tmp_path, evidence_of([0, 1, 1], [0, 1, 0], 2), ["a", "b"])
+    tables = {}
+    for path in (run.directory / "review").glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            tables[path.stem] = list(csv.DictReader(file))
+    assert set(tables) == {
+        "figures", "per_class", "confused_most", "sensitivity_and_specificity", "most_confidently_wrong",
+    }  # fmt: skip
+    assert float(tables["per_class"][0]["precision"]) == 0.5
+    assert tables["confused_most"] == [{"true": "b", "predicted": "a", "images": "1"}]
+    row = tables["sensitivity_and_specificity"][1]
+    assert float(row["sensitivity"]) == pytest.approx(more["test/sensitivity/b"])
+    assert float(row["sensitivity high"]) == pytest.approx(more["test/sensitivity_high/b"])
+    assert float(tables["figures"][0]["value"]) == FIGURES["test/accuracy"]
+    assert {f"review/{name}.csv" for name in tables} <= run.files.names

@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from tlx.config.naming import flat, identity
+from tlx.measures.sections import Plain
 
 _LEFT_OUT = ("dataset._target_", "backbone._target_", "task._target_", "task.monitor", "task.mode", "task.num_classes")
-Plain = str | float | int | bool
 
 
 def hyperparameters(config: DictConfig) -> dict[str, Plain]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx.base.console import logging_to, quiet
@@ -19,6 +20,7 @@ from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
+from tlx.review.classification import review_sections
 from tlx.review.recorder import TestRecorder
 from tlx.review.report import report
 from tlx.runs.run import Run
@@ -108,7 +110,8 @@ class Procedure(ABC):
             figures = {**trained, **tested}
             # Events of an earlier attempt at this review do not count.
             logger = build_logger(self.config, figures["train/steps"])
-            values = hyperparameters(self.config)
-            self.run.finish(figures | report(self.run, values, self.data, seen.outputs, figures, logger))
+            loggers = [logger] if isinstance(logger, Logger) else []
+            sections = review_sections(self.data, seen.outputs)
+            self.run.finish(figures | report(self.run, hyperparameters(self.config), sections, figures, loggers))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
         evaluator.strategy.barrier()

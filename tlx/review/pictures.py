@@ -1,21 +1,18 @@
-"""The pictures of a review, as matplotlib figures; neither pyplot nor the user's backend is touched."""
+"""The pictures of a review of classes, as matplotlib figures."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.base.files import writing
 from tlx.data.reading.images import to_channels
 from tlx.measures.confusion import ClassFigures, Reliability
+from tlx.measures.drawing import new_figure, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,30 +23,6 @@ NAMES_AT_MOST = 130  # classes up to which every name stands beside it
 BARS_AT_MOST = 120  # classes in the picture of precision and recall
 TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 BLUE, ORANGE, GRAY = "#2a6f97", "#e07a3f", "#9a9a9a"
-
-
-@contextmanager
-def without_tex() -> Iterator[None]:
-    """Inside, no text is handed to TeX, a program, as a matplotlibrc of the working directory may ask for."""
-    from matplotlib import rc_context
-
-    with rc_context({"text.usetex": False}):
-        yield
-
-
-def draw(figure: Figure, path: Path) -> np.ndarray:
-    """Write a figure as PNG and return its pixels, uint8 (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # letters that the font lacks become boxes
-        canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    with writing(path) as file:
-        Image.fromarray(pixels).save(file, format="PNG")
-    return pixels
 
 
 def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
@@ -64,7 +37,7 @@ def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
     classes = len(names)
     side = min(max(0.42 * min(classes, COUNTS_AT_MOST) + 0.14 * max(classes - COUNTS_AT_MOST, 0), 2.2), 20)
     margin = 0.08 * max(len(short(name)) for name in names) + 0.9  # inches for the names, rotated below
-    figure = _figure(side + margin + 1.2, side + margin + 0.5)
+    figure = new_figure(side + margin + 1.2, side + margin + 0.5)
     axes = figure.subplots()
     counts = confusion.double()
     rows = counts.sum(dim=1, keepdim=True)
@@ -94,7 +67,7 @@ def class_picture(figures: ClassFigures, names: Sequence[str]) -> Figure:
     if len(names) > BARS_AT_MOST:
         order = sorted(figures.f1.nan_to_num(2).argsort(stable=True)[:BARS_AT_MOST].tolist())
         title = f"Precision and recall of the {BARS_AT_MOST} of {len(names)} classes with the lowest F1"
-    figure = _figure(7.5, 0.26 * len(order) + 1.5)
+    figure = new_figure(7.5, 0.26 * len(order) + 1.5)
     axes = figure.subplots()
     rows = np.arange(len(order))
     for offset, values, colour, label in (
@@ -112,7 +85,7 @@ def class_picture(figures: ClassFigures, names: Sequence[str]) -> Figure:
 
 def reliability_picture(found: Reliability) -> Figure:
     """Draw accuracy over confidence, with the diagonal of a calibrated classifier, and how many images are where."""
-    figure = _figure(5.2, 6)
+    figure = new_figure(5.2, 6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     left, width = found.edges[:-1].numpy(), float(found.edges[1])
     bar = {"width": width, "align": "edge", "edgecolor": "white"}
@@ -132,7 +105,7 @@ def wrong_picture(images: Sequence[Tensor], captions: Sequence[str], columns: in
     """Draw images, each uint8 (C, H, W), in a grid with a caption above each."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    figure = _figure(2.3 * columns + 0.2, 2.75 * rows + 0.5)
+    figure = new_figure(2.3 * columns + 0.2, 2.75 * rows + 0.5)
     grid: list[Axes] = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for axes in grid:
         axes.set_axis_off()
@@ -148,16 +121,3 @@ def showable(image: Tensor) -> np.ndarray:
     channels = image.shape[0]
     colours = image[:1] if channels < 3 else image[:3]
     return to_channels(colours, 3).permute(1, 2, 0).numpy()
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, 100 pixels each."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
-
-
-def short(text: str, most: int = 24) -> str:
-    """Return a name that fits, its middle left out where it is long; `$` would begin a formula."""
-    text = text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
-    return text.replace("$", r"\$")

@@ -1,26 +1,20 @@
-"""The review of a finished run: pictures, tables and figures of its test split, from one pass over it."""
+"""The review of a finished run: its sections, written to each of its sinks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+import numpy as np
+from pytorch_lightning.loggers import Logger
 
 from tlx.base.files import write_text
-from tlx.base.printable import one_line
-from tlx.data.datamodule import ImageDataModule
-from tlx.measures.names import is_of_a_class
+from tlx.measures.drawing import pixels_of, without_tex
+from tlx.measures.sections import Picture, Plain, Sections
 from tlx.records.directory import RunDirectory
-from tlx.review import pictures, tables
-from tlx.review.hparams import Plain, best_figures, write_hparams
-from tlx.review.projector import FILES as PROJECTOR
-from tlx.review.projector import write_projector
-from tlx.review.recorder import TestOutputs
-from tlx.review.summary import Summary, summarise
+from tlx.review.sinks.base import Sink
+from tlx.review.sinks.choice import sinks_of
 
 log = logging.getLogger("tlx")
 
@@ -28,135 +22,78 @@ log = logging.getLogger("tlx")
 def report(
     run: RunDirectory,
     hyperparameters: Mapping[str, Plain],
-    data: ImageDataModule,
-    outputs: TestOutputs | None,
+    sections: Sections,
     figures: Mapping[str, float],
-    logger: Logger | bool | None,
+    loggers: Sequence[Logger],
 ) -> dict[str, float]:
-    """Write the review of a run: test_predictions.csv; with a logger also `review/`, and all of it into TensorBoard.
+    """Write the review of a run: test_predictions.csv; with a logger also `review/`, and all of it to the loggers.
 
-    Everything is logged at the step `train/steps`. A picture that cannot be drawn is a warning: the run is worth more.
+    Everything is logged at the step `train/steps`. What cannot be drawn or written is a warning: the run is worth more.
 
     Args:
         run: The run.
-        hyperparameters: Its row in the table of runs, from `tlx.config.hyperparameters`.
-        data: Where the images are from.
-        outputs: From the TestRecorder of the test; None where there was no test image.
+        hyperparameters: What decided its result, from `tlx.config.hyperparameters`.
+        sections: What the task says of the test split.
         figures: The run's final figures.
-        logger: Of training or a new one; none (None or False): no matplotlib, no pictures.
+        loggers: Of the run; none: no matplotlib, no pictures.
 
     Returns:
-        Further figures, see `Summary.figures`.
+        The figures of the sections.
     """
-    summary = None if outputs is None else summarise(outputs, data.class_names, data.sample_groups("test"))
-    more = {} if summary is None else summary.figures()
-    figures = {**figures, **more}
-    step = int(figures["train/steps"])
-    if outputs is not None:
-        images = [_image_name(data, index) for index in outputs.index.tolist()]
+    if sections.predictions is not None:
         run.files.add("test_predictions.csv")
-        write_text(run.directory / "test_predictions.csv", tables.predictions_csv(outputs, images, data.class_names))
-    if not isinstance(logger, Logger):
-        return more
-    # Figures of classes would be a hundred charts of one point each; their table is among the texts.
-    tested = {n: value for n, value in figures.items() if n.startswith("test/") and not is_of_a_class(n)}
-    logger.log_metrics({**tested, **best_figures(figures)}, step)
-    writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
-    if writer is not None:
-        with _worth_a_warning("hparams"):
-            write_hparams(writer, hyperparameters, run.directory.name, step)
-    if outputs is not None and summary is not None:
-        _review(run, data, outputs, summary, figures, writer, step)
-    if writer is not None and outputs is not None and len(outputs.embedded):
-        with _worth_a_warning("projector"):
-            folder = Path(logger.log_dir or run.directory)
-            if folder.resolve() == run.directory.resolve():
-                run.files.add(*PROJECTOR)
-            _project(folder, data, outputs)
-    logger.save()
-    if writer is not None:
-        writer.close()
-    return more
+        write_text(run.directory / "test_predictions.csv", sections.predictions.csv())
+    if loggers:
+        every = {**figures, **sections.figures}
+        _write(sections, every, hyperparameters, sinks_of(run, sections, loggers, int(figures["train/steps"])))
+    return dict(sections.figures)
 
 
-def _review(
-    run: RunDirectory,
-    data: ImageDataModule,
-    outputs: TestOutputs,
-    summary: Summary,
-    figures: Mapping[str, float],
-    writer: Any,
-    step: int,
+def _write(
+    sections: Sections, figures: Mapping[str, float], hyperparameters: Mapping[str, Plain], sinks: Sequence[Sink]
 ) -> None:
-    folder = run.directory / "review"
-    names, confusion, per_class = data.class_names, summary.confusion, summary.per_class
-    wrong = _wrong_rows(data, outputs)
-    drawn: dict[str, Callable[[], Any]] = {
-        "confusion_matrix": lambda: pictures.confusion_picture(confusion, names),
-        "precision_recall": lambda: pictures.class_picture(per_class, names),
-        "reliability": lambda: pictures.reliability_picture(summary.calibration),
-        "wrong": lambda: pictures.wrong_picture(outputs.wrong_images, [_caption(*row[:4]) for row in wrong]),
-    }
-    if not wrong:
-        del drawn["wrong"]
-    run.files.remove("review/wrong.png")
-    run.files.add("review/review.md", *(f"review/{name}.png" for name in drawn))
-    for name, figure in drawn.items():
-        with _worth_a_warning(f"{name}.png"), pictures.without_tex():
-            pixels = pictures.draw(figure(), folder / f"{name}.png")
-            if writer is not None:
-                writer.add_image(f"review/{name}", pixels, step, dataformats="HWC")
-    texts = {
-        "per_class": tables.class_table(per_class, confusion, names),
-        "sensitivity_and_specificity": tables.detection_table(summary),
-        "most_confidently_wrong": tables.wrong_table(wrong),
-    }
-    if writer is not None:
-        for name, text in texts.items():
-            writer.add_text(f"review/{name}", text, step)
-    parts = [f"# {one_line(folder.parent.name)}", tables.figures_table(figures)]
-    parts += ["## Classes", texts["per_class"]]
-    parts += ["## Each class against all others", texts["sensitivity_and_specificity"]]
-    parts += ["## The most confidently wrong images", texts["most_confidently_wrong"]]
-    parts += [f"![{name}]({name}.png)" for name in drawn if (folder / f"{name}.png").is_file()]
-    write_text(folder / "review.md", "\n\n".join(parts) + "\n")
+    sinks = [sink for sink in sinks if _opened(sink)]
+    for sink in sinks:
+        with _worth_a_warning("figures", sink):
+            sink.write_figures(figures, sections.compared)
+        with _worth_a_warning("hyperparameters", sink):
+            sink.write_hyperparameters(hyperparameters)
+    for picture in sections.pictures:
+        pixels = None
+        with _worth_a_warning(f"{picture.name}.png"):
+            pixels = _drawn(picture)
+        for sink in sinks if pixels is not None else ():
+            with _worth_a_warning(f"{picture.name}.png", sink):
+                sink.write_picture(picture.name, pixels)
+    for sink in sinks:
+        for group in sections.tables:
+            with _worth_a_warning(group.name, sink):
+                sink.write_tables(group)
+        if sections.embedding is not None:
+            with _worth_a_warning("projector", sink):
+                sink.write_embedding(sections.embedding)
+        with _worth_a_warning("the end of the review", sink):
+            sink.close()
 
 
-def _project(directory: Path, data: ImageDataModule, outputs: TestOutputs) -> None:
-    place = {index: i for i, index in enumerate(outputs.index.tolist())}
-    rows = []
-    for index in outputs.embedded.tolist():
-        true, called = int(outputs.target[place[index]]), int(outputs.predicted[place[index]])
-        verdict = "right" if true == called else "wrong"
-        rows.append([_image_name(data, index), data.class_names[true], data.class_names[called], verdict])
-    columns = ["image", "true", "predicted", "verdict"]
-    write_projector(directory, outputs.features, outputs.thumbnails, columns, rows)
+def _opened(sink: Sink) -> bool:
+    with _worth_a_warning("the review", sink):
+        sink.open()
+        return True
+    return False
 
 
-def _wrong_rows(data: ImageDataModule, outputs: TestOutputs) -> list[tuple[str, str, str, float, float]]:
-    place = {index: i for i, index in enumerate(outputs.index.tolist())}
-    rows = []
-    for index in outputs.wrong:
-        i = place[index]
-        true, called = data.class_names[int(outputs.target[i])], data.class_names[int(outputs.predicted[i])]
-        probabilities = float(outputs.confidence[i]), float(outputs.true_probability[i])
-        rows.append((_image_name(data, index), true, called, *probabilities))
-    return rows
-
-
-def _caption(image: str, true: str, called: str, probability: float) -> str:
-    lines = pictures.short(image, 30), f"true: {pictures.short(true)}", f"predicted: {pictures.short(called)}"
-    return "\n".join(lines) + f" ({probability:.2f})"
-
-
-def _image_name(data: ImageDataModule, index: int) -> str:
-    return data.splits["test"].samples[index].name
+def _drawn(picture: Picture) -> np.ndarray:
+    with without_tex():
+        drawn = picture.draw()
+        return drawn if isinstance(drawn, np.ndarray) else pixels_of(drawn)
 
 
 @contextmanager
-def _worth_a_warning(what: str) -> Iterator[None]:
-    """Let a run end well although a part of its review could not be made."""
+def _worth_a_warning(what: str, sink: Sink | None = None) -> Iterator[None]:
+    """Let a run end well although a part of its review could not be made or written."""
     try:
         yield
     except Exception as error:
-        log.warning("review: expected to write %s, got %s: %s", what, type(error).__name__, error)
+        to = "" if sink is None else f" to {sink.name}"
+        log.warning("review: expected to write %s%s, got %s: %s", what, to, type(error).__name__, error)

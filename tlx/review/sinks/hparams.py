@@ -6,14 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-# The columns that the tab shows by itself: the first five in alphabetical order, before Lightning's `epoch`.
-METRICS = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
-Plain = str | float | int | bool
-
-
-def best_figures(figures: Mapping[str, float]) -> dict[str, float]:
-    """Return the figures of the best checkpoint by which the tab compares runs, as `best/val_accuracy`, …"""
-    return {f"best/{name.replace('/', '_')}": figures[name] for name in METRICS if name in figures}
+from tlx.measures.sections import Plain
+from tlx.review.sinks._compat import file_writer
 
 
 def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int) -> None:
@@ -24,7 +18,7 @@ def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int)
 
     Args:
         writer: A torch SummaryWriter.
-        values: From `hparams`.
+        values: What decided its result.
         row: Name of the row; runs under one name would be averaged.
         step: The step to log at.
     """
@@ -42,5 +36,5 @@ def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int)
         (metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=ended)),
     ):
         about = metadata.create_summary_metadata(data)
-        told = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
-        writer._get_file_writer().add_summary(Summary(value=[told]), step)
+        value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
+        file_writer(writer).add_summary(Summary(value=[value]), step)

@@ -1,0 +1,213 @@
+"""What a review consists of, as plain values: tables, pictures, points. A task makes them, sinks write them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlx.base.printable import printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Code(str):
+    """A text that Markdown shows as code, such as the name of a metric."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of an interval; NaN where there is none."""
+
+    low: float
+    high: float
+
+    @property
+    def defined(self) -> bool:
+        """Whether it has ends."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval, in one cell."""
+
+    value: float
+    interval: Interval
+
+
+Plain = str | float | int | bool
+Cell = str | int | float | Interval | Estimate
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of values, from which Markdown and CSV follow.
+
+    Args:
+        name: Name of its CSV file, without the suffix.
+        columns: Heading of each column.
+        rows: A cell for each column. A number that is NaN is not defined.
+        digits: Digits after the point in Markdown; a CSV file has six.
+        caption: A sentence before the table in Markdown.
+        note: A sentence after it.
+    """
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    digits: int = 3
+    caption: str = ""
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Return the table with its sentences."""
+        lines = [self.columns, ["---"] * len(self.columns), *([self._shown(cell) for cell in row] for row in self.rows)]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join(filter(None, (self.caption, table, self.note)))
+
+    def csv(self) -> str:
+        """Return the table with its headings. An interval takes two columns, an estimate three."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        kinds = [_widest(row[i] for row in self.rows) for i in range(len(self.columns))]
+        writer.writerow([name for column, kind in zip(self.columns, kinds, strict=True) for name in kind(column)])
+        for row in self.rows:
+            writer.writerow([text for cell, kind in zip(row, kinds, strict=True) for text in _stored(cell, kind)])
+        return text.getvalue()
+
+    def _shown(self, cell: Cell) -> str:
+        if isinstance(cell, Estimate):
+            value, (low, high) = self._shown(cell.value), self._ends(cell.interval)
+            defined = cell.interval.defined and math.isfinite(cell.value)
+            return f"{value} ({low} to {high})" if defined else value
+        if isinstance(cell, Interval):
+            return "{} to {}".format(*self._ends(cell)) if cell.defined else ""
+        if isinstance(cell, float):
+            return "–" if math.isnan(cell) else f"{cell:.{self.digits}f}"
+        if isinstance(cell, int):
+            return f"{cell:,}"
+        return f"`{cell}`" if isinstance(cell, Code) else escaped(cell)
+
+    def _ends(self, interval: Interval) -> tuple[str, str]:
+        return f"{interval.low:.{self.digits}f}", f"{interval.high:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class TableGroup:
+    """Tables about one subject, shown below one another.
+
+    Args:
+        name: Name by which sinks tell it from others.
+        heading: Heading in Markdown.
+        tables: The tables; those without rows are left out of Markdown.
+        otherwise: What is said where none has rows.
+    """
+
+    name: str
+    heading: str
+    tables: Sequence[Table]
+    otherwise: str = ""
+
+    def markdown(self) -> str:
+        """Return the tables without the heading."""
+        return "\n\n".join(table.markdown() for table in self.tables if table.rows) or self.otherwise
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn when a sink asks for it.
+
+    Args:
+        name: Name of its file, without the suffix.
+        draw: Returns a matplotlib figure, or pixels, uint8 (H, W, 3).
+    """
+
+    name: str
+    draw: Callable[[], Figure | np.ndarray]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Images as points. M images, at least one.
+
+    Args:
+        name: What the points are.
+        features: One row an image (M, D), float32.
+        thumbnails: The images, uint8 (M, h, w, 3).
+        columns: Headings of `rows`, at least two.
+        rows: A text for each column, for each of the M images.
+    """
+
+    name: str
+    features: np.ndarray
+    thumbnails: np.ndarray
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """What a task says of a test split.
+
+    Args:
+        figures: Figures beside those that its metrics compute, by flat names: `test/ece`.
+        compared: Names of the figures by which runs are compared.
+        predictions: A row for each image of the test split, in files and tables of every run; None: there is no image.
+        tables: For people.
+        pictures: For people.
+        embedding: For people.
+    """
+
+    figures: Mapping[str, float] = field(default_factory=dict)
+    compared: Sequence[str] = ()
+    predictions: Table | None = None
+    tables: Sequence[TableGroup] = ()
+    pictures: Sequence[Picture] = ()
+    embedding: Embedding | None = None
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    text = printable(" ".join(text.split()))
+    for character in "\\|`*_<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _widest(cells: Iterator[Cell]) -> Callable[[str], list[str]]:
+    """Return how the headings of a column follow from its name, by the cell that needs the most columns."""
+    kinds = {type(cell) for cell in cells}
+    return _of_estimate if Estimate in kinds else _of_interval if Interval in kinds else _alone
+
+
+def _alone(column: str) -> list[str]:
+    return [column]
+
+
+def _of_interval(column: str) -> list[str]:
+    return [f"{column} low", f"{column} high"]
+
+
+def _of_estimate(column: str) -> list[str]:
+    return [column, *_of_interval(column)]
+
+
+def _stored(cell: Cell, headings: Callable[[str], list[str]]) -> list[str]:
+    """Return a cell as texts for as many columns as its column has."""
+    if isinstance(cell, Estimate):
+        return [_number(cell.value), _number(cell.interval.low), _number(cell.interval.high)]
+    if isinstance(cell, Interval):
+        return [_number(cell.low), _number(cell.high)]
+    text = _number(cell) if isinstance(cell, float) else str(cell)
+    return [text, *[""] * (len(headings("")) - 1)]
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6f}"

@@ -1,0 +1,32 @@
+"""Which sinks the review of a run is written to: plain files, and one for each of its loggers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from tlx.measures.sections import Sections
+from tlx.records.directory import RunDirectory
+from tlx.review.sinks.base import Sink
+from tlx.review.sinks.files import FileSink
+from tlx.review.sinks.loggers import LoggerSink
+from tlx.review.sinks.tensorboard import TensorBoardSink
+
+
+def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[Logger], step: int) -> list[Sink]:
+    """Return the sinks of a review.
+
+    Args:
+        run: The run.
+        sections: What will be written.
+        loggers: Of the run.
+        step: The step to log at.
+    """
+    sinks: list[Sink] = [FileSink(run, sections)] if sections.predictions is not None else []
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            sinks.append(TensorBoardSink(logger, run, step))
+        else:
+            sinks.append(LoggerSink(logger, step))
+    return sinks

@@ -1,0 +1,59 @@
+"""A review in TensorBoard: scalars, pictures, tables as text, the projector, a row of the hparams tab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from tlx.measures.sections import Embedding, Plain, TableGroup
+from tlx.records.directory import RunDirectory
+from tlx.review.sinks.base import Sink, scalars
+from tlx.review.sinks.hparams import write_hparams
+from tlx.review.sinks.projector import FILES as PROJECTOR
+from tlx.review.sinks.projector import write_projector
+
+
+class TensorBoardSink(Sink):
+    """Writes a review at one step.
+
+    Args:
+        logger: Of the run.
+        run: The run, whose name its row of the hparams tab has.
+        step: The step.
+    """
+
+    name = "TensorBoard"
+
+    def __init__(self, logger: TensorBoardLogger, run: RunDirectory, step: int) -> None:
+        self.logger, self.run, self.step = logger, run, step
+
+    def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
+        """Write one point for each figure that a chart shows."""
+        self.logger.log_metrics(scalars(figures, compared), self.step)
+
+    def write_hyperparameters(self, values: Mapping[str, Plain]) -> None:
+        """Write the run's row."""
+        write_hparams(self.logger.experiment, values, self.run.directory.name, self.step)
+
+    def write_picture(self, name: str, pixels: np.ndarray) -> None:
+        """Write a picture as `review/NAME`."""
+        self.logger.experiment.add_image(f"review/{name}", pixels, self.step, dataformats="HWC")
+
+    def write_tables(self, group: TableGroup) -> None:
+        """Write tables as the text `review/NAME`."""
+        self.logger.experiment.add_text(f"review/{group.name}", group.markdown(), self.step)
+
+    def write_embedding(self, embedding: Embedding) -> None:
+        """Write the files of the projector beside the events."""
+        folder = Path(self.logger.log_dir or self.run.directory)
+        if folder.resolve() == self.run.directory.resolve():
+            self.run.files.add(*PROJECTOR)
+        write_projector(folder, embedding)
+
+    def close(self) -> None:
+        """Close the events file."""
+        self.logger.save()
+        self.logger.experiment.close()
