@@ -60,6 +60,7 @@ def test_the_distributions_hold_conf_and_nothing_of_this_machine(built):
     assert {n.removeprefix("tlx/conf/") for n in names if n.startswith("tlx/conf/")} == CONF
     assert {n.split("/")[0] for n in names} == {"tlx", *(n.split("/")[0] for n in names if ".dist-info/" in n)}
     assert any(n.endswith("licenses/LICENSE") for n in names)
+    assert "tlx/py.typed" in names  # or type checkers would take all of tlx for Any
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         inside = {n.partition("/")[2] for n in sdist.getnames()}
     assert {f"conf/{name}" for name in CONF} | {

@@ -8,7 +8,13 @@ run.metrics, run.model
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tlx.base.errors import ConfigError, TlxError
+    from tlx.config import compose
+    from tlx.runs.run import Run
+    from tlx.train import train
 
 __version__ = "0.1.0"
 

@@ -32,7 +32,8 @@ class _Reversed(torch.autograd.Function):
 
 def reverse_gradient(x: Tensor, factor: float) -> Tensor:
     """Return `x`; its gradient is multiplied by -factor on the way back."""
-    return _Reversed.apply(x, factor)
+    same: Tensor = _Reversed.apply(x, factor)
+    return same
 
 
 def reversal(progress: float, slope: float = 10.0) -> float:

@@ -128,7 +128,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, outputs, ceil(H / stride), ceil(W / stride))."""
-        out = x if self.expand is None else self.expand(x)
+        out: Tensor = x if self.expand is None else self.expand(x)
         out = self.project(self.depthwise(out))
         return out + x if self.residual else out
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -67,5 +67,5 @@ class Tiles:
 
 
 def _again(network: Callable[[Tensor], list[Tensor]], part: Tensor) -> list[Tensor]:
-    result: Any = checkpoint(network, part, use_reentrant=False)
+    result: list[Tensor] = checkpoint(network, part, use_reentrant=False)
     return result

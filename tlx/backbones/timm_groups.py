@@ -108,7 +108,8 @@ class BeforeChain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input of the chain's first module."""
-        return self.model.forward_features(x)  # type: ignore[operator]
+        given: Tensor = self.model.forward_features(x)  # type: ignore[operator]
+        return given
 
 
 class AfterChain(nn.Module):
@@ -120,7 +121,8 @@ class AfterChain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled features."""
-        return self.model.forward_head(x, pre_logits=True)  # type: ignore[operator]
+        pooled: Tensor = self.model.forward_head(x, pre_logits=True)  # type: ignore[operator]
+        return pooled
 
 
 class Copy(nn.Module):

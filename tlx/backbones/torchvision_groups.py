@@ -155,7 +155,8 @@ class TokenStem(nn.Module):
         """Return the class token and the patches' tokens."""
         patches = self.conv_proj(x).flatten(2).transpose(1, 2)  # (B, H/p · W/p, D)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
-        return self.dropout(tokens + self.pos_embedding)
+        placed: Tensor = self.dropout(tokens + self.pos_embedding)
+        return placed
 
 
 class ClassToken(nn.Module):

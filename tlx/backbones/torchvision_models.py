@@ -105,7 +105,7 @@ def _preprocessing(entry: WeightsEnum) -> Preprocessing:
 
 def _download(name: str, entry: WeightsEnum) -> nn.Module:
     try:
-        return torchvision.models.get_model(name, weights=entry)
+        model: nn.Module = torchvision.models.get_model(name, weights=entry)
     except OSError as error:  # no network, no such page, no room: all are OSError
         folder = os.path.join(torch.hub.get_dir(), "checkpoints")
         file = os.path.basename(urlparse(entry.url).path)
@@ -115,12 +115,13 @@ def _download(name: str, entry: WeightsEnum) -> nn.Module:
             f"Put the file of {entry.url} there, or set backbone.weights=null, or backbone=efficientnet_lite0, whose "
             f"weights are installed."
         ) from error
+    return model
 
 
 class _ValuesOnCpu(TorchFunctionMode):
     """Let torchvision compute RegNet's widths, which it does with tensors, while its layers go to the meta device."""
 
-    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in (torch.arange, torch.tensor):
             kwargs["device"] = "cpu"

@@ -124,4 +124,5 @@ def _run(backbone: Backbone, batch: Tensor, way: Way) -> Tensor:
     std = torch.tensor(backbone.preprocessing.std, device=device).view(1, -1, 1, 1) * 255
     image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=way.layout)
     with torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16-mixed"):
-        return backbone(image)
+        features: Tensor = backbone(image)
+    return features

@@ -191,16 +191,19 @@ def _drawn(units: int, resamples: int, seed: int, width: int) -> Iterator[np.nda
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return part / whole
+        ratio: np.ndarray = part / whole
+    return ratio
 
 
 def _mean(each: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no class has the figure: NaN
-        return np.nanmean(each, axis=1)
+        mean: np.ndarray = np.nanmean(each, axis=1)
+    return mean
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no resample has the figure: NaN
-        return np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        ends: np.ndarray = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return ends

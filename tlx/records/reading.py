@@ -202,7 +202,8 @@ def _load_yaml(text: str) -> Any:
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    return yaml.parse(text, _Loader)
+    events: Iterator[yaml.Event] = yaml.parse(text, _Loader)
+    return events
 
 
 def as_mapping(value: Any, path: Path, expected: str, hint: str = RESTORE) -> Mapping[str, Any]:

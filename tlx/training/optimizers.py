@@ -57,7 +57,8 @@ def build_optimizer(
             del group["weight_decay"]
     if _fuses(node.get("fused", "auto"), cls, [p for group in parameter_groups for p in group["params"]], may_fuse):
         extra["fused"] = True
-    return cls(parameter_groups, lr=float(node["lr"]), **extra)
+    optimizer: optim.Optimizer = cls(parameter_groups, lr=float(node["lr"]), **extra)
+    return optimizer
 
 
 def _fuses(choice: bool | str, cls: type, parameters: Sequence[nn.Parameter], may_fuse: bool) -> bool:

@@ -33,7 +33,7 @@ _ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
 def eval_transform(preprocessing: Preprocessing) -> nn.Module:
     """Resize the shorter side to round(size / crop), then cut `size` x `size` from the centre."""
     resize = v2.Resize(_resized(preprocessing), v2.InterpolationMode(preprocessing.interpolation), antialias=True)
-    return v2.Compose([resize, v2.CenterCrop(preprocessing.size)])
+    return _in_turn([resize, v2.CenterCrop(preprocessing.size)])
 
 
 def needed_side(preprocessing: Preprocessing, augment: str) -> int:
@@ -74,9 +74,9 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
         )
     if augment == "none":
         return eval_transform(preprocessing)
-    flip = [v2.RandomHorizontalFlip()] if horizontal_flip else []
+    flip: list[nn.Module] = [v2.RandomHorizontalFlip()] if horizontal_flip else []
     if augment in _WHOLE:
-        return v2.Compose([eval_transform(preprocessing), *flip])
+        return _in_turn([eval_transform(preprocessing), *flip])
     crop = v2.RandomResizedCrop(
         preprocessing.size,
         scale=(_least_area(augment), 1.0),
@@ -87,7 +87,12 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     steps: list[nn.Module] = [crop, *flip]
     if augment == "trivial":
         steps.append(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR))
-    return v2.Compose(steps)
+    return _in_turn(steps)
+
+
+def _in_turn(steps: list[nn.Module]) -> nn.Module:
+    composed: nn.Module = v2.Compose(steps)
+    return composed
 
 
 def draws_nothing(augment: str, horizontal_flip: bool) -> bool:
