@@ -19,10 +19,12 @@ import tlx.demo
 import tlx.runs.run
 from tests.conftest import ROOT
 from tlx.backbones import catalog as backbone_catalog
+from tlx.building.listed import SOURCES
 from tlx.config import check_command_line, compose, options
 from tlx.config import schema as schemas
-from tlx.data import catalog as data_catalog
+from tlx.data.catalog import source_class
 from tlx.data.files.image_files import find_images
+from tlx.data.sources.torchvision_table import TORCHVISION
 from tlx.runs.resume import resumed
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = home / "work"
     for name in ("weights.safetensors", "weights.pth"):
         (work / name).write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors
-    for name in data_catalog.TORCHVISION["cifar10"].files:
+    for name in TORCHVISION["cifar10"].files:
         (home / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (home / "data" / name).touch()
     for name in ("RUN", "outputs/RUN", "outputs/a", "outputs/b", "outputs/c"):
@@ -210,7 +212,7 @@ def test_every_key_and_option_is_documented() -> None:
     """Guards against a new key, strategy or data set of which no page tells."""
     assert keys(schemas.Stage, schemas.Strategy, schemas.Optimizer) <= documented("strategies.md")
     assert set(options("strategy")) <= documented("strategies.md")
-    assert keys(schemas.Folder, schemas.Digits, schemas.Table, schemas.TorchvisionDataset) <= documented("datasets.md")
+    assert keys(*(source_class(target).keys for target in SOURCES)) <= documented("datasets.md")
     assert set(options("dataset")) <= documented("datasets.md")
     assert set(options("backbone")) - set(backbone_catalog.TORCHVISION) <= documented("backbones.md")
 

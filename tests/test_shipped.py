@@ -17,7 +17,7 @@ from tlx import Run
 from tlx.backbones import catalog
 from tlx.base.errors import ConfigError
 from tlx.config import check_command_line, compose, options
-from tlx.data import catalog as data_catalog
+from tlx.data.sources.torchvision_table import TORCHVISION, missing_files
 from tlx.training.planning import plan_table
 
 CONF = ROOT / "conf"
@@ -132,9 +132,9 @@ def test_every_family_can_be_planned(name):
 def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeypatch):
     """Guards against an option that does not compose, or a plan that needs a download."""
     monkeypatch.chdir(tmp_path)
-    known = data_catalog.TORCHVISION.get(name)
+    known = TORCHVISION.get(name)
     if known and not known.download:  # to be put there by hand: said at once, by name
-        missing = data_catalog.missing_files(known, Path("data"))
+        missing = missing_files(known, Path("data"))
         with pytest.raises(ConfigError, match=missing[0]):
             compose([f"dataset={name}", *SMALL])
         for part in missing:

@@ -7,7 +7,7 @@ import torch
 from tlx.base.errors import TlxError
 from tlx.config.naming import look_again
 from tlx.data import arrays
-from tlx.data.catalog import class_names, content_identity, mistakes
+from tlx.data.catalog import source_of
 from tlx.data.checked import load_checked
 
 
@@ -57,19 +57,19 @@ def test_the_catalog_knows_it_before_it_is_loaded(tmp_path, node):
     path = tmp_path / "set.npz"
     np.savez(path, images=images(30), labels=labels(30) * 4)
     dataset = node("arrays", path=str(path))
-    assert class_names(dataset) == arrays(path).class_names == ["0", "4", "8"]
+    assert source_of(dataset).class_names() == arrays(path).class_names == ["0", "4", "8"]
     some = node("arrays", path=str(path), classes=[8, 0])
-    assert class_names(some) == ["8", "0"]
+    assert source_of(some).class_names() == ["8", "0"]
     chosen = load_checked(some)
     assert chosen.images.class_names == ["8", "0"]
     assert sum(len(split) for split in chosen.images.splits.values()) == 20
     by_row = {s.name: s.target for split in chosen.images.splits.values() for s in split.samples}
     assert all((labels(30) * 4)[int(name.split()[1])] == (8, 0)[target] for name, target in by_row.items())
-    before = content_identity(dataset)
+    before = source_of(dataset).identity()
     np.savez(path, images=images(31), labels=labels(31) * 4)
     look_again()
-    assert content_identity(dataset) != before
-    assert [m.path for m in mistakes(node("arrays", path=str(path), classes=[8, 5]))] == ["dataset.classes"]
+    assert source_of(dataset).identity() != before
+    assert [m.path for m in source_of(node("arrays", path=str(path), classes=[8, 5])).mistakes()] == ["dataset.classes"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_no_such_file(tmp_path, node):
         arrays(tmp_path / "usps.npz")
     with pytest.raises(TlxError, match=r"did you mean '.*usps.npz'"):
         arrays(tmp_path / "usp.npz")
-    assert "did you mean" in str(mistakes(node("arrays", path=str(tmp_path / "usp.npz")))[0])
+    assert "did you mean" in str(source_of(node("arrays", path=str(tmp_path / "usp.npz"))).mistakes()[0])
 
 
 def test_usps(test_data):

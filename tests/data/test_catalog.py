@@ -10,7 +10,8 @@ import torchvision.datasets
 
 import tlx.data
 from tlx.data import ImageDataModule
-from tlx.data.catalog import TORCHVISION, class_names, mistakes, num_classes
+from tlx.data.catalog import source_of
+from tlx.data.sources.torchvision_table import TORCHVISION
 
 
 def test_nothing_heavy_is_imported():
@@ -50,22 +51,22 @@ def test_class_names_equal_those_of_the_loaded_set(make_tree, node, preprocessin
     """Guards against a head planned for other classes than the data have."""
     root = make_tree({"train/cat": 3, "train/dog": 3, "val/dog": 1})
     for dataset in (node("digits"), node("digits", classes=[8, 1, 3]), node("folder", root=str(root))):
-        known = class_names(dataset)
+        known = source_of(dataset).class_names()
         assert known == ImageDataModule(dataset, preprocessing, seed=0).class_names
-        assert num_classes(dataset) == len(known)
-        assert mistakes(dataset) == []
+        assert source_of(dataset).num_classes() == len(known)
+        assert source_of(dataset).mistakes() == []
 
 
 def test_what_cannot_be_known_is_none(node):
     """Guards against an exception from the light modules where only loading can tell."""
-    assert class_names(node("folder", root="/nowhere")) is None
-    assert class_names(node("folder", root="???")) is None
-    assert num_classes(node("folder", root="/nowhere")) is None
-    assert class_names(node("torchvision_set", name="food101")) is None
-    assert num_classes(node("torchvision_set", name="food101")) == 101
-    assert num_classes(node("torchvision_set", name="nothing")) is None
-    assert class_names({"_target_": "my.own.source"}) is None
-    assert mistakes({"_target_": "my.own.source"}) == []
+    assert source_of(node("folder", root="/nowhere")).class_names() is None
+    assert source_of(node("folder", root="???")).class_names() is None
+    assert source_of(node("folder", root="/nowhere")).num_classes() is None
+    assert source_of(node("torchvision_set", name="food101")).class_names() is None
+    assert source_of(node("torchvision_set", name="food101")).num_classes() == 101
+    assert source_of(node("torchvision_set", name="nothing")).num_classes() is None
+    assert source_of({"_target_": "my.own.source"}).class_names() is None
+    assert source_of({"_target_": "my.own.source"}).mistakes() == []
 
 
 @pytest.mark.parametrize(
@@ -110,11 +111,11 @@ def test_mistakes(make_tree, node, source, keys, path, words):
     """Guards against a mistake that shows only after minutes of importing, building and downloading."""
     tree = make_tree({"hymenoptera/a": 1, "hymenoptera/b": 1, "empty": 0})
     keys = {k: v.format(tree=tree) if isinstance(v, str) else v for k, v in keys.items()}
-    found = mistakes(node(source, **keys))
+    found = source_of(node(source, **keys)).mistakes()
     assert [m.path for m in found] == [path]
     assert words.format(tree=tree) in str(found[0])
 
 
 def test_nothing_is_wrong_with_what_can_be_downloaded(node):
     """Guards against demanding files that will be fetched."""
-    assert mistakes(node("torchvision_set", name="cifar10", root="/nowhere", download=True)) == []
+    assert source_of(node("torchvision_set", name="cifar10", root="/nowhere", download=True)).mistakes() == []

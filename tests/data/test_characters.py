@@ -5,8 +5,9 @@ import torch
 
 from tlx.base.errors import TlxError
 from tlx.data import letters, plates
-from tlx.data.catalog import class_names, mistakes
-from tlx.data.sources import characters, glyphs
+from tlx.data.catalog import source_of
+from tlx.data.sources import drawn_characters as characters
+from tlx.data.sources import glyphs
 from tlx.data.sources.glyphs import ALPHABETS, alphabet, draw, fonts_for
 
 
@@ -94,9 +95,9 @@ def test_a_network_can_read_them():
 
 def test_the_catalog_knows_them(node):
     """Guards against a head of another size than there are characters."""
-    assert class_names(node("letters", characters="greek")) == list(ALPHABETS["greek"])
-    assert class_names(node("plates", characters=[0, 1])) == ["0", "1"]
-    (mistake,) = mistakes(node("letters", characters="greec"))
+    assert source_of(node("letters", characters="greek")).class_names() == list(ALPHABETS["greek"])
+    assert source_of(node("plates", characters=[0, 1])).class_names() == ["0", "1"]
+    (mistake,) = source_of(node("letters", characters="greec")).mistakes()
     assert mistake.path == "dataset.characters"
     assert characters.SIDE == 32
     assert glyphs.CANVAS == 64

@@ -28,7 +28,8 @@ from pydicom.uid import (
 
 from tests.data.dicom_files import item, lut, palette, write
 from tlx.base.errors import MissingPackage, TlxError
-from tlx.data import catalog, folder, load_checked
+from tlx.data import folder, load_checked
+from tlx.data.catalog import source_of
 from tlx.data.reading import windows
 from tlx.data.reading.facts import examine
 from tlx.data.reading.images import read_image
@@ -353,7 +354,7 @@ def test_a_folder_of_scans_is_a_set(scans, node):
         facts = file_facts(sorted(scans.rglob("*.dcm")))
     assert sorted((f.width, f.height) for f in facts) == [(0, 0), *[(8, 12)] * 19]
     dataset = node("folder", root=str(scans), on_bad="skip")
-    assert catalog.mistakes(dataset) == []
+    assert source_of(dataset).mistakes() == []
     checked = load_checked(dataset)
     assert [entry.sample.name for entry in checked.broken] == ["a/0.dcm"]
     assert sum(len(split) for split in checked.images.splits.values()) == 19
@@ -366,11 +367,11 @@ def test_without_pydicom(scans, node, monkeypatch):
     with pytest.raises(MissingPackage, match=r"pydicom is not there to read it; type: pip install 'tlx\[dicom\]'"):
         read_pixels(path)
     assert not examine(str(path)).lasting
-    (mistake,) = catalog.mistakes(node("folder", root=str(scans)))
+    (mistake,) = source_of(node("folder", root=str(scans))).mistakes()
     assert "expected pydicom, to read DICOM files such as 0.dcm, got none" in str(mistake)
     assert mistake.hint == "type: pip install 'tlx[dicom]'"
     (scans / "t.csv").write_text("path,label\na/0.dcm,a\nb/1.dcm,b\n")
-    assert "such as a/0.dcm" in str(catalog.mistakes(node("table", path=str(scans / "t.csv")))[0])
+    assert "such as a/0.dcm" in str(source_of(node("table", path=str(scans / "t.csv"))).mistakes()[0])
     assert sum(len(split) for split in folder(scans).splits.values()) == 20  # splitting needs no pixels
 
 
@@ -378,7 +379,7 @@ def test_files_without_an_extension_are_not_passed_over_in_silence(scans, node):
     """Guards against an export of a scanner, names without extension, that is called a folder without images."""
     for path in scans.rglob("*.dcm"):
         path.rename(path.with_suffix(""))
-    (mistake,) = catalog.mistakes(node("folder", root=str(scans)))
+    (mistake,) = source_of(node("folder", root=str(scans))).mistakes()
     assert "dataset=table, or add .dcm to DICOM files" in str(mistake)
     for i in (0, 1, 2, 3):
         (scans / "ab"[i % 2] / str(i)).rename(scans / "ab"[i % 2] / f"{i}.dcm")

@@ -14,7 +14,7 @@ from tlx import compose
 from tlx.base.errors import ConfigError, TlxError
 from tlx.config.naming import identity
 from tlx.data import ImageDataModule, digits, folder, load_checked, table
-from tlx.data.catalog import class_names, content_identity, mistakes
+from tlx.data.catalog import source_of
 from tlx.data.domains import TargetDomain
 from tlx.data.findings import group_findings
 from tlx.data.splits.division import divide
@@ -163,8 +163,8 @@ def test_tables_and_folders_name_groups(patients, node, preprocessing):
         node("table", path=str(patients / "pets.csv"), group_column="patient"),
         node("folder", root=str(patients), group_pattern=r"p(\d+)_"),
     ):
-        assert mistakes(dataset) == []
-        assert set(content_identity(dataset)) == {"content"}
+        assert source_of(dataset).mistakes() == []
+        assert set(source_of(dataset).identity()) == {"content"}
         data = ImageDataModule(dataset, preprocessing, seed=0)
         assert data.sizes == {"train": 36, "val": 12, "test": 12}
         assert sum(map(len, sides(data.image_set))) == 15
@@ -221,28 +221,28 @@ def test_one_group_on_both_sides():
 def test_wrong_columns_are_told_before_torch(patients, node):
     """Guards against a column of patients, misspelt, without which the split is another one."""
     path = patients / "pets.csv"
-    (mistake,) = mistakes(node("table", path=str(path), group_column="patiant"))
+    (mistake,) = source_of(node("table", path=str(path), group_column="patiant")).mistakes()
     assert "expected a column 'patiant', got the columns path, label, patient; did you mean 'patient'?" in str(mistake)
     assert "type dataset.group_column=NAME" in str(mistake)
-    assert class_names(node("table", path=str(path), group_column="patiant")) is None
+    assert source_of(node("table", path=str(path), group_column="patiant")).class_names() is None
     text = path.read_text()
     first = text.splitlines()[1]
     path.write_text(text.replace(first, first.rpartition(",")[0] + ","))
-    (mistake,) = mistakes(node("table", path=str(path), group_column="patient"))
+    (mistake,) = source_of(node("table", path=str(path), group_column="patient")).mistakes()
     assert f"expected a group in every row, got none in row 2 ({first.partition(',')[0]})" in str(mistake)
     path.write_text(f"{text}\n{first.rpartition(',')[0]},other")
-    (mistake,) = mistakes(node("table", path=str(path), group_column="patient"))
+    (mistake,) = source_of(node("table", path=str(path), group_column="patient")).mistakes()
     assert "expected one group an image, got cats/p0_0.png in '0' and in 'other'" in str(mistake)
-    assert mistakes(node("table", path=str(path))) == []
+    assert source_of(node("table", path=str(path))).mistakes() == []
 
 
 def test_wrong_patterns_are_told_before_torch(patients, node):
     """Guards against an image in nobody's group, and against a foreign exception for an open bracket."""
-    (mistake,) = mistakes(node("folder", root=str(patients), group_pattern="(p1"))
+    (mistake,) = source_of(node("folder", root=str(patients), group_pattern="(p1")).mistakes()
     assert mistake.path == "dataset.group_pattern"
     assert "expected a regular expression, got '(p1' (missing )" in str(mistake)
     assert r"such as dataset.group_pattern='(patient\d+)_'" in mistake.hint
-    (mistake,) = mistakes(node("folder", root=str(patients), group_pattern=r"(p\d)_"))
+    (mistake,) = source_of(node("folder", root=str(patients), group_pattern=r"(p\d)_")).mistakes()
     assert "got 20 of 60 without: cats/p10_10.png" in str(mistake)
     assert r"dataset.group_pattern='(p\d)_|(OTHER)'" in mistake.hint
     with pytest.raises(TlxError, match="got 20 of 60 without"):

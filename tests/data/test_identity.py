@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tlx.data.catalog import content_identity
+from tlx.data.catalog import source_of
 from tlx.data.sources.layout import read_layout
 
 
@@ -16,7 +16,7 @@ def test_a_folder_is_what_lies_in_it(make_tree, node, tmp_path):
     root = make_tree({"train/a": 3, "train/b/deep": 2, "test/a": 1, "others": 2})
 
     def identity(path=root, **keys):
-        return content_identity(node("folder", root=str(path), **keys))
+        return source_of(node("folder", root=str(path), **keys)).identity()
 
     first = identity()
     assert set(first) == {"content"}
@@ -50,7 +50,7 @@ def test_names_are_not_run_together(make_tree, node, tmp_path):
     two = make_tree({"a": 1, "b": 1}, tmp_path / "two")
     (two / "a" / "0.png").rename(two / "a" / "0\n.png")
     assert read_layout(two).class_names == ["a", "b"]
-    assert len({str(content_identity(node("folder", root=str(root)))) for root in (one, two)}) == 2
+    assert len({str(source_of(node("folder", root=str(root))).identity()) for root in (one, two)}) == 2
 
 
 def test_a_table_is_its_text_and_its_images(make_tree, node, tmp_path):
@@ -60,7 +60,7 @@ def test_a_table_is_its_text_and_its_images(make_tree, node, tmp_path):
     (root / "t.csv").write_text(text)
 
     def identity(path=root / "t.csv", **keys):
-        return content_identity(node("table", path=str(path), **keys))
+        return source_of(node("table", path=str(path), **keys)).identity()
 
     first = identity()
     assert set(first) == {"content"}
@@ -88,9 +88,9 @@ def test_a_table_is_its_text_and_its_images(make_tree, node, tmp_path):
 )
 def test_what_needs_no_hash_or_has_none(node, source, keys, expected):
     """Guards against a name of a run that raises, or forgets the path of a source that only its path tells."""
-    assert content_identity(node(source, **keys)) == expected
+    assert source_of(node(source, **keys)).identity() == expected
 
 
 def test_a_target_that_is_missing():
     """Guards against a node that is not a data set at all."""
-    assert content_identity({}) is None
+    assert source_of({}).identity() is None

@@ -8,11 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from tlx.base.errors import TlxError
-from tlx.data.catalog import class_names, mistakes
+from tlx.data.catalog import source_of
 from tlx.data.checked import load_checked
 from tlx.data.files.image_files import find_images, images_below
-from tlx.data.sources.folders import folder
-from tlx.data.sources.identity import content_identity
+from tlx.data.sources.folder import folder
 from tlx.data.sources.layout import read_layout
 
 
@@ -176,14 +175,14 @@ def test_folders_that_may_not_be_read_are_passed_over_where_that_is_asked_for(ma
         return look
 
     node = {"_target_": "tlx.data.folder", "root": str(root), "check": False}
-    before = content_identity({**node, "on_bad": "skip"})
+    before = source_of({**node, "on_bad": "skip"}).identity()
     for name in original:
         monkeypatch.setattr(os, name, refusing(name))
-    assert "on_bad=skip" in str(mistakes(node)[0])
+    assert "on_bad=skip" in str(source_of(node).mistakes()[0])
     skipping = {**node, "on_bad": "skip"}
-    assert mistakes(skipping) == []
-    assert class_names(skipping) == ["a", "b"]
-    assert content_identity(skipping) not in (before, {"missing": True})
+    assert source_of(skipping).mistakes() == []
+    assert source_of(skipping).class_names() == ["a", "b"]
+    assert source_of(skipping).identity() not in (before, {"missing": True})
     images = load_checked(skipping).images
     assert sum(map(len, images.splits.values())) == 24
     told = f"passed over 2 folders that may not be read: {root / 'a/deep'}, {root / 'c'}"

@@ -11,9 +11,8 @@ import pytest
 
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, folder, load_checked, table
-from tlx.data.catalog import class_names, mistakes, num_classes
-from tlx.data.sources.identity import content_identity
-from tlx.data.sources.tablefile import Columns, read_table
+from tlx.data.catalog import source_of
+from tlx.data.sources.table_rows import Columns, read_table
 from tlx.data.splits.division import content_keys
 
 
@@ -110,9 +109,9 @@ def test_columns_and_root_of_ones_own(labelled, tmp_path, node, preprocessing):
     moved = write(tmp_path / "elsewhere.csv", text)
     keys = {"path": str(moved), "root": str(labelled.parent), "path_column": "file", "label_column": "kind"}
     dataset = node("table", **keys)
-    assert mistakes(dataset) == []
-    assert class_names(dataset) == ["cats", "dogs"]
-    assert num_classes(dataset) == 2
+    assert source_of(dataset).mistakes() == []
+    assert source_of(dataset).class_names() == ["cats", "dogs"]
+    assert source_of(dataset).num_classes() == 2
     data = ImageDataModule(dataset, preprocessing, seed=0)
     assert data.sizes == {"train": 20, "val": 6, "test": 6}
     assert data.class_names == ["cats", "dogs"]
@@ -148,17 +147,17 @@ A = "cats/0.png,cats,train\n"
 def test_a_wrong_table_is_answered_before_torch(labelled, node, text, words):
     """Guards against a table whose mistake shows as a foreign exception, or as a wrong class."""
     labelled.write_bytes(text.encode("utf-8", "surrogateescape"))
-    (mistake,) = mistakes(node("table", path=str(labelled)))
+    (mistake,) = source_of(node("table", path=str(labelled))).mistakes()
     assert mistake.path == "dataset.path"
     assert words in str(mistake)
-    assert class_names(node("table", path=str(labelled))) is None
+    assert source_of(node("table", path=str(labelled))).class_names() is None
     with pytest.raises(TlxError):
         table(labelled)
 
 
 def test_a_column_that_is_asked_for_must_be_there(labelled, node):
     """Guards against a split column, misspelt, in whose place splits are carved."""
-    (mistake,) = mistakes(node("table", path=str(labelled), split_column="spilt"))
+    (mistake,) = source_of(node("table", path=str(labelled), split_column="spilt")).mistakes()
     assert "expected a column 'spilt', got the columns path, label" in str(mistake)
     assert "dataset.split_column=NAME" in str(mistake)
 
@@ -166,31 +165,31 @@ def test_a_column_that_is_asked_for_must_be_there(labelled, node):
 def test_all_columns_that_are_missing_are_told_at_once(labelled, node):
     """Guards against one mistake after the other, each with the list of columns twice."""
     write(labelled, "filename,class\ncats/0.png,cat\n")
-    (mistake,) = mistakes(node("table", path=str(labelled)))
+    (mistake,) = source_of(node("table", path=str(labelled))).mistakes()
     told = "expected columns 'path' and 'label', got the columns filename, class; "
     assert f"{told}type dataset.path_column=NAME dataset.label_column=NAME" in str(mistake)
 
 
 def test_missing_things_are_named(labelled, node):
     """Guards against a table, or images, that are missed after minutes."""
-    (mistake,) = mistakes(node("table", path=str(labelled.with_name("pet.csv"))))
+    (mistake,) = source_of(node("table", path=str(labelled.with_name("pet.csv")))).mistakes()
     assert "does not exist" in str(mistake)
     assert f"did you mean '{labelled}'?" in str(mistake)
-    (mistake,) = mistakes(node("table", path=str(labelled.parent)))
+    (mistake,) = source_of(node("table", path=str(labelled.parent))).mistakes()
     assert "which is a folder" in str(mistake)
     for i in range(7):
         (labelled.parent / "cats" / f"{i}.png").unlink()
-    (mistake,) = mistakes(node("table", path=str(labelled)))
+    (mistake,) = source_of(node("table", path=str(labelled))).mistakes()
     assert mistake.path == "dataset.root"
     assert "7 of 32 that are not there: cats/0.png, cats/1.png" in str(mistake)
     assert "dataset.on_bad=skip" in str(mistake)
     skipping = node("table", path=str(labelled), on_bad="skip")
-    assert mistakes(skipping) == []
+    assert source_of(skipping).mistakes() == []
     assert len(load_checked(skipping).broken) == 7
-    (mistake,) = mistakes(node("table", path=str(labelled), root="/nowhere", on_bad="skip"))
+    (mistake,) = source_of(node("table", path=str(labelled), root="/nowhere", on_bad="skip")).mistakes()
     assert "32 of 32" in str(mistake)
-    assert mistakes(node("table", path="???")) == []
-    assert class_names(node("table", path="???")) is None
+    assert source_of(node("table", path="???")).mistakes() == []
+    assert source_of(node("table", path="???")).class_names() is None
 
 
 def test_folders_and_pipes_in_a_table_are_broken_files(labelled, node):
@@ -218,11 +217,11 @@ def test_parquet(labelled, node, monkeypatch):
     numbers = [int(label == "dogs") + 9 for label in labels]
     parquet.write_table(pyarrow.table({"path": paths, "label": numbers}), file)
     assert Counter(row.label for row in read_table(file, Columns()).rows) == {"9": 20, "10": 12}
-    assert class_names(node("table", path=str(file))) == ["9", "10"]
+    assert source_of(node("table", path=str(file))).class_names() == ["9", "10"]
     parquet.write_table(pyarrow.table({"path": paths, "label": [None, *numbers[1:]]}), file)
-    assert "a label in every row, got none in row 2" in str(mistakes(node("table", path=str(file)))[0])
+    assert "a label in every row, got none in row 2" in str(source_of(node("table", path=str(file))).mistakes()[0])
     file.write_bytes(b"no table")
-    assert "expected a table as Parquet, got" in str(mistakes(node("table", path=str(file)))[0])
+    assert "expected a table as Parquet, got" in str(source_of(node("table", path=str(file))).mistakes()[0])
     import_ = builtins.__import__
 
     def without(name, *rest):
@@ -232,7 +231,7 @@ def test_parquet(labelled, node, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     file.write_bytes(b"another")
-    assert "pip install 'tlx[parquet]'" in str(mistakes(node("table", path=str(file)))[0])
+    assert "pip install 'tlx[parquet]'" in str(source_of(node("table", path=str(file))).mistakes()[0])
 
 
 def test_a_split_column_in_other_letters_is_not_passed_over(tmp_path):
@@ -267,7 +266,7 @@ def test_files_are_compared_and_not_their_spellings(labelled, other):
     with pytest.raises(TlxError, match=r"'cat' in train and, as .*, as 'cat' in test"):
         table(beside(labelled, f"path,label,split\nA,cat,train\nC,dog,train\nD,dog,test\n{other},cat,test\n"))
     node = {"_target_": "tlx.data.table", "path": str(beside(labelled, f"path,label\nA,cat\nC,dog\n{other},dog\n"))}
-    (told,) = mistakes(node)
+    (told,) = source_of(node).mistakes()
     assert "expected one label and one split an image" in told.hint
     alike = table(beside(labelled, f"path,label\nA,cat\nB,cat\nC,dog\nD,dog\n{other},cat\n"))
     assert sum(len(split) for split in alike.splits.values()) == 4
@@ -280,7 +279,7 @@ def test_paths_of_windows_are_read(labelled):
     images, same = table(own), table(labelled)
     assert images.notes == ("32 paths of the table are written with \\ and read with /",)
     assert {part: len(split) for part, split in images.splits.items()} == {p: len(s) for p, s in same.splits.items()}
-    assert mistakes({"_target_": "tlx.data.table", "path": str(own)}) == []
+    assert source_of({"_target_": "tlx.data.table", "path": str(own)}).mistakes() == []
 
 
 def test_paths_in_another_unicode_form_are_read(labelled):
@@ -289,7 +288,7 @@ def test_paths_in_another_unicode_form_are_read(labelled):
     text = labelled.read_text().replace("cats/", unicodedata.normalize("NFD", "chats été/"))
     labels = text.replace(",cats", ",é").replace("0.png,é", unicodedata.normalize("NFD", "0.png,é"))
     own = write(labelled.parent / "mac.csv", labels)
-    assert mistakes({"_target_": "tlx.data.table", "path": str(own)}) == []
+    assert source_of({"_target_": "tlx.data.table", "path": str(own)}).mistakes() == []
     images = table(own)
     assert images.class_names == ["dogs", "é"]
     assert all(sample.source.is_file() for split in images.splits.values() for sample in split.samples)
@@ -299,16 +298,16 @@ def test_ids_without_extension(labelled):
     """Guards against a dead end for tables with ids of images, as most competitions have them."""
     own = write(labelled.parent / "ids.csv", labelled.read_text().replace(".png", ""))
     node = {"_target_": "tlx.data.table", "path": str(own)}
-    (told,) = mistakes(node)
+    (told,) = source_of(node).mistakes()
     assert (told.path, told.hint) == (
         "dataset.extension",
         "files of these names are there with .png: type dataset.extension=.png",
     )
-    assert mistakes({**node, "extension": ".png"}) == []
+    assert source_of({**node, "extension": ".png"}).mistakes() == []
     images, same = table(own, extension=".png"), table(labelled)
     assert [s.source for s in images.train.samples] == [s.source for s in same.train.samples]
     assert table(labelled, extension=".png").train == same.train
-    assert content_identity({**node, "extension": ".png"}) != content_identity(node)
+    assert source_of({**node, "extension": ".png"}).identity() != source_of(node).identity()
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\n"])

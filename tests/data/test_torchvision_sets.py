@@ -19,8 +19,8 @@ from PIL import Image
 from tests.data.official_layouts import BUILDERS, idx, level
 from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, torchvision_set
-from tlx.data.catalog import TORCHVISION
 from tlx.data.reading.images import read_image
+from tlx.data.sources.torchvision_table import TORCHVISION
 
 
 @pytest.fixture

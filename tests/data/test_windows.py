@@ -14,7 +14,7 @@ from tlx import compose
 from tlx.base.errors import ConfigError
 from tlx.config.naming import identity
 from tlx.data import ImageDataModule, load_checked
-from tlx.data.catalog import mistakes
+from tlx.data.catalog import source_of
 from tlx.data.reading.images import read_image
 from tlx.data.reading.pixels import read_pixels
 from tlx.data.reading.windows import windowed
@@ -65,7 +65,7 @@ def test_a_wrong_window_is_told_before_torch(window):
 def test_a_right_window_composes(node):
     """Guards against windows with negative centres refused, and runs before there were windows trained again."""
     assert compose(["backbone=small_cnn", "dataset.window=[-600,1500]"]).dataset.window == [-600, 1500]
-    assert mistakes(node("digits", window=[0.5, 1e-3])) == []
+    assert source_of(node("digits", window=[0.5, 1e-3])).mistakes() == []
     with_window, without = (compose(["backbone=small_cnn", f"dataset.window={w}"]) for w in ("[1,2]", "null"))
     assert with_window.run_name != without.run_name
     assert "window" not in identity(without)["dataset"]

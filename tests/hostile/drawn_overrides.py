@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import fields
 
+from tlx.building.listed import SOURCES
 from tlx.config.compose import options
 from tlx.config.listing import GROUPS
 from tlx.config.schema import SCHEMAS, Cache, Classifier, Experiment, Optimizer, Stage, Strategy, Trainer
 from tlx.config.words import KEYS, OPTIONS
+from tlx.data.catalog import source_class
 
 
 def _words(*lines: str) -> list[str]:
@@ -69,7 +71,7 @@ def keys() -> list[str]:
     """Return every key of the schema, wherever it may stand."""
     places: dict[str, list[type]] = {"": [Experiment], "strategy.": [Strategy], "strategy.stages.0.": [Stage]}
     places |= {"optimizer.": [Optimizer], "trainer.": [Trainer], "cache.": [Cache], "classifier.": [Classifier]}
-    for target, schema in SCHEMAS.items():
+    for target, schema in {**SCHEMAS, **{target: source_class(target).keys for target in SOURCES}}.items():
         part = {"backbones": "backbone.", "data": "dataset.", "tasks": "task.", "adaptation": "strategy.adapt."}
         places.setdefault(part.get(target.split(".")[1], "logger."), []).append(schema)
     places["target."] = places["dataset."]

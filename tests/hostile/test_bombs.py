@@ -16,8 +16,8 @@ from sklearn.ensemble import BaggingClassifier
 from tlx import Run, TlxError
 from tlx.backbones.state_files import read_state, read_weights
 from tlx.base.machine import most_processes
-from tlx.data.sources import arrayfile
-from tlx.data.sources.array_sets import arrays
+from tlx.data.sources import arrays as arrays_module
+from tlx.data.sources.arrays import arrays
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import _pipeline, from_bytes, to_bytes
 
@@ -70,7 +70,7 @@ def test_arrays_that_do_not_fit_or_are_damaged_are_named(tmp_path: Path, monkeyp
     images = np.random.default_rng(0).integers(0, 255, (40, 16, 16), dtype=np.uint8)
     np.savez_compressed(path, images=images, labels=np.arange(40) % 2)
     with monkeypatch.context() as patch:
-        patch.setattr(arrayfile, "memory_available", lambda: 10_000)
+        patch.setattr(arrays_module, "memory_available", lambda: 10_000)
         with pytest.raises(TlxError, match=r"set\.npz, images: expected an array that fits into memory"):
             arrays(path)
     content = bytearray(path.read_bytes())

@@ -5,10 +5,17 @@ The lists are for files, which may come from elsewhere. What a user types or all
 
 from __future__ import annotations
 
-SOURCES = tuple(
-    f"tlx.data.{name}"
-    for name in ("arrays", "digits", "folder", "letters", "plates", "table", "torchvision_set", "unlabelled")
-)
+# What a dataset node names, and the class of that source. The function of the documented name is in the same file.
+SOURCES = {
+    "tlx.data.arrays": "tlx.data.sources.arrays.ArraysSource",
+    "tlx.data.digits": "tlx.data.sources.digits.DigitsSource",
+    "tlx.data.folder": "tlx.data.sources.folder.FolderSource",
+    "tlx.data.letters": "tlx.data.sources.characters.LettersSource",
+    "tlx.data.plates": "tlx.data.sources.characters.PlatesSource",
+    "tlx.data.table": "tlx.data.sources.table.TableSource",
+    "tlx.data.torchvision_set": "tlx.data.sources.torchvision_sets.TorchvisionSource",
+    "tlx.data.unlabelled": "tlx.data.sources.unlabelled.UnlabelledSource",
+}
 # What a network is rebuilt from, without weights from elsewhere: the architecture in model.json.
 ARCHITECTURES = tuple(
     f"tlx.backbones.{name}" for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
@@ -75,8 +82,8 @@ SWEEPERS = (
 LISTED: dict[str, tuple[str, ...]] = {
     "architecture": ARCHITECTURES,
     "backbone": BACKBONES,
-    "dataset": SOURCES,
-    "target": SOURCES,
+    "dataset": tuple(SOURCES),
+    "target": tuple(SOURCES),
     "task": TASKS,
     "strategy.adapt": ADAPTATIONS,
     "optimizer": OPTIMIZERS,

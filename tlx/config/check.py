@@ -12,11 +12,12 @@ from tlx.backbones.file_kinds import kind_of, nothing_there
 from tlx.base.errors import Mistake, TlxError, closest, did_you_mean
 from tlx.base.typecheck import check_node, show
 from tlx.building import safety
+from tlx.building.listed import SOURCES
 from tlx.config import leads
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
-from tlx.config.schema import SCHEMAS, Dataset, Experiment
-from tlx.data import catalog as data_catalog
+from tlx.config.schema import SCHEMAS, Experiment
+from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
 from tlx.records.files import read_model
 from tlx.strategies.checks import check_plan
@@ -72,8 +73,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         )
     broken = {_part(m.path) for m in [*mistakes, *refused]} | doubtful
     # Questions that span nodes are asked only of nodes that are well formed by themselves.
-    if "dataset" not in broken and config["dataset"]["_target_"] in SCHEMAS:
-        found = data_catalog.mistakes(config["dataset"])
+    if "dataset" not in broken:
+        found = source_of(config["dataset"]).mistakes()
         mistakes += found
         broken |= {"dataset"} if found else set()
     if config.get("target") is not None and not broken & {"target", "dataset"}:
@@ -138,14 +139,20 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
         return  # told where all targets are looked at
     if target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], part)
-    elif part in ("dataset", "target") and isinstance(target, str):  # what every data set has
-        yield from check_node(node, Dataset, part, allow_extra=True)
+    elif part in ("dataset", "target") and isinstance(target, str):
+        source = source_of(node)
+        yield from check_node(node, source.keys, part, allow_extra=source.has_further_keys)
+        if target.startswith("tlx.") and target not in SOURCES:
+            yield _unknown_target(part, target, "something that tlx has")
     elif not isinstance(target, str) or "." not in target:
-        yield Mistake(
-            f"{part}._target_", "a dotted path of what to build", show(target), did_you_mean(str(target), SCHEMAS)
-        )
+        yield _unknown_target(part, target, "a dotted path of what to build")
     elif target.startswith("tlx."):
-        yield Mistake(f"{part}._target_", "something that tlx has", show(target), did_you_mean(target, SCHEMAS))
+        yield _unknown_target(part, target, "something that tlx has")
+
+
+def _unknown_target(part: str, target: Any, expected: str) -> Mistake:
+    hint = did_you_mean(str(target), [*SCHEMAS, *SOURCES])
+    return Mistake(f"{part}._target_", expected, show(target), hint)
 
 
 def _check_adapt(config: Node) -> Iterator[Mistake]:
@@ -217,11 +224,9 @@ def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
         if target.get(key) is not None:
             hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
             yield Mistake(f"target.{key}", "null: labels of the target are not used", show(target[key]), hint)
-    if target["_target_"] not in SCHEMAS:
-        return
-    found = data_catalog.mistakes(target)
+    found = source_of(target).mistakes()
     yield from (replace(m, path=_of_target(m.path), hint=_of_target(m.hint)) for m in found)
-    own, others = (data_catalog.class_names(node) for node in (dataset, target))
+    own, others = (source_of(node).class_names() for node in (dataset, target))
     if not found and own is not None and others is not None and not set(others) <= set(own):
         unknown = [name for name in others if name not in own]
         hint = f"choose some: target.classes=[{','.join(name for name in own if name in others)}]"
@@ -289,7 +294,7 @@ def _check_batch(dataset: Node, trainer: Node) -> Iterator[Mistake]:
 
 def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:
     asked = task.get("num_classes")
-    known = data_catalog.num_classes(dataset) if dataset["_target_"] in SCHEMAS else None
+    known = source_of(dataset).num_classes()
     if asked is not None and known is not None and asked != known:
         expected = f"{known}, the number of classes of dataset '{dataset['name']}'"
         yield Mistake("task.num_classes", expected, show(asked), "leave it out: task.num_classes=null")
@@ -307,7 +312,7 @@ def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
     if weights == "balanced" and dataset.get("sampling") == "balanced":
         expected = "one of task.class_weights=balanced and dataset.sampling=balanced, which do the same"
         yield Mistake("task.class_weights", expected, "both", "leave one out: task.class_weights=null")
-    known = data_catalog.class_names(dataset) if dataset["_target_"] in SCHEMAS else None
+    known = source_of(dataset).class_names()
     for name in weights if isinstance(weights, Mapping) else ():
         if known is not None and class_called(name, known) not in known:
             expected = f"a class of dataset '{dataset['name']}'"

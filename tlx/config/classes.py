@@ -7,7 +7,7 @@ from typing import Any
 
 from tlx.base.errors import Mistake, closest, did_you_mean
 from tlx.base.typecheck import check_node, show
-from tlx.config import targets
+from tlx.building import targets
 from tlx.config.classifier_values import wrong_values
 from tlx.config.ranges import check_arguments
 from tlx.config.schema import SCHEMAS, Classifier, Optimizer

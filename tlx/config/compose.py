@@ -32,8 +32,8 @@ from tlx.config.overrides import check_override, force, groups_of, in_quotes, op
 from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.stored import settled
 from tlx.config.sweep_values import values_mistakes
-from tlx.data import catalog as data_catalog
 from tlx.data.files.image_files import why_no_folder
+from tlx.data.sources.torchvision_table import TORCHVISION
 
 CONFIG_NAME = "train"
 # Read by `logging.config`, which builds whatever a `()`, a `class` or an `ext://` names.
@@ -61,13 +61,13 @@ def register() -> None:
     for name in backbone_catalog.TORCHVISION:
         node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
         store.store(group="backbone", name=name, node=node, provider="tlx")
-    for name in data_catalog.TORCHVISION:
+    for name in TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
-        flip = data_catalog.TORCHVISION[name].horizontal_flip  # not for characters
+        flip = TORCHVISION[name].horizontal_flip  # not for characters
         full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2, "horizontal_flip": flip}
         store.store(group="dataset", name=name, node=full, provider="tlx")
     files = {path.stem for path in (conf_dir() / "dataset").glob("*.yaml")} - {"base"}
-    for name in sorted(files | set(data_catalog.TORCHVISION)):  # every set can be the target domain
+    for name in sorted(files | set(TORCHVISION)):  # every set can be the target domain
         store.store(group="target", name=name, node={"defaults": [{"/dataset@_here_": name}]}, provider="tlx")
 
 
@@ -153,7 +153,7 @@ def _own_dir(config_dir: str | Path) -> Path:
         raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' ({why_no_folder(own)})")
     ours = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*.yaml")]
     ours += [f"backbone/{n}.yaml" for n in backbone_catalog.TORCHVISION]
-    ours += [f"dataset/{n}.yaml" for n in data_catalog.TORCHVISION]
+    ours += [f"dataset/{n}.yaml" for n in TORCHVISION]
     taken = [name for name in ours if (own / name).is_file()]
     if taken and own != conf_dir():
         expected = "files that have other names than tlx's own"

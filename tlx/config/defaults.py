@@ -8,11 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from tlx.config.schema import SCHEMAS, Cache, Dataset, Optimizer, Strategy, Trainer
+from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer
+from tlx.data.catalog import source_of
 
 _BY_PART: dict[str, type] = {
-    "dataset": Dataset,
-    "target": Dataset,
     "optimizer": Optimizer,
     "strategy": Strategy,
     "trainer": Trainer,
@@ -23,6 +22,8 @@ _BY_PART: dict[str, type] = {
 def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys that a node lacks, with their defaults."""
     schema = SCHEMAS.get(str(node.get("_target_")), _BY_PART.get(part))
+    if part in ("dataset", "target"):
+        schema = source_of(node).keys
     defaults: dict[str, Any] = {}
     for spec in fields(schema) if schema is not None else ():
         if spec.name in node:

@@ -18,22 +18,25 @@ from tlx.base.errors import Mistake, closest, did_you_mean
 from tlx.base.typecheck import check_value, show
 from tlx.config import schema
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
-from tlx.data import catalog as data_catalog
+from tlx.data.sources.characters import CharactersKeys
+from tlx.data.sources.folder import FolderKeys
+from tlx.data.sources.table import TableKeys
+from tlx.data.sources.torchvision_table import TORCHVISION
 
 _PARTS: dict[str, type] = {
     "": schema.Experiment,
     "trainer": schema.Trainer,
     "optimizer": schema.Optimizer,
-    "dataset": schema.Folder,
+    "dataset": FolderKeys,
     "task": schema.Classification,
     "strategy.stages.0": schema.Stage,
 }
 # Which option has a key that another one of its group lacks; the first that has it is named.
 _OPTIONS_OF: dict[str, dict[str, type]] = {
     "dataset": {
-        "folder": schema.Folder,
-        "table": schema.Table,
-        "plates": schema.Characters,
+        "folder": FolderKeys,
+        "table": TableKeys,
+        "plates": CharactersKeys,
     },
     "backbone": {
         "small_cnn": schema.SmallCnn,
@@ -286,7 +289,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _sets() -> set[str]:
-    return {*data_catalog.TORCHVISION, "digits", "plates", "letters"}
+    return {*TORCHVISION, "digits", "plates", "letters"}
 
 
 def _networks() -> set[str]:

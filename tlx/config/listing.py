@@ -11,7 +11,7 @@ from tlx.backbones import catalog as backbone_catalog
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.config.compose import conf_dir, options
 from tlx.config.leads import listed, timm_names
-from tlx.data import catalog as data_catalog
+from tlx.data.sources.torchvision_table import TORCHVISION
 
 GROUPS = {
     "backbones": "backbone",
@@ -97,8 +97,8 @@ def _describe(group: str, name: str, config_dir: str | None) -> str:
             return _comment(file.read_text(encoding="utf-8"))
     if group == "backbone" and name in backbone_catalog.TORCHVISION:
         return backbone_catalog.description(name)
-    if group == "dataset" and name in data_catalog.TORCHVISION:
-        return data_catalog.TORCHVISION[name].title
+    if group == "dataset" and name in TORCHVISION:
+        return TORCHVISION[name].title
     return ""
 
 

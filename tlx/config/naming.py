@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
-from tlx.data.sources.identity import content_identity
+from tlx.data.catalog import source_of
 from tlx.records.files import read_model
 from tlx.records.settled import made_again
 
@@ -86,7 +86,7 @@ def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:
 def _content(part: str, node: str) -> dict[str, Any] | None:
     plain = json.loads(node)
     if part in ("dataset", "target"):
-        return content_identity(plain)
+        return source_of(plain).identity()
     try:
         if plain["_target_"] == "tlx.backbones.run_backbone":
             told = read_model(Path(plain["run"]).expanduser())

@@ -1,7 +1,8 @@
 """The shape of a configuration: one dataclass a kind of node, with ranges and choices where they exist.
 
 Nothing here imports torch. A node of conf/ that names one of our own parts by `_target_` is checked against the class
-that SCHEMAS gives for it; a node with a target from elsewhere is checked against the signature of that target.
+that SCHEMAS gives for it, a dataset node against the keys of its source (`tlx.data.catalog`); a node with a target from
+elsewhere is checked against the signature of that target.
 """
 
 from __future__ import annotations
@@ -71,101 +72,6 @@ class FileBackbone:
     path: str
     architecture: str
     state_key: str | None = None
-
-
-@dataclass
-class Dataset:
-    """What every data set has."""
-
-    _target_: str
-    name: str = field(metadata=NAME)
-    channels: int = field(default=3, metadata=within(1, 65_536))
-    image_size: int | None = field(default=None, metadata=within(8, 100_000))
-    batch_size: int = field(default=32, metadata=within(1, 1_000_000))
-    num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
-    decode: Literal["reduced", "full"] = "reduced"
-    window: list[float] | None = None
-    augment: Literal["none", "light", "strong", "affine", "characters", "trivial"] = "light"
-    horizontal_flip: bool = True
-    val_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-    split_seed: int = field(default=0, metadata=SEED)
-    labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
-    labels_exact: bool = False
-    fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
-    subset_seed: int = 0
-    sampling: Literal["balanced"] | None = None
-    similar: Literal["report", "together"] = "report"
-    check: bool = True
-    on_bad: Literal["stop", "skip"] = "stop"
-
-
-@dataclass
-class Digits(Dataset):
-    """scikit-learn's digits."""
-
-    classes: list[int] | None = None
-
-
-@dataclass
-class Folder(Dataset):
-    """A tree of class folders."""
-
-    classes: list[int | float | str | bool | None] | None = None
-    root: str = "???"
-    group_pattern: str | None = None
-    splits: dict[str, int | str | list[int | str]] | None = None
-    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-
-
-@dataclass
-class Table(Dataset):
-    """A table with a path and a label for each image."""
-
-    classes: list[int | float | str | bool | None] | None = None
-    path: str = "???"
-    root: str | None = None
-    path_column: str = "path"
-    label_column: str = "label"
-    split_column: str | None = "split"
-    group_column: str | None = None
-    extension: str | None = None
-    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-
-
-@dataclass
-class Arrays(Dataset):
-    """Images and labels in one .npz file."""
-
-    classes: list[int | float | str | bool | None] | None = None
-    path: str = "???"
-    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-
-
-@dataclass
-class Characters(Dataset):
-    """Characters that are drawn."""
-
-    characters: str | list[int | str] = "digits"
-    per_class: int = field(default=300, metadata=within(1, 1_000_000))
-    draw_seed: int = field(default=0, metadata=SEED)
-    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
-
-
-@dataclass
-class Unlabelled(Dataset):
-    """Any images below a folder."""
-
-    root: str = "???"
-
-
-@dataclass
-class TorchvisionDataset(Dataset):
-    """One of torchvision's data sets."""
-
-    classes: list[int | float | str | bool | None] | None = None
-    root: str = "data"
-    download: bool = True
-    test_fraction: float = field(default=0.2, metadata=within(0, 0.9, open_low=True))
 
 
 Monitored = Literal[
@@ -388,14 +294,6 @@ SCHEMAS: dict[str, type] = {
     "tlx.backbones.small_cnn": SmallCnn,
     "tlx.backbones.run_backbone": RunBackbone,
     "tlx.backbones.file_backbone": FileBackbone,
-    "tlx.data.digits": Digits,
-    "tlx.data.folder": Folder,
-    "tlx.data.table": Table,
-    "tlx.data.arrays": Arrays,
-    "tlx.data.plates": Characters,
-    "tlx.data.letters": Characters,
-    "tlx.data.torchvision_set": TorchvisionDataset,
-    "tlx.data.unlabelled": Unlabelled,
     "tlx.tasks.Classification": Classification,
     "tlx.adaptation.AdaBn": AdaBn,
     "tlx.adaptation.Coral": Adaptation,

@@ -10,14 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import Mistake
 from tlx.base.typecheck import check_node, show
-from tlx.building.listed import LISTED
+from tlx.building.listed import LISTED, SOURCES
 from tlx.building.safety import foreign
-from tlx.config.schema import SCHEMAS, Classifier, Dataset, Experiment, Optimizer
+from tlx.config.schema import SCHEMAS, Classifier, Experiment, Optimizer
+from tlx.data.catalog import source_class
+from tlx.data.sources.keys import SourceKeys
 from tlx.records.escapes import escaped
 from tlx.records.files import read_config
 from tlx.records.reading import told, unreadable
 
-_OTHERS: dict[str, type] = {"dataset": Dataset, "target": Dataset, "optimizer": Optimizer, "classifier": Classifier}
+_OTHERS: dict[str, type] = {"optimizer": Optimizer, "classifier": Classifier}
+_OTHERS |= {"dataset": SourceKeys, "target": SourceKeys}
 
 
 def stored_config(directory: Path) -> DictConfig:
@@ -76,5 +79,7 @@ def malformed(config: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(f"{part}._target_", "a text", show(target))
         elif target in SCHEMAS:
             yield from check_node(node, SCHEMAS[target], part)
+        elif part in ("dataset", "target") and target in SOURCES:
+            yield from check_node(node, source_class(target).keys, part)
         elif part in _OTHERS:
             yield from check_node(node, _OTHERS[part], part, allow_extra=True)

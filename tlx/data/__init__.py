@@ -8,24 +8,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from tlx.building.listed import SOURCES
+
 # A name here must not be that of a module beside it, which would take its place once imported.
 _HOME = {
-    "arrays": "sources.array_sets",
     "ImageDataModule": "datamodule",
     "ImageSet": "splits.samples",
     "Sample": "splits.samples",
+    "Source": "sources.base",
+    "SourceKeys": "sources.keys",
     "Split": "splits.samples",
-    "digits": "sources.embedded",
     "find_images": "files.image_files",
-    "folder": "sources.folders",
-    "letters": "sources.characters",
     "leaks": "duplicates",
     "load_checked": "checked",
-    "plates": "sources.characters",
     "read_image": "reading.images",
-    "table": "sources.tables",
-    "unlabelled": "sources.unlabelled_folders",
-    "torchvision_set": "sources.torchvision_sets",
+}
+# `folder`, `table`, …: a function beside the class of each source.
+_HOME |= {
+    target.rpartition(".")[2]: source.rpartition(".")[0].removeprefix(f"{__name__}.")
+    for target, source in SOURCES.items()
 }
 
 __all__ = sorted(_HOME)

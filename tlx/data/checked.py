@@ -13,7 +13,7 @@ from typing import Any
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
 from tlx.base.printable import counted, one_line
-from tlx.building.safety import locate
+from tlx.data.catalog import source_of
 from tlx.data.files.walk import passing_over
 from tlx.data.findings import (
     class_findings,
@@ -32,24 +32,6 @@ from tlx.data.splits.division import content_keys, fewer_labels
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.data.splits.similar import keeping_together, similar_pairs
 
-# The keys of a dataset node that are not the source's: all others are its arguments.
-COMMON_KEYS = {
-    *("_target_", "channels", "image_size", "batch_size", "num_workers", "decode", "augment", "horizontal_flip"),
-    *(
-        "window",
-        "labels_per_class",
-        "labels_exact",
-        "fraction",
-        "subset_seed",
-        "sampling",
-        "check",
-        "on_bad",
-        "similar",
-    ),
-}
-# Sources of which `classes` chooses some; others have such a key of their own, or none.
-CHOOSING = {"tlx.data.folder", "tlx.data.table", "tlx.data.arrays", "tlx.data.torchvision_set"}
-_ENLARGED = {"tlx.data.digits"}  # 8 pixels, which its own option enlarges
 _REMEDY = "mend or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files named in a message
 _CLASSES = 200  # that are listed with their images
@@ -142,7 +124,7 @@ class CheckedSet:
         Args:
             input_size: Side of the square input in pixels; None: not known, sizes are not compared.
         """
-        if input_size is None or self.node["_target_"] in _ENLARGED:
+        if input_size is None or source_of(self.node).is_enlarged:
             return self._standing
         names: list[str] = []
         sides: list[int] = []
@@ -221,15 +203,10 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     Raises:
         TlxError: Files are broken; the message names them. Or what the source raises.
     """
-    source = locate(str(node["_target_"]))
     check = bool(node.get("check", True))
     skips = node.get("on_bad", "stop") == "skip"
     with decoding(check), keeping_together(node.get("similar") == "together"), passing_over(skips) as unread:
-        arguments = {str(key): value for key, value in node.items() if key not in COMMON_KEYS}
-        classes = arguments.pop("classes", None) if node["_target_"] in CHOOSING else None
-        images: ImageSet = source(**arguments)
-        if classes is not None:
-            images = images.only(classes)
+        images = source_of(node).load()
         if unread:
             images = replace(images, notes=(*images.notes, folders_passed_over(unread)))
         if not check or not any(_files(split) for split in images.splits.values()):

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from tlx.backbones.backbone import Backbone
 from tlx.base.errors import ConfigError
 from tlx.building.nodes import build_node
-from tlx.data import catalog
+from tlx.data.catalog import source_of
 from tlx.strategies.checks import check_plan
 from tlx.strategies.plan import PlannedStage, plan_stages
 from tlx.strategies.selectors import HEAD, select
@@ -65,7 +65,7 @@ def plan_table(config: DictConfig) -> str:
     names = [*backbone.group_names, HEAD]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    classes = config.task.get("num_classes") or catalog.num_classes(plain["dataset"])
+    classes = config.task.get("num_classes") or source_of(plain["dataset"]).num_classes()
     sizes[HEAD] = (backbone.num_features + 1) * classes if classes else 0
     total = sum(sizes.values())
     if config.get("classifier") is not None:

@@ -24,7 +24,8 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 
-Classes = dict[str, list[Path]]  # class name -> its folders: several where one name has two Unicode forms, or in folds
+# Class name -> its folders: several where one name has two Unicode forms, or in folds.
+ClassFolders = dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Layout:
     """
 
     splits: dict[str, list[Path]]
-    classes: dict[str, Classes]
+    classes: dict[str, ClassFolders]
     class_names: list[str]
     notes: tuple[str, ...] = ()
 
@@ -118,8 +119,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return splits
 
 
-def _classes(folders: Sequence[Path]) -> Classes:
-    found: Classes = {}
+def _classes(folders: Sequence[Path]) -> ClassFolders:
+    found: ClassFolders = {}
     for path in (path for folder in folders for path in folders_in(folder) if any(some_images_below(path))):
         found.setdefault(composed(path.name), []).append(path)
     if found:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from tlx.base.legible import composed
 from tlx.data.files.image_files import EXTENSIONS
-from tlx.data.sources.tablefile import Row, contradiction
+from tlx.data.sources.table_rows import Row, contradiction
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def locate(table: str | os.PathLike[str], rows: Sequence[Row], base: Path, exten
 
     Args:
         table: Its path, for messages.
-        rows: From `tlx.data.sources.tablefile.read_table`.
+        rows: From `tlx.data.sources.table_rows.read_table`.
         base: What paths are relative to.
         extension: What is added to paths that do not end in it, such as `.jpg`.
 

@@ -8,20 +8,73 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from tlx.base.errors import TlxError, did_you_mean
+from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.data.sources.archives import unpacking_safely
+from tlx.data.sources.base import Source
+from tlx.data.sources.keys import CARVED, Classes, SourceKeys
 from tlx.data.sources.torchvision_table import TORCHVISION, TorchvisionSet, missing_files
-from tlx.data.splits.division import carve, carve_val
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _SILENCE_AT_MOST = 10.0  # seconds that a server may keep a download waiting
+
+
+@dataclass
+class TorchvisionKeys(SourceKeys):
+    """One of torchvision's data sets."""
+
+    classes: Classes | None = None
+    root: str = "data"
+    download: bool = True
+    test_fraction: float = field(default=0.2, metadata=CARVED)
+
+
+class TorchvisionSource(Source):
+    """One of torchvision's sets, by its name."""
+
+    keys = TorchvisionKeys
+    chooses_classes = True
+
+    def all_class_names(self) -> list[str] | None:
+        """Return the class names where they are known without the files."""
+        known = self._known
+        return list(known.names) if known and known.names else None
+
+    def num_classes(self) -> int | None:
+        """Return the number of classes, which is known of every set."""
+        if self.node.get("classes") is not None:
+            return super().num_classes()
+        return self._known.num_classes if self._known else None
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return whether there is no such set, or it is not on disk and not to be fetched."""
+        name, known = str(self.node.get("name")), self._known
+        if known is None:
+            return [Mistake("dataset.name", "one of torchvision's sets", f"'{name}'", did_you_mean(name, TORCHVISION))]
+        missing = missing_files(known, Path(self.node.get("root") or "data").expanduser())
+        if not missing or (self.node.get("download") and known.download):
+            return []
+        hint = "dataset.download=true" if known.download else "torchvision cannot fetch it: put it there by hand"
+        got = f"'{self.node.get('root')}' without {missing[0]}"
+        return [Mistake("dataset.root", f"a folder that holds {known.cls}", got, hint)]
+
+    def content(self) -> dict[str, Any]:
+        """Return nothing: the name says all."""
+        return {}
+
+    def read(self) -> ImageSet:
+        """Return what `torchvision_set` returns."""
+        return torchvision_set(**self.arguments)
+
+    @property
+    def _known(self) -> TorchvisionSet | None:
+        return TORCHVISION.get(str(self.node.get("name")))
 
 
 def torchvision_set(
@@ -46,6 +99,8 @@ def torchvision_set(
     Raises:
         TlxError: The set is unknown, not on disk and not to be had, or damaged.
     """
+    from tlx.data.splits.division import carve, carve_val
+
     known = TORCHVISION.get(name)
     if known is None:
         raise TlxError(
@@ -133,6 +188,9 @@ def _class_names(dataset: Any) -> list[str]:
 
 def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
     """Sets that hold all their images as an array: (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
+    import numpy as np
+    import torch
+
     targets = dataset.targets if hasattr(dataset, "targets") else dataset.labels
     pixels = torch.as_tensor(dataset.data)
     if pixels.ndim == 3:
@@ -146,6 +204,8 @@ def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
 
 
 def _from_fer2013(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
+    import torch
+
     pixels, targets = zip(*dataset._samples, strict=True)
     return _rows(targets, torch.stack(pixels)[:, None], 0)
 

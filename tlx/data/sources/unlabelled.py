@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tlx.base.errors import TlxError
+from tlx.base.errors import Mistake, TlxError
 from tlx.base.legible import legible
 from tlx.data.files.image_files import images_below, why_no_folder
-from tlx.data.splits.division import divide, split_keys
+from tlx.data.sources.base import Source
+from tlx.data.sources.content import digest, size_of
+from tlx.data.sources.folder import names_below, no_folder
+from tlx.data.sources.keys import SourceKeys
 from tlx.data.splits.samples import ImageSet, Sample, Split
+
+
+@dataclass
+class UnlabelledKeys(SourceKeys):
+    """Any images below a folder."""
+
+    root: str = "???"
+
+
+class UnlabelledSource(Source):
+    """Images without labels."""
+
+    keys = UnlabelledKeys
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return whether there is no such folder, or no image in it."""
+        if not self.is_set("root"):
+            return []
+        if missing := no_folder(self):
+            return missing
+        found = images_below(self.path("root"))
+        return [] if found else [Mistake("dataset.root", "a folder of images", "one without any")]
+
+    def content(self) -> dict[str, Any]:
+        """Return a hash of the names, relative to `root`, and sizes of the images."""
+        root = self.path("root")
+        return {"content": digest(b"", [(str(p.relative_to(root)), size_of(p)) for p in images_below(root)])}
+
+    def file_names(self) -> Iterator[str]:
+        """Return the names of all files below `root`."""
+        return names_below(self)
+
+    def read(self) -> ImageSet:
+        """Return what `unlabelled` returns."""
+        return unlabelled(**self.arguments)
 
 
 def unlabelled(
@@ -26,6 +67,8 @@ def unlabelled(
     Raises:
         TlxError: There is no such folder, or it holds fewer than two images.
     """
+    from tlx.data.splits.division import divide, split_keys
+
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise TlxError(f"expected a folder of images, got {folder}, which {why_no_folder(folder)}")

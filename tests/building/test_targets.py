@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from tlx.config import targets
+from tlx.building import targets
 
 
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "Adam", "RMSprop", "NAdam", "Adagrad", "LBFGS", "RAdam"])
@@ -31,7 +31,7 @@ def test_unknown_targets_are_lookup_errors(target):
 
 def test_does_not_import_torch():
     """Guards against a configuration check that takes seconds."""
-    look = "from tlx.config import targets; targets.parameters('torch.optim.AdamW')"
+    look = "from tlx.building import targets; targets.parameters('torch.optim.AdamW')"
     code = f"import sys; {look}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -4,14 +4,53 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from tlx.base.errors import TlxError
-from tlx.data.splits.division import carve
+from tlx.base.errors import Mistake, TlxError
+from tlx.data.sources.base import Source
+from tlx.data.sources.keys import SourceKeys
 from tlx.data.splits.samples import ImageSet, Sample, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_EXPECTED = "at least two different digits from 0 to 9"
+
+
+@dataclass
+class DigitsKeys(SourceKeys):
+    """scikit-learn's digits."""
+
+    classes: list[int] | None = None
+
+
+class DigitsSource(Source):
+    """scikit-learn's digits, of which its own key `classes` chooses some."""
+
+    keys = DigitsKeys
+    is_enlarged = True  # from 8 pixels, by its own option
+
+    def all_class_names(self) -> list[str]:
+        """Return the digits that are chosen."""
+        classes = self.node.get("classes")
+        return [str(digit) for digit in (range(10) if classes is None else classes)]
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return whether the classes are no digits."""
+        classes = self.node.get("classes")
+        if classes is None or _are_digits(classes):
+            return []
+        return [Mistake("dataset.classes", _EXPECTED, str(list(classes)), "such as dataset.classes=[0,1,2,3,4]")]
+
+    def content(self) -> dict[str, Any]:
+        """Return nothing: the name says all."""
+        return {}
+
+    def read(self) -> ImageSet:
+        """Return what `digits` returns."""
+        return digits(**self.arguments)
 
 
 def digits(
@@ -28,9 +67,13 @@ def digits(
     Raises:
         TlxError: `classes` are not different digits.
     """
+    import torch
+
+    from tlx.data.splits.division import carve
+
     chosen = list(range(10)) if classes is None else list(classes)
-    if not set(chosen) <= set(range(10)) or len(set(chosen)) != len(chosen) or len(chosen) < 2:
-        raise TlxError(f"dataset.classes: expected at least two different digits from 0 to 9, got {chosen}")
+    if not _are_digits(chosen):
+        raise TlxError(f"dataset.classes: expected {_EXPECTED}, got {chosen}")
     values, shown = _table()
     pixels = torch.from_numpy(values * (255 / 16)).round().to(torch.uint8).view(-1, 1, 8, 8)  # (1797, 1, 8, 8)
     targets = {digit: target for target, digit in enumerate(chosen)}
@@ -39,9 +82,15 @@ def digits(
     return carve(name, names, Split(samples, pixels), val_fraction, 0.2, split_seed)
 
 
+def _are_digits(classes: Sequence[int]) -> bool:
+    return set(classes) <= set(range(10)) and len(set(classes)) == len(classes) > 1
+
+
 def _table() -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (1797, 64), float64, and the digits (1797,): from the file, for to import scikit-learn takes
     seconds, which every job of a sweep would wait for."""
+    import numpy as np
+
     spec = importlib.util.find_spec("sklearn")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         file = Path(folder) / "datasets" / "data" / "digits.csv.gz"

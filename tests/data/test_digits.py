@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tlx.data.sources import embedded
+from tlx.data.sources import digits as module
 
 
 def test_the_digits_are_those_of_scikit_learn(monkeypatch):
     """Guards against another order, scale or label of images that are read past scikit-learn."""
     theirs, shown = load_digits(return_X_y=True)
-    pixels, digits = embedded._table()
+    pixels, digits = module._table()
     assert np.array_equal(pixels, theirs)
     assert np.array_equal(digits, shown)
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)  # where the file lies elsewhere
-    again, labels = embedded._table()
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)  # where the file lies elsewhere
+    again, labels = module._table()
     assert np.array_equal(again, pixels)
     assert np.array_equal(labels, digits)
 

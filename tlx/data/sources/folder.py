@@ -4,18 +4,86 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from tlx.base.errors import Mistake, TlxError
 from tlx.base.legible import legible
 from tlx.base.printable import counted, enumerated
-from tlx.data.files.image_files import ignored_below, images_below
-from tlx.data.files.walk import left_out_below
-from tlx.data.sources.layout import Classes, folders_without_images, read_layout
+from tlx.data.files.image_files import EXTENSIONS, ignored_below, images_below, why_no_folder
+from tlx.data.files.walk import files_below, left_out_below
+from tlx.data.sources.base import Source, mistake_of
+from tlx.data.sources.content import digest, size_of
+from tlx.data.sources.keys import CARVED, Classes, SourceKeys
+from tlx.data.sources.layout import ClassFolders, Layout, folders_without_images, read_layout
 from tlx.data.sources.split_folders import Splits
-from tlx.data.splits.division import carve, carve_val
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample, Split
+
+
+@dataclass
+class FolderKeys(SourceKeys):
+    """A tree of class folders."""
+
+    classes: Classes | None = None
+    root: str = "???"
+    group_pattern: str | None = None
+    splits: dict[str, int | str | list[int | str]] | None = None
+    test_fraction: float = field(default=0.2, metadata=CARVED)
+
+
+class FolderSource(Source):
+    """Images in folders of classes."""
+
+    keys = FolderKeys
+    chooses_classes = True
+
+    def all_class_names(self) -> list[str] | None:
+        """Return the names of the class folders."""
+        return self._layout().class_names if self.is_set("root") else None
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return whether there is no such folder, and what is not understood of its layout and of `group_pattern`."""
+        if not self.is_set("root"):
+            return []
+        if missing := no_folder(self):
+            return missing
+        try:
+            layout = self._layout()
+        except TlxError as error:
+            if str(error).startswith("dataset.splits: "):
+                return [mistake_of(error, "dataset.splits")]
+            expected, got = "train/CLASS/… and val or test, or CLASS/…", f"'{self.node['root']}'"
+            return [Mistake("dataset.root", expected, got, str(error))]
+        pattern = self.node.get("group_pattern")
+        if pattern is None:
+            return []
+        root = self.path("root")
+        try:
+            groups_by_pattern([_name(file, root) for place in layout.places for file in images_below(place)], pattern)
+        except TlxError as error:
+            return [mistake_of(error, "dataset.group_pattern")]
+        return []
+
+    def content(self) -> dict[str, Any]:
+        """Return a hash of the names, relative to `root`, and sizes of the images."""
+        root = str(self.path("root"))
+        files = (os.path.join(*file) for place in self._layout().places for file in files_below(place))
+        images = (file for file in files if os.path.splitext(file)[1].lower() in EXTENSIONS)
+        return {"content": digest(b"", [(file[len(root) :], size_of(file)) for file in images])}
+
+    def file_names(self) -> Iterator[str]:
+        """Return the names of all files below `root`."""
+        return names_below(self)
+
+    def read(self) -> ImageSet:
+        """Return what `folder` returns."""
+        return folder(**self.arguments)
+
+    def _layout(self) -> Layout:
+        return read_layout(self.node["root"], self.node.get("splits"))
 
 
 def folder(
@@ -47,6 +115,8 @@ def folder(
         TlxError: There is no such folder, or its layout is not understood, a file cannot be read, or the pattern finds
             nothing in a path.
     """
+    from tlx.data.splits.division import carve, carve_val
+
     root = Path(root).expanduser()
     layout = read_layout(root, splits)
     parts = {part: _split(classes, root, layout.class_names) for part, classes in layout.classes.items()}
@@ -83,7 +153,7 @@ def _grouped(splits: dict[str, Split], pattern: str) -> dict[str, Split]:
     }
 
 
-def _split(classes: Classes, root: Path, class_names: list[str]) -> Split:
+def _split(classes: ClassFolders, root: Path, class_names: list[str]) -> Split:
     return Split(
         [
             Sample(file, target, _name(file, root))
@@ -96,3 +166,17 @@ def _split(classes: Classes, root: Path, class_names: list[str]) -> Split:
 
 def _name(path: Path, root: Path) -> str:
     return legible(path.relative_to(root).as_posix())
+
+
+def no_folder(source: Source) -> list[Mistake]:
+    """Return the mistake of a source whose `root` is no folder; nothing where it is one."""
+    root = source.path("root")
+    if root.is_dir():
+        return []
+    why, _, hint = why_no_folder(root).partition("; ")
+    return [Mistake("dataset.root", "a folder of images", f"'{source.node['root']}', which {why}", hint)]
+
+
+def names_below(source: Source) -> Iterator[str]:
+    """Return the names of all files below a source's `root`."""
+    return (name for _, name in files_below(source.path("root"))) if source.is_set("root") else iter(())

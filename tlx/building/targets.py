@@ -13,11 +13,20 @@ def parameters(target: str) -> list[str] | None:
     Raises:
         LookupError: The module or the name does not exist; `args` hold the names that do.
     """
-    module, _, name = target.rpartition(".")
-    file = _module_file(module)
-    if file is None:
-        raise LookupError(target, [])
-    return _find(file, module, name, seen=set())
+    found = _definition(target)
+    if isinstance(found, ast.FunctionDef):
+        return _arguments(found)
+    init = [n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    names = _arguments(init[0]) if init else None
+    return names[1:] if names else None
+
+
+def is_class(target: str) -> bool:
+    """Return whether a class stands at a dotted path; not a function, and not nothing."""
+    try:
+        return isinstance(_definition(target), ast.ClassDef)
+    except (LookupError, SyntaxError, ValueError, OSError):
+        return False
 
 
 def public_names(module: str) -> list[str]:
@@ -53,16 +62,20 @@ def _module_file(module: str) -> Path | None:
     return None
 
 
-def _find(file: Path, module: str, name: str, seen: set[Path]) -> list[str] | None:
+def _definition(target: str) -> ast.ClassDef | ast.FunctionDef:
+    module, _, name = target.rpartition(".")
+    file = _module_file(module)
+    if file is None:
+        raise LookupError(target, [])
+    return _find(file, module, name, seen=set())
+
+
+def _find(file: Path, module: str, name: str, seen: set[Path]) -> ast.ClassDef | ast.FunctionDef:
     seen.add(file)
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            init = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-            names = _arguments(init[0]) if init else None
-            return names[1:] if names else None
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return _arguments(node)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return node
     for part in ast.walk(tree):
         if isinstance(part, ast.ImportFrom) and part.module:
             for alias in part.names:

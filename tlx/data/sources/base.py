@@ -1,0 +1,189 @@
+"""What a source is: one format of labelled images, in two halves.
+
+The first half describes the set and runs before the configuration is checked: keys, class names, mistakes, identity. It
+imports nothing heavy. The second half, `read`, returns the images; it imports what it needs.
+
+A new format is one file here with a subclass of `Source` and a function that returns its `ImageSet`, and a line in
+`tlx.building.listed.SOURCES`. A user's own source is a subclass, or only the function, that `dataset._target_` names.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tlx.base.errors import Mistake, TlxError, did_you_mean
+from tlx.building.safety import locate
+from tlx.data.files.image_files import DICOM, INSTALL_DICOM
+from tlx.data.files.walk import passing_over
+from tlx.data.sources import keys
+from tlx.data.sources.keys import SourceKeys
+from tlx.data.splits.samples import ImageSet
+from tlx.data.splits.typed_classes import class_called
+
+
+class Source(ABC):
+    """Where the images of a dataset node come from.
+
+    Subclasses define `read`, and of the methods before it those of which something is known without loading.
+
+    Args:
+        node: The composed node, plain values. Before it was checked a key may be missing or `???`, see `is_set`.
+    """
+
+    keys: ClassVar[type[SourceKeys]] = SourceKeys  # the node's keys, with types and ranges
+    has_further_keys: ClassVar[bool] = False  # whether the node may have keys that nobody here knows
+    chooses_classes: ClassVar[bool] = False  # whether its key `classes` chooses some of the set's classes
+    is_enlarged: ClassVar[bool] = False  # whether its images are smaller than any input, so that nobody need say so
+
+    def __init__(self, node: Mapping[str, Any]) -> None:
+        self.node = node
+
+    # What a format defines
+
+    def all_class_names(self) -> list[str] | None:
+        """Return all class names in the order of targets, before `classes` chooses; None: only loading tells.
+
+        Raises:
+            TlxError: There is no such set; `own_mistakes` says so.
+        """
+        return None
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return what is wrong with the node, whose keys have the right types; a key that is `???` is passed over."""
+        return []
+
+    def content(self) -> dict[str, Any] | None:
+        """Return what stands in the identity of a run in place of the node's paths, see `identity`.
+
+        Raises:
+            TlxError, OSError, KeyError, TypeError: There is nothing there.
+        """
+        return None
+
+    def file_names(self) -> Iterable[str]:
+        """Return the names of the files as far as they are known, to see which libraries are needed to read them."""
+        return ()
+
+    @abstractmethod
+    def read(self) -> ImageSet:
+        """Return the images with all their classes; none of their files needs to be opened.
+
+        Raises:
+            TlxError: The set is not there, or not understood.
+        """
+
+    # What tlx asks
+
+    def class_names(self) -> list[str] | None:
+        """Return the class names in the order of targets; None: only loading tells."""
+        with self._passing_over():
+            known = self._all_class_names()
+        if self.chooses_classes and self.node.get("classes") is not None:
+            return [class_called(name, known or ()) for name in self.node["classes"]]
+        return known
+
+    def num_classes(self) -> int | None:
+        """Return the number of classes; None: only loading tells."""
+        names = self.class_names()
+        return None if names is None else len(names)
+
+    def mistakes(self) -> list[Mistake]:
+        """Return what is wrong with the node, whose keys are all there and of the right type."""
+        with self._passing_over():
+            found = self.own_mistakes()
+            common = [*keys.mistakes(self.node), *self._classes_mistakes()]
+            return [*found, *common, *(() if found else self._without_pydicom())]
+
+    def identity(self) -> dict[str, Any] | None:
+        """Return what stands in the identity of a run in place of the node's keys `root` and `path`.
+
+        It is the same wherever the set lies, and another one once its files change. A set that its name says all about
+        has {}; None means that a path must stand for itself; {"missing": True} that there is nothing there.
+        """
+        try:
+            with self._passing_over():
+                return self.content()
+        except (TlxError, OSError, KeyError, TypeError):
+            return {"missing": True}
+
+    def load(self) -> ImageSet:
+        """Return the images, with the classes that are chosen.
+
+        Raises:
+            TlxError: There is no such class, or what `read` raises.
+        """
+        images = self.read()
+        classes = self.node.get("classes") if self.chooses_classes else None
+        return images if classes is None else images.only(classes)
+
+    # For subclasses
+
+    def is_set(self, key: str) -> bool:
+        """Return whether a key has a value."""
+        return self.node.get(key) not in (None, "", "???")
+
+    def path(self, key: str) -> Path:
+        """Return the path that a key holds."""
+        return Path(self.node[key]).expanduser()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keys of the node that are for `read`."""
+        found = keys.arguments(self.node)
+        return {key: value for key, value in found.items() if key != "classes" or not self.chooses_classes}
+
+    def _passing_over(self) -> Any:
+        return passing_over(self.node.get("on_bad") == "skip")
+
+    def _all_class_names(self) -> list[str] | None:
+        try:
+            return self.all_class_names()
+        except TlxError:
+            return None
+
+    def _classes_mistakes(self) -> Iterator[Mistake]:
+        classes = self.node.get("classes")
+        if not self.chooses_classes or not isinstance(classes, list):
+            return
+        known = self._all_class_names()
+        chosen = [class_called(name, known or ()) for name in classes]
+        unknown = [name for name in chosen if known is not None and name not in known]
+        if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
+            expected = "at least two different classes" + ("" if known is None else f" of {', '.join(known[:40])}")
+            hint = did_you_mean(unknown[0], known or []) if unknown else ""
+            yield Mistake("dataset.classes", expected, str(chosen), hint)
+
+    def _without_pydicom(self) -> Iterator[Mistake]:
+        """Said once and at once, not of each of ten thousand files; nothing is imported."""
+        if find_spec("pydicom") is not None:
+            return
+        first = next((file for file in self.file_names() if os.path.splitext(file)[1].lower() in DICOM), None)
+        if first is not None:
+            yield Mistake("dataset", f"pydicom, to read DICOM files such as {first}", "none", f"type: {INSTALL_DICOM}")
+
+
+class OwnSource(Source):
+    """A function of the user's own that returns an `ImageSet`: nothing is known of it before it is called."""
+
+    has_further_keys = True
+
+    def mistakes(self) -> list[Mistake]:
+        """Return nothing: what its keys mean, such as `test_fraction` or `classes`, is the function's to say."""
+        return []
+
+    def read(self) -> ImageSet:
+        """Call the function with the node's own keys, `name`, `val_fraction` and `split_seed`."""
+        images: ImageSet = locate(str(self.node["_target_"]))(**self.arguments)
+        return images
+
+
+def mistake_of(error: TlxError, path: str) -> Mistake:
+    """Return a mistake from a message of the form `path: expected …, got …; hint`."""
+    expected, _, rest = str(error).removeprefix(f"{path}: expected ").rpartition(", got ")
+    got, _, hint = rest.partition("; ")
+    return Mistake(path, expected, got, hint)

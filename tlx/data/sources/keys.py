@@ -1,0 +1,65 @@
+"""The keys that every dataset node has, and what can be wrong among them. Only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from tlx.base.errors import Mistake
+from tlx.base.fields import AT_LEAST_1, NAME, SEED, within
+
+CARVED = within(0, 0.9, open_low=True)  # fraction of the images that a carved split takes
+Classes = list[int | float | str | bool | None]  # names of classes as YAML reads them
+
+
+@dataclass
+class SourceKeys:
+    """What every dataset node has; a source adds keys of its own in a subclass."""
+
+    _target_: str
+    name: str = field(metadata=NAME)
+    channels: int = field(default=3, metadata=within(1, 65_536))
+    image_size: int | None = field(default=None, metadata=within(8, 100_000))
+    batch_size: int = field(default=32, metadata=within(1, 1_000_000))
+    num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
+    decode: Literal["reduced", "full"] = "reduced"
+    window: list[float] | None = None
+    augment: Literal["none", "light", "strong", "affine", "characters", "trivial"] = "light"
+    horizontal_flip: bool = True
+    val_fraction: float = field(default=0.2, metadata=CARVED)
+    split_seed: int = field(default=0, metadata=SEED)
+    labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
+    labels_exact: bool = False
+    fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
+    subset_seed: int = 0
+    sampling: Literal["balanced"] | None = None
+    similar: Literal["report", "together"] = "report"
+    check: bool = True
+    on_bad: Literal["stop", "skip"] = "stop"
+
+
+def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a node that are for whoever reads the images; others are for splits, batches and checks."""
+    for_others = {spec.name for spec in fields(SourceKeys)} - {"name", "val_fraction", "split_seed"}
+    return {str(key): value for key, value in node.items() if key not in for_others}
+
+
+def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield values that contradict one another, of a node whose keys are all there and of the right type."""
+    carved = {"val": node.get("val_fraction") or 0, "test": node.get("test_fraction") or 0}
+    if sum(carved.values()) >= 1:
+        got = " + ".join(str(v) for v in carved.values())
+        expected = "val_fraction + test_fraction below 1, so that images are left for training"
+        yield Mistake("dataset.val_fraction", expected, got, "such as dataset.val_fraction=0.2")
+    if node.get("labels_per_class") is not None and node.get("fraction") is not None:
+        got = f"labels_per_class={node['labels_per_class']} and fraction={node['fraction']}"
+        expected = "one of labels_per_class and fraction"
+        yield Mistake("dataset.labels_per_class", expected, got, "set the other to null")
+    window = node.get("window")
+    if isinstance(window, list) and (len(window) != 2 or window[1] <= 0):
+        expected = "a centre and a width above 0"
+        yield Mistake("dataset.window", expected, str(window), "such as dataset.window=[40,400], or null")
+    if node.get("augment") == "trivial" and node.get("channels") not in (1, 3, None):
+        got = f"trivial with channels={node['channels']}"
+        yield Mistake("dataset.augment", "none, light or strong where channels is not 1 or 3", got)
