@@ -200,8 +200,8 @@ def test_the_next_best_boundary_is_taken(tmp_path):
 
     original = prefix_cache.PrefixCache._shapes
 
-    def swollen(self, task, prefix, how):
-        shapes = original(self, task, prefix, how)
+    def swollen(self, task, prefix, how, pooled=None):
+        shapes = original(self, task, prefix, how, pooled)
         top = prefix[-1]
         shapes[top] = type(shapes[top])((10**9,), "float32")
         return shapes

@@ -10,6 +10,7 @@ import torch
 
 from tlx.backbones import small_cnn
 from tlx.backbones.tiles import Tiles
+from tlx.features import keys
 from tlx.features.keys import label, prefix_key
 
 GROUPS = ("stem", "stage1")
@@ -41,7 +42,7 @@ def test_weights_and_buffers_of_the_prefix_count(backbone):
 def test_all_else_that_changes_the_rows_counts(backbone):
     """Guards against rows of another size, normalisation, precision, layout or device, and of other tiles."""
     plain = backbone.preprocessing
-    keys = [
+    found = [
         key(backbone),
         key(backbone, groups=("stem",)),
         key(backbone, preprocessing=replace(plain, size=plain.size * 2)),
@@ -55,8 +56,21 @@ def test_all_else_that_changes_the_rows_counts(backbone):
     cut = copy.deepcopy(backbone)
     for tiles in (Tiles(8), Tiles(16), Tiles(8, overlap=0.5)):
         cut.tiles = tiles
-        keys.append(key(cut))
-    assert len(set(keys)) == len(keys)
+        found.append(key(cut))
+    assert len(set(found)) == len(found)
+
+
+def test_what_earlier_versions_kept_is_still_found(monkeypatch):
+    """Guards against a key that changes with the code: all that was kept would be computed again."""
+    for library in (keys.torch, keys.torchvision, keys.PIL):
+        monkeypatch.setattr(library, "__version__", "2")
+    backbone = small_cnn(width=4)
+    with torch.no_grad():
+        for tensor in backbone.state_dict().values():
+            tensor.fill_(1)
+    assert key(backbone) == "1908309ed0569579eca3d9098c8bb9da"
+    assert key(backbone, pooled="mean") == "95bbede7c8111a5d31e42d424a8e4b8e"
+    assert label({"decode": "full"}) == "893aaf3ee8c5"
 
 
 def test_the_label_is_a_function_of_how_images_are_drawn():

@@ -137,7 +137,9 @@ class Backbone(nn.Module):
         # The part above the last group is the pool.
         parts = [self._index(name) + (name == last and pooled is not False) for name in names]
         found = dict(zip(names, self._run(x, start, parts), strict=True))
-        size = self._image_size(x if start in (None, self.group_names[0]) else None)
+        # Tiles are square, and so is the image where nothing but the output of a group is known.
+        whole = self.tiles is None and start in (None, self.group_names[0])
+        size = (x.shape[-2], x.shape[-1]) if whole else None
         return {name: self._in_form(name, output, pooled, size) for name, output in found.items()}
 
     def maps(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
@@ -213,7 +215,7 @@ class Backbone(nn.Module):
             return network(x)
         return self.tiles.run(network, self.tiles.cut(x) if first == 0 else x)
 
-    def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int]) -> Tensor:
+    def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int] | None) -> Tensor:
         """Return what `_run` gave for a group in the form that `run` was asked for."""
         if name == self.group_names[-1] and pooled is not False:
             return output if self.tiles is None else self.tiles.pooled(output)
@@ -225,14 +227,6 @@ class Backbone(nn.Module):
         if self.tiles is None:
             return layout.mean(output, size)
         return self.tiles.pooled(layout.mean(output.flatten(0, 1), size).unflatten(0, output.shape[:2]))
-
-    def _image_size(self, image: Tensor | None) -> tuple[int, int]:
-        """Return (height, width) of what goes through the network; above the image, as the preprocessing says."""
-        if self.tiles is not None:
-            return self.tiles.size, self.tiles.size
-        if image is None:
-            return self.preprocessing.size, self.preprocessing.size
-        return image.shape[-2], image.shape[-1]
 
     def _check_maps(self, names: Sequence[str]) -> None:
         if self.tiles is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -29,33 +30,32 @@ class Layout:
     prefix: int = 0
     patch: int = 0
 
-    def to_map(self, output: Tensor, size: tuple[int, int]) -> Tensor:
+    def to_map(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Return a group's output as a map.
 
         Args:
             output: The group's output, in this layout.
-            size: Height and width of the image that it was computed from, in pixels.
+            size: Height and width in pixels of the image that it was computed from; None: it was a square.
 
         Returns:
             Shape (B, C, H', W').
 
         Raises:
-            TlxError: There are more or fewer tokens than an image of that size has.
+            TlxError: An image of that size has another number of tokens.
         """
         if self.kind == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.kind == "tokens":
-            height, width = size[0] // self.patch, size[1] // self.patch
             tokens = output[:, self.prefix :]  # (B, H'·W', C)
+            side = math.isqrt(tokens.shape[1])
+            height, width = (side, side) if size is None else (size[0] // self.patch, size[1] // self.patch)
             if tokens.shape[1] != height * width:
-                raise TlxError(
-                    f"backbone: expected {height * width} tokens of an image of {size[0]} x {size[1]} pixels, "
-                    f"got {tokens.shape[1]}; run from the image where it has another size"
-                )
+                shown = "a square image" if size is None else f"an image of {size[0]} x {size[1]} pixels"
+                raise TlxError(f"backbone: expected the tokens of {shown}, got {tokens.shape[1]}; run from the image")
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
         return output
 
-    def mean(self, output: Tensor, size: tuple[int, int]) -> Tensor:
+    def mean(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Return the mean of a group's output over its places, (B, C); arguments as for `to_map`."""
         return output if self.kind == "vector" else self.to_map(output, size).mean(dim=(2, 3))
 

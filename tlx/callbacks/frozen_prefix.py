@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlx.callbacks.stages import Stages
+from tlx.data.batches.dataset import RowSource
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
-from tlx.features.rows import Rows
 from tlx.strategies.plan import PlannedStage, frozen_prefix
 from tlx.tasks.base import Task
 
@@ -50,7 +50,7 @@ class FrozenPrefix(pl.Callback):
         augmented = any(data.augmented(split) for split in data.trained_on)
         views = self.views if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
-        fed: dict[str, Rows | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
+        fed: dict[str, Mapping[str, RowSource] | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
         boundary: Boundary | None = None
         if self.cache is not None and not self.cache.failed and prefix:
             how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
@@ -68,7 +68,7 @@ class FrozenPrefix(pl.Callback):
         if any(fed[split] is None for split in data.trained_on):  # all of them from images then
             fed |= dict.fromkeys(data.trained_on)
         for split, rows in fed.items():
-            data.feed(split, None if boundary is None or rows is None else {boundary.name: rows})
+            data.feed(split, rows)
 
     @property
     def _coming(self) -> list[PlannedStage]:
@@ -107,7 +107,7 @@ class FrozenPrefix(pl.Callback):
     def _rows(
         self, cache: PrefixCache, task: Task, split: str, view: int | None, boundary: Boundary,
         also: Sequence[Boundary], how: Numerics,
-    ) -> Rows | None:  # fmt: skip
+    ) -> Mapping[str, RowSource] | None:  # fmt: skip
         if not cache.data.sizes[split]:
             return None
         distinct = {b.name: b for b in also if b.name != boundary.name}
@@ -135,8 +135,7 @@ class UntouchedPrefix(pl.Callback):
         how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
         boundary = self.cache.boundary(task, prefix, data.sizes["test"], how)
         if boundary is not None:
-            rows = self.cache.rows(task, Request("test", None, boundary), how)
-            data.feed("test", None if rows is None else {boundary.name: rows})
+            data.feed("test", self.cache.rows(task, Request("test", None, boundary), how))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the data as they were."""

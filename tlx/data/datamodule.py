@@ -17,7 +17,7 @@ from tlx.base.ranks import rank_and_world
 from tlx.data import domains
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.batches.batch_process import START_METHOD, begin
-from tlx.data.batches.dataset import PairedDataset, Rows, SplitDataset, Views
+from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
 from tlx.data.batches.kept import KeptImages, images_to_keep
 from tlx.data.batches.loader import EpochLoader, as_it_is
 from tlx.data.batches.reading_processes import READING_PROCESSES, WORTH_A_TRIAL, Reading, seconds_an_image, told
@@ -75,7 +75,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self.view_seed = view_seed
         self._samplers: list[EpochSampler] = []
         self._datasets: dict[str, SplitDataset] = {}
-        self._rows: dict[str, Mapping[str, Rows]] = {}
+        self._rows: dict[str, Mapping[str, RowSource]] = {}
         self._kept: dict[tuple[str, bool], KeptImages | None] = {}
         self._turns = (0, 0)
         self.step_seconds: float | None = None
@@ -139,7 +139,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         for sampler in self._samplers:
             sampler.views, sampler.first_epoch = self._turns
 
-    def feed(self, split: str, rows: Mapping[str, Rows] | None) -> None:
+    def feed(self, split: str, rows: Mapping[str, RowSource] | None) -> None:
         """From the next epoch on, give what frozen layer groups made of the images of a split in the images' place.
 
         Args:

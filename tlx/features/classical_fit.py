@@ -60,7 +60,7 @@ class ClassicalFit(pl.Callback):
     ) -> None:  # fmt: skip
         self.node, self.groups, self.data, self.cache, self.settings = node, list(groups), data, cache, settings
         self.limit = limit
-        self._boundaries: list[Boundary] | None = None
+        self._boundary: Boundary | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fit, and have the features of what is looked at ready."""
@@ -75,9 +75,9 @@ class ClassicalFit(pl.Callback):
         assert isinstance(task.head, ClassicalHead)
         precision, context = trainer.precision, trainer.precision_plugin.forward_context
         how = Numerics(precision, context) if self.cache is None else self.cache.numerics(task, precision, context)
-        if self.cache is not None and self._boundaries is None:
+        if self.cache is not None and self._boundary is None:
             images = sum(self.data.sizes[split] for split in ("train", *self.data.selected_on, "test"))
-            self._boundaries = self.cache.pooled(task, self.groups, images, how)
+            self._boundary = self.cache.outputs(task, self.groups, images, how)
         if task.head.estimator is None:
             self._fit(task, task.head, how)
         last = task.backbone.group_names[-1]  # nothing of the network is left to be run
@@ -110,18 +110,14 @@ class ClassicalFit(pl.Callback):
 
     def _features(self, task: Task, split: str, how: Numerics) -> Tensor:
         """Return the features of the images of a split at `_places`, float32 (N, F)."""
-        if self.cache is None or not self._boundaries:
+        if self.cache is None or self._boundary is None:
+            return self._computed(task, split, how)
+        rows = self.cache.rows(task, Request(split, None, self._boundary), how)
+        if rows is None:  # it cannot be written
+            self._boundary = None
             return self._computed(task, split, how)
         places = torch.tensor(self._places(split))
-        found: list[Tensor] = []
-        for one in self._boundaries:
-            others = tuple(other for other in self._boundaries if other is not one)
-            rows = self.cache.rows(task, Request(split, None, one, others), how)
-            if rows is None:  # it cannot be written
-                self._boundaries = None
-                return self._computed(task, split, how)
-            found.append(rows.take(places).float())
-        return torch.cat(found, 1)
+        return torch.cat([one.take(places).float() for one in rows.values()], 1)
 
     def _places(self, split: str) -> list[int]:
         """Return which images of a split are looked at."""

@@ -26,7 +26,7 @@ def compute(
     context: Callable[[], AbstractContextManager[object]],
     between: Callable[[], None],
     dtype: torch.dtype | None = None,
-    pooled: bool = False,
+    pooled: bool | None = None,
 ) -> None:
     """Run images through the prefix and write what the boundaries give.
 
@@ -40,7 +40,7 @@ def compute(
         context: In which the network computes: autocast.
         between: Called between two batches.
         dtype: What floats are rounded to; None: they are kept as they are.
-        pooled: Whether the means of maps are kept in their place.
+        pooled: In which form the outputs are kept, see `Backbone.run`.
 
     Raises:
         OSError: The disk is full or cannot be written.
@@ -53,7 +53,7 @@ def compute(
             own = [keys[i] for i in batch["index"].tolist()]
             with context():
                 image = task.normalise(batch["image"].to(device, non_blocking=True))
-                outputs = task.backbone.run(image, outputs=list(wanted), pooled=True if pooled else None)
+                outputs = task.backbone.run(image, outputs=list(wanted), pooled=pooled)
             for (name, (_, _, missing)), rows in zip(wanted.items(), outputs.values(), strict=True):
                 mine = [i for i, key in enumerate(own) if key in missing]
                 if mine:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.extraction import compute
 from tlx.features.keys import label, prefix_key
-from tlx.features.rows import Rows, lookup
+from tlx.features.rows import CachedRows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
 from tlx.tasks.base import Task
@@ -42,21 +42,42 @@ class Numerics:
     dtype: torch.dtype | None = None
 
 
-@dataclass
-class Boundary:
-    """The upper end of a frozen prefix, and where its rows lie.
+@dataclass(frozen=True)
+class Output:
+    """The output of a layer group, and where its rows lie.
 
     Args:
-        name: The last group of the prefix.
+        name: The group.
         shape: What it gives for an image.
         entry: Where that is kept.
-        pooled: Whether its mean is kept in the place of a map.
     """
 
     name: str
     shape: Shape
     entry: Entry
-    pooled: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that an image takes."""
+        return self.shape.bytes + KEY_BYTES
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The upper end of a frozen prefix, and the outputs that are kept of it.
+
+    Args:
+        outputs: Bottom to top. The last one is that of the boundary itself; the others are read beside it.
+        pooled: The form in which they are kept, see `Backbone.run`.
+    """
+
+    outputs: tuple[Output, ...]
+    pooled: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """The topmost group."""
+        return self.outputs[-1].name
 
 
 @dataclass
@@ -66,8 +87,9 @@ class Request:
     Args:
         split: A name of `ImageDataModule.splits`.
         view: Number of an augmented view; None: as for evaluation.
-        boundary: Whose output.
-        also: Further boundaries below it, which a later stage will ask for: they come with the same pass.
+        boundary: Whose outputs.
+        also: Further boundaries below it, of the same form, which a later stage will ask for: they come with the same
+            pass.
     """
 
     split: str
@@ -95,7 +117,7 @@ class PrefixCache:
         self.interruption = interruption
         self.failed = False  # whether it could not be written; a run then leaves it alone
         self.used: set[str] = set()  # entries of this run, which do not make room for one another
-        self._found: dict[tuple[str, str, str], Rows] = {}  # checked already: entry, split, label
+        self._found: dict[tuple[str, str, str], CachedRows] = {}  # checked already: entry, split, label
 
     def numerics(self, task: Task, precision: str, context: Callable[[], AbstractContextManager[object]]) -> Numerics:
         """Return how prefixes are computed for a training of that precision, which has `context` around each step."""
@@ -107,154 +129,199 @@ class PrefixCache:
     def boundary(self, task: Task, prefix: Sequence[str], images: int, how: Numerics) -> Boundary | None:
         """Return the highest boundary of a frozen prefix whose rows there is room for.
 
+        With its output come those of the groups below that the task reads, all as the group above takes them.
+
         Args:
             task: The network.
             prefix: The frozen groups, bottom to top.
             images: How many rows there will be.
             how: How they are computed.
         """
-        for name, shape in reversed(self._shapes(task, prefix, how).items()):
-            entry = self._entry(task, prefix[: prefix.index(name) + 1], how)
-            needed = images * (shape.bytes + KEY_BYTES)
-            if not _any(needed > self.store.room(), task):
-                self.store.make_room(max(0, needed - entry.bytes), self.used | {entry.key})
-                self.used.add(entry.key)
-                return Boundary(name, shape, entry)
+        shapes = self._shapes(task, prefix, how)
+        for name in reversed(shapes):
+            below = prefix[: prefix.index(name)]
+            names = [*(group for group in below if group in task.read_groups), name]
+            found = Boundary(tuple(Output(one, shapes[one], self._entry(task, one, how)) for one in names))
+            if self._reserve(task, found, images):
+                return found
+            needed = images * sum(output.bytes for output in found.outputs)
             log.info(
                 "cache: the output of %s takes %s for %s images, %s may be used (cache.max_gb, disk)",
-                name, gigabytes(needed), f"{images:,}", gigabytes(max(0.0, self.store.room())),
+                " and ".join(names), gigabytes(needed), f"{images:,}", gigabytes(max(0.0, self.store.room())),
             )  # fmt: skip
         return None
 
-    def pooled(self, task: Task, groups: Sequence[str], images: int, how: Numerics) -> list[Boundary] | None:
-        """Return where the pooled outputs of layer groups are kept; None where there is no room for them.
+    def outputs(
+        self, task: Task, groups: Sequence[str], images: int, how: Numerics, pooled: bool = True
+    ) -> Boundary | None:
+        """Return where the outputs of layer groups are kept; None where there is no room for them.
 
         Args:
-            task: The network, all of it frozen.
+            task: The network, frozen up to the last of the groups.
             groups: Whose, bottom to top.
             images: How many rows there will be of each.
             how: How they are computed.
+            pooled: Whether features and means are kept, or maps, see `Backbone.run`.
         """
-        below, shapes = task.backbone.group_names, self._shapes(task, groups, how, pooled=True)
-        entries = {name: self._entry(task, below[: below.index(name) + 1], how, pooled=True) for name in groups}
-        needed = sum(images * (shapes[name].bytes + KEY_BYTES) for name in groups)
-        if _any(needed > self.store.room(), task):
-            return None
-        self.used |= {entry.key for entry in entries.values()}
-        self.store.make_room(max(0, needed - sum(entry.bytes for entry in entries.values())), self.used)
-        return [Boundary(name, shapes[name], entries[name], pooled=True) for name in groups]
+        shapes = self._shapes(task, groups, how, pooled)
+        outputs = tuple(Output(name, shapes[name], self._entry(task, name, how, pooled)) for name in groups)
+        found = Boundary(outputs, pooled)
+        return found if self._reserve(task, found, images) else None
 
-    def rows(self, task: Task, request: Request, how: Numerics) -> Rows | None:
+    def rows(self, task: Task, request: Request, how: Numerics) -> dict[str, CachedRows] | None:
         """Return the rows that are wanted, after computing those that are missing; None where they cannot be written.
 
         Every process of several calls it; each computes its share.
+
+        Returns:
+            For each output of the boundary, by layer group and bottom to top, a row for each image of the split.
         """
         keys = self.data.content_keys(request.split)
         drawn = label(self.data.drawing(request.split, request.view))
-        known = request.boundary.entry.key, request.split, drawn
-        if known not in self._found:
+        known = {one.name: (one.entry.key, request.split, drawn) for one in request.boundary.outputs}
+        if not all(one in self._found for one in known.values()):
             rows = self._complete(task, request, keys, drawn, how)
             if rows is None:
                 return None
-            self._found[known] = rows
-        return self._found[known]
+            self._found |= {known[name]: found for name, found in rows.items()}
+        return {name: self._found[one] for name, one in known.items()}
 
     # Inside
 
-    def _complete(self, task: Task, request: Request, keys: Sequence[bytes], drawn: str, how: Numerics) -> Rows | None:
-        rows, missing = lookup(request.boundary.entry, drawn, keys)
+    def _complete(
+        self, task: Task, request: Request, keys: Sequence[bytes], drawn: str, how: Numerics
+    ) -> dict[str, CachedRows] | None:
+        rows, missing = _lookup(request.boundary, drawn, keys)
         if not _any(bool(missing), task):
-            self._note(task, request.boundary, how)
+            self._note(task, request.boundary.outputs, how)
             return rows
-        boundaries = sorted([*request.also, request.boundary], key=lambda b: task.backbone.group_names.index(b.name))
+        of_all = {one.entry.key: one for each in (*request.also, request.boundary) for one in each.outputs}
+        outputs = sorted(of_all.values(), key=lambda one: task.backbone.group_names.index(one.name))
         rank, world = rank_and_world()
         with ExitStack() as held:
             if rank == 0:
-                for one in sorted(boundaries, key=lambda b: b.entry.key):  # in one order: nobody waits for another
+                for one in sorted(outputs, key=lambda one: one.entry.key):  # in one order: nobody waits for another
                     held.enter_context(one.entry.alone())
             _meet()
             for share in ((rank, world), (_local("RANK", rank), _local("WORLD_SIZE", world))):
                 # The second time is for machines that do not see what the processes of another one have written.
-                rows, missing = lookup(request.boundary.entry, drawn, keys)
+                rows, missing = _lookup(request.boundary, drawn, keys)
                 if not _any(bool(missing), task):
                     break
-                if not self._compute(task, request, boundaries, missing[share[0] :: share[1]], keys, drawn, how):
+                mine = sorted(set().union(*missing.values()))[share[0] :: share[1]]
+                if not self._compute(task, request, outputs, mine, missing, keys, drawn, how):
                     break
                 _meet()
             else:
-                rows, _ = lookup(request.boundary.entry, drawn, keys)
+                rows, _ = _lookup(request.boundary, drawn, keys)
             _meet()
-        for one in boundaries:
-            self._note(task, one, how)
+        self._note(task, outputs, how)
         return None if _any(rows is None, task) else rows
 
     def _compute(
-        self, task: Task, request: Request, boundaries: Sequence[Boundary], missing: Sequence[int],
-        keys: Sequence[bytes], drawn: str, how: Numerics,
+        self, task: Task, request: Request, outputs: Sequence[Output], mine: Sequence[int],
+        missing: Mapping[str, Sequence[int]], keys: Sequence[bytes], drawn: str, how: Numerics,
     ) -> bool:  # fmt: skip
-        """Compute this process's share; return whether all processes could write theirs."""
+        """Compute this process's share; return whether all processes could write theirs.
+
+        Args:
+            task: The network.
+            request: What is wanted.
+            outputs: Of this boundary and of those that come along, bottom to top.
+            mine: Places in `keys` of this process's images.
+            missing: Places in `keys` that are missing of each output of this boundary.
+            keys: Content of each image of the split.
+            drawn: Label of the segments.
+            how: How they are computed.
+        """
         wanted: dict[str, tuple[Entry, str, set[bytes]]] = {}
-        mine = [keys[i] for i in missing]
-        for one in boundaries:
-            there = set() if one is request.boundary else set(mine) - self._missing(one, drawn, mine)
-            wanted[one.name] = one.entry, drawn, set(mine) - there
+        contents = [keys[i] for i in mine]
+        for one in outputs:
+            gone = lookup(one.entry, drawn, contents)[1] if one.name not in missing else None
+            absent = {contents[i] for i in gone} if gone is not None else {keys[i] for i in missing[one.name]}
+            wanted[one.name] = one.entry, drawn, absent & set(contents)
         start = time.monotonic()
         failed = False
         try:
-            if missing:
-                batches = self.data.images_of(request.split, missing, request.view)
-                pooled = any(one.pooled for one in boundaries)
+            if mine:
+                batches = self.data.images_of(request.split, mine, request.view)
+                pooled = request.boundary.pooled
                 compute(task, batches, keys, wanted, how.context, self._between, how.dtype, pooled)
         except OSError as error:
             log.warning("cache: cannot write %s: %s; the run goes on without it", self.store.folder, error)
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
-            "cache: %s%s: %s images up to %s in %.1f s, %s", request.split, view, f"{len(missing):,}",
-            " and ".join(one.name for one in boundaries), time.monotonic() - start,
-            gigabytes(sum(one.shape.bytes * len(wanted[one.name][2]) for one in boundaries)),
+            "cache: %s%s: %s images up to %s in %.1f s, %s", request.split, view, f"{len(mine):,}",
+            " and ".join(one.name for one in outputs), time.monotonic() - start,
+            gigabytes(sum(one.shape.bytes * len(wanted[one.name][2]) for one in outputs)),
         )  # fmt: skip
         self.failed = _any(failed, task)
         return not self.failed
-
-    def _missing(self, boundary: Boundary, drawn: str, keys: Sequence[bytes]) -> set[bytes]:
-        _, places = lookup(boundary.entry, drawn, keys)
-        return {keys[i] for i in places}
 
     def _between(self) -> None:
         if self.interruption is not None and self.interruption.requested is not None:
             self.interruption.stop()
 
-    def _shapes(self, task: Task, prefix: Sequence[str], how: Numerics, pooled: bool = False) -> dict[str, Shape]:
+    def _reserve(self, task: Task, boundary: Boundary, images: int) -> bool:
+        """Make room for the rows of a boundary; return whether there is any."""
+        needed = images * sum(one.bytes for one in boundary.outputs)
+        if _any(needed > self.store.room(), task):
+            return False
+        self.used |= {one.entry.key for one in boundary.outputs}
+        self.store.make_room(max(0, needed - sum(one.entry.bytes for one in boundary.outputs)), self.used)
+        return True
+
+    def _shapes(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool | None = None) -> dict[str, Shape]:
         size, device = self.data.preprocessing.size, task.mean.device
         image = torch.zeros(2, self.data.channels, size, size, dtype=torch.uint8, device=device)
         with no_gradients(), how.context():
-            outputs = task.backbone.run(task.normalise(image), outputs=prefix, pooled=True if pooled else None)
+            outputs = task.backbone.run(task.normalise(image), outputs=groups, pooled=pooled)
         return {name: Shape.of(x if how.dtype is None else x.to(how.dtype)) for name, x in outputs.items()}
 
-    def _entry(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool = False) -> Entry:
-        # The last group's output is pooled in any case: its rows serve trained heads and classifiers alike.
-        mean = pooled and groups[-1] != task.backbone.group_names[-1]
-        kept = {"pooled": "mean"} if mean else {}
+    def _entry(self, task: Task, group: str, how: Numerics, pooled: bool | None = None) -> Entry:
+        names = task.backbone.group_names
+        last, is_map = group == names[-1], task.backbone.layouts[group].kind == "map"
+        kept = {}
+        if pooled and not last:
+            kept = {"pooled": "mean"}
+        elif pooled is False and (last or not is_map):
+            kept = {"pooled": "no"}
+        # The rest serves whoever asks: features of the last group trained heads and classifiers alike; the maps that a
+        # group takes a pyramid.
         layout = "channels_last" if task.layout == torch.channels_last else "contiguous"
         key = prefix_key(
-            task.backbone, groups, self.data.preprocessing, self.data.channels,
+            task.backbone, names[: names.index(group) + 1], self.data.preprocessing, self.data.channels,
             precision=how.precision, layout=layout, device=task.mean.device.type, **kept,
         )  # fmt: skip
         return self.store.entry(key)
 
-    def _note(self, task: Task, boundary: Boundary, how: Numerics) -> None:
+    def _note(self, task: Task, outputs: Sequence[Output], how: Numerics) -> None:
         if rank_and_world()[0] != 0:
             return
         architecture = task.backbone.architecture
-        about = {
-            "backbone": architecture.get("name", architecture.get("_target_", "?")), "boundary": boundary.name,
-            "size": self.data.preprocessing.size, "precision": how.precision, "device": task.mean.device.type,
-        }  # fmt: skip
-        try:
-            boundary.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
-        except OSError:  # a full disk: nothing depends on it
-            return
+        for one in outputs:
+            about = {
+                "backbone": architecture.get("name", architecture.get("_target_", "?")), "boundary": one.name,
+                "size": self.data.preprocessing.size, "precision": how.precision, "device": task.mean.device.type,
+            }  # fmt: skip
+            with suppress(OSError):  # a full disk: nothing depends on it
+                one.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
+
+
+def _lookup(
+    boundary: Boundary, drawn: str, keys: Sequence[bytes]
+) -> tuple[dict[str, CachedRows] | None, dict[str, list[int]]]:
+    """Return the rows of all outputs of a boundary, None where some are missing; and the places that are, by output."""
+    rows: dict[str, CachedRows] = {}
+    missing: dict[str, list[int]] = {}
+    for one in boundary.outputs:
+        found, places = lookup(one.entry, drawn, keys)
+        if found is None:
+            missing[one.name] = places
+        else:
+            rows[one.name] = found
+    return (None if missing else rows), missing
 
 
 def _local(what: str, default: int) -> int:

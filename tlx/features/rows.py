@@ -14,7 +14,7 @@ from tlx.features.store import Entry
 log = logging.getLogger("tlx")
 
 
-class Rows:
+class CachedRows:
     """One row for each image of a split, from the segments of an entry.
 
     Args:
@@ -52,7 +52,7 @@ class Rows:
         return first.shape.from_memory(flat)
 
 
-def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[Rows | None, list[int]]:
+def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[CachedRows | None, list[int]]:
     """Find the rows of images by their content.
 
     A damaged segment is removed, and its rows count as missing.
@@ -74,7 +74,7 @@ def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[Rows | None
             places |= new
             found.append(segment)
     if len(places) == len(wanted):
-        return Rows(found, torch.tensor([places[key] for key in keys], dtype=torch.int64).view(-1, 2)), []
+        return CachedRows(found, torch.tensor([places[key] for key in keys], dtype=torch.int64).view(-1, 2)), []
     missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in places}
     return None, sorted(missing.values())
 

@@ -187,13 +187,13 @@ class Task(pl.LightningModule):
     def features_of(self, batch: Batch) -> Tensor:
         """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
 
-        `prefix` holds the last group of the prefix and its output, which is taken as it would be at that place: in the
-        type of the weights, unless autocast has it.
+        `prefix` holds outputs of its groups. The topmost one's is taken as it would be at that place: in the type of
+        the weights, unless autocast has it.
         """
         if "prefix" not in batch:
             return self.features(batch["image"])
-        ((boundary, prefix),) = batch["prefix"].items()
-        above = self.backbone.above(boundary)
+        boundary = max(batch["prefix"], key=self.backbone.group_names.index)
+        prefix, above = batch["prefix"][boundary], self.backbone.above(boundary)
         if not torch.is_autocast_enabled(prefix.device.type):
             prefix = prefix.to(self.mean.dtype)
         return prefix if above is None else self.backbone(prefix, start=above)

@@ -29,8 +29,8 @@ _AT_ONCE = 1024  # images
 class Batch(TypedDict, total=False):
     """What a step is given.
 
-    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, the last of some frozen layer groups and what
-    they make of it (B, …); `target` int64 (B,), -1 where the class is not known; `index` int64 (B,), the places of the
+    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, outputs of frozen layer
+    groups (B, …) by group; `target` int64 (B,), -1 where the class is not known; `index` int64 (B,), the places of the
     images in their split, PADDING where a row only fills the batch up (see `real`). `drawn` float32 (B, 21), where
     the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
     every target -1.
@@ -63,7 +63,7 @@ class Views:
     keys: Sequence[bytes]
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """What frozen layer groups gave for each image of a split."""
 
     def take(self, index: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class SplitDataset(Dataset[Batch]):
         self.window = window
         self.distort = distort
         self.distort_later = False
-        self.rows: Mapping[str, Rows] | None = None
+        self.rows: Mapping[str, RowSource] | None = None
         self.kept: KeptImages | None = None
         self.min_side = min_side
         self.views = views
@@ -250,7 +250,7 @@ class PairedDataset(Dataset[Batch]):
         return {**batch, "unlabelled": self.target.__getitems__([other for _, other in pairs])}
 
     @property
-    def rows(self) -> Mapping[str, Rows] | None:
+    def rows(self) -> Mapping[str, RowSource] | None:
         """Rows of both, or of none: they are given to both together."""
         return self.source.rows
 

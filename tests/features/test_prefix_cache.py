@@ -1,0 +1,106 @@
+"""The cache keeps several outputs of a frozen prefix: what is read back is what the network gives."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+import tlx
+from tests.conftest import digits_file
+from tlx.backbones import small_cnn, timm_backbone
+from tlx.data import ImageDataModule
+from tlx.features import prefix_cache
+from tlx.features.prefix_cache import PrefixCache, Request
+from tlx.tasks import Classification
+
+NETWORKS = {"small_cnn": lambda: small_cnn(width=4), "test_vit": lambda: timm_backbone("test_vit", pretrained=False)}
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """Return a function: name of a network -> a task on it, digits, and a function that opens their cache."""
+
+    def make(name):
+        torch.manual_seed(0)
+        backbone = NETWORKS[name]()
+        side = backbone.preprocessing.size if backbone.fixed_size else 16
+        typed = [
+            "dataset=arrays", f"dataset.path={digits_file(tmp_path / 'digits.npz', [12, 12])}", "dataset.channels=3",
+            f"dataset.image_size={side}", "dataset.batch_size=4", "dataset.augment=none", f"cache.dir={tmp_path / 'c'}",
+        ]  # fmt: skip
+        config = tlx.compose(typed)
+        data = ImageDataModule(config.dataset, backbone.preprocessing, 0)
+        return Classification(backbone, ["0", "1"]).eval(), data, lambda: PrefixCache(config.cache, data, "a run")
+
+    return make
+
+
+def ask(task, cache, boundary, split="train"):
+    return cache.rows(task, Request(split, None, boundary), numerics(task, cache))
+
+
+def numerics(task, cache):
+    return cache.numerics(task, "32-true", nullcontext)
+
+
+def assert_rows_are(rows, task, data, pooled):
+    """Compare rows with a run of the network, batch by batch."""
+    for batch in data.images_of("train", range(data.sizes["train"])):
+        with torch.inference_mode():
+            expected = task.backbone.run(task.normalise(batch["image"]), outputs=list(rows), pooled=pooled)
+        for name, output in expected.items():
+            assert torch.equal(rows[name].take(batch["index"]), output), name
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("pooled", [False, True])
+def test_several_outputs_are_those_of_the_network(name, pooled, cached, monkeypatch):
+    """Guards against maps of a pyramid that are another group's, pooled, or tokens when they are read back."""
+    task, data, opened = cached(name)
+    groups = [task.backbone.group_names[i] for i in (1, -1)]
+    cache = opened()
+    boundary = cache.outputs(task, groups, data.sizes["train"], numerics(task, cache), pooled)
+    rows = ask(task, cache, boundary)
+    assert list(rows) == groups
+    assert_rows_are(rows, task, data, pooled)
+    monkeypatch.setattr(prefix_cache, "compute", None)  # another run finds all of it
+    assert_rows_are(ask(task, opened(), boundary), task, data, pooled)
+
+
+def test_a_task_that_reads_lower_groups_is_given_them_beside_the_boundary(cached):
+    """Guards against a pyramid that is fed the boundary alone, and against a head that reads another output of it."""
+    task, data, opened = cached("small_cnn")
+    cache = opened()
+    task.read_groups = ("stem", "stage3")
+    prefix = ("stem", "stage1", "stage2")
+    boundary = cache.boundary(task, prefix, data.sizes["train"], numerics(task, cache))
+    rows = ask(task, cache, boundary)
+    assert (boundary.name, list(rows)) == ("stage2", ["stem", "stage2"])
+    assert_rows_are(rows, task, data, None)
+    data.feed("train", dict(reversed(rows.items())))
+    for batch in data.train_dataloader():
+        assert set(batch["prefix"]) == {"stem", "stage2"}
+        with torch.inference_mode():
+            image = torch.cat([one["image"] for one in data.images_of("train", batch["index"].tolist())])
+            assert torch.equal(task.features_of(batch), task.backbone(task.normalise(image)))
+
+
+def test_maps_share_their_rows_with_boundaries(cached):
+    """Guards against a second copy of what a frozen prefix gives already, and against features in a map's place."""
+    task, data, opened = cached("small_cnn")
+    cache = opened()
+    how, images = numerics(task, cache), data.sizes["train"]
+    below = cache.boundary(task, ("stem", "stage1"), images, how)
+    ask(task, cache, below)
+    segments = list(below.outputs[0].entry.folder.glob("*.rows"))
+    maps = cache.outputs(task, ["stage1", "stage3"], images, how, pooled=False)
+    rows = ask(task, cache, maps)
+    assert_rows_are(rows, task, data, False)
+    assert maps.outputs[0].entry == below.outputs[0].entry
+    assert list(below.outputs[0].entry.folder.glob("*.rows")) == segments  # what was there was not computed again
+    whole = cache.boundary(task, task.backbone.group_names, images, how)
+    assert whole.name == "stage3"
+    assert whole.outputs[-1].entry != maps.outputs[-1].entry
+    assert ask(task, cache, whole)["stage3"].take(torch.arange(2)).ndim == 2
