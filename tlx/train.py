@@ -40,6 +40,16 @@ def train(config: DictConfig) -> Run:
     Raises:
         TlxError: A mistake that the user can mend: no such weights, broken images, too few labels, a loss that is NaN.
         Interrupted: The run was stopped by SIGTERM or Ctrl-C; it has saved where it is.
+
+    Examples:
+        >>> import tlx
+        >>> small = ["backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.image_size=16", "logger=none"]
+        >>> config = tlx.compose([*small, "strategy=full", "trainer.stage_epochs=1", "run_dir=outputs/example"])
+        >>> run = tlx.train(config)
+        >>> run.metrics["train/epochs"], run.metrics["train/steps"]
+        (1.0, 33.0)
+        >>> tlx.train(config)  # finished already: nothing is trained
+        Run('outputs/example')
     """
     config = settled(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
     run = Run(config.run_dir)

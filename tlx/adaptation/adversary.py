@@ -31,7 +31,7 @@ class _Reversed(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, factor: float) -> Tensor:
-    """Return `x`; its gradient is multiplied by -factor on the way back."""
+    """Return `x`, of any shape; its gradient is multiplied by -factor on the way back."""
     same: Tensor = _Reversed.apply(x, factor)
     return same
 
@@ -88,7 +88,7 @@ class Dann(Adaptation):
         return torch.ones(len(domain.logits), device=domain.logits.device)
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return the discriminator's binary cross-entropy, the mean of both domains."""
+        """Return a scalar: the discriminator's binary cross-entropy, the mean of both domains."""
         factor = reversal(progress, self.slope)
         dtype = next(self.discriminator.parameters()).dtype  # float64 or bfloat16 where all weights are
         losses = []
@@ -148,7 +148,7 @@ class Cdan(Dann):
         return (features.unsqueeze(2) * probabilities.unsqueeze(1)).flatten(1)
 
     def importance(self, domain: Domain) -> Tensor:
-        """Return 1 + exp(-entropy), scaled to a mean of 1 (their equation 8)."""
+        """Return 1 + exp(-entropy) of each image (B,), scaled to a mean of 1 (their equation 8)."""
         if not self.entropy:
             return super().importance(domain)
         certain = 1 + torch.exp(-entropy(widened(domain.logits.detach()).softmax(1)))

@@ -127,12 +127,12 @@ class Adaptation(nn.Module):
 
 
 def widened(x: Tensor) -> Tensor:
-    """Return numbers of half precision as float32, others as they are."""
+    """Return a tensor of any shape: half precision as float32, other types as they are."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def entropy(p: Tensor) -> Tensor:
-    """Return the entropy, in nats, of probabilities along the last dimension."""
+    """Return the entropy (B,), in nats, of probabilities (B, K)."""
     return -(p * p.clamp(min=1e-12).log()).sum(-1)
 
 

@@ -25,7 +25,7 @@ class Mcc(Adaptation):
         self.temperature = temperature
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return the mean confusion of a class with others (their equations 3 to 7)."""
+        """Return a scalar: the mean confusion of a class with others (their equations 3 to 7)."""
         p = (widened(target.logits) / self.temperature).softmax(1)
         weight = 1 + torch.exp(-entropy(p)).detach()
         weight = len(p) * weight / weight.sum()

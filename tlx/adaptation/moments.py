@@ -30,7 +30,7 @@ class AdaBn(Adaptation):
         need_batch_norm(task, "adabn")
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return 0."""
+        """Return 0, a scalar."""
         return source.logits.new_zeros(())
 
 
@@ -44,7 +44,7 @@ class Coral(Adaptation):
     """
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return the squared Frobenius distance of the covariances over 4 F² (their equation 1)."""
+        """Return a scalar: the squared Frobenius distance of the covariances over 4 F² (their equation 1)."""
         width = source.features.shape[1]
         difference = _covariance(widened(source.features)) - _covariance(widened(target.features))
         return difference.square().sum() / (4 * width**2)
@@ -66,7 +66,7 @@ class Dan(Adaptation):
         self.kernels = kernels
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return the sum of both discrepancies."""
+        """Return a scalar: the sum of both discrepancies."""
         features = multi_kernel_mmd(widened(source.features), widened(target.features), self.kernels)
         probabilities = widened(source.logits).softmax(1), widened(target.logits).softmax(1)
         return features + multi_kernel_mmd(*probabilities, self.kernels)

@@ -58,7 +58,7 @@ class SelfTraining(Adaptation):
         self.labels.copy_(most_certain(confidence, verdict, portion))
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return the mean cross-entropy of the images that have a pseudo-label; 0 where none has."""
+        """Return a scalar: the mean cross-entropy of the images that have a pseudo-label; 0 where none has."""
         labels = self.labels[target.index]
         each = cross_entropy(widened(target.logits), labels, ignore_index=NONE, reduction="sum")
         return each / (labels != NONE).sum().clamp(min=1)

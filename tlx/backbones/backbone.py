@@ -34,6 +34,20 @@ class Backbone(nn.Module):
         tiles: Where set, images are cut into tiles, each of which goes through the network by itself.
         report: What was loaded; None for fresh weights.
         head_source: The head of the run that the weights come from, if there is one.
+
+    Examples:
+        >>> import torch
+        >>> from tlx.backbones import torchvision_backbone
+        >>> backbone = torchvision_backbone("resnet18", weights=None).eval()
+        >>> backbone.group_names
+        ['stem', 'stage1', 'stage2', 'stage3', 'stage4']
+        >>> image = torch.zeros(2, 3, 64, 64)
+        >>> features = backbone(image)
+        >>> middle = backbone(image, stop="stage2")
+        >>> features.shape, middle.shape
+        (torch.Size([2, 512]), torch.Size([2, 128, 8, 8]))
+        >>> torch.equal(backbone(middle, start="stage3"), features)
+        True
     """
 
     def __init__(

@@ -107,7 +107,7 @@ class BeforeChain(nn.Module):
         self.model = model  # all that comes later is the identity in it
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input of the chain's first module."""
+        """Return the input of the chain's first module, from an image (B, C, H, W)."""
         given: Tensor = self.model.forward_features(x)  # type: ignore[operator]
         return given
 
@@ -120,7 +120,7 @@ class AfterChain(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled features."""
+        """Return the pooled features (B, D)."""
         pooled: Tensor = self.model.forward_head(x, pre_logits=True)  # type: ignore[operator]
         return pooled
 
@@ -129,7 +129,7 @@ class Copy(nn.Module):
     """A copy of the input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a copy."""
+        """Return a copy of a tensor of any shape."""
         return x.clone()
 
 
@@ -137,7 +137,7 @@ class Pass(nn.Module):
     """The identity in the place of a module, whatever else that one takes."""
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
-        """Return the input."""
+        """Return the input, of any shape."""
         return x
 
 

@@ -152,7 +152,7 @@ class TokenStem(nn.Module):
         self.dropout = model.encoder.dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the class token and the patches' tokens."""
+        """Return the class token and the patches' tokens: (B, 1 + H/p · W/p, D)."""
         patches = self.conv_proj(x).flatten(2).transpose(1, 2)  # (B, H/p · W/p, D)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
         placed: Tensor = self.dropout(tokens + self.pos_embedding)
@@ -163,7 +163,7 @@ class ClassToken(nn.Module):
     """Tokens (B, N, D) to the first one (B, D)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the first token."""
+        """Return the first token (B, D)."""
         return x[:, 0]
 
 
@@ -171,5 +171,5 @@ class SpatialMean(nn.Module):
     """Maps (B, C, H, W) to their means (B, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mean over the pixels."""
+        """Return the mean over the pixels (B, C)."""
         return x.mean([2, 3])

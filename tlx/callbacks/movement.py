@@ -18,7 +18,7 @@ def relative_movement(weights: Iterable[Tensor], start: Iterable[Tensor]) -> flo
     """Return ||w - w0|| / ||w0|| over all tensors together, or None where w0 is zero or nothing is there.
 
     Args:
-        weights: The tensors as they are.
+        weights: The tensors as they are, of any shape.
         start: As they were, in the same order and shapes; they are brought to the type and device of `weights`, so that
             a run in half precision does not seem to move by rounding alone.
     """

@@ -80,6 +80,20 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
     Raises:
         ConfigError: With every mistake that was found.
+
+    Examples:
+        >>> import tlx
+        >>> config = tlx.compose(["dataset=digits", "strategy=gradual", "optimizer.lr=3e-4"])
+        >>> config.optimizer.lr
+        0.0003
+        >>> [stage.name for stage in config.strategy.stages]
+        ['dense', 'conv', 'full']
+        >>> tlx.compose(["strategy=gradul"])
+        Traceback (most recent call last):
+            ...
+        tlx.base.errors.ConfigError: 1 mistake in the configuration:
+          strategy: expected an option of the group strategy, got 'gradul'
+            did you mean 'gradual'? (all: tlx list strategies)
     """
     look_again()
     with _hydra(config_dir) as loader:

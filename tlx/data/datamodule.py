@@ -55,6 +55,17 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     Attributes:
         step_seconds: What a training step takes, where that was measured; `num_workers=auto` goes by it.
+
+    Examples:
+        >>> import tlx
+        >>> from tlx.backbones import small_cnn
+        >>> from tlx.data import ImageDataModule
+        >>> data = ImageDataModule(tlx.compose(["dataset=digits"]).dataset, small_cnn(width=4).preprocessing, seed=0)
+        >>> data.sizes
+        {'train': 1079, 'val': 359, 'test': 359}
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch["image"].shape, batch["image"].dtype, batch["target"].shape
+        (torch.Size([32, 3, 64, 64]), torch.uint8, torch.Size([32]))
     """
 
     def __init__(

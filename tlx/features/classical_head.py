@@ -41,12 +41,12 @@ class ClassicalHead(nn.Module):
         return torch.from_numpy(logarithms).float().to(features.device)
 
     def get_extra_state(self) -> Tensor:
-        """Return the classifier as bytes, uint8."""
+        """Return the classifier as bytes, uint8 (N,)."""
         assert self.estimator is not None, "the classifier was not fitted"
         return torch.frombuffer(bytearray(to_bytes(self.estimator)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take a classifier over.
+        """Take a classifier over from bytes, uint8 (N,).
 
         Raises:
             TlxError: It is none of scikit-learn's, or damaged.

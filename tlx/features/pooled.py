@@ -64,6 +64,15 @@ def extract(
         precision: In which the network computes.
         channels_last: Whether channels lie innermost in memory.
         batch_size: Images at once, where `images` is one tensor.
+
+    Examples:
+        >>> import torch
+        >>> from tlx.backbones import small_cnn
+        >>> from tlx.features import extract
+        >>> images = torch.zeros(100, 3, 32, 32, dtype=torch.uint8)
+        >>> features = extract(small_cnn(width=4), images, precision="32-true", channels_last=True)
+        >>> features.shape, features.dtype
+        (torch.Size([100, 16]), torch.float32)
     """
     batches = iter(images.split(batch_size)) if isinstance(images, Tensor) else iter(images)
     first = next(batches, None)

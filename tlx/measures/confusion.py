@@ -43,7 +43,7 @@ class ClassFigures:
 
 
 def class_figures(confusion: Tensor) -> ClassFigures:
-    """Return precision, recall, F1 and specificity of every class from a confusion matrix, rows true."""
+    """Return precision, recall, F1 and specificity of every class from a confusion matrix (K, K), rows true."""
     counts = confusion.double()
     right, support, called = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
     others = counts.sum() - support
@@ -91,7 +91,10 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Reliab
 
 
 def most_confused(confusion: Tensor, most: int) -> list[tuple[int, int, int]]:
-    """Return up to `most` (true class, predicted class, images), the most frequent mistakes first."""
+    """Return up to `most` (true class, predicted class, images) of a confusion matrix (K, K), rows true.
+
+    The most frequent mistakes come first.
+    """
     wrong = confusion.clone()
     wrong.fill_diagonal_(0)
     order = wrong.flatten().argsort(descending=True, stable=True)[:most].tolist()

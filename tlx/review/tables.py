@@ -39,7 +39,13 @@ def predictions_table(outputs: TestOutputs, images: Sequence[str], names: Sequen
 
 
 def class_tables(figures: ClassFigures, confusion: Tensor, names: Sequence[str]) -> TableGroup:
-    """Return precision, recall, F1 and number of images of each class, and which classes are confused most."""
+    """Return precision, recall, F1 and number of images of each class, and which classes are confused most.
+
+    Args:
+        figures: Of each class.
+        confusion: Images by true class and by predicted class (K, K).
+        names: Of the classes.
+    """
     columns = (figures.precision, figures.recall, figures.f1)
     rows: list[list[Cell]] = [
         [name, *(float(column[i]) for column in columns), int(figures.support[i])] for i, name in enumerate(names)

@@ -35,7 +35,26 @@ if TYPE_CHECKING:
 
 
 class Run(RunDirectory):
-    """A run directory, finished or not, with the network that it holds."""
+    """A run directory, finished or not, with the network that it holds.
+
+    Examples:
+        >>> import tlx
+        >>> small = ["backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.image_size=16", "logger=none"]
+        >>> config = tlx.compose([*small, "strategy=full", "trainer.stage_epochs=1", "run_dir=outputs/example"])
+        >>> _ = tlx.train(config)
+        >>> run = tlx.Run("outputs/example")
+        >>> run.finished, run.config.strategy.name, run.model.group_names
+        (True, 'full', ['stem', 'stage1', 'stage2', 'stage3', 'head'])
+        >>> run.test()["test/accuracy"] == run.metrics["test/accuracy"]
+        True
+        >>> from PIL import Image
+        >>> Image.new("L", (8, 8), color=255).save("blank.png")
+        >>> predicted = run.predict(["blank.png"])
+        >>> predicted.paths, predicted.probabilities.shape
+        ([PosixPath('blank.png')], torch.Size([1, 10]))
+        >>> predicted.labels[0] in run.description["class_names"]
+        True
+    """
 
     def __repr__(self) -> str:
         return f"Run('{self.directory}')"

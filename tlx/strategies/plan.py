@@ -86,6 +86,15 @@ def plan_stages(
 
     Raises:
         SelectorError: A selector of a stage or of `group_lr` matches no layer group.
+
+    Examples:
+        >>> from tlx.strategies.plan import plan_stages
+        >>> strategy = {"stages": [{"name": "probe", "train": "head", "epochs": 2}, {"name": "full", "train": "all"}]}
+        >>> probe, full = plan_stages(strategy, {"lr": 0.1, "layer_decay": 0.5}, ["stem", "stage1", "head"])
+        >>> probe.trained, probe.peak_lr, probe.epochs
+        (('head',), (0.1,), 2)
+        >>> full.trained, full.peak_lr, full.epochs
+        (('stem', 'stage1', 'head'), (0.025, 0.05, 0.1), 5)
     """
     stages: list[PlannedStage] = []
     for spec in strategy["stages"]:

@@ -29,6 +29,16 @@ def select(names: Sequence[str], selector: str | Sequence[str]) -> tuple[str, ..
 
     Raises:
         SelectorError: It matches nothing; the message lists the names and the closest one.
+
+    Examples:
+        >>> from tlx.strategies.selectors import select
+        >>> names = ["stem", "stage1", "stage2", "head"]
+        >>> select(names, "stage2+")
+        ('stage2', 'head')
+        >>> select(names, ["stem", "last:1"])
+        ('stem', 'head')
+        >>> select(names, "stage*")
+        ('stage1', 'stage2')
     """
     if isinstance(selector, str):
         return _select_one(tuple(names), selector.strip())

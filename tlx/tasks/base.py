@@ -223,7 +223,7 @@ class Task(pl.LightningModule):
         self._loss_images = int(state["weight"])
 
     def log_loss(self, loss: Tensor, images: int) -> None:
-        """Log a step's loss, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
+        """Log a step's loss, a scalar, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
 
         Lightning's log costs more than a small step: a loss that nobody would see is not given to it.
         """

@@ -91,7 +91,7 @@ class Classification(Task):
             self.class_weights.copy_(scaled(told, counts))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy of a batch, and what an adaptation adds to it."""
+        """Return a scalar: the mean cross-entropy of a batch, and what an adaptation adds to it."""
         if self.adaptation is None:
             loss = self._loss(self.head(self.features_of(batch)), batch["target"])
         else:

@@ -59,7 +59,29 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
 
 
 def plan_table(config: DictConfig) -> str:
-    """Return the plan as text; builds the network on the meta device: no memory, no download."""
+    """Return the plan as text; builds the network on the meta device: no memory, no download.
+
+    Examples:
+        >>> import tlx
+        >>> from tlx.training.planning import plan_table
+        >>> print(plan_table(tlx.compose(["backbone=small_cnn", "dataset=digits", "strategy=lp_ft"])))
+        backbone small_cnn: 242,474 parameters in 5 layer groups, head 128 -> 10
+        strategy lp_ft, optimizer torch.optim.AdamW, weight decay 0.01, dataset digits
+        <BLANKLINE>
+        layer group  parameters      probe   finetune
+        head              1,290   1.00e-03   1.00e-04
+        stage3          147,712     frozen   1.00e-04
+        stage2           73,984     frozen   1.00e-04
+        stage1           18,560     frozen   1.00e-04
+        stem                928     frozen   1.00e-04
+        trained                       1.3k     242.5k
+        epochs                           6          9
+        patience                         -          -
+        schedule                    cosine     cosine
+        warm-up                         0%        10%
+        batch norm                  frozen     frozen
+        starts from                      -       best
+    """
     with torch.device("meta"), NothingDrawn():
         backbone = build_backbone(config, load=False)
     names = [*backbone.group_names, HEAD]

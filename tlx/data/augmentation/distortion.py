@@ -184,5 +184,5 @@ def _erase(pixels: Tensor, rectangle: Tensor) -> Tensor:
 
 
 def centres(count: int, device: torch.device | None = None) -> Tensor:
-    """Return the centres of so many pixels, from -1 at the one edge to 1 at the other."""
+    """Return the centres (count,) of so many pixels, from -1 at the one edge to 1 at the other."""
     return (torch.arange(count, device=device, dtype=torch.float32) * 2 + 1) / count - 1

@@ -76,7 +76,7 @@ class KeptImages:
             self._pixels = None
 
     def get(self, index: int) -> Tensor | None:
-        """Return the pixels of an image, to be read only; None where they are not there."""
+        """Return the pixels of an image, uint8 (C, H, W) or (H, W), to be read only; None where they are not there."""
         if self._pixels is None or not self._there[index]:
             return None
         shape = [side for side in self._shapes[index].tolist() if side]
@@ -84,7 +84,7 @@ class KeptImages:
         return self._pixels[start : start + prod(shape)].view(shape)
 
     def put(self, index: int, pixels: Tensor) -> None:
-        """Keep the pixels of an image, uint8 of two or three dimensions, unless they are there or there is no room."""
+        """Keep the pixels of an image, uint8 (C, H, W) or (H, W), unless they are there or there is no room."""
         start, end = self._starts[index : index + 2]
         if self._pixels is None or self._there[index] or not 0 < pixels.numel() <= end - start:
             return

@@ -52,7 +52,7 @@ def as_image(pixels: Tensor, channels: int) -> Tensor:
 
 
 def to_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Bring uint8 images (..., C, H, W), C one of 1, 3 or `channels`, into `channels` channels.
+    """Bring uint8 images (…, C, H, W), C one of 1, 3 or `channels`, into `channels` channels.
 
     Gray is repeated; colour becomes luma as Pillow computes it; a missing alpha is 255.
     """

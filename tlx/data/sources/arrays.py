@@ -197,7 +197,7 @@ def _class_names(file: Path, changed: int) -> tuple[str, ...]:
 
 
 def read_array(file: Path, member: str) -> np.ndarray:
-    """Return an array of a .npz file.
+    """Return an array of a .npz file, of any shape.
 
     Raises:
         KeyError: There is none of that name.
@@ -212,7 +212,8 @@ def read_array(file: Path, member: str) -> np.ndarray:
             got = f"one of {size / 1e9:,.1f} GB, with {free / 1e9:,.1f} GB free"
             raise TlxError(f"{file}, {member}: expected an array that fits into memory, got {got}")
         with np.load(file, allow_pickle=False) as held:
-            return held[member]
+            array: np.ndarray = held[member]
+            return array
     except (KeyError, TlxError):
         raise
     except Exception as error:  # whatever zipfile, zlib and NumPy meet in a damaged file

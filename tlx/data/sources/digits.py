@@ -99,4 +99,5 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
             return table[:, :-1], table[:, -1].astype(int)
     from sklearn.datasets import load_digits
 
-    return load_digits(return_X_y=True)
+    pixels, digits = load_digits(return_X_y=True)
+    return pixels, digits

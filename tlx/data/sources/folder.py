@@ -114,6 +114,20 @@ def folder(
     Raises:
         TlxError: There is no such folder, or its layout is not understood, a file cannot be read, or the pattern finds
             nothing in a path.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from tlx.data import folder
+        >>> for name, gray in (("dark", 10), ("light", 200)):
+        ...     Path("shades", name).mkdir(parents=True)
+        ...     for i in range(10):
+        ...         Image.new("L", (8, 8), color=gray + i).save(f"shades/{name}/{i}.png")
+        >>> images = folder("shades", test_fraction=0.2, val_fraction=0.2)
+        >>> images.class_names
+        ['dark', 'light']
+        >>> len(images.train.samples), len(images.val.samples), len(images.test.samples)
+        (12, 4, 4)
     """
     from tlx.data.splits.division import carve, carve_val
 

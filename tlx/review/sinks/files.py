@@ -49,7 +49,7 @@ class FileSink(Sink):
         self._write(figures_table(figures))
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
-        """Write a picture as PNG."""
+        """Write a picture, uint8 (H, W, 3), as PNG."""
         write_png(pixels, self.folder / f"{name}.png")
         self._pictures.append(name)
 

@@ -26,7 +26,7 @@ class LoggerSink(Sink):
         self.logger.log_metrics(scalars(figures, compared), self.step)
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
-        """Write a picture as `review/NAME` to loggers that take pictures."""
+        """Write a picture, uint8 (H, W, 3), as `review/NAME` to loggers that take pictures."""
         log_image = getattr(self.logger, "log_image", None)
         if log_image is not None:
             log_image(f"review/{name}", [pixels], self.step)

@@ -39,7 +39,7 @@ class TensorBoardSink(Sink):
         write_hparams(self.logger.experiment, values, self.run.directory.name, self.step)
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
-        """Write a picture as `review/NAME`."""
+        """Write a picture, uint8 (H, W, 3), as `review/NAME`."""
         self.logger.experiment.add_image(f"review/{name}", pixels, self.step, dataformats="HWC")
 
     def write_tables(self, group: TableGroup) -> None:
