@@ -6,9 +6,26 @@ Names are imported on first use, so that `tlx.data.catalog` stays free of torch.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlx.building.listed import SOURCES
+
+if TYPE_CHECKING:
+    from tlx.data.checked import load_checked
+    from tlx.data.datamodule import ImageDataModule
+    from tlx.data.duplicates import leaks
+    from tlx.data.files.image_files import find_images
+    from tlx.data.reading.images import read_image
+    from tlx.data.sources.arrays import arrays
+    from tlx.data.sources.base import Source
+    from tlx.data.sources.characters import letters, plates
+    from tlx.data.sources.digits import digits
+    from tlx.data.sources.folder import folder
+    from tlx.data.sources.keys import SourceKeys
+    from tlx.data.sources.table import table
+    from tlx.data.sources.torchvision_sets import torchvision_set
+    from tlx.data.sources.unlabelled import unlabelled
+    from tlx.data.splits.samples import ImageSet, Sample, Split
 
 # A name here must not be that of a module beside it, which would take its place once imported.
 _HOME = {
@@ -29,7 +46,26 @@ _HOME |= {
     for target, source in SOURCES.items()
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "ImageDataModule",
+    "ImageSet",
+    "Sample",
+    "Source",
+    "SourceKeys",
+    "Split",
+    "arrays",
+    "digits",
+    "find_images",
+    "folder",
+    "leaks",
+    "letters",
+    "load_checked",
+    "plates",
+    "read_image",
+    "table",
+    "torchvision_set",
+    "unlabelled",
+]
 
 
 def __getattr__(name: str) -> Any:
