@@ -26,9 +26,15 @@ def amended(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
         if not equals or not _KEY.fullmatch(key):
             raise TlxError(f"expected overrides as key=value, got '{text}'")
         try:
-            config = OmegaConf.merge(config, OmegaConf.from_dotlist([text.lstrip("+")]))  # type: ignore[assignment]
-            plain: Any = OmegaConf.to_container(config, resolve=True)
+            merged: Any = OmegaConf.merge(config, OmegaConf.from_dotlist([text.lstrip("+")]))
+            config = merged
+            _plain(config)
         except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             why = " ".join(str(error).split()) or type(error).__name__
             raise TlxError(f"expected key=value with a value that fits there, got '{text}': {why}") from error
-    return plain if overrides else OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return _plain(config)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return dict(values)

@@ -42,6 +42,7 @@ def complete(config: DictConfig) -> DictConfig:
         if node is None:
             continue
         with open_dict(node):
-            for key, value in left_out(part, OmegaConf.to_container(node)).items():  # type: ignore[arg-type]
+            plain: Any = OmegaConf.to_container(node)
+            for key, value in left_out(part, plain).items():
                 node[key] = value
     return config

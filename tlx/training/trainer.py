@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -60,11 +60,10 @@ def build_trainer(
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
     on_cpu = node.accelerator == "cpu"
-    if (
-        accelerator(config) == "cpu"
-    ):  # Lightning sets it for forks that use CUDA; Adam would look for a driver each step
+    if accelerator(config) == "cpu":
+        # Lightning sets it for CUDA in forked processes; with it torch's Adam looks for a driver in each step.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    devices: Any = OmegaConf.to_container(node)["devices"]  # type: ignore[call-overload, index]
+    devices = [int(one) for one in node.devices] if isinstance(node.devices, ListConfig) else int(node.devices)
     trainer = pl.Trainer(
         accelerator=node.accelerator,
         devices=count if on_cpu or devices == -1 else devices,
