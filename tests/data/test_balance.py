@@ -16,7 +16,7 @@ import tlx.train
 from tests.callbacks.test_frozen_prefix import assert_equal
 from tlx.base.errors import Interrupted
 from tlx.data import ImageDataModule
-from tlx.data.batches.balance import balanced_epoch
+from tlx.data.batches.balance import balanced_epoch, members_of
 from tlx.data.batches.sampler import EpochSampler, PairedSampler, view_draw
 
 SIZES = [[60, 20, 5], [7, 7, 7], [1, 100], [3, 1, 1, 50, 11], [9]]
@@ -27,8 +27,12 @@ def targets_of(sizes: list[int]) -> torch.Tensor:
     return targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))]
 
 
+def members(targets: torch.Tensor) -> dict[int, torch.Tensor]:
+    return members_of([(target,) for target in targets.tolist()])
+
+
 def pairs(targets: torch.Tensor, epoch: int, skipped: int = 0, **how) -> list[tuple[int, int]]:
-    sampler = EpochSampler(len(targets), 3, shuffle=True, targets=targets, **how)
+    sampler = EpochSampler(len(targets), 3, shuffle=True, members=members(targets), **how)
     sampler.set_epoch(epoch)
     sampler.skipped = skipped
     return list(sampler)
@@ -39,7 +43,7 @@ def test_an_epoch_has_as_many_images_as_the_split_and_of_every_class_equally_man
     """Guards against an epoch of another length, and against classes that are even on average alone."""
     targets = targets_of(sizes)
     for epoch in range(7):
-        images, _ = balanced_epoch(targets, 0, epoch)
+        images, _ = balanced_epoch(members(targets), len(targets), 0, epoch)
         counts = Counter(targets[images].tolist())
         assert sum(counts.values()) == len(targets)
         assert set(counts) == set(range(len(sizes)))
@@ -51,7 +55,7 @@ def test_over_epochs_no_image_falls_behind(sizes):
     """Guards against images of a large class that are never seen, and against favourites among repeated ones."""
     targets, seen, of_class = targets_of(sizes), Counter(), Counter()
     for epoch in range(25):
-        images, _ = balanced_epoch(targets, 0, epoch)
+        images, _ = balanced_epoch(members(targets), len(targets), 0, epoch)
         seen.update(images.tolist())
         of_class.update(targets[images].tolist())
         assert max(of_class.values()) - min(of_class.values()) <= 1  # what is left over goes round
@@ -74,7 +78,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     targets = targets_of([60, 20, 5])
     assert pairs(targets, 4) == pairs(targets, 4) != pairs(targets, 5)
     assert pairs(targets, 4)[30:] == pairs(targets, 4, skipped=30)
-    other = EpochSampler(85, 4, shuffle=True, targets=targets)
+    other = EpochSampler(85, 4, shuffle=True, members=members(targets))
     other.set_epoch(4)
     assert list(other) != pairs(targets, 4)
     classes = [int(targets[i]) for _, i in pairs(targets, 4)]
@@ -92,7 +96,7 @@ def test_processes_together_see_the_batches_of_one(world):
 def test_views_of_an_epoch_are_one_view():
     """Guards against repeats of an image under another view than the rows of a cache are of."""
     targets = targets_of([60, 20, 5])
-    sampler = EpochSampler(85, 3, shuffle=True, targets=targets)
+    sampler = EpochSampler(85, 3, shuffle=True, members=members(targets))
     sampler.views, sampler.first_epoch = 2, 1
     sampler.set_epoch(4)
     assert {draw for draw, _ in sampler} == {view_draw(1)}
@@ -102,7 +106,7 @@ def test_views_of_an_epoch_are_one_view():
 def test_pairs_balance_the_source_and_leave_the_target_alone():
     """Guards against an adaptation whose source is not balanced, or whose target comes in another order for it."""
     targets = targets_of([60, 20, 5])
-    sampler, plain = PairedSampler(85, 3, other=7, targets=targets), PairedSampler(85, 3, other=7)
+    sampler, plain = PairedSampler(85, 3, other=7, members=members(targets)), PairedSampler(85, 3, other=7)
     assert [own for own, _ in sampler] == pairs(targets, 0)
     assert [other for _, other in sampler] == [other for _, other in plain]
 

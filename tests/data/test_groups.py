@@ -17,11 +17,15 @@ from tlx.data import ImageDataModule, digits, folder, load_checked, table
 from tlx.data.catalog import source_of
 from tlx.data.domains import TargetDomain
 from tlx.data.findings import group_findings
-from tlx.data.splits.division import divide
+from tlx.data.splits import division
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
 PARTS = {"test": 0.2, "val": 0.2}
+
+
+def divide(keys: list[bytes], targets: list[int], *how, **named) -> dict[str, list[int]]:
+    return division.divide(keys, [(target,) for target in targets], *how, **named)
 
 
 def cohort(seed: int, mixed: bool, patients: int | None = None) -> tuple[list[bytes], list[int], list[str | None]]:

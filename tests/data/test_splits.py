@@ -11,7 +11,8 @@ import torch
 from tlx.base.errors import TlxError
 from tlx.data import digits, folder, leaks
 from tlx.data.findings import contradictions
-from tlx.data.splits.division import content_keys, divide, fewer_labels
+from tlx.data.splits import division
+from tlx.data.splits.division import content_keys, fewer_labels
 from tlx.data.splits.samples import Sample, Split
 
 PARTS = {"test": 0.2, "val": 0.2}
@@ -19,6 +20,10 @@ PARTS = {"test": 0.2, "val": 0.2}
 
 def keys_of(count: int) -> list[bytes]:
     return [f"content {i}".encode() for i in range(count)]
+
+
+def divide(keys: list[bytes], targets: list[int], *how, **named) -> dict[str, list[int]]:
+    return division.divide(keys, [(target,) for target in targets], *how, **named)
 
 
 def gray(count: int, classes: int, distinct: int | None = None) -> Split:
@@ -190,7 +195,7 @@ def test_plate_characters_have_no_duplicates_across(test_data, tmp_path):
     assert not keys["train"] & keys["test"]
     assert not keys["val"] & keys["test"]
     assert not keys["train"] & keys["val"]
-    pairs = [pair for split in images.splits.values() for pair in contradictions(split.samples, content_keys(split))]
+    pairs = [pair for split in images.splits.values() for pair in contradictions(images, split, content_keys(split))]
     assert len({first.name for first, _ in pairs}) == 7
     per_class = {name: Counter(s.target for s in split.samples) for name, split in images.splits.items()}
     for target in range(len(images.class_names)):

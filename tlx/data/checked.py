@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -84,7 +83,7 @@ class CheckedSet:
         images, node = self.images, self.node
         rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
         exact = bool(node.get("labels_exact", False))
-        train = fewer_labels(images.train, images.class_names, *rule, exact)
+        train = fewer_labels(images.train, images.class_names, *rule, exact, images.labels)
         if not train:
             raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
         return {**images.splits, "train": train}
@@ -141,7 +140,7 @@ class CheckedSet:
         """All that is known of the set, with every broken file; for `tlx check`."""
         lines = self.describe() if self.images.train else [f"{self.images.name}: no images that can be read"]
         lines = [line for line in lines if not line.startswith("  left out")]
-        lines += class_counts(self.images.class_names, self.splits) if self.images.train else []
+        lines += class_counts(self.images, self.splits) if self.images.train else []
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
@@ -161,7 +160,7 @@ class CheckedSet:
         classes = f"{counted(len(images.class_names), 'class', 'classes')}; " if images.class_names else ""
         lines = [f"{images.name}: {classes}{images.rule}"]
         for name, split in self.splits.items():
-            counts = Counter(sample.target for sample in split.samples)
+            counts = images.counts(split)
             a_class = [counts[target] for target in range(len(images.class_names))]
             line = f"  {name:<5} {len(split):>7,} images"
             if a_class:
@@ -178,11 +177,12 @@ class CheckedSet:
         return lines
 
 
-def class_counts(class_names: Sequence[str], splits: Mapping[str, Split]) -> list[str]:
+def class_counts(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
     """Return a line a class with its images in each split, under a heading; a line more where there are too many."""
+    class_names = images.class_names
     if not class_names:
         return []
-    counts = [Counter(sample.target for sample in split.samples) for split in splits.values()]
+    counts = [images.counts(split) for split in splits.values()]
     width = max(len(f"{count:,}") for one in (*counts, {0: 10_000}) for count in one.values())
     lines = ["  " + "  ".join(f"{part:>{width}}" for part in splits) + "  class"]
     for target, name in enumerate(class_names[:_CLASSES]):

@@ -16,6 +16,7 @@ from tlx.base.errors import TlxError
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
+from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
 from tlx.data.batches.kept import KeptImages, images_to_keep
@@ -24,6 +25,7 @@ from tlx.data.batches.reading_processes import READING_PROCESSES, WORTH_A_TRIAL,
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
+from tlx.data.labels import CLASSES, LabelKind
 from tlx.data.reading.windows import Window
 from tlx.data.reading.workers import cores_here
 from tlx.data.splits.samples import Sample, Split
@@ -183,12 +185,12 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         count = self.sizes["train"]
         source = self._fed("train", self.augmented())
         dataset: SplitDataset | PairedDataset = source
-        targets = source.targets if self.balanced else None
-        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world, targets=targets)
+        members = members_of([*map(self.image_set.class_ids, source.split.samples)]) if self.balanced else None
+        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world, members=members)
         if self.paired:
             other = self.sizes[domains.TRAIN]
             dataset = PairedDataset(source, self._fed(domains.TRAIN, self.augmented(domains.TRAIN)))
-            sampler = PairedSampler(count, self.seed, other=other, rank=rank, world=world, targets=targets)
+            sampler = PairedSampler(count, self.seed, other=other, rank=rank, world=world, members=members)
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]
@@ -215,7 +217,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> EpochLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
-        split = Split([Sample(path, -1, str(path)) for path in find_images(paths)])
+        split = Split([Sample(path, CLASSES.unknown, str(path)) for path in find_images(paths)])
         dataset = self._as_evaluated(split, self.dataset)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
@@ -253,7 +255,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         node = self._set_of(split).node
         if not augmented:
-            return self._as_evaluated(self.splits[split], node)
+            return self._as_evaluated(self.splits[split], node, self._set_of(split).images.labels)
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
         transform, min_side = train_transform(self.preprocessing, augment, flip), self._min_side(augment, node)
@@ -268,11 +270,12 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             distortion(augment),
             draws_nothing(augment, flip),
             _window(node),
+            self._set_of(split).images.labels,
         )
 
-    def _as_evaluated(self, split: Split, node: Mapping[str, Any]) -> SplitDataset:
+    def _as_evaluated(self, split: Split, node: Mapping[str, Any], labels: LabelKind = CLASSES) -> SplitDataset:
         transform, min_side = eval_transform(self.preprocessing), self._min_side("none", node)
-        return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node))
+        return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
 
     def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
         """At which size files are decoded, see `read_image`."""
@@ -282,7 +285,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Give a data set that will be read more than once the images that were kept of that split before."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
-            size = None if drawn else self.preprocessing.size
+            size = None if drawn or dataset.labels.moves else self.preprocessing.size
             facts = self._set_of(split).by_file
             kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
             self._kept[split, drawn] = kept

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tlx.base.errors import TlxError
 from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys, divide, split_keys
 from tlx.data.splits.samples import Split
 from tlx.data.splits.similar import keeping_together
@@ -52,14 +52,19 @@ class TargetDomain:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """`target_train` and `target_val`, every target -1, and `test` where the set has labels."""
+        """`target_train` and `target_val`, no label known, and `test` where the set has labels."""
         tested = {"test": self._labelled["test"]} if self.checked.images.class_names else {}
-        return {**{name: _unlabelled(self._labelled[name]) for name in (TRAIN, VAL)}, **tested}
+        return {**{name: _unlabelled(self._labelled[name], self._labels) for name in (TRAIN, VAL)}, **tested}
 
     @property
     def hidden_targets(self) -> Tensor:
         """Targets of `target_val` (N,), for a figure that says that it has seen them."""
-        return torch.tensor([sample.target for sample in self._labelled[VAL].samples])
+        targets: Tensor = self._labels.collate([sample.target for sample in self._labelled[VAL].samples])
+        return targets
+
+    @property
+    def _labels(self) -> LabelKind:
+        return self.checked.images.labels
 
     @cached_property
     def _labelled(self) -> dict[str, Split]:
@@ -73,10 +78,10 @@ class TargetDomain:
             seed = int(self.checked.node.get("split_seed", 0))
             with keeping_together(self.checked.node.get("similar") == "together"):
                 keys = split_keys(pooled)
-            parts = divide(keys, [0] * len(pooled), fractions, seed, pooled.groups)
+            parts = divide(keys, [()] * len(pooled), fractions, seed, pooled.groups)
             own |= {TRAIN: pooled.take(parts["train"]), **{part: pooled.take(parts[part]) for part in carved}}
         places = {i: self.class_names.index(name) for i, name in enumerate(images.class_names)}
-        return {name: _by_content(split, places) for name, split in own.items()}
+        return {name: _by_content(split, self._labels, places) for name, split in own.items()}
 
 
 def _together(splits: Sequence[Split]) -> Split:
@@ -84,11 +89,13 @@ def _together(splits: Sequence[Split]) -> Split:
     return Split([sample for split in splits for sample in split.samples], splits[0].pixels)
 
 
-def _by_content(split: Split, places: Mapping[int, int]) -> Split:
+def _by_content(split: Split, labels: LabelKind, places: Mapping[int, int]) -> Split:
     """The samples in the order of their content, which is not that of class folders."""
     keyed = sorted(zip(content_keys(split), split.samples, strict=True), key=lambda pair: (pair[0], pair[1].name))
-    return Split([replace(sample, target=places.get(sample.target, -1)) for _, sample in keyed], split.pixels)
+    named = [(sample, labels.only(sample.target, places)) for _, sample in keyed]
+    known = [replace(sample, target=labels.unknown if label is None else label) for sample, label in named]
+    return Split(known, split.pixels)
 
 
-def _unlabelled(split: Split) -> Split:
-    return Split([replace(sample, target=-1) for sample in split.samples], split.pixels)
+def _unlabelled(split: Split, labels: LabelKind) -> Split:
+    return Split([replace(sample, target=labels.unknown) for sample in split.samples], split.pixels)

@@ -15,14 +15,13 @@ The rules:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import median
 
 from tlx.base.printable import counted, enumerated
-from tlx.data.splits.samples import ImageSet, Sample
+from tlx.data.splits.samples import ImageSet, Sample, Split
 
 DOMINATES = 0.8  # of the training images
 DOMINATES_MEDIAN = 10  # times the images of the median class
@@ -36,13 +35,13 @@ def class_findings(images: ImageSet) -> Iterator[str]:
     """Yield what is odd about the number of images of each class."""
     if not images.class_names:  # a target domain without labels
         return
-    if len(images.class_names) == 1:
+    if len(images.class_names) < images.labels.least_classes:
         yield f"there is one class only, '{images.class_names[0]}': nothing to tell apart"
     for part, split in images.splits.items():
         if not split:
             yield f"{part} has no images"
             continue
-        counts = Counter(sample.target for sample in split.samples)
+        counts = images.counts(split)
         absent = [name for target, name in enumerate(images.class_names) if not counts[target]]
         if absent:
             yield f"{part} has no images of {counted(len(absent), 'class', 'classes')}: {enumerated(absent)}"
@@ -50,12 +49,12 @@ def class_findings(images: ImageSet) -> Iterator[str]:
 
 
 def _dominating(images: ImageSet) -> Iterator[str]:
-    counts = Counter(sample.target for sample in images.train.samples)
+    counts = images.counts(images.train)
     if len(images.class_names) < 2 or not counts:
         return
     target, most = max(counts.items(), key=lambda item: (item[1], -item[0]))
     middle = median(counts[t] for t in range(len(images.class_names)))
-    total = sum(counts.values())
+    total = len(images.train)
     if most > DOMINATES * total or most > DOMINATES_MEDIAN * middle:
         share = f"{most:,} of {total:,} training images, the median class has {middle:,.0f}"
         yield f"class '{images.class_names[target]}' dominates: {share}"
@@ -63,7 +62,7 @@ def _dominating(images: ImageSet) -> Iterator[str]:
 
 def label_findings(images: ImageSet, labels_per_class: int | None) -> Iterator[str]:
     """Yield of which classes fewer images are trained on than were asked for, because there are no more."""
-    counts = Counter(sample.target for sample in images.train.samples)
+    counts = images.counts(images.train)
     fewer = [
         f"{name} {counts[target]:,}"
         for target, name in enumerate(images.class_names)
@@ -82,16 +81,16 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         if pairs:
             count = f"{len(pairs):,} of {len(images.splits[held_out]):,} {held_out} images"
             yield f"{count} are in {seen} as well: {_named(pairs)}"
-        wrong = [pair for pair in pairs if pair[0].target != pair[1].target]
+        wrong = [(one, other) for one, other in pairs if images.class_ids(one) != images.class_ids(other)]
         if wrong:
-            one, other = (f"{s.name} ({images.class_names[s.target]})" for s in wrong[0])
+            one, other = (_with_classes(images, sample) for sample in wrong[0])
             count = counted(len(wrong), f"{held_out} image is", f"{held_out} images are")
             told = f"{count} identical to one of another class in {seen}"
             yield f"{told}: {other} is {one}{', …' if len(wrong) > 1 else ''}"
     for part, split in images.splits.items():
-        pairs = contradictions(split.samples, keys[part])
+        pairs = contradictions(images, split, keys[part])
         if pairs:
-            names = [f"{a.name} ({images.class_names[a.target]})" for pair in pairs[:1] for a in pair]
+            names = [_with_classes(images, sample) for sample in pairs[0]]
             what = "training" if part == "train" else part
             count = counted(len(pairs), f"{what} image is", f"{what} images are")
             yield f"{count} identical to one of another class: {' is '.join(names)}{', …' if len(pairs) > 1 else ''}"
@@ -101,9 +100,9 @@ def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
     """Yield which files are copies of another file of their split, with the same label."""
     named: list[str] = []
     for part, split in images.splits.items():
-        first: dict[tuple[bytes, int], Sample] = {}
+        first: dict[tuple[bytes, tuple[int, ...]], Sample] = {}
         for sample, key in zip(split.samples, keys[part], strict=True):
-            known = first.setdefault((key, sample.target), sample)
+            known = first.setdefault((key, images.class_ids(sample)), sample)
             if known is not sample and isinstance(sample.source, Path):
                 named.append(f"{sample.name} is {known.name}")
     if named:
@@ -156,13 +155,13 @@ def identical(
     return [(by_key[key], sample) for key, sample in zip(held_out_keys, held_out, strict=True) if key in by_key]
 
 
-def contradictions(samples: Sequence[Sample], keys: Sequence[bytes]) -> list[tuple[Sample, Sample]]:
+def contradictions(images: ImageSet, split: Split, keys: Sequence[bytes]) -> list[tuple[Sample, Sample]]:
     """(first sample of a content, sample of the same content and another class), for each such sample."""
     first: dict[bytes, Sample] = {}
     pairs = []
-    for sample, key in zip(samples, keys, strict=True):
+    for sample, key in zip(split.samples, keys, strict=True):
         known = first.setdefault(key, sample)
-        if known.target != sample.target:
+        if images.class_ids(known) != images.class_ids(sample):
             pairs.append((known, sample))
     return pairs
 
@@ -197,6 +196,10 @@ def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
         what = f"of more than 8 bits: no value is above {top:,} of 65,535, so they arrive nearly black"
         count = counted(len(peaks), "image", "images")
         yield f"{count} {what}; dataset.window=[{width // 2},{width}] shows 0 to {width:,}"
+
+
+def _with_classes(images: ImageSet, sample: Sample) -> str:
+    return f"{sample.name} ({', '.join(images.class_names[one] for one in images.class_ids(sample)) or 'no class'})"
 
 
 def _named(pairs: Sequence[tuple[Sample, Sample]]) -> str:

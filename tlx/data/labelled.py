@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -97,15 +96,16 @@ class LabelledImages:
     @property
     def class_counts(self) -> list[float]:
         """Training images of each class as they are drawn: images of an epoch, before a rest of a batch is left out."""
-        there = Counter(sample.target for sample in self.splits["train"].samples)
+        there = self.image_set.counts(self.splits["train"])
         counts: list[float] = [there[target] for target in range(self.num_classes)]
-        return [sum(counts) / len(there) if count else 0.0 for count in counts] if self.balanced else counts
+        images = self.sizes["train"]
+        return [images / len(there) if count else 0.0 for count in counts] if self.balanced else counts
 
     def need_trainable(self) -> None:
         """Refuse a set that no run can learn from, select by or be tested on, before anything is computed.
 
         Raises:
-            TlxError: Training images are of fewer than two classes, or a split is empty.
+            TlxError: Training images are of too few classes for this kind of labels, or a split is empty.
         """
         name = self.dataset.get("name", "dataset")
         sizes = {part: self.sizes[part] for part in ("train", "val", "test")}
@@ -117,9 +117,12 @@ class LabelledImages:
                 "put more images there; what is found where: tlx check, with the same keys"
             )
         there = [label for label, count in zip(self.class_names, self.class_counts, strict=True) if count]
-        if len(there) < 2:
+        least = self.image_set.labels.least_classes
+        if len(there) < least:
+            expected = "at least two classes" if least == 2 else "a class"
+            got = f"those of one, '{there[0]}'" if there else "none"
             raise TlxError(
-                f"dataset {name}: expected training images of at least two classes, got those of one, '{there[0]}'; "
+                f"dataset {name}: expected training images of {expected}, got {got}; "
                 "what is found where: tlx check, with the same keys"
             )
 

@@ -76,11 +76,30 @@ class Distortion:
             pixels = _inverted(pixels, drawn[:, 20])
         if self.jitter is not None:
             pixels = _recolour(pixels, drawn[:, 6:15].view(-1, 3, 3), drawn[:, 15])
-        if self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0):
-            pixels = _move(pixels, drawn[:, :6], self.beyond == "background")
+        height, width = pixels.shape[-2:]
+        grid = self.grid(drawn, (height, width))
+        if grid is not None:
+            pixels = _move(pixels, grid, self.beyond == "background")
         if self.erase:
             pixels = _erase(pixels, drawn[:, 16:20])
         return pixels.clamp_(0, 255).round_().to(torch.uint8)
+
+    def grid(self, drawn: Tensor, size: tuple[int, int]) -> Tensor | None:
+        """Return where each pixel of the result comes from, as torch's `grid_sample` takes it; None: nothing moves.
+
+        Args:
+            drawn: As was drawn for each image (B, 21).
+            size: Height and width of the images in pixels.
+
+        Returns:
+            (B, height, width, 2): x and y in the image, from -1 at the one edge to 1 at the other.
+        """
+        if not (self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0)):
+            return None
+        y = centres(size[0], drawn.device).view(1, -1, 1)
+        x = centres(size[1], drawn.device).view(1, 1, -1)
+        a, b, c, d, e, f = drawn[:, :6].view(-1, 6, 1, 1).unbind(1)
+        return torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
 
     def _geometry(self, u: list[float]) -> list[float]:
         """Where in the image, from -1 to 1, each pixel of the result comes from: two rows of three numbers."""
@@ -153,13 +172,8 @@ def _sum_of_three(colours: Tensor, weights: Tensor) -> Tensor:
     return colours[:, 0:1] * weights[:, 0] + colours[:, 1:2] * weights[:, 1] + colours[:, 2:3] * weights[:, 2]
 
 
-def _move(pixels: Tensor, geometry: Tensor, onto_background: bool) -> Tensor:
-    """Take each pixel from where its geometry (B, 6) points to, bilinearly."""
-    height, width = pixels.shape[-2:]
-    y = centres(height, pixels.device).view(1, -1, 1)
-    x = centres(width, pixels.device).view(1, 1, -1)
-    a, b, c, d, e, f = geometry.view(-1, 6, 1, 1).unbind(1)
-    grid = torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
+def _move(pixels: Tensor, grid: Tensor, onto_background: bool) -> Tensor:
+    """Take each pixel from where the grid (B, H, W, 2) points to, bilinearly."""
     if not onto_background:
         return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
     background = _background(pixels)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
 from tlx.data.augmentation.randomness import mix
 
 
-def balanced_epoch(targets: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+def members_of(classes: Sequence[Sequence[int]]) -> dict[int, Tensor]:
+    """Return class -> images that show it, ascending, int64.
+
+    Args:
+        classes: Of each image; one that shows none is drawn in no epoch.
+    """
+    members: dict[int, list[int]] = {}
+    for image, own in enumerate(classes):
+        for one in own:
+            members.setdefault(one, []).append(image)
+    return {one: torch.tensor(members[one]) for one in sorted(members)}
+
+
+def balanced_epoch(members: Mapping[int, Tensor], size: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
     """Return as many images as there are, of every class equally many.
 
     What does not divide evenly goes to some classes in one epoch and to others in the next. The images of a class come
@@ -16,24 +31,23 @@ def balanced_epoch(targets: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tens
     class come several times in an epoch, those of a large one take turns over epochs.
 
     Args:
-        targets: Class of each image (N,), int64.
+        members: Class -> images that show it, see `members_of`.
+        size: Images of an epoch N, as many as there are.
         seed: Any integer.
         epoch: From 0.
 
     Returns:
         The images in the order in which they are seen (N,), and how often each of them was drawn before (N,), in this
-        epoch too: no image has a number twice.
+        epoch too: no image of one class has a number twice.
     """
-    classes = targets.unique().tolist()
     images, rounds = [], []
-    for place, one in enumerate(classes):
-        members = (targets == one).nonzero().squeeze(1)
-        first, last = (_drawn_before(e, place, len(targets), len(classes)) for e in (epoch, epoch + 1))
-        for chosen, number in _of_a_class(members, first, last, seed, one):
+    for place, (one, own) in enumerate(members.items()):
+        first, last = (_drawn_before(e, place, size, len(members)) for e in (epoch, epoch + 1))
+        for chosen, number in _of_a_class(own, first, last, seed, one):
             images.append(chosen)
             rounds.append(number)
     generator = torch.Generator().manual_seed(mix(seed, "order", epoch))
-    order = torch.randperm(len(targets), generator=generator)
+    order = torch.randperm(size, generator=generator)
     return torch.cat(images)[order], torch.cat(rounds)[order]
 
 

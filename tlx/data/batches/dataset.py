@@ -17,6 +17,7 @@ from tlx.data.augmentation.randomness import seeded
 from tlx.data.batches.batch_process import next_file
 from tlx.data.batches.kept import KeptImages
 from tlx.data.batches.sampler import PADDING
+from tlx.data.labels import CLASSES, LabelKind
 from tlx.data.reading.images import as_image, to_channels
 from tlx.data.reading.pixels import read_pixels
 from tlx.data.reading.windows import Window
@@ -29,11 +30,11 @@ _AT_ONCE = 1024  # images
 class Batch(TypedDict, total=False):
     """What a step is given.
 
-    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, outputs of frozen layer
-    groups (B, …) by group; `target` int64 (B,), -1 where the class is not known; `index` int64 (B,), the places of the
+    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, outputs of frozen groups (B, …) by group;
+    `target` their labels, of classes int64 (B,), -1 where one is not known; `index` int64 (B,), the places of the
     images in their split, PADDING where a row only fills the batch up (see `real`). `drawn` float32 (B, 21), where
     the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
-    every target -1.
+    whose labels are not known.
     """
 
     image: Tensor
@@ -86,8 +87,10 @@ class SplitDataset(Dataset[Batch]):
         distort: What is done to whole batches after that; what it draws follows what `transform` draws.
         still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
         window: Centre and width of what is shown of files of more than 8 bits, see `tlx.data.read_image`.
+        labels: What the targets of the samples are.
 
     Attributes:
+        targets: Of all samples, before images are transformed.
         distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
         rows: Where set, batches hold in the place of images what layer groups made of them, under `prefix` by group.
         kept: Where set, images that were read before are taken from it.
@@ -104,7 +107,9 @@ class SplitDataset(Dataset[Batch]):
         distort: Distortion | None = None,
         still: bool = False,
         window: Window | None = None,
+        labels: LabelKind = CLASSES,
     ) -> None:
+        self.labels = labels
         self.window = window
         self.distort = distort
         self.distort_later = False
@@ -116,8 +121,9 @@ class SplitDataset(Dataset[Batch]):
         self.transform = transform
         self.channels = channels
         self.seed = seed
-        self.targets = torch.tensor([sample.target for sample in split.samples], dtype=torch.int64)
-        self._resized = self._resize_once() if (seed is None or still) and split.in_memory else None
+        self.targets = labels.collate([sample.target for sample in split.samples])
+        alike = (seed is None or still) and not labels.moves  # the same pixels each time, and the label as it is
+        self._resized = self._resize_once() if alike and split.in_memory else None
 
     def __len__(self) -> int:
         return len(self.split)
@@ -129,12 +135,11 @@ class SplitDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
         """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
         index = torch.tensor([i for _, i in keys], dtype=torch.int64)
-        place = index.clamp(min=0)  # padding looks like image 0, see `real`
-        target = self.targets[place].masked_fill(index == PADDING, -1)
         if self.rows is not None:
+            place = index.clamp(min=0)  # padding looks like image 0, see `real`
             prefix = {group: rows.take(place) for group, rows in self.rows.items()}
-            return {"prefix": prefix, "target": target, "index": index}
-        image, drawn = self._undistorted([draw for draw, _ in keys], place)
+            return {"prefix": prefix, "target": self.labels.take(self.targets, index), "index": index}
+        image, target, drawn = self._undistorted([draw for draw, _ in keys], index)
         batch: Batch = {"image": image, "target": target, "index": index}
         if drawn is not None:
             batch["drawn"] = drawn
@@ -147,7 +152,7 @@ class SplitDataset(Dataset[Batch]):
             draws: What is drawn for each of them.
             index: Their places in the split, int64 (B,).
         """
-        image, drawn = self._undistorted(draws, index)
+        image, _, drawn = self._undistorted(draws, index)
         return image if drawn is None or self.distort is None else self.distort(image, drawn)
 
     def take_memory(self, shared: bool) -> None:
@@ -161,31 +166,42 @@ class SplitDataset(Dataset[Batch]):
             return batch
         assert self.distort is not None
         image = self.distort(batch["image"], batch["drawn"])
-        return {"image": image, "target": batch["target"], "index": batch["index"]}
+        height, width = image.shape[-2:]
+        target = self.labels.distort(batch["target"], self.distort, batch["drawn"], (height, width))
+        return {"image": image, "target": target, "index": batch["index"]}
 
-    def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images, and what was drawn to distort them; None: they are not to be distorted."""
+    def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Any, Tensor | None]:
+        """Images, their labels, and what was drawn to distort both; None: they are not to be distorted."""
+        places = index.clamp(min=0)
         if self.seed is None and self._resized is not None:
-            return to_channels(self._resized[index], self.channels).contiguous(), None
-        if self.seed is None:
-            return torch.stack([self._image(i) for i in index.tolist()]), None
-        images, drawn = [], []
-        for draw, i in zip(draws, index.tolist(), strict=True):
-            image = self._read(i) if self._resized is None else self._resized[i]
+            image = to_channels(self._resized[places], self.channels).contiguous()
+            return image, self.labels.take(self.targets, index), None
+        items, drawn = [], []
+        for draw, i in zip(draws, places.tolist(), strict=True):
+            if self.seed is None:
+                items.append(self._item(i))
+                continue
             with seeded(*self._drawn_from(self.seed, draw, i)):
-                images.append(to_channels(self.transform(image) if self._resized is None else image, self.channels))
+                items.append(self._item(i))
                 if self.distort is not None:
                     drawn.append(self.distort.draw())
-        return torch.stack(images), torch.stack(drawn) if drawn else None
+        images, labels = zip(*items, strict=True)
+        target = self.labels.collate(labels) if self.labels.moves else self.labels.take(self.targets, index)
+        return torch.stack(images), target, torch.stack(drawn) if drawn else None
 
-    def _image(self, index: int) -> Tensor:
-        kept = self.kept.get(index) if self.kept and self.kept.transformed else None
-        if kept is not None:
-            return kept
-        image = to_channels(self.transform(self._read(index)), self.channels)
-        if self.kept and self.kept.transformed:
-            self.kept.put(index, image)
-        return image
+    def _item(self, index: int) -> tuple[Tensor, Any]:
+        """An image as it goes into a batch, before it is distorted, and its label."""
+        label = self.split.samples[index].target
+        if self._resized is not None:
+            return to_channels(self._resized[index], self.channels), label
+        kept = self.kept if self.kept and self.kept.transformed else None
+        image = kept.get(index) if kept else None
+        if image is None:
+            image, label = self.labels.transform(self.transform, self._read(index), label)
+            image = to_channels(image, self.channels)
+            if kept:
+                kept.put(index, image)
+        return image, label
 
     def _read(self, index: int) -> Tensor:
         """An image as it was decoded, (C, H, W)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 from tlx.data.augmentation.randomness import mix
 from tlx.data.batches.balance import balanced_epoch
 
+Members = Mapping[int, Tensor]  # class -> images that show it
 PADDING = -1  # an index that stands for no image
 
 
@@ -37,14 +38,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: A new order each epoch (training), or the order of the samples with PADDING (evaluation).
         rank: Number of this process, from 0.
         world: Number of processes.
-        targets: Classes of the images (N,), each of which is to come equally often, see `balanced_epoch`; None: each
-            image once. For training only.
+        members: Class -> images that show it, of which each class is to come equally often, see `balanced_epoch`; None:
+            each image once. For training only.
     """
 
     def __init__(
-        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1, targets: Tensor | None = None
+        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1, members: Members | None = None
     ) -> None:
-        self.targets = targets
+        self.members = members
         self.size = size
         self.seed = seed
         self.shuffle = shuffle
@@ -84,8 +85,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """The images of this epoch, and what is drawn for each; None: the same for all."""
         if not self.shuffle:
             return list(range(self.size)), None
-        if self.targets is not None:
-            order, draws = balanced_epoch(self.targets, self.seed, self.epoch)
+        if self.members is not None:
+            order, draws = balanced_epoch(self.members, self.size, self.seed, self.epoch)
             return order.tolist(), None if self.views else draws.tolist()
         generator = torch.Generator().manual_seed(mix(self.seed, "order", self.epoch))
         return torch.randperm(self.size, generator=generator).tolist(), None
@@ -103,13 +104,13 @@ class PairedSampler(EpochSampler):
         other: Number of images of the target.
         rank: Number of this process, from 0.
         world: Number of processes.
-        targets: Classes of the source's images, to be balanced; None: each image once.
+        members: Images of the source's classes, to be balanced; None: each image once.
     """
 
     def __init__(
-        self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1, targets: Tensor | None = None
+        self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1, members: Members | None = None
     ) -> None:
-        super().__init__(size, seed, shuffle=True, rank=rank, world=world, targets=targets)
+        super().__init__(size, seed, shuffle=True, rank=rank, world=world, members=members)
         self.other = other
         self._round: tuple[int, list[int]] = (-1, [])
 

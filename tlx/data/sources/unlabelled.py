@@ -11,6 +11,7 @@ from typing import Any
 from tlx.base.errors import Mistake, TlxError
 from tlx.base.legible import legible
 from tlx.data.files.image_files import images_below, why_no_folder
+from tlx.data.labels import CLASSES
 from tlx.data.sources.base import Source
 from tlx.data.sources.content import digest, size_of
 from tlx.data.sources.folder import names_below, no_folder
@@ -75,8 +76,8 @@ def unlabelled(
     paths = images_below(folder)
     if len(paths) < 2:
         raise TlxError(f"expected images below {folder}, got {len(paths)}")
-    whole = Split([Sample(path, -1, legible(path.relative_to(folder))) for path in paths])
-    parts = divide(split_keys(whole), [0] * len(paths), {"val": val_fraction}, split_seed)
+    whole = Split([Sample(path, CLASSES.unknown, legible(path.relative_to(folder))) for path in paths])
+    parts = divide(split_keys(whole), [()] * len(paths), {"val": val_fraction}, split_seed)
     rule = f"no labels; val ({100 * val_fraction:g} %) carved by content, seed {split_seed}"
     train, val = (whole.take(parts[part]) for part in ("train", "val"))
     return ImageSet(name, [], train, val, Split([]), rule, carved=frozenset({"val"}))

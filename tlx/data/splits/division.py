@@ -15,6 +15,7 @@ from math import floor
 from pathlib import Path
 
 from tlx.base.errors import TlxError
+from tlx.data.labels import CLASSES, NO_CLASS, LabelKind
 from tlx.data.reading.inspection import decoding, file_facts, is_decoding
 from tlx.data.splits.groups import blocks_of, divide_blocks
 from tlx.data.splits.samples import ImageSet, Split
@@ -74,7 +75,7 @@ def _file_keys(paths: list[Path]) -> list[bytes]:
 
 def divide(
     keys: Sequence[bytes],
-    targets: Sequence[int],
+    classes: Sequence[Sequence[int]],
     fractions: Mapping[str, float],
     seed: int,
     groups: Sequence[str | None] = (),
@@ -87,11 +88,12 @@ def divide(
     contradicting labels counts for the label that it carries most often. A class with more groups than there are
     `fractions` gives at least one image to each part; no class gives away its last group.
 
-    Where samples name groups of their own, `tlx.data.splits.groups.divide_blocks` divides them.
+    Where samples name groups of their own, or show several classes, `tlx.data.splits.groups.divide_blocks` divides
+    them. Samples that show none count as one class more.
 
     Args:
         keys: Content of each sample, from `content_keys`.
-        targets: Class of each sample.
+        classes: Classes that each sample shows.
         fractions: Part -> fraction of all samples, in [0, 1), in sum below 1.
         seed: Any integer.
         groups: The patient, plate or scene of each sample, or None; empty: nobody knows.
@@ -102,8 +104,8 @@ def divide(
     Raises:
         TlxError: There are fewer groups than parts.
     """
-    if any(group is not None for group in groups):
-        blocks = blocks_of(keys, targets, groups)
+    if any(group is not None for group in groups) or any(len(own) > 1 for own in classes):
+        blocks = blocks_of(keys, classes, groups or [None] * len(keys))
         if len(blocks) <= len(fractions):
             raise TlxError(
                 f"expected at least {len(fractions) + 1} groups of images to divide among {', '.join(fractions)} and "
@@ -115,8 +117,8 @@ def divide(
         copies[key].append(position)
     strata: dict[int, list[bytes]] = defaultdict(list)
     for key, positions in copies.items():
-        votes = Counter(targets[p] for p in positions)
-        strata[min(votes, key=lambda target: (-votes[target], target))].append(key)
+        votes = Counter(one for p in positions for one in classes[p] or (NO_CLASS,))
+        strata[min(votes, key=lambda one: (-votes[one], one))].append(key)
 
     parts: dict[str, list[int]] = {name: [] for name in (*fractions, "train")}
     for members in strata.values():
@@ -135,25 +137,31 @@ def divide(
     return {name: sorted(positions) for name, positions in parts.items()}
 
 
-def carve(name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int) -> ImageSet:
+def carve(
+    name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int, labels: LabelKind = CLASSES
+) -> ImageSet:
     """Divide one split into train, val and test; fractions are of all its images."""
-    parts = _divided(all_, {"test": test, "val": val}, seed)
+    parts = _divided(all_, {"test": test, "val": val}, seed, labels)
     shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
     rule = f"{shares} carved from all images, {_manner(all_)}, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
-    return ImageSet(name, class_names, train, val_split, test_split, rule, carved=frozenset({"val", "test"}))
+    carved = frozenset({"val", "test"})
+    return ImageSet(name, class_names, train, val_split, test_split, rule, carved=carved, labels=labels)
 
 
-def carve_val(name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int) -> ImageSet:
+def carve_val(
+    name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int, labels: LabelKind = CLASSES
+) -> ImageSet:
     """Divide the train split into train and val; the test split is the one given."""
-    parts = _divided(train, {"val": val}, seed)
+    parts = _divided(train, {"val": val}, seed, labels)
     rule = f"own test split; val ({100 * val:g} %) carved from train, {_manner(train)}, seed {seed}"
     left, val_split = train.take(parts["train"]), train.take(parts["val"])
-    return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}))
+    return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}), labels=labels)
 
 
-def _divided(split: Split, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    return divide(split_keys(split), [s.target for s in split.samples], fractions, seed, split.groups)
+def _divided(split: Split, fractions: Mapping[str, float], seed: int, labels: LabelKind) -> dict[str, list[int]]:
+    classes = [labels.class_ids(sample.target) for sample in split.samples]
+    return divide(split_keys(split), classes, fractions, seed, split.groups)
 
 
 def _manner(split: Split) -> str:
@@ -172,8 +180,11 @@ def fewer_labels(
     fraction: float | None,
     seed: int,
     exact: bool = False,
+    labels: LabelKind = CLASSES,
 ) -> Split:
     """Keep only some samples of each class: the first in the order of hash(seed, content), repeated content last.
+
+    A sample that shows several classes is kept if it is among the first of one of them.
 
     Subsets of one seed are nested: 5 labels a class are among the 10. Patients count for nothing here: what
     is left out lies on no side.
@@ -185,6 +196,7 @@ def fewer_labels(
         fraction: Fraction of each class kept, in (0, 1], rounded, at least one image; or None.
         seed: Any integer.
         exact: Whether a class that has fewer than `labels_per_class` is refused.
+        labels: What the targets of the samples are.
 
     Raises:
         TlxError: `exact`, and a class has fewer images than asked for; or both rules are given.
@@ -195,7 +207,8 @@ def fewer_labels(
         raise TlxError("expected one of dataset.labels_per_class and dataset.fraction, got both")
     by_class: dict[int, list[tuple[bytes, str, int]]] = defaultdict(list)
     for position, (sample, key) in enumerate(zip(train.samples, content_keys(train), strict=True)):
-        by_class[sample.target].append((_rank(seed, key), sample.name, position))
+        for one in labels.class_ids(sample.target) or (NO_CLASS,):
+            by_class[one].append((_rank(seed, key), sample.name, position))
     if labels_per_class is not None and exact:
         short = [
             f"{name} {len(by_class[i])}" for i, name in enumerate(class_names) if len(by_class[i]) < labels_per_class
@@ -205,7 +218,7 @@ def fewer_labels(
                 f"dataset.labels_per_class: expected at most the images that a class has for training, got "
                 f"{labels_per_class}; too few in: {', '.join(short)}; dataset.labels_exact=false takes all there are"
             )
-    kept: list[int] = []
+    kept: set[int] = set()
     for ordered in by_class.values():
         ordered.sort()
         seen: Counter[bytes] = Counter()
@@ -214,7 +227,7 @@ def fewer_labels(
             copies.append((seen[rank], place, position))
             seen[rank] += 1
         count = labels_per_class if fraction is None else max(1, _round(fraction * len(ordered)))
-        kept += [position for _, _, position in sorted(copies)[:count]]
+        kept |= {position for _, _, position in sorted(copies)[:count]}
     return train.take(sorted(kept))
 
 

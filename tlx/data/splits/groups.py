@@ -15,6 +15,7 @@ from hashlib import blake2b
 from math import floor
 
 from tlx.base.errors import TlxError
+from tlx.data.labels import NO_CLASS
 
 _FUZZ = 1e-9  # of a gain, which is a sum of a few fractions
 _PAIRS = 20_000  # of blocks, up to which exchanging them is tried
@@ -63,7 +64,7 @@ class Block:
 
     Args:
         positions: Of its samples, ascending.
-        counts: Class -> its samples of that class.
+        counts: Class -> its samples that show it; NO_CLASS -> those that show none.
         name: What it is called, the same in any order of the samples: hashed with a seed it gives its turn.
     """
 
@@ -72,12 +73,12 @@ class Block:
     name: bytes
 
 
-def blocks_of(keys: Sequence[bytes], targets: Sequence[int], groups: Sequence[str | None]) -> list[Block]:
+def blocks_of(keys: Sequence[bytes], classes: Sequence[Sequence[int]], groups: Sequence[str | None]) -> list[Block]:
     """Join samples of equal content and of one group, and whatever these have in common, to blocks.
 
     Args:
         keys: Content of each sample.
-        targets: Class of each sample.
+        classes: Classes that each sample shows.
         groups: Group of each sample; None: it is in no group.
     """
     parents = list(range(len(keys)))
@@ -97,8 +98,7 @@ def blocks_of(keys: Sequence[bytes], targets: Sequence[int], groups: Sequence[st
     for position in range(len(keys)):
         members.setdefault(root(position), []).append(position)
     return [
-        Block(positions, Counter(targets[p] for p in positions), _name(keys, groups, positions))
-        for positions in members.values()
+        Block(positions, _counts(classes, positions), _name(keys, groups, positions)) for positions in members.values()
     ]
 
 
@@ -222,6 +222,10 @@ class _Part:
                     moved = True
             if not moved:
                 return
+
+
+def _counts(classes: Sequence[Sequence[int]], positions: Sequence[int]) -> Counter[int]:
+    return Counter(one for p in positions for one in classes[p] or (NO_CLASS,))
 
 
 def _name(keys: Sequence[bytes], groups: Sequence[str | None], positions: Sequence[int]) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.base.printable import one_line
+from tlx.data.labels import CLASSES, LabelKind
 from tlx.data.splits.typed_classes import class_called
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
@@ -21,13 +23,13 @@ class Sample:
 
     Args:
         source: Its file, or its row in the pixels of the split.
-        target: Index of its class, from 0; -1 where it is not known.
+        target: Its label: the index of its class, from 0, -1 where it is not known; or what another kind of labels has.
         name: What a person calls it: the path relative to the set's root, or the row.
         group: What it shares with images that must stay on one side of a split, such as its patient; None: nothing.
     """
 
     source: Path | int
-    target: int
+    target: Any
     name: str
     group: str | None = None
 
@@ -68,13 +70,14 @@ class ImageSet:
 
     Args:
         name: Name of the set.
-        class_names: Class names; a target is an index into them.
+        class_names: Class names; the classes of an image are indices into them.
         train: Samples to learn from, before any labels are taken away.
         val: Samples for selection.
         test: Samples for the figure that is reported.
         rule: How the splits came about, in words.
         notes: What a person should be told of the set besides, a line each.
         carved: Which of `val` and `test` were carved, and so might have been divided otherwise.
+        labels: What the targets of its samples are.
     """
 
     name: str
@@ -85,6 +88,7 @@ class ImageSet:
     rule: str
     notes: tuple[str, ...] = ()
     carved: frozenset[str] = frozenset()
+    labels: LabelKind = CLASSES
 
     def __post_init__(self) -> None:
         """Keep the name in one line: it stands in messages and logs."""
@@ -95,8 +99,16 @@ class ImageSet:
         """The three splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    def class_ids(self, sample: Sample) -> tuple[int, ...]:
+        """Return the classes that an image shows."""
+        return self.labels.class_ids(sample.target)
+
+    def counts(self, split: Split) -> Counter[int]:
+        """Return class -> images of a split that show it."""
+        return Counter(one for sample in split.samples for one in self.class_ids(sample))
+
     def only(self, classes: Sequence[int | float | str | None]) -> ImageSet:
-        """Return the images of some classes; their targets follow the order given.
+        """Return the images of some classes; these are numbered in the order given.
 
         Raises:
             TlxError: There is no such class, or one is named twice.
@@ -107,10 +119,10 @@ class ImageSet:
             hint = did_you_mean(unknown[0], self.class_names) if unknown else "name each class once"
             raise TlxError(f"dataset.classes: expected some of {', '.join(self.class_names)}, got {chosen}; {hint}")
         places = {self.class_names.index(name): target for target, name in enumerate(chosen)}
-        parts = {name: _retarget(split, places) for name, split in self.splits.items()}
+        parts = {name: _only(split, self.labels, places) for name, split in self.splits.items()}
         return replace(self, class_names=chosen, train=parts["train"], val=parts["val"], test=parts["test"])
 
 
-def _retarget(split: Split, places: dict[int, int]) -> Split:
-    kept = [replace(sample, target=places[sample.target]) for sample in split.samples if sample.target in places]
-    return Split(kept, split.pixels)
+def _only(split: Split, labels: LabelKind, places: Mapping[int, int]) -> Split:
+    chosen = [(sample, labels.only(sample.target, places)) for sample in split.samples]
+    return Split([replace(sample, target=label) for sample, label in chosen if label is not None], split.pixels)
