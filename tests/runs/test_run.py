@@ -34,9 +34,10 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
     assert [name for name in found if name not in events] == [
         ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "environment.json", "files.json",
         "hparams.yaml", "metrics.csv", "metrics.json", "model.json", "projector/features.tsv", "projector/metadata.tsv",
-        "projector/sprite.jpg", "projector_config.pbtxt", "review/confusion_matrix.png", "review/precision_recall.png",
-        "review/reliability.png", "review/review.md", "review/wrong.png", "status.json", "test_predictions.csv",
-        "tlx.log",
+        "projector/sprite.jpg", "projector_config.pbtxt", "review/confused_most.csv", "review/confusion_matrix.png",
+        "review/figures.csv", "review/most_confidently_wrong.csv", "review/per_class.csv",
+        "review/precision_recall.png", "review/reliability.png", "review/review.md",
+        "review/sensitivity_and_specificity.csv", "review/wrong.png", "status.json", "test_predictions.csv", "tlx.log",
     ]  # fmt: skip
     assert tiny_run.finished
     assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()
