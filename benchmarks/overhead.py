@@ -35,6 +35,7 @@ from tlx.callbacks.stages import Stages
 from tlx.runs.run import Run
 from tlx.strategies.plan import plan_stages
 from tlx.tasks import Classification
+from tlx.tasks.learner import Learning
 from tlx.training.optimizers import build_optimizer
 from tlx.training.trainer import build_callbacks, build_trainer
 
@@ -45,8 +46,8 @@ FULL = {"stages": [{"name": "full", "train": "all", "epochs": 1, "schedule": "co
 
 def make_task(make_backbone: type[Backbone], device: torch.device) -> Classification:
     torch.manual_seed(0)
-    task = Classification(make_backbone(), [str(i) for i in range(CLASSES)])
-    task.make_optimizer = partial(build_optimizer, ADAMW)
+    learning = Learning(make_optimizer=partial(build_optimizer, ADAMW))
+    task = Classification(make_backbone(), [str(i) for i in range(CLASSES)], learning=learning)
     task.set_layout(channels_last=True)
     return task.to(device)
 

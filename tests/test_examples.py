@@ -12,7 +12,7 @@ import pytest
 
 MAIN = (  # in the order of use: `train` makes the run that `Run` opens
     "tlx.config.compose.compose",
-    "tlx.training.planning.plan_table",
+    "tlx.procedures.plan_table",
     "tlx.train.train",
     "tlx.runs.run.Run",
     "tlx.data.ImageDataModule",

@@ -18,7 +18,7 @@ from tlx.backbones import catalog
 from tlx.base.errors import ConfigError
 from tlx.config import check_command_line, compose, options
 from tlx.data.sources.torchvision_table import TORCHVISION, missing_files
-from tlx.training.planning import plan_table
+from tlx.procedures import plan_table
 
 CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")

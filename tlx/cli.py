@@ -173,7 +173,7 @@ def _plan(args: list[str]) -> None:
 
     config = compose(known.overrides, known.config_dir)
 
-    from tlx.training.planning import plan_table
+    from tlx.procedures import plan_table
 
     _say(plan_table(config))
 
@@ -228,7 +228,7 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
     parser.add_argument("--on-bad", choices=["stop", "skip"], default="stop", help="broken files (%(default)s)")
     known = parser.parse_args(args)
-    from tlx.inference.prediction_file import refuse_place
+    from tlx.records.prediction_file import refuse_place
 
     refuse_place(Path(known.output).expanduser())  # before the minutes that the images may take
     if known.batch_size < 1:

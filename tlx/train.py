@@ -72,8 +72,8 @@ def train(config: DictConfig) -> Run:
         try:
             config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
             count = distributed.processes(config)
-            data, task = build(config)
             procedure = procedure_of(config)
+            data, task = build(config, procedure.head)
             if undecided(config):
                 config = settle(config, COMPUTATION, procedure.trial(config, data, task))
                 run.write_config(config)
@@ -114,7 +114,8 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
         config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
     try:
         with distributed.stopping_together(run, config) as interruption:
-            procedure_of(config)(config, *build(config), interruption).fit(anew=state == "nothing")
+            procedure = procedure_of(config)
+            procedure(config, *build(config, procedure.head), interruption).fit(anew=state == "nothing")
     except Exception as error:
         distributed.note_failure(run, error)
         raise

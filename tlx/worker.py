@@ -31,7 +31,8 @@ def _train() -> None:
     config = run.config
     try:
         with stopping_together(run, config) as interruption:
-            procedure_of(config)(config, *build(config), interruption).fit()
+            procedure = procedure_of(config)
+            procedure(config, *build(config, procedure.head), interruption).fit()
     except Interrupted as error:
         sys.exit(error.exit_code)
     except Exception as error:

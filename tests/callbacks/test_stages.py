@@ -21,6 +21,7 @@ from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import plan_stages
 from tlx.strategies.selectors import HEAD
 from tlx.tasks import Classification
+from tlx.tasks.learner import Learning
 from tlx.training.optimizers import build_optimizer
 
 IMAGES = 24
@@ -28,9 +29,10 @@ IMAGES = 24
 
 def make_task(target="torch.optim.AdamW", **optimizer):
     torch.manual_seed(0)
-    task = Classification(small_cnn(width=4), ["a", "b", "c"])
     node = {"_target_": target, "lr": 0.05, "weight_decay": 0.1, **optimizer}
-    task.make_optimizer = partial(build_optimizer, node)
+    learning = Learning(make_optimizer=partial(build_optimizer, node))
+    task = Classification(small_cnn(width=4), ["a", "b", "c"], learning=learning)
+    task.optimizer_node = node
     return task
 
 
@@ -71,7 +73,7 @@ class Spy(pl.Callback):
 
 def train(tmp_path, stages, task=None, **trainer):
     task = task or make_task()
-    plan = plan_stages({"stages": stages}, task.make_optimizer.args[0], task.group_names)
+    plan = plan_stages({"stages": stages}, task.optimizer_node, task.group_names)
     callback = Stages(plan, "val/accuracy", "max", tmp_path)
     spy = Spy(callback)
     checkpoints = Checkpoints(tmp_path, callback, "val/accuracy", "max", Interruption())
@@ -179,7 +181,7 @@ class Scores(pl.Callback):
 
 def run_scored(tmp_path, stages, values):
     task = make_task()
-    plan = plan_stages({"stages": stages}, task.make_optimizer.args[0], task.group_names)
+    plan = plan_stages({"stages": stages}, task.optimizer_node, task.group_names)
     callback = Stages(plan, "val/score", "max", tmp_path)
     spy = Spy(callback)
     runner = pl.Trainer(
@@ -238,7 +240,7 @@ def test_a_loss_on_a_gpu_is_looked_at_before_the_epoch_is_saved(tmp_path, monkey
     """Guards against a checkpoint of spoilt weights where the loss of each step stays on its device."""
     monkeypatch.setattr(divergence, "_on_cpu", lambda number: False)
     task = make_task()
-    plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.make_optimizer.args[0], task.group_names)
+    plan = plan_stages({"stages": [{"name": "a", "train": "all"}]}, task.optimizer_node, task.group_names)
     watch = divergence.Divergence(Stages(plan, "val/loss", "min", tmp_path))
     more = {"num_training_batches": 3, "accumulate_grad_batches": 1, "log_every_n_steps": 50}
     trainer = SimpleNamespace(global_step=1, current_epoch=0, **more)

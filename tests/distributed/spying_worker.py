@@ -34,7 +34,8 @@ def main() -> None:
     tlx.procedures.stages.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
     config = OmegaConf.load(directory / "config.yaml")
     os.environ.setdefault("RANK", "0")
-    procedure_of(config)(config, *build(config), Interruption()).fit()
+    procedure = procedure_of(config)
+    procedure(config, *build(config, procedure.head), Interruption()).fit()
 
 
 if __name__ == "__main__":

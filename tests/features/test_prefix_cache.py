@@ -73,7 +73,7 @@ def test_a_task_that_reads_lower_groups_is_given_them_beside_the_boundary(cached
     """Guards against a pyramid that is fed the boundary alone, and against a head that reads another output of it."""
     task, data, opened = cached("small_cnn")
     cache = opened()
-    task.read_groups = ("stem", "stage3")
+    task.reads = ("stem", "stage3")
     prefix = ("stem", "stage1", "stage2")
     boundary = cache.boundary(task, prefix, data.sizes["train"], numerics(task, cache))
     rows = ask(task, cache, boundary)

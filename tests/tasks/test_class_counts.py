@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from tlx.tasks.class_counts import IGNORED, ClassCounts
+from tlx.tasks.classification.class_counts import IGNORED, ClassCounts
 
 CLASSES = 7
 

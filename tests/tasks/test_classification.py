@@ -11,6 +11,7 @@ from tlx.backbones import HeadSource, efficientnet_lite0, small_cnn, timm_backbo
 from tlx.base.errors import TlxError
 from tlx.strategies.parameter_groups import layer_group
 from tlx.tasks import Classification
+from tlx.tasks.learner import Learning
 from tlx.training.optimizers import build_optimizer
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.01}
@@ -32,8 +33,8 @@ BACKBONES = {
 def test_every_trainable_parameter_is_in_the_optimizer_once_by_identity(name):
     """Guards against parameters outside all layer groups (class tokens, norms of the pool), which never train."""
     with torch.device("meta"):
-        task = Classification(BACKBONES[name](), ["a", "b"])
-        task.make_optimizer = partial(build_optimizer, ADAMW)
+        learning = Learning(make_optimizer=partial(build_optimizer, ADAMW))
+        task = Classification(BACKBONES[name](), ["a", "b"], learning=learning)
         optimizer = task.configure_optimizers()
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted({id(p) for p in task.parameters() if p.requires_grad})
@@ -86,7 +87,7 @@ def test_padding_counts_in_no_figure():
         task.test_step({"image": image[:3], "target": target[:3]}, 0)
         task.test_step({"image": image[3:], "target": target[3:]}, 1)
         logits = task(image[:4])
-    figures = task.test_tally.compute()
+    figures = task.test_counts.compute()
     assert float(figures["loss"]) == pytest.approx(float(F.cross_entropy(logits, target[:4])), abs=1e-6)
     assert float(figures["accuracy"]) == pytest.approx(float((logits.argmax(1) == target[:4]).float().mean()))
 

@@ -13,8 +13,8 @@ from tests.adaptation.test_runs import history
 from tlx.backbones import small_cnn
 from tlx.base.errors import TlxError
 from tlx.tasks import Classification
-from tlx.tasks.class_counts import IGNORED
-from tlx.tasks.mean_auroc import MeanAuroc, one_vs_rest_auroc
+from tlx.tasks.classification.class_counts import IGNORED
+from tlx.tasks.classification.mean_auroc import MeanAuroc, one_vs_rest_auroc
 
 CLASSES = 4
 
@@ -59,7 +59,7 @@ def test_probabilities_are_kept_only_where_they_are_asked_for():
         task = Classification(small_cnn(width=4), ["a", "b"], monitor=monitor).eval()
         batch = {"image": torch.zeros(2, 3, 16, 16, dtype=torch.uint8), "target": torch.tensor([0, 1])}
         task.validation_step(batch, 0)
-        assert len(task.val_ranking.probabilities) == kept
+        assert len(task.val_auroc.probabilities) == kept
 
 
 def test_a_validation_split_of_one_class_is_told():

@@ -13,7 +13,8 @@ from tlx.adaptation.base import widened
 from tlx.backbones import small_cnn
 from tlx.base.errors import ConfigError, TlxError
 from tlx.tasks import Classification
-from tlx.tasks.weights import balanced, by_name, scaled
+from tlx.tasks.classification.weights import balanced, by_name, scaled
+from tlx.tasks.learner import Learning
 
 COUNTS = [60, 20, 5]
 NAMES = ["cat", "dog", "owl"]
@@ -21,9 +22,8 @@ NAMES = ["cat", "dog", "owl"]
 
 def task_of(weights, **keys) -> Classification:
     torch.manual_seed(0)
-    task = Classification(small_cnn(width=4), NAMES, class_weights=weights, **keys)
-    task.set_class_counts(COUNTS)
-    return task
+    learning = Learning(class_counts=COUNTS)
+    return Classification(small_cnn(width=4), NAMES, class_weights=weights, learning=learning, **keys)
 
 
 def batch(count: int = 12) -> dict[str, torch.Tensor]:
@@ -62,9 +62,9 @@ def test_the_loss_is_the_mean_of_weight_times_cross_entropy(smoothing):
     logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
     weights = torch.tensor(balanced(COUNTS))
     each = F.cross_entropy(logits, seen["target"], label_smoothing=smoothing, reduction="none")
-    assert float(task._loss(logits, seen["target"])) == pytest.approx(float((weights[seen["target"]] * each).mean()))
-    halves = [task._loss(logits[part], seen["target"][part]) for part in (slice(0, 6), slice(6, 12))]
-    assert float(sum(halves)) / 2 == pytest.approx(float(task._loss(logits, seen["target"])))  # as in two processes
+    assert float(task.loss_of(logits, seen)) == pytest.approx(float((weights[seen["target"]] * each).mean()))
+    halves = [task.loss_of(logits[part], {"target": seen["target"][part]}) for part in (slice(0, 6), slice(6, 12))]
+    assert float(sum(halves)) / 2 == pytest.approx(float(task.loss_of(logits, seen)))  # as in two processes
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -72,9 +72,9 @@ def test_the_loss_is_that_of_every_precision(dtype):
     """Guards against logits and weights of two types, and weights that are rounded once more with the loss."""
     task, seen = task_of("balanced").to(dtype), batch()
     logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(1)).to(dtype)
-    loss = task._loss(logits, seen["target"])
+    loss = task.loss_of(logits, seen)
     assert loss.dtype == widened(logits).dtype
-    assert float(loss) == pytest.approx(float(task_of("balanced")._loss(logits.float(), seen["target"])), rel=5e-3)
+    assert float(loss) == pytest.approx(float(task_of("balanced").loss_of(logits.float(), seen)), rel=5e-3)
 
 
 def test_what_selects_is_weighted_like_what_trains():
@@ -88,8 +88,8 @@ def test_what_selects_is_weighted_like_what_trains():
                 one.validation_step({key: value[part] for key, value in seen.items()}, 0)
         logits = task(seen["image"]).float()
     weights = torch.tensor(balanced(COUNTS), dtype=torch.float32)
-    found, without = task.test_tally.compute(), plain.test_tally.compute()
-    assert task.val_tally.compute() == found
+    found, without = task.test_counts.compute(), plain.test_counts.compute()
+    assert task.val_counts.compute() == found
     expected = F.cross_entropy(logits, seen["target"], weights, ignore_index=-1)
     assert float(found.pop("loss")) == pytest.approx(float(expected), rel=1e-5)
     assert float(without.pop("loss")) == pytest.approx(float(F.cross_entropy(logits[:9], seen["target"][:9])), rel=1e-5)

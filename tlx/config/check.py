@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tlx.backbones import catalog as backbone_catalog
-from tlx.backbones.file_kinds import kind_of, nothing_there
+from tlx.backbones.file_kinds import kind_of as kind_of_file
+from tlx.backbones.file_kinds import nothing_there
 from tlx.base.errors import Mistake, TlxError, closest, did_you_mean
-from tlx.base.typecheck import check_node, show
+from tlx.base.typecheck import check_node, check_value, show
 from tlx.building import safety
 from tlx.building.listed import SOURCES
 from tlx.config import leads
@@ -18,11 +19,10 @@ from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
 from tlx.data.catalog import source_of
-from tlx.data.splits.typed_classes import class_called
 from tlx.records.files import read_model
 from tlx.strategies.checks import check_plan
 from tlx.strategies.monitor import best_of
-from tlx.strategies.selectors import HEAD
+from tlx.tasks.catalog import kind_of
 
 Node = Mapping[str, Any]
 
@@ -52,6 +52,7 @@ def _below(path: str, others: frozenset[str]) -> bool:
 
 def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> list[Mistake]:
     mistakes = list(check_node(config, Experiment, ""))
+    mistakes += _check_figures(config)
     for part in ("backbone", "dataset", "target", "task"):
         if part in config and not (part == "target" and config[part] is None):
             mistakes += _check_target_node(config[part], part)
@@ -86,13 +87,13 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
     if not broken & {"dataset", "trainer"}:
         mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
-        mistakes += _check_head(config["task"], config["dataset"])
-        mistakes += _check_tiles(config["task"], config["dataset"])
-        mistakes += _check_class_weights(config["task"], config["dataset"])
+        mistakes += kind_of(config["task"]).mistakes(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
-        mistakes += check_plan(config["strategy"], optimizer, [*names, HEAD]) if names else []
+        task = config.get("task")
+        upper = kind_of(task if isinstance(task, Mapping) else {}).upper_groups
+        mistakes += check_plan(config["strategy"], optimizer, [*names, *upper]) if names else []
     return mistakes
 
 
@@ -153,6 +154,18 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
 def _unknown_target(part: str, target: Any, expected: str) -> Mistake:
     hint = did_you_mean(str(target), [*SCHEMAS, *SOURCES])
     return Mistake(f"{part}._target_", expected, show(target), hint)
+
+
+def _check_figures(config: Node) -> Iterator[Mistake]:
+    """The figures by which a strategy selects, which are those of the task."""
+    strategy, task = config.get("strategy"), config.get("task")
+    if not isinstance(strategy, Mapping) or not isinstance(task, Mapping):
+        return
+    kind = kind_of(task)
+    if kind.monitors and isinstance(monitor := strategy.get("monitor"), str):
+        yield from check_value(monitor, Literal[kind.monitors], "strategy.monitor")
+    if kind.scorings and isinstance(scoring := strategy.get("scoring"), str):
+        yield from check_value(scoring, Literal[kind.scorings], "strategy.scoring")
 
 
 def _check_adapt(config: Node) -> Iterator[Mistake]:
@@ -267,7 +280,7 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
 def _check_weight_file(name: str) -> Iterator[Mistake]:
     path = Path(name).expanduser()
     try:
-        kind = kind_of(path)
+        kind = kind_of_file(path)
         what, hint = nothing_there(path) if kind is None else (kind.what, kind.hint)
     except (OSError, ValueError) as error:  # no leave to look; a name that no system takes
         kind, what, hint = None, f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
@@ -290,33 +303,6 @@ def _check_batch(dataset: Node, trainer: Node) -> Iterator[Mistake]:
         count *= trainer.get("num_nodes", 1)
         hint = f"for example dataset.batch_size={max(1, round(batch / count)) * count}"
         yield Mistake("dataset.batch_size", f"a multiple of {count}, the number of processes", show(batch), hint)
-
-
-def _check_head(task: Node, dataset: Node) -> Iterator[Mistake]:
-    asked = task.get("num_classes")
-    known = source_of(dataset).num_classes()
-    if asked is not None and known is not None and asked != known:
-        expected = f"{known}, the number of classes of dataset '{dataset['name']}'"
-        yield Mistake("task.num_classes", expected, show(asked), "leave it out: task.num_classes=null")
-
-
-def _check_tiles(task: Node, dataset: Node) -> Iterator[Mistake]:
-    tile, side = task.get("tile_size"), dataset.get("image_size")
-    if tile is not None and side is not None and tile > side:
-        hint = "the whole image has dataset.image_size, a tile of it task.tile_size"
-        yield Mistake("task.tile_size", f"at most {side}, the side of the image", show(tile), hint)
-
-
-def _check_class_weights(task: Node, dataset: Node) -> Iterator[Mistake]:
-    weights = task.get("class_weights")
-    if weights == "balanced" and dataset.get("sampling") == "balanced":
-        expected = "one of task.class_weights=balanced and dataset.sampling=balanced, which do the same"
-        yield Mistake("task.class_weights", expected, "both", "leave one out: task.class_weights=null")
-    known = source_of(dataset).class_names()
-    for name in weights if isinstance(weights, Mapping) else ():
-        if known is not None and class_called(name, known) not in known:
-            expected = f"a class of dataset '{dataset['name']}'"
-            yield Mistake("task.class_weights", expected, show(name), did_you_mean(str(name), known))
 
 
 def _fixed_architectures() -> tuple[str, ...]:

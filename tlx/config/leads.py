@@ -22,13 +22,14 @@ from tlx.data.sources.characters import CharactersKeys
 from tlx.data.sources.folder import FolderKeys
 from tlx.data.sources.table import TableKeys
 from tlx.data.sources.torchvision_table import TORCHVISION
+from tlx.tasks.classification.kind import ClassificationKeys
 
 _PARTS: dict[str, type] = {
     "": schema.Experiment,
     "trainer": schema.Trainer,
     "optimizer": schema.Optimizer,
     "dataset": FolderKeys,
-    "task": schema.Classification,
+    "task": ClassificationKeys,
     "strategy.stages.0": schema.Stage,
 }
 # Which option has a key that another one of its group lacks; the first that has it is named.

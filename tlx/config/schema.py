@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from tlx.base.fields import (
     AT_LEAST_1,
-    BELOW_1,
     EPOCHS,
     FOLDER,
     FRACTION,
@@ -25,6 +24,7 @@ from tlx.base.fields import (
     SEED,
     within,
 )
+from tlx.tasks.catalog import KINDS
 
 
 @dataclass
@@ -74,34 +74,6 @@ class FileBackbone:
     state_key: str | None = None
 
 
-Monitored = Literal[
-    "val/accuracy",
-    "val/auroc",
-    "val/balanced_accuracy",
-    "val/f1",
-    "val/loss",
-    "target/entropy",
-    "target/infomax",
-]
-
-
-@dataclass
-class Classification:
-    """One label an image."""
-
-    _target_: str
-    name: str = field(metadata=NAME)
-    num_classes: int | None = field(default=None, metadata=within(1, 10_000_000))
-    monitor: Monitored = "val/loss"
-    mode: Literal["min", "max"] = "min"
-    label_smoothing: float = field(default=0.0, metadata=BELOW_1)
-    dropout: float = field(default=0.0, metadata=BELOW_1)
-    tile_size: int | None = field(default=None, metadata=within(8, 100_000))
-    tile_overlap: float = field(default=0.0, metadata=within(0, 0.9))
-    tile_pool: Literal["mean", "max"] = "mean"
-    class_weights: Literal["balanced"] | dict[str, float] | None = field(default=None, metadata=POSITIVE)
-
-
 @dataclass
 class Stage:
     """One stage of a strategy; see docs/strategies.md for each key."""
@@ -127,10 +99,10 @@ class Strategy:
     stages: list[Stage]
     reset: bool = False
     adapt: Any = None
-    monitor: Monitored | None = None
+    monitor: str | None = None
     groups: str | list[str] | None = None
     folds: int = field(default=5, metadata=within(2, 1000))
-    scoring: Literal["accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss"] = "accuracy"
+    scoring: str = "accuracy"
 
 
 @dataclass
@@ -294,7 +266,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.backbones.small_cnn": SmallCnn,
     "tlx.backbones.run_backbone": RunBackbone,
     "tlx.backbones.file_backbone": FileBackbone,
-    "tlx.tasks.Classification": Classification,
+    **{target: kind.schema for target, kind in KINDS.items() if kind.schema is not None},
     "tlx.adaptation.AdaBn": AdaBn,
     "tlx.adaptation.Coral": Adaptation,
     "tlx.adaptation.Dan": Dan,

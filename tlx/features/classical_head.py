@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tlx.backbones.backbone import Backbone
 from tlx.base.errors import TlxError
 from tlx.base.written_out import is_written_out
 from tlx.features.classifiers import from_bytes, to_bytes
-from tlx.tasks.base import Task
 
 
 class ClassicalHead(nn.Module):
@@ -56,14 +56,14 @@ class ClassicalHead(nn.Module):
         self.estimator = from_bytes(state.cpu().numpy().tobytes())
 
 
-def give_classical_head(task: Task, groups: tuple[str, ...]) -> ClassicalHead:
-    """Put an empty one in the place of a task's head; it reads the pooled outputs of layer groups side by side.
+def classical_head(backbone: Backbone, groups: tuple[str, ...], num_classes: int) -> dict[str, Any]:
+    """Return what a task is made with whose head is an empty one: the head, and what it reads.
 
     Args:
-        task: The task.
-        groups: Which, bottom to top; the last one alone is what a head reads anyway.
+        backbone: The network.
+        groups: The layer groups whose pooled outputs it reads side by side, bottom to top; the last one alone is what a
+            head reads anyway.
+        num_classes: Number of classes.
     """
-    head = ClassicalHead(len(task.class_names))
-    task.head, task.head_report, task.carried_classes = head, "", ()
-    task.read_groups = () if groups == (task.backbone.group_names[-1],) else groups
-    return head
+    reads = () if groups == (backbone.group_names[-1],) else groups
+    return {"head": ClassicalHead(num_classes), "reads": reads}

@@ -140,7 +140,7 @@ class PrefixCache:
         shapes = self._shapes(task, prefix, how)
         for name in reversed(shapes):
             below = prefix[: prefix.index(name)]
-            names = [*(group for group in below if group in task.read_groups), name]
+            names = [*(group for group in below if group in task.reads), name]
             found = Boundary(tuple(Output(one, shapes[one], self._entry(task, one, how)) for one in names))
             if self._reserve(task, found, images):
                 return found

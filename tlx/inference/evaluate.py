@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.plugins.environments import LightningEnvironment
@@ -18,12 +16,11 @@ from tlx.review.summary import summary_figures
 from tlx.tasks.base import Task
 
 
-def evaluate(task: Task, class_names: Sequence[str], config: DictConfig) -> dict[str, float]:
+def evaluate(task: Task, config: DictConfig) -> dict[str, float]:
     """Return `test/…` of a trained network.
 
     Args:
         task: The network, in eval mode.
-        class_names: That it was trained on.
         config: Of its run; `dataset` and `target` say where the images are.
 
     Raises:
@@ -32,6 +29,7 @@ def evaluate(task: Task, class_names: Sequence[str], config: DictConfig) -> dict
     data = ImageDataModule(config.dataset, task.backbone.preprocessing, config.seed, target=config.get("target"))
     data.prepare_data()
     data.setup()
+    class_names = task.class_names
     if list(map(composed, data.class_names)) != list(map(composed, class_names)):  # a run of 0.1 on a Mac
         raise TlxError(f"dataset: expected the classes {', '.join(class_names)}, got {', '.join(data.class_names)}")
     recorder = TestRecorder(data.sizes["test"])

@@ -1,17 +1,13 @@
-"""Class names and probabilities for image files."""
+"""What a trained network says of image files."""
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
@@ -21,48 +17,9 @@ from tlx.data.files.image_files import find_images
 from tlx.data.files.walk import passing_over
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.samples import Sample
-from tlx.inference.prediction_file import write_table
-from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
-from tlx.tasks.base import Task
+from tlx.tasks.base import Predictions, Task
 
 log = logging.getLogger("tlx")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for images.
-
-    Args:
-        paths: The files, in the order in which they were named; a folder's in the order of their names.
-        class_names: In the order of the columns.
-        probabilities: (N, num_classes), rows sum to 1.
-    """
-
-    paths: list[Path]
-    class_names: list[str]
-    probabilities: Tensor
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def labels(self) -> list[str]:
-        """The most probable class of each image."""
-        return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write `image, predicted, confidence` and one column of probability a class.
-
-        Raises:
-            TlxError: It cannot be written, or something else is in its place.
-        """
-        top = self.probabilities.max(dim=1).values.tolist()
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow([IMAGE, PREDICTED, CONFIDENCE, *probability_columns(self.class_names)])
-        for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
-            writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
-        write_table(Path(path).expanduser(), text.getvalue())
 
 
 def readable(images: Sequence[str | Path], on_bad: Literal["stop", "skip"] = "stop") -> list[Path]:
@@ -92,12 +49,11 @@ def readable(images: Sequence[str | Path], on_bad: Literal["stop", "skip"] = "st
     return paths
 
 
-def predict(task: Task, class_names: Sequence[str], dataset: Mapping[str, Any], paths: Sequence[Path]) -> Predictions:
+def predict(task: Task, dataset: Mapping[str, Any], paths: Sequence[Path]) -> Predictions:
     """Predict with a trained network.
 
     Args:
         task: The network, in eval mode; it is moved to the GPU if there is one.
-        class_names: Of its outputs.
         dataset: How images are read: keys of a dataset node, `batch_size` among them.
         paths: Image files.
     """
@@ -106,4 +62,4 @@ def predict(task: Task, class_names: Sequence[str], dataset: Mapping[str, Any], 
     task.to(device)
     with no_gradients():
         rows = [task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader]
-    return Predictions(list(paths), list(class_names), torch.cat(rows))
+    return task.predictions(paths, torch.cat(rows))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -10,12 +12,44 @@ if TYPE_CHECKING:
     from tlx.procedures.base import Procedure
 
 
+def procedure_module(config: Mapping[str, Any] | DictConfig) -> str:
+    """Return the module of the procedure that a configuration asks for. The only place that decides it."""
+    classical = config.get("classifier") is not None  # scikit-learn takes a second to import
+    return f"{__name__}.{'classical' if classical else 'stages'}"
+
+
 def procedure_of(config: DictConfig) -> type[Procedure]:
-    """Return the procedure that a configuration asks for. The only place that decides it."""
-    if config.get("classifier") is not None:
-        from tlx.procedures.classical import ClassicalClassifier  # scikit-learn takes a second to import
+    """Return the procedure that a configuration asks for."""
+    procedure: type[Procedure] = import_module(procedure_module(config)).PROCEDURE
+    return procedure
 
-        return ClassicalClassifier
-    from tlx.procedures.stages import StagedTraining
 
-    return StagedTraining
+def plan_table(config: DictConfig) -> str:
+    """Return what a configuration would learn as text: no memory is taken, nothing is downloaded.
+
+    Examples:
+        >>> import tlx
+        >>> from tlx.procedures import plan_table
+        >>> print(plan_table(tlx.compose(["backbone=small_cnn", "dataset=digits", "strategy=lp_ft"])))
+        backbone small_cnn: 242,474 parameters in 5 layer groups, head 128 -> 10
+        strategy lp_ft, optimizer torch.optim.AdamW, weight decay 0.01, dataset digits
+        <BLANKLINE>
+        layer group  parameters      probe   finetune
+        head              1,290   1.00e-03   1.00e-04
+        stage3          147,712     frozen   1.00e-04
+        stage2           73,984     frozen   1.00e-04
+        stage1           18,560     frozen   1.00e-04
+        stem                928     frozen   1.00e-04
+        trained                       1.3k     242.5k
+        epochs                           6          9
+        patience                         -          -
+        schedule                    cosine     cosine
+        warm-up                         0%        10%
+        batch norm                  frozen     frozen
+        starts from                      -       best
+    """
+    if procedure_module(config).endswith("classical"):
+        from tlx.training.plan_table import feature_table as table
+    else:
+        from tlx.training.plan_table import stage_table as table
+    return table(config)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_summary import summarize
 
+from tlx.backbones.backbone import Backbone
 from tlx.base.console import logging_to, quiet
 from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_little_room
@@ -49,6 +50,11 @@ class Procedure(ABC):
         self.run = Run(config.run_dir)
         self.cache: PrefixCache | None = None
 
+    @staticmethod
+    def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
+        """Return what the task is made with in the place of its own head; {}: it has its own."""
+        return {}
+
     def fit(self, anew: bool = False) -> None:
         """Learn and test.
 
@@ -76,7 +82,7 @@ class Procedure(ABC):
         """
         config, task = self.config, self.task
         if is_first():
-            self.run.describe_model(task, self.data.preprocessing, config, images)
+            task.carry(self.run.describe_model(task, self.data.preprocessing, config, images))
             if not (self.run.checkpoints / "best.ckpt").is_file():
                 weights = sum(tensor.nbytes for tensor in (*task.parameters(), *task.buffers()))
                 refuse_little_room(self.run.directory, self.networks_written * weights)

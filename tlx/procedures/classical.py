@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from tlx.backbones.backbone import Backbone
 from tlx.base.ranks import is_first
 from tlx.callbacks.checkpoints import save_weights
 from tlx.features.classical_fit import ClassicalFit
-from tlx.features.classical_head import give_classical_head
+from tlx.features.classical_head import classical_head
 from tlx.procedures.base import Procedure
+from tlx.strategies.selectors import HEAD
 from tlx.training.planning import feature_groups
 from tlx.training.timing import ForwardPasses
 from tlx.training.trainer import build_trainer
@@ -23,13 +25,17 @@ class ClassicalClassifier(Procedure):
     networks_written = 1  # the classifier, which is small beside it, is not there yet
     trial = ForwardPasses
 
+    @staticmethod
+    def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
+        """Return the head in which the classifier will stand, and the layer groups that it reads."""
+        return classical_head(backbone, feature_groups(config, [*backbone.group_names, HEAD]), classes)
+
     def _first_trained(self) -> tuple[str, ...]:
         return ()
 
     def _fit(self, anew: bool) -> None:
         config, data, task = self.config, self.data, self.task
         groups = feature_groups(config, task.group_names)
-        give_classical_head(task, groups)
         self._introduce(data.fingerprint())
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
@@ -45,3 +51,6 @@ class ClassicalClassifier(Procedure):
         if is_first():
             save_weights(self.run.checkpoints / "best.ckpt", task)
         self._finish(evaluator, figures, tested, recorder)
+
+
+PROCEDURE = ClassicalClassifier

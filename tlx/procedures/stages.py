@@ -116,3 +116,6 @@ def _a_rate_named(config: DictConfig) -> Iterator[None]:
         if not error.early or distributed.processes(config) * config.trainer.num_nodes > 1:
             raise
         raise Diverged(error.message, rate_told(config, *build(config)), early=True) from None
+
+
+PROCEDURE = StagedTraining

@@ -107,7 +107,7 @@ class TestRecorder(pl.Callback):
         real = batch["target"] >= 0
         index, target = batch["index"][real].cpu(), batch["target"][real].cpu()
         images = batch["image"][real] if "image" in batch else None
-        probabilities = outputs["logits"][real].float().softmax(dim=1).cpu()
+        probabilities = outputs["output"][real].float().softmax(dim=1).cpu()
         features = outputs["features"][real]
         confidence, predicted = probabilities.max(dim=1)
         self._seen.add(

@@ -14,7 +14,7 @@ from tlx.measures.confusion import ClassFigures, Reliability, class_figures, con
 from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
 from tlx.measures.names import ends
 from tlx.review.recorder import TestOutputs
-from tlx.tasks.mean_auroc import one_vs_rest_auroc
+from tlx.tasks.classification.mean_auroc import one_vs_rest_auroc
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ log = logging.getLogger("tlx")
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
-    from tlx.inference.predict import Predictions
-    from tlx.tasks.base import Task
+    from tlx.tasks.base import Predictions, Task
 
 
 class Run(RunDirectory):
@@ -111,14 +110,15 @@ class Run(RunDirectory):
         refuse_foreign_targets(config.task, str(self.directory / "config.yaml"), "task")
         backbone = rebuild(told["architecture"], file)
         backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
-        task: Task = build_node(config.task, "task", backbone=backbone, class_names=told["class_names"])
+        more: dict[str, Any] = {}
         if config.get("classifier") is not None:
-            from tlx.features.classical_head import give_classical_head
+            from tlx.features.classical_head import classical_head
 
             reads = tuple(told.get("reads") or ())
             if not reads or not set(reads) <= set(backbone.group_names):
                 raise unreadable(file, f"reads: layer groups of {', '.join(backbone.group_names)}", f"{list(reads)}")
-            give_classical_head(task, reads)
+            more = classical_head(backbone, reads, len(told["class_names"]))
+        task: Task = build_node(config.task, "task", backbone=backbone, class_names=told["class_names"], **more)
         path = self.need(f"checkpoints/{checkpoint}")
         weights = read_weights(path)
         try:  # what adapted the network is no part of it
@@ -150,7 +150,7 @@ class Run(RunDirectory):
             log.warning("reads %s, as %s says", ", ".join(stored), source)
         from tlx.inference.evaluate import evaluate
 
-        return evaluate(self.model, self.description["class_names"], config)
+        return evaluate(self.model, config)
 
     def predict(
         self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
@@ -164,7 +164,7 @@ class Run(RunDirectory):
         dataset = {**config.dataset, "batch_size": batch_size}
         if config.get("target") is not None:  # whose images it was adapted to, and is tested on
             dataset["window"] = config.target.get("window")
-        return predict(self.model, self.description["class_names"], dataset, paths)
+        return predict(self.model, dataset, paths)
 
     @property
     def finished_already(self) -> str:
@@ -198,8 +198,10 @@ class Run(RunDirectory):
         text = OmegaConf.to_yaml(OmegaConf.create(plain))  # a value that is the text `${x}` stays one
         self.write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
 
-    def describe_model(self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "") -> None:
-        """Write model.json, and let every checkpoint carry it and the configuration.
+    def describe_model(
+        self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = ""
+    ) -> dict[str, Any]:
+        """Write model.json; return what every checkpoint carries: it, the configuration and the fingerprint.
 
         Args:
             task: The network.
@@ -212,17 +214,15 @@ class Run(RunDirectory):
             "task": config.task.name,
             "architecture": task.backbone.architecture,
             "preprocessing": preprocessing.to_dict(),
-            "group_names": task.backbone.group_names,
-            "num_features": task.backbone.num_features,
-            "class_names": task.class_names,
+            **task.described(),
             "lineage": ancestors(config),
             "carried": carried_over(task),
         }
         if config.get("classifier") is not None:
-            told["reads"] = list(task.read_groups or task.backbone.group_names[-1:])
+            told["reads"] = list(task.reads or task.backbone.group_names[-1:])
         told = escaped(told)
         self.write("model.json", json.dumps(told, indent=2))
-        task.carried = {"model": told, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
+        return {"model": told, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
 
     def _overridden(self, overrides: Sequence[str]) -> DictConfig:
         stored: Any = OmegaConf.to_container(self.config, resolve=True)

@@ -26,6 +26,7 @@ from tlx.base import children
 from tlx.base.files import open_to_append
 from tlx.base.legible import escape_what_terminals_lack
 from tlx.base.sockets import leave_folder, socket_folder
+from tlx.procedures import procedure_module
 from tlx.sweeps.records import State
 from tlx.sweeps.stopping import Stop
 
@@ -53,8 +54,7 @@ class Child:
         self._process = _CONTEXT.Process(target=_main, args=arguments)
         with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": folder}, *names):
             # numpy's and torch's pools of threads are made by the imports in the server
-            procedure = "classical" if config.get("classifier") else "stages"
-            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", f"tlx.procedures.{procedure}"])
+            _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", procedure_module(config)])
             self._process.start()
         theirs.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,22 +10,51 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.adaptation import Adaptation
+from tlx.backbones.backbone import Backbone
 from tlx.building.nodes import build_node
 from tlx.building.safety import refuse_foreign_targets
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.monitor import monitored
 from tlx.tasks.base import Task
+from tlx.tasks.learner import Learning
 from tlx.training import distributed
 from tlx.training.first_step import need_possible
 from tlx.training.optimizers import build_optimizer
 from tlx.training.planning import build_backbone, plan
 
+# Of the configuration, the backbone and the number of classes: what a task is made with in the place of its own head.
+MakeHead = Callable[[DictConfig, Backbone, int], dict[str, Any]]
 
-def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
+
+def own_head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
+    """Return nothing: the task makes its own head."""
+    return {}
+
+
+def build(config: DictConfig, make_head: MakeHead = own_head) -> tuple[ImageDataModule, Task]:
     """Build the data and the task of a configuration: the network with its weights and a new head."""
     refuse_foreign_targets(OmegaConf.to_container(config, resolve=True), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
+    data = _data(config, backbone)
+    pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
+    optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
+    learning = Learning(
+        monitor=monitored(config),
+        make_optimizer=partial(build_optimizer, optimizer),
+        adapt=partial(_adaptation, config.strategy.adapt, data) if data.paired else None,
+        class_counts=data.class_counts,
+    )
+    more = make_head(config, backbone, data.num_classes)
+    task: Task = build_node(
+        config.task, "task", backbone=backbone, class_names=data.class_names, learning=learning, **more
+    )
+    count = distributed.processes(config) * config.trainer.num_nodes
+    need_possible(task, data, plan(config, task.group_names), [stage.name for stage in config.strategy.stages], count)
+    return data, task
+
+
+def _data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
         config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts
@@ -32,16 +62,10 @@ def build(config: DictConfig) -> tuple[ImageDataModule, Task]:
     data.prepare_data()
     data.setup()
     data.need_trainable()
-    pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
-    task: Task = build_node(config.task, "task", backbone=backbone, class_names=data.class_names)
-    task.set_class_counts(data.class_counts)
-    task.monitor, task.mode = monitored(config)
-    optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
-    task.make_optimizer = partial(build_optimizer, optimizer)
-    if adapts:
-        adaptation: Adaptation = build_node(config.strategy.adapt, "strategy.adapt")
-        adaptation.build(task, data)
-        task.adaptation = adaptation
-    count = distributed.processes(config) * config.trainer.num_nodes
-    need_possible(task, data, plan(config, task.group_names), [stage.name for stage in config.strategy.stages], count)
-    return data, task
+    return data
+
+
+def _adaptation(node: DictConfig, data: ImageDataModule, task: Task) -> Adaptation:
+    adaptation: Adaptation = build_node(node, "strategy.adapt")
+    adaptation.build(task, data)
+    return adaptation

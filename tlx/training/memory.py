@@ -19,6 +19,7 @@ from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import input_side
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
+from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
 from tlx.training.planning import NothingDrawn, build_backbone, plan
 
@@ -77,15 +78,15 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     """Return what a process takes at the least, with so many images a step."""
     with torch.device("meta"), NothingDrawn():
         backbone = build_backbone(config, load=False)
-    classes = config.task.get("num_classes") or 0
-    head = (backbone.num_features + 1) * classes
+    kind = kind_of(config.task)
+    upper = sum(kind.upper_parameters(config.task, backbone, kind.outputs(config.task)).values())
     width = 2 if str(config.trainer.precision) in ("bf16-true", "16-true") else 4
-    weights = (sum(p.numel() for p in backbone.parameters()) + head) * width
-    names = [*backbone.group_names, "head"]
-    trained: tuple[str, ...] = ()
-    if config.get("classifier") is None:
-        trained = max((stage.trained for stage in plan(config, names)), key=len, default=())
-    learning = sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + head
+    weights = (sum(p.numel() for p in backbone.parameters()) + upper) * width
+    stages = plan(config, [*backbone.group_names, *kind.upper_groups])
+    trained: tuple[str, ...] = max((stage.trained for stage in stages), key=len, default=())
+    learning = (
+        sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + upper
+    )
     copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; two averages more
     weights += learning * width * copies if trained else 0
     side = config.dataset.image_size or backbone.preprocessing.size
@@ -134,7 +135,7 @@ def _reading(config: DictConfig, batch: int) -> dict[str, int]:
 def _small(config: DictConfig, batch: int, free: int) -> bool:
     """Whether a run fits, whatever its network: then the estimate is spared, which builds the network once more."""
     side = config.dataset.image_size or input_side(str(config.backbone.get("name"))) or 224
-    wide = (config.backbone.get("width") or 0) > 512 or (config.task.get("num_classes") or 0) > 100_000
+    wide = (config.backbone.get("width") or 0) > 512 or (kind_of(config.task).outputs(config.task) or 0) > 100_000
     taken = batch * side**2 * (_GENEROUS + 4 * config.dataset.channels) + _reading(config, batch)["reading"]
     return not wide and taken < free // 4
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from tlx.base.errors import TlxError
 from tlx.building.safety import locate
 from tlx.strategies.parameter_groups import NO_DECAY
-from tlx.tasks.base import Owned
+from tlx.tasks.layer_groups import Owned
 
 OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused", "keep_source"}
 FUSED_ON = {"cpu", "cuda"}  # device types for which torch has fused kernels of all that take `fused`

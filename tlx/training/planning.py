@@ -1,4 +1,4 @@
-"""What a configuration would train: stages x layer groups x parameters x learning rates, without weights or images."""
+"""The backbone of a configuration, and what of it trains when: selectors resolved for its layer groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.overrides import TorchFunctionMode
 from tlx.backbones.backbone import Backbone
 from tlx.base.errors import ConfigError
 from tlx.building.nodes import build_node
-from tlx.data.catalog import source_of
 from tlx.strategies.checks import check_plan
 from tlx.strategies.plan import PlannedStage, plan_stages
 from tlx.strategies.selectors import HEAD, select
@@ -46,7 +45,7 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
 
     Args:
         config: With a classifier.
-        names: All layer groups, bottom to top, the head last.
+        names: All layer groups, bottom to top, the upper ones last.
 
     Raises:
         ConfigError: A selector matches nothing, or the head alone.
@@ -58,82 +57,6 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in select(names, plain["groups"]) if name != HEAD)
 
 
-def plan_table(config: DictConfig) -> str:
-    """Return the plan as text; builds the network on the meta device: no memory, no download.
-
-    Examples:
-        >>> import tlx
-        >>> from tlx.training.planning import plan_table
-        >>> print(plan_table(tlx.compose(["backbone=small_cnn", "dataset=digits", "strategy=lp_ft"])))
-        backbone small_cnn: 242,474 parameters in 5 layer groups, head 128 -> 10
-        strategy lp_ft, optimizer torch.optim.AdamW, weight decay 0.01, dataset digits
-        <BLANKLINE>
-        layer group  parameters      probe   finetune
-        head              1,290   1.00e-03   1.00e-04
-        stage3          147,712     frozen   1.00e-04
-        stage2           73,984     frozen   1.00e-04
-        stage1           18,560     frozen   1.00e-04
-        stem                928     frozen   1.00e-04
-        trained                       1.3k     242.5k
-        epochs                           6          9
-        patience                         -          -
-        schedule                    cosine     cosine
-        warm-up                         0%        10%
-        batch norm                  frozen     frozen
-        starts from                      -       best
-    """
-    with torch.device("meta"), NothingDrawn():
-        backbone = build_backbone(config, load=False)
-    names = [*backbone.group_names, HEAD]
-    sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    classes = config.task.get("num_classes") or source_of(plain["dataset"]).num_classes()
-    sizes[HEAD] = (backbone.num_features + 1) * classes if classes else 0
-    total = sum(sizes.values())
-    if config.get("classifier") is not None:
-        return _features_table(config, backbone, names, total - sizes[HEAD], classes)
-    stages = plan(config, names)
-
-    lines = [
-        f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
-        f"head {backbone.num_features} -> {classes or 'not known before the data set is there'}",
-        f"strategy {config.strategy.name}, optimizer {config.optimizer._target_}, weight decay "
-        f"{config.optimizer.weight_decay}, dataset {config.dataset.name}",
-        "",
-    ]
-    name_width = max(len("layer group"), *(len(n) for n in names))
-    size_width = max(len("parameters"), len(f"{total:,}"))
-    columns = [max(9, len(s.name)) for s in stages]
-    header = f"{'layer group':<{name_width}}  {'parameters':>{size_width}}"
-    lines.append(header + "".join(f"  {s.name:>{w}}" for s, w in zip(stages, columns, strict=True)))
-    for group in reversed(names):  # the head at the top, as in a drawing of the network
-        cells = [f"{s.peak_lr[s.trained.index(group)]:.2e}" if group in s.trained else "frozen" for s in stages]
-        row = f"{group:<{name_width}}  {sizes[group]:>{size_width},}"
-        lines.append(row + "".join(f"  {c:>{w}}" for c, w in zip(cells, columns, strict=True)))
-    for label, values in _footers(stages, sizes):
-        row = f"{label:<{name_width}}  {'':>{size_width}}"
-        lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _features_table(config: DictConfig, backbone: Backbone, names: list[str], total: int, classes: int | None) -> str:
-    groups = feature_groups(config, names)
-    last = backbone.group_names[-1]
-    widths = {name: backbone.num_features if name == last else backbone.channels[name] for name in groups}
-    search = ", ".join(f"{key} {list(values)}" for key, values in config.classifier.get("search", {}).items())
-    folds = f"{search}, by {config.strategy.folds}-fold cross-validation on train ({config.strategy.scoring})"
-    return "\n".join(
-        [
-            f"backbone {config.backbone.name}: {total:,} parameters in {len(names) - 1} layer groups, all frozen",
-            f"strategy {config.strategy.name}, dataset {config.dataset.name}",
-            f"features: {' + '.join(f'{name} {width:,}' for name, width in widths.items())} = {sum(widths.values()):,}",
-            f"classifier {config.classifier.name} ({config.classifier._target_}) of "
-            f"{classes or 'as many classes as the data set has'}{' classes' if classes else ''}",
-            f"chosen: {folds if search else 'nothing'}",
-        ]
-    )
-
-
 class NothingDrawn(TorchFunctionMode):
     """Leaves initial weights undrawn: on the meta device that would import a compiler, which takes seconds."""
 
@@ -142,22 +65,3 @@ class NothingDrawn(TorchFunctionMode):
         if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else named["tensor"]
         return func(*args, **named)
-
-
-def _footers(stages: list[PlannedStage], sizes: dict[str, int]) -> list[tuple[str, list[str]]]:
-    return [
-        ("trained", [_short(sum(sizes[g] for g in s.trained)) for s in stages]),
-        ("epochs", [str(s.epochs) for s in stages]),
-        ("patience", [str(s.patience or "-") for s in stages]),
-        ("schedule", [s.schedule for s in stages]),
-        ("warm-up", [f"{s.warmup:.0%}" for s in stages]),
-        ("batch norm", [s.batch_norm for s in stages]),
-        ("starts from", ["-" if i == 0 else s.start_from for i, s in enumerate(stages)]),
-    ]
-
-
-def _short(count: int) -> str:
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
-        if count >= size:
-            return f"{count / size:.1f}{unit}"
-    return str(count)

@@ -6,18 +6,16 @@ import copy
 import itertools
 import logging
 import math
-from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from torch.nn import functional as F
+from omegaconf import DictConfig
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
-from tlx.tasks.base import Batch, Task
-from tlx.training.optimizers import build_optimizer
+from tlx.tasks.base import Task
+from tlx.tasks.network import Batch
 from tlx.training.planning import plan
 from tlx.training.timing import HALF
 
@@ -55,8 +53,6 @@ def rate_told(config: DictConfig, data: ImageDataModule, task: Task) -> str:
 def _holds(config: DictConfig, batches: list[Batch], stage: PlannedStage, task: Task) -> bool:
     """Return whether the loss stays a number and near the first one."""
     precision, clipped = str(config.trainer.precision), config.trainer.gradient_clip_val
-    optimizer_node: Any = OmegaConf.to_container(config.optimizer, resolve=True)
-    task.make_optimizer = partial(build_optimizer, optimizer_node)
     task.set_layout(bool(config.trainer.channels_last))
     task.train_groups(stage)
     task.train()
@@ -67,7 +63,7 @@ def _holds(config: DictConfig, batches: list[Batch], stage: PlannedStage, task: 
     for batch in itertools.islice(itertools.cycle(batches), STEPS + 1):  # the last one for the loss after the last step
         device = batch["image"].device.type
         with torch.autocast(device, HALF.get(precision, torch.bfloat16), enabled=precision in HALF):
-            loss = F.cross_entropy(task(batch["image"]).float(), batch["target"])
+            loss = task.loss(batch)
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
             break

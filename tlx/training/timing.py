@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch.nn import functional as F
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.pooled import TRIED, Way, candidates, fastest
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
-from tlx.tasks.base import Batch, Task
+from tlx.tasks.base import Task
+from tlx.tasks.network import Batch
 from tlx.training.planning import plan
 
 log = logging.getLogger("tlx")
@@ -172,7 +172,7 @@ def _measure(
     for _ in range(STEPS + 1 + int(compiled)):
         start = time.perf_counter()
         with torch.autocast(device.type, HALF.get(precision, torch.bfloat16), enabled=precision in HALF):
-            loss = F.cross_entropy(model(batch["image"]).float(), batch["target"])
+            loss = model.loss(batch)
         loss.backward()
         model.zero_grad(set_to_none=True)
         if device.type == "cuda":

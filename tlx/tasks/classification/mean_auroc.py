@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification.auroc import binary_auroc
 
-from tlx.tasks.class_counts import IGNORED
+from tlx.tasks.classification.class_counts import IGNORED
 
 
 def one_vs_rest_auroc(probabilities: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""From a task node to the kind of task that it names. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tlx.base.errors import Mistake
+from tlx.tasks.classification.kind import ClassificationKind
+from tlx.tasks.kind import Node, TaskKind, Widths
+
+KINDS: dict[str, TaskKind] = {"tlx.tasks.Classification": ClassificationKind()}
+
+
+class OwnKind(TaskKind):
+    """A task of the user's own: nothing is known of it before it is built."""
+
+    def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:
+        """Yield nothing."""
+        yield from ()
+
+    def outputs(self, task: Node, dataset: Node | None = None) -> int | None:
+        """Return None."""
+        return None
+
+    def upper_parameters(self, task: Node, widths: Widths, outputs: int | None) -> dict[str, int]:
+        """Return 0 for the head."""
+        return dict.fromkeys(self.upper_groups, 0)
+
+    def described(self, widths: Widths, outputs: int | None) -> str:
+        """Return the width of its input."""
+        return f"{widths.num_features} -> not known before it is built"
+
+
+def kind_of(task: Mapping[str, Any]) -> TaskKind:
+    """Return the kind of a composed task node."""
+    return KINDS.get(str(task.get("_target_")), _OWN)
+
+
+_OWN = OwnKind()

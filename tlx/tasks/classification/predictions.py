@@ -1,0 +1,50 @@
+"""Class names and probabilities for image files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
+from tlx.records.prediction_file import write_table
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for images.
+
+    Args:
+        paths: The files, in the order in which they were named; a folder's in the order of their names.
+        class_names: In the order of the columns.
+        probabilities: (N, num_classes), rows sum to 1.
+    """
+
+    paths: list[Path]
+    class_names: list[str]
+    probabilities: Tensor
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def labels(self) -> list[str]:
+        """The most probable class of each image."""
+        return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `image, predicted, confidence` and one column of probability a class.
+
+        Raises:
+            TlxError: It cannot be written, or something else is in its place.
+        """
+        top = self.probabilities.max(dim=1).values.tolist()
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([IMAGE, PREDICTED, CONFIDENCE, *probability_columns(self.class_names)])
+        for image, label, p, row in zip(self.paths, self.labels, top, self.probabilities.tolist(), strict=True):
+            writer.writerow([image, label, f"{p:.6f}", *(f"{x:.6f}" for x in row)])
+        write_table(Path(path).expanduser(), text.getvalue())

@@ -1,0 +1,167 @@
+"""One label an image: linear head, cross-entropy, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from tlx.adaptation.base import widened
+from tlx.adaptation.target_entropy import TargetEntropy
+from tlx.backbones.backbone import Backbone
+from tlx.backbones.tiles import Tiles
+from tlx.base.errors import TlxError
+from tlx.strategies.monitor import Monitor
+from tlx.tasks.base import Figures, Task
+from tlx.tasks.classification.class_counts import ClassCounts
+from tlx.tasks.classification.head import report, take_over
+from tlx.tasks.classification.kind import ClassificationKind
+from tlx.tasks.classification.mean_auroc import MeanAuroc
+from tlx.tasks.classification.predictions import Predictions
+from tlx.tasks.classification.weights import balanced, by_name, scaled
+from tlx.tasks.learner import Learning
+from tlx.tasks.network import Batch
+
+AUROC = "val/auroc"
+
+
+class Classification(Task):
+    """Image classification.
+
+    Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
+    (macro), all fractions in [0, 1] but the loss. Where it is the monitor, also `val/auroc` (one class against the
+    rest, mean over classes), for which the probabilities of the split are kept. With a target domain also
+    `target/entropy` and `target/infomax`.
+
+    Args:
+        backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
+        class_names: Names in the order of the outputs.
+        num_classes: A check only; None: as many as there are names.
+        label_smoothing: Fraction of the target spread over all classes.
+        dropout: Probability before the last layer.
+        tile_size: Side in pixels of the tiles that images are cut into, see `tlx.backbones.tiles`; None: they are not.
+        tile_overlap: Least part of a tile's side that the next one shows as well.
+        tile_pool: `mean` or `max` of the features of an image's tiles.
+        monitor: Logged value that selects the best checkpoint, unless `learning` names another.
+        mode: `max` or `min` of it.
+        name: Name of the task.
+        class_weights: How much the images of a class count in the loss of training, validation and test: by class name,
+            others 1; or `balanced`, n / (K * n_k). They are part of every checkpoint, scaled (`weights.py`).
+        learning: What it is given to learn; None: it only predicts.
+        head: Another head, from features (B, F) to class scores (B, K); None: a new linear layer.
+        reads: The layer groups whose pooled outputs side by side are its features; (): the network's own.
+
+    Raises:
+        TlxError: `num_classes` or `class_weights` contradict the class names.
+    """
+
+    kind = ClassificationKind()
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        class_names: Sequence[str],
+        num_classes: int | None = None,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        tile_size: int | None = None,
+        tile_overlap: float = 0.0,
+        tile_pool: Literal["mean", "max"] = "mean",
+        monitor: str = "val/loss",
+        mode: str = "min",
+        name: str = "classification",
+        class_weights: str | Mapping[str, float] | None = None,
+        learning: Learning | None = None,
+        head: nn.Module | None = None,
+        reads: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(backbone, class_names, learning)
+        if num_classes is not None and num_classes != len(class_names):
+            raise TlxError(f"task.num_classes: expected {len(class_names)}, the data set's classes, got {num_classes}")
+        backbone.tiles = None if tile_size is None else Tiles(tile_size, tile_overlap, tile_pool)
+        self.label_smoothing, self.reads = label_smoothing, reads
+        self.monitor = (learning and learning.monitor) or Monitor(monitor, mode)
+        # None is no part of a checkpoint: those of a network without weights are as they were before there were any.
+        counts = learning.class_counts if learning else None
+        self.register_buffer("class_weights", _class_weights(class_weights, self.class_names, counts))
+        self.class_weights: Tensor | None
+        linear = nn.Linear(backbone.num_features, len(self.class_names))
+        self.head = nn.Sequential(nn.Dropout(dropout), linear) if head is None else head
+        if head is None and backbone.head_source is not None:
+            self.carried_classes = take_over(linear, self.class_names, backbone.head_source)
+            self.head_report = report(self.class_names, self.carried_classes)
+        self.val_counts, self.test_counts = ClassCounts(len(self.class_names)), ClassCounts(len(self.class_names))
+        self.val_auroc, self.target_entropy = MeanAuroc(), TargetEntropy(len(self.class_names))
+        self.adapt()
+
+    def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy of class scores (B, K), weighted where classes have weights."""
+        target = batch["target"]
+        if self.class_weights is None:
+            return F.cross_entropy(output, target, label_smoothing=self.label_smoothing)
+        # A weight is one of images. Torch's own `weight` weighs the parts of a smoothed target by their classes, and
+        # divides by the sum of the batch's weights, see `scaled`.
+        each = F.cross_entropy(widened(output), target, label_smoothing=self.label_smoothing, reduction="none")
+        return (self.class_weights.to(each.dtype)[target] * each).mean()
+
+    def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
+        """Add a batch of class scores (B, K) to the figures of a split.
+
+        Returns:
+            For the target domain `predicted` classes (B,) and the `index` (B,) of their images.
+        """
+        scores = output.float()
+        if split == "target":
+            self.target_entropy.update(scores, batch["index"])
+            return {"predicted": scores.argmax(1), "index": batch["index"]}
+        weights = None if self.class_weights is None else self.class_weights.float()
+        (self.val_counts if split == "val" else self.test_counts).update(scores, batch["target"], weights)
+        if split == "val" and self.monitor.name == AUROC:
+            self.val_auroc.update(scores, batch["target"])
+        return None
+
+    def figures(self, split: str) -> Figures:
+        """Return the figures of a split, each a scalar, and begin to count afresh.
+
+        Raises:
+            TlxError: The validation images are of one class, and the area under their ROC curve selects.
+        """
+        counted: dict[str, list[Metric]] = {
+            "val": [self.val_counts, self.val_auroc], "test": [self.test_counts], "target": [self.target_entropy]
+        }  # fmt: skip
+        found: Figures = {}
+        for metric in counted[split]:
+            if metric.update_called:  # a split may be empty
+                found |= metric.compute()
+            metric.reset()
+        if split == "val" and found and self.monitor.name == AUROC and "auroc" not in found:
+            raise TlxError(  # else nothing would select, without a word
+                f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
+                "task.monitor=val/loss task.mode=min"
+            )
+        return found
+
+    def predicted(self, output: Tensor) -> Tensor:
+        """Return class probabilities (B, K)."""
+        return output.float().softmax(dim=1)
+
+    def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Predictions:
+        """Return class names and probabilities (N, K) for image files."""
+        return Predictions(list(paths), list(self.class_names), predicted)
+
+
+def _class_weights(
+    asked: str | Mapping[str, float] | None, class_names: Sequence[str], counts: Sequence[float] | None
+) -> Tensor | None:
+    """Return the weights of the classes (K,), scaled by their training images; 1 where these are not known."""
+    if asked is None:
+        return None
+    named = None if isinstance(asked, str) else by_name(asked, class_names)
+    if counts is None:
+        return torch.ones(len(class_names))
+    return scaled(balanced(counts) if named is None else named, counts)

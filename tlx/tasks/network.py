@@ -1,0 +1,60 @@
+"""From images, or from the output of a frozen prefix, to the features that a head reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tlx.backbones.backbone import Backbone
+from tlx.tasks.layer_groups import LayerGroups
+
+Batch = dict[str, Any]  # tensors, and under `unlabelled` a batch of the target domain
+
+
+class FeatureNetwork(LayerGroups):
+    """Layer groups with the preprocessing of the backbone before them.
+
+    Args:
+        backbone: Ordered layer groups, see `Backbone`.
+
+    Attributes:
+        reads: The layer groups whose pooled outputs side by side are the features; (): the network's own.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone)
+        self.reads: tuple[str, ...] = ()
+        mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
+        # Not part of the state: they belong to the preprocessing that model.json holds.
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", 1 / (torch.tensor(std).view(1, -1, 1, 1) * 255), persistent=False)
+        self.mean: Tensor
+        self.scale: Tensor
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Return images as the backbone wants them: uint8 (B, C, H, W) to float, mean and std of its preprocessing."""
+        image = image.to(self.mean.dtype).sub(self.mean).mul_(self.scale)
+        return image.contiguous(memory_format=self.layout)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
+        x = self.normalise(image)
+        if not self.reads:
+            return self.backbone(x)
+        return torch.cat(list(self.backbone.run(x, outputs=self.reads, pooled=True).values()), 1)
+
+    def features_of(self, batch: Batch) -> Tensor:
+        """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
+
+        `prefix` holds outputs of its groups. The topmost one's is taken as it would be at that place: in the type of
+        the weights, unless autocast has it.
+        """
+        if "prefix" not in batch:
+            return self.features(batch["image"])
+        boundary = max(batch["prefix"], key=self.backbone.group_names.index)
+        prefix, above = batch["prefix"][boundary], self.backbone.above(boundary)
+        if not torch.is_autocast_enabled(prefix.device.type):
+            prefix = prefix.to(self.mean.dtype)
+        return prefix if above is None else self.backbone(prefix, start=above)

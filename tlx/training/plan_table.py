@@ -1,0 +1,98 @@
+"""What a configuration would learn as text: the network is built on the meta device, without weights or images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.backbones.backbone import Backbone
+from tlx.strategies.plan import PlannedStage
+from tlx.tasks.catalog import kind_of
+from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
+
+
+def stage_table(config: DictConfig) -> str:
+    """Return stages x layer groups x parameters x learning rates as text."""
+    backbone, kind = _without_memory(config), kind_of(config.task)
+    outputs = _outputs(config)
+    names = [*backbone.group_names, *kind.upper_groups]
+    sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
+    sizes |= kind.upper_parameters(config.task, backbone, outputs)
+    total = sum(sizes.values())
+    stages = plan(config, names)
+
+    lines = [
+        f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
+        f"head {kind.described(backbone, outputs)}",
+        f"strategy {config.strategy.name}, optimizer {config.optimizer._target_}, weight decay "
+        f"{config.optimizer.weight_decay}, dataset {config.dataset.name}",
+        "",
+    ]
+    name_width = max(len("layer group"), *(len(n) for n in names))
+    size_width = max(len("parameters"), len(f"{total:,}"))
+    columns = [max(9, len(s.name)) for s in stages]
+    header = f"{'layer group':<{name_width}}  {'parameters':>{size_width}}"
+    lines.append(header + "".join(f"  {s.name:>{w}}" for s, w in zip(stages, columns, strict=True)))
+    for group in reversed(names):  # the head at the top, as in a drawing of the network
+        cells = [f"{s.peak_lr[s.trained.index(group)]:.2e}" if group in s.trained else "frozen" for s in stages]
+        row = f"{group:<{name_width}}  {sizes[group]:>{size_width},}"
+        lines.append(row + "".join(f"  {c:>{w}}" for c, w in zip(cells, columns, strict=True)))
+    for label, values in _footers(stages, sizes):
+        row = f"{label:<{name_width}}  {'':>{size_width}}"
+        lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def feature_table(config: DictConfig) -> str:
+    """Return which features a classifier reads, and how it is chosen, as text."""
+    backbone, classes = _without_memory(config), _outputs(config)
+    names = [*backbone.group_names, *kind_of(config.task).upper_groups]
+    total = sum(p.numel() for p in backbone.parameters())
+    groups = feature_groups(config, names)
+    last = backbone.group_names[-1]
+    widths = {name: backbone.num_features if name == last else backbone.channels[name] for name in groups}
+    search = ", ".join(f"{key} {list(values)}" for key, values in config.classifier.get("search", {}).items())
+    folds = f"{search}, by {config.strategy.folds}-fold cross-validation on train ({config.strategy.scoring})"
+    return "\n".join(
+        [
+            f"backbone {config.backbone.name}: {total:,} parameters in {len(backbone.group_names)} layer groups, "
+            "all frozen",
+            f"strategy {config.strategy.name}, dataset {config.dataset.name}",
+            f"features: {' + '.join(f'{name} {width:,}' for name, width in widths.items())} = {sum(widths.values()):,}",
+            f"classifier {config.classifier.name} ({config.classifier._target_}) of "
+            f"{classes or 'as many classes as the data set has'}{' classes' if classes else ''}",
+            f"chosen: {folds if search else 'nothing'}",
+        ]
+    )
+
+
+def _without_memory(config: DictConfig) -> Backbone:
+    with torch.device("meta"), NothingDrawn():
+        return build_backbone(config, load=False)
+
+
+def _outputs(config: DictConfig) -> int | None:
+    """Return the number of outputs of the head, None where only the data set says it."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return kind_of(plain["task"]).outputs(plain["task"], plain["dataset"])
+
+
+def _footers(stages: list[PlannedStage], sizes: dict[str, int]) -> list[tuple[str, list[str]]]:
+    return [
+        ("trained", [_short(sum(sizes[g] for g in s.trained)) for s in stages]),
+        ("epochs", [str(s.epochs) for s in stages]),
+        ("patience", [str(s.patience or "-") for s in stages]),
+        ("schedule", [s.schedule for s in stages]),
+        ("warm-up", [f"{s.warmup:.0%}" for s in stages]),
+        ("batch norm", [s.batch_norm for s in stages]),
+        ("starts from", ["-" if i == 0 else s.start_from for i, s in enumerate(stages)]),
+    ]
+
+
+def _short(count: int) -> str:
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
