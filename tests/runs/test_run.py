@@ -270,7 +270,7 @@ def test_a_failed_run_says_so_and_is_trained_again(tmp_path, monkeypatch):
         ]
     )  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr("tlx.train.Run.finish", lambda self, metrics: 1 / 0)
+        patch.setattr("tlx.runs.run.Run.finish", lambda self, metrics: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             tlx.train(config)
     run = Run(tmp_path / "run")

@@ -65,15 +65,15 @@ class Task(Learner, ABC):
 
     @abstractmethod
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
-        """Add a batch to the figures of `val`, `test` or, without labels, `target`.
+        """Add a batch, of which the head made `output` (B, …), to the figures of `val`, `test` or `target`.
 
         Returns:
-            What callbacks are given of a batch of `target`.
+            What callbacks are given of a batch of `target`, which has no labels: tensors (B, …).
         """
 
     @abstractmethod
     def figures(self, split: str) -> Figures:
-        """Return the figures of a split, none where no batch was added; begin to count afresh."""
+        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh."""
 
     @abstractmethod
     def predicted(self, output: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Learner(FeatureNetwork):
         """Return the mean loss of a batch whose output is known, a scalar."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean loss of a batch, and what an adaptation adds to it."""
+        """Return a scalar: the mean loss of a batch, and what an adaptation adds to it."""
         loss = self.loss(batch) if self.adaptation is None else self._adapted(self.adaptation, batch)
         self.log_loss(loss, images=len(batch["target"]))
         return loss
@@ -117,7 +117,7 @@ class Learner(FeatureNetwork):
         return self._trainer.precision != "16-mixed" and not (clipped and self._trainer.precision == "bf16-mixed")
 
     def log_loss(self, loss: Tensor, images: int) -> None:
-        """Log a step's loss, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
+        """Log a step's loss, a scalar, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
 
         Lightning's log costs more than a small step: a loss that nobody would see is not given to it.
         """
