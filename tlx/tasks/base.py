@@ -96,7 +96,8 @@ class Task(Learner, ABC):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return what the head makes of images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
-        return self.head(self.features(image))
+        result: Tensor = self.head(self.features(image))
+        return result
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar, without what an adaptation adds."""

@@ -41,9 +41,10 @@ class FeatureNetwork(LayerGroups):
     def features(self, image: Tensor) -> Tensor:
         """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""
         x = self.normalise(image)
-        if not self.reads:
-            return self.backbone(x)
-        return torch.cat(list(self.backbone.run(x, outputs=self.reads, pooled=True).values()), 1)
+        if self.reads:
+            return torch.cat(list(self.backbone.run(x, outputs=self.reads, pooled=True).values()), 1)
+        pooled: Tensor = self.backbone(x)
+        return pooled
 
     def features_of(self, batch: Batch) -> Tensor:
         """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
@@ -54,7 +55,9 @@ class FeatureNetwork(LayerGroups):
         if "prefix" not in batch:
             return self.features(batch["image"])
         boundary = max(batch["prefix"], key=self.backbone.group_names.index)
-        prefix, above = batch["prefix"][boundary], self.backbone.above(boundary)
+        prefix: Tensor = batch["prefix"][boundary]
+        above = self.backbone.above(boundary)
         if not torch.is_autocast_enabled(prefix.device.type):
             prefix = prefix.to(self.mean.dtype)
-        return prefix if above is None else self.backbone(prefix, start=above)
+        features: Tensor = prefix if above is None else self.backbone(prefix, start=above)
+        return features

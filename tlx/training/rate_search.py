@@ -17,7 +17,7 @@ from tlx.strategies.plan import PlannedStage
 from tlx.tasks.base import Task
 from tlx.tasks.network import Batch
 from tlx.training.planning import plan
-from tlx.training.timing import HALF
+from tlx.training.timing import HALF, device_of_steps, on_device
 
 log = logging.getLogger("tlx")
 STEPS = 5  # at the height of the schedule: a loss that will be no number is far above the first one by then
@@ -34,10 +34,9 @@ def rate_told(config: DictConfig, data: ImageDataModule, task: Task) -> str:
         task: Its network with the weights that it began with; it stays as it is.
     """
     given = float(config.optimizer.lr)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    device = device_of_steps(config)
     loader: Any = data.train_dataloader()
-    drawn: list[Batch] = list(itertools.islice(loader, STEPS))
-    batches = [{key: batch[key].to(device) for key in ("image", "target")} for batch in drawn]
+    batches = [on_device(batch, device) for batch in itertools.islice(loader, STEPS)]
     rate = min(given, HIGHEST * 10) / 10
     while rate >= LOWEST:
         lower = copy.deepcopy(config)

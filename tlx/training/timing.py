@@ -77,7 +77,7 @@ class TrainingSteps(Trial):
 
     @cached_property
     def _device(self) -> torch.device:
-        return torch.device("cuda" if torch.cuda.is_available() and self.config.trainer.accelerator != "cpu" else "cpu")
+        return device_of_steps(self.config)
 
     @cached_property
     def _stages(self) -> list[PlannedStage]:
@@ -89,8 +89,7 @@ class TrainingSteps(Trial):
 
     @cached_property
     def _batch(self) -> Batch:
-        drawn: Batch = next(iter(self._loader))
-        return {"image": drawn["image"].to(self._device), "target": drawn["target"].to(self._device)}
+        return on_device(next(iter(self._loader)), self._device)
 
 
 class ForwardPasses(Trial):
@@ -107,6 +106,16 @@ class ForwardPasses(Trial):
     def compiles(self) -> bool:
         """Return False: no image goes through the network twice."""
         return False
+
+
+def device_of_steps(config: DictConfig) -> torch.device:
+    """Return the device on which steps are tried: the first GPU, unless there is none or the CPU is asked for."""
+    return torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return what a step needs of a batch, on a device: images (B, C, H, W) and targets."""
+    return {"image": batch["image"].to(device), "target": batch["target"].to(device)}
 
 
 def compile_pays(eager_ms: float, compiled_ms: float, compile_seconds: float, steps: int) -> bool:

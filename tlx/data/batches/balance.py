@@ -11,7 +11,7 @@ from tlx.data.augmentation.randomness import mix
 
 
 def members_of(classes: Sequence[Sequence[int]]) -> dict[int, Tensor]:
-    """Return class -> images that show it, ascending, int64.
+    """Return class -> images (n,) that show it, ascending, int64.
 
     Args:
         classes: Of each image; one that shows none is drawn in no epoch.
