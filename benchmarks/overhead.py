@@ -116,7 +116,7 @@ def with_tlx(task: Classification, batches: Batches, device: torch.device, bf16:
         clock = Clock(device)
         # The cache asks a datamodule, which is not here; nothing is frozen.
         used = [clock, *(c for c in callbacks if not isinstance(c, FrozenPrefix))]
-        build_trainer(config, used, False, epochs=1).fit(task, batches)
+        build_trainer(config, used, [], epochs=1).fit(task, batches)
     return clock.seconds()
 
 

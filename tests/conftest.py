@@ -123,6 +123,13 @@ def uneven(shared_folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.fixture
+def loggers_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all loggers compose where their packages are not installed; what a test types is allowed in it alone."""
+    monkeypatch.setenv("TLX_ALLOW_TARGETS", "")
+    monkeypatch.setattr("tlx.config.classes.lacks_package", lambda target: "")
+
+
 @pytest.fixture(scope="session")
 def tiny_run(all_finished_runs: FinishedRuns) -> Run:
     """A finished run of three stages on the digits 0 to 4 (gray, 16 px), a second or two; not to be written to."""

@@ -108,7 +108,9 @@ def test_the_pages_hold_commands() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("line", "words"), COMMANDS, ids=[line for line, _ in COMMANDS])
-def test_every_command_of_the_pages_is_right(line: str, words: list[str], here: Path, monkeypatch) -> None:
+def test_every_command_of_the_pages_is_right(
+    line: str, words: list[str], here: Path, monkeypatch, loggers_installed
+) -> None:
     """Guards against pages that show options, keys or verbs that are no more."""
 
     def do_test(run: tlx.runs.run.Run, overrides: list[str] = ()) -> dict[str, float]:

@@ -77,7 +77,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_opens_with_the_command_that_uses_it(path, home):
+def test_a_file_opens_with_the_command_that_uses_it(path, home, loggers_installed):
     """Guards against a header that is missing, names another option, or no longer works."""
     words = [word.replace("=NAME", "=resnet18") for word in command(path)]
     assert words[:2] == ["tlx", "train"], f"{path} opens with: {opening(path)}"
@@ -158,7 +158,7 @@ def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer)
 @pytest.mark.parametrize(
     "choice", [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group)]
 )
-def test_every_other_option_can_be_planned(choice):
+def test_every_other_option_can_be_planned(choice, loggers_installed):
     """Guards against an option that does not compose."""
     assert "layer group" in plan_table(compose([choice, *SMALL]))
 

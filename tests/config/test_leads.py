@@ -86,7 +86,7 @@ def test_no_word_leads_to_two_places_and_none_hides_what_exists() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_hint_says_of_a_key_composes(own: dict[str, str]) -> None:
+def test_what_a_hint_says_of_a_key_composes(own: dict[str, str], loggers_installed: None) -> None:
     """Guards against `epochs=3` that leads to `epochs`, and against leads to what has been renamed since."""
     for word, lead in rows(KEYS):
         key = next((w.removesuffix("=VALUE") for w in lead.typed.split() if w.endswith("=VALUE")), "")
@@ -100,7 +100,7 @@ def test_what_a_hint_says_of_a_key_composes(own: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_hint_says_of_an_option_or_a_value_composes(own: dict[str, str]) -> None:
+def test_what_a_hint_says_of_an_option_or_a_value_composes(own: dict[str, str], loggers_installed: None) -> None:
     """Guards against `strategy=lora` that leads to `coral`, and `backbone=dinov2` that leads to Swin."""
     names = {group: options(group) for group in OPTIONS}
     for group, table in OPTIONS.items():
@@ -170,6 +170,8 @@ def test_keys_of_hydra_that_would_be_passed_over_lead_to_those_of_tlx(own: dict[
         (["device=cuda:1"], "type: trainer=gpu trainer.devices=[1]"),
         (["trainer.precision=16"], "type: trainer.precision=16-mixed"),
         (["logger=none", "logger.max_queue=3"], "type: logger=tensorboard logger.max_queue=3"),
+        (["use_wandb=true"], "type: logger=wandb"),
+        (["logger=comet"], "nearest: logger=tensorboard"),
         (["task=detection"], "tlx does not have it yet"),
         (["task=segmentation"], "tlx does not have it yet"),
     ],

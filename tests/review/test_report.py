@@ -22,6 +22,7 @@ from tlx.review.report import report
 from tlx.review.sinks.tensorboard import TensorBoardSink
 from tlx.review.summary import summarise
 from tlx.review.tables import class_tables, detection_tables, predictions_table, wrong_tables
+from tlx.training.run_logger import RunLogger
 
 FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}
 
@@ -46,7 +47,8 @@ def review(directory, outputs, names, images=None):
     split = Split([Sample(i, 0, name) for i, name in enumerate(images)])
     data = SimpleNamespace(splits={"test": split}, class_names=names, sample_groups=lambda part: split.groups)
     run = Run(directory / "run")
-    logger = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
+    tensorboard = TensorBoardLogger(str(run.directory), name="", version="", default_hp_metric=False)
+    logger = RunLogger(tensorboard, "logger")
     more = report(
         run, hyperparameters(compose(["backbone=small_cnn"])), review_sections(data, outputs), FIGURES, [logger]
     )

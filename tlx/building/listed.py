@@ -5,6 +5,8 @@ The lists are for files, which may come from elsewhere. What a user types or all
 
 from __future__ import annotations
 
+from tlx.building.loggers import LOCAL
+
 # What a dataset node names, and the class of that source. The function of the documented name is in the same file.
 SOURCES = {
     "tlx.data.arrays": "tlx.data.sources.arrays.ArraysSource",
@@ -59,8 +61,7 @@ CLASSIFIERS = (
     *("sklearn.svm.LinearSVC", "sklearn.svm.NuSVC", "sklearn.svm.SVC"),
     *("sklearn.tree.DecisionTreeClassifier", "sklearn.tree.ExtraTreeClassifier"),
 )  # fmt: skip
-# Both write where the run is and nowhere else; others send figures away.
-LOGGERS = ("pytorch_lightning.loggers.CSVLogger", "pytorch_lightning.loggers.TensorBoardLogger")
+LOGGERS = LOCAL  # others send figures away
 SAMPLERS = tuple(
     f"optuna.samplers.{name}Sampler"
     for name in ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII", "QMC", "Random", "TPE")
@@ -95,3 +96,9 @@ LISTED: dict[str, tuple[str, ...]] = {
     "hydra.sweeper.pruner": PRUNERS,
     "hydra.sweeper.pruner.wrapped_pruner": PRUNERS,
 }
+
+
+def listed_at(place: str) -> tuple[str, ...] | None:
+    """Return what the node at a place may build; None: nothing is built there. `logger.NAME` is one of several."""
+    above, _, name = place.rpartition(".")
+    return LISTED["logger"] if above == "logger" and name else LISTED.get(place)

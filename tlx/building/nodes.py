@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from tlx.base.allowed import allowed_by_user
 from tlx.base.errors import TlxError
-from tlx.building.listed import LISTED
+from tlx.building.listed import listed_at
 from tlx.building.safety import locate, refuse_foreign_targets
 
 
@@ -61,7 +61,7 @@ def _inside(value: Any, place: str) -> Any:
     """Build nodes inside a node where their place has a list, or where the user allows what they name."""
     if isinstance(value, Mapping):
         target = value.get("_target_")
-        if isinstance(target, str) and (place in LISTED or allowed_by_user(target)):
+        if isinstance(target, str) and (listed_at(place) is not None or allowed_by_user(target)):
             return build_node(value, place)
         return {key: _inside(held, f"{place}.{key}") for key, held in value.items()}
     if isinstance(value, list | tuple):

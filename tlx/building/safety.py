@@ -8,6 +8,7 @@ elsewhere, is not: it has to be listed by its exact name (`listed.py`), or allow
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
@@ -15,18 +16,27 @@ from typing import Any
 
 from tlx.base.allowed import VARIABLE, allow_targets, allowed_by_user, settings_file
 from tlx.base.errors import TlxError, closest
-from tlx.building.listed import LISTED
+from tlx.building.listed import listed_at
+from tlx.building.loggers import REMOTE
 
 # What Hydra's `instantiate` obeys besides `_target_`.
 SPECIAL = ("_partial_", "_args_", "_convert_", "_recursive_", "_mode_")
 
 
 def trust_typed(override: str) -> None:
-    """Allow the target that an override `KEY._target_=NAME` types, here and in processes that are started from here."""
-    key, _, target = override.lstrip("+").partition("=")
+    """Allow the target that an override `KEY._target_=NAME` types, here and in processes that are started from here.
+
+    `logger=wandb` types that of tlx's own option, whose name no other file can have.
+    """
+    key, _, value = override.lstrip("+").partition("=")
     place = key.removesuffix("._target_")
-    if place != key and target not in LISTED.get(place, ()) and not allowed_by_user(target):
-        os.environ[VARIABLE] = ",".join(filter(None, (os.environ.get(VARIABLE, ""), target)))
+    typed = [value] if place != key else []
+    if key == "logger":
+        options = re.findall(r"[\w-]+", value)
+        typed = [target for target, remote in REMOTE.items() if remote.option in options]
+    for target in typed:
+        if target not in (listed_at(place) or ()) and not allowed_by_user(target):
+            os.environ[VARIABLE] = ",".join(filter(None, (os.environ.get(VARIABLE, ""), target)))
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Foreign:
         """What could stand there, in words."""
         if self.key != "_target_":
             return "no key of Hydra's but _target_"
-        names = LISTED.get(self.place)
+        names = listed_at(self.place)
         if names is None:
             return "no _target_: nothing is built here"
         listed = ", ".join(names) if len(names) <= 9 else f"the list for this node, such as {names[0]}"
@@ -70,7 +80,9 @@ class Foreign:
         """What to do."""
         if self.key != "_target_" or not isinstance(self.value, str):
             return f"leave it out: {self.path}"
-        near = closest(self.value, LISTED.get(self.place, ()))
+        if self.value in REMOTE and (self.place == "logger" or self.place.startswith("logger.")):
+            return f"it sends figures away: type logger={REMOTE[self.value].option}, or {how_to_allow(self.value)}"
+        near = closest(self.value, listed_at(self.place) or ())
         same_module = near is not None and near.rpartition(".")[0] == self.value.rpartition(".")[0]
         return f"did you mean '{near}'?" if same_module else how_to_allow(self.value)
 
@@ -86,7 +98,7 @@ def foreign(node: Any, place: str = "") -> Iterator[Foreign]:
         if not place.startswith("hydra"):  # whose own options have some of these keys
             yield from (Foreign(place, key, node[key]) for key in SPECIAL if key in node)
         target = node.get("_target_")
-        listed = LISTED.get(place, ())
+        listed = listed_at(place) or ()
         if target is not None and target not in listed and not (isinstance(target, str) and allowed_by_user(target)):
             yield Foreign(place, "_target_", target)
         for key, value in node.items():
@@ -136,7 +148,7 @@ def locate(target: str, place: str | None = None) -> Any:
         found = resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise TlxError(f"expected a _target_ that can be imported, got '{target}': {error}") from error
-    if place is None or target in LISTED.get(place, ()) or target in allow_targets():
+    if place is None or target in (listed_at(place) or ()) or target in allow_targets():
         return found
     # The user allows a package: where a thing is defined counts, not the path that leads to it (`mine.os.system`).
     home = str(getattr(found, "__module__", ""))

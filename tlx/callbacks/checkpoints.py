@@ -291,6 +291,4 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 def _flush(trainer: pl.Trainer) -> None:
     for logger in trainer.loggers:
-        flush = getattr(getattr(logger, "experiment", None), "flush", None)
-        if callable(flush):
-            flush()
+        logger.save()

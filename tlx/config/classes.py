@@ -8,6 +8,7 @@ from typing import Any
 from tlx.base.errors import Mistake, closest, did_you_mean
 from tlx.base.typecheck import check_node, show
 from tlx.building import targets
+from tlx.building.loggers import lacks_package, logger_nodes
 from tlx.config.classifier_values import wrong_values
 from tlx.config.ranges import check_arguments
 from tlx.config.schema import SCHEMAS, Classifier, Optimizer
@@ -35,26 +36,40 @@ def check_optimizer(node: Any) -> Iterator[Mistake]:
 
 def check_logger(node: Any) -> Iterator[Mistake]:
     """Yield the mistakes of a logger node."""
-    target = node.get("_target_") if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping):
-        yield Mistake("logger", "one option of the group logger", show(node))
-    elif target is None:
-        for key in (k for k in node if k != "_target_"):
+        yield Mistake("logger", "options of the group logger", show(node))
+        return
+    nodes = logger_nodes(node)
+    for key in (k for k in node if k != "_target_" and "logger" not in nodes and f"logger.{k}" not in nodes):
+        if nodes:
+            first = next(iter(nodes))
+            yield Mistake(f"logger.{key}", "the name of a logger before a key", f"'{key}'", f"type: {first}.{key}=…")
+        else:
             yield Mistake(f"logger.{key}", "a known key", f"'{key}'", "logger=none has none")
+    for place, one in nodes.items():
+        yield from _check_one_logger(one, place)
+
+
+def _check_one_logger(node: Mapping[str, Any], place: str) -> Iterator[Mistake]:
+    target = node.get("_target_")
+    if target is None:
+        yield Mistake(f"{place}._target_", "the dotted path of a logger", "nothing")
     elif not isinstance(target, str):
         return  # told where all targets are looked at
+    elif package := lacks_package(target):
+        yield Mistake(place, f"the package {package}", "none", f"type: pip install 'tlx[{package}]'")
     elif target in SCHEMAS:
-        yield from check_node(node, SCHEMAS[target], "logger")
+        yield from check_node(node, SCHEMAS[target], place)
     else:
         try:
             accepted = targets.parameters(str(target)) or []
         except LookupError as error:
             hint = did_you_mean(str(target).rpartition(".")[2], error.args[1])
-            yield Mistake("logger._target_", "the dotted path of a logger", show(target), hint)
+            yield Mistake(f"{place}._target_", "the dotted path of a logger", show(target), hint)
             return
         for key in node if accepted else ():
             if key not in ("_target_", *accepted):
-                yield Mistake(f"logger.{key}", f"a key that {target} takes", f"'{key}'", did_you_mean(key, accepted))
+                yield Mistake(f"{place}.{key}", f"a key that {target} takes", f"'{key}'", did_you_mean(key, accepted))
 
 
 def check_classifier(node: Any) -> Iterator[Mistake]:

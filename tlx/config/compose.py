@@ -25,7 +25,7 @@ from tlx.base.places import place_mistakes
 from tlx.building.safety import foreign, trust_typed
 from tlx.config.check import check
 from tlx.config.compositions import Compositions
-from tlx.config.defaults import complete
+from tlx.config.defaults import complete, lift_logger
 from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
@@ -234,6 +234,7 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
         mistakes: What was found before; nothing is concluded from the keys and nodes that they are about.
     """
     mistakes = list(mistakes)
+    lift_logger(config)
     plain = _resolved(config, mistakes)
     doubtful = {_about(m.path) for m in mistakes}
     found = [m for m in check(plain, frozenset(doubtful)) if "${" not in m.got]

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tlx.building.loggers import lifted
 from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer
 from tlx.data.catalog import source_of
 
@@ -37,6 +38,7 @@ def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 def complete(config: DictConfig) -> DictConfig:
     """Add to a checked configuration what its nodes leave out, in place; return it."""
+    lift_logger(config)
     for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "target"):
         node = config.get(part)
         if node is None:
@@ -46,3 +48,13 @@ def complete(config: DictConfig) -> DictConfig:
             for key, value in left_out(part, plain).items():
                 node[key] = value
     return config
+
+
+def lift_logger(config: DictConfig) -> None:
+    """Bring a logger node into the form that a run stores, in place: Hydra composes each below its own name."""
+    node = config.get("logger")
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+        plain: Any = OmegaConf.to_container(node)
+        if (found := lifted(plain)) is not plain:
+            with open_dict(config):
+                config.logger = found

@@ -46,7 +46,12 @@ _OPTIONS_OF: dict[str, dict[str, type]] = {
         "resnet50": schema.TorchvisionBackbone,
         "efficientnet_lite0": schema.TimmBackbone,
     },
-    "logger": {"tensorboard": schema.TensorBoard},
+    "logger": {
+        "tensorboard": schema.TensorBoard,
+        "csv": schema.Csv,
+        "wandb": schema.Wandb,
+        "mlflow": schema.MlFlow,
+    },
 }
 _NEED = {"folder": "dataset.root=DIR", "table": "dataset.path=TABLE", "file": "backbone.path=WEIGHTS"}
 _NEED |= {"run": "backbone.run=RUN"}

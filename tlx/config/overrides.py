@@ -8,12 +8,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from tlx.base.errors import Mistake, did_you_mean
 from tlx.base.legible import legible
@@ -77,7 +79,9 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
         return
     names = options_of(loader, key)
     value = override.value()
-    if isinstance(value, list) and key != "experiment":
+    if isinstance(value, list) and key == "logger":
+        yield from _list_mistakes(loader, [str(name) for name in value if str(name) in names], value)
+    elif isinstance(value, list) and key != "experiment":
         yield Mistake(
             key, f"one option of the group {key}", f"{value}", "to train with each of them: -m and no brackets"
         )
@@ -88,6 +92,17 @@ def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> It
             yield Mistake(key, f"an option of the group {key}", "null", hint)
         elif str(name) not in names:
             yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
+
+
+def _list_mistakes(loader: ConfigLoaderImpl, names: list[str], value: list[Any]) -> Iterator[Mistake]:
+    """Yield which loggers cannot stand in a list: none, and options of a user's own without a name of their keys."""
+    if not value:
+        yield Mistake("logger", "options of the group logger", "an empty list", "type: logger=none")
+    for name in names if len(value) > 1 else ():
+        result = loader.repository.load_config(f"logger/{name}")
+        if result is not None and isinstance(result.config, DictConfig) and "_target_" in result.config:
+            hint = f"let its file begin with `{name}:`, and all keys stand below" if name != "none" else "leave it out"
+            yield Mistake("logger", "loggers whose keys stand below their name", f"'{name}' in a list", hint)
 
 
 def parted(overrides: Sequence[str]) -> Iterator[Mistake]:

@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from tlx.base.errors import TlxError
 from tlx.base.machine import most_processes
+from tlx.building.loggers import TENSORBOARD, logger_nodes
 from tlx.config.schema import Cache
 
-TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
 # Paths that a run reads from, by node.
 READ = {"dataset": ("root", "path"), "target": ("root", "path"), "backbone": ("run", "path")}
 
@@ -42,16 +42,17 @@ def received(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
 
 def _logger(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
     """TensorBoard in the run directory, or none where the run had none; no other one, which might send figures away."""
-    if config["logger"].get("_target_") is None:
+    if not logger_nodes(config["logger"]):
         return {"_target_": None}
     return {"_target_": TENSORBOARD, "save_dir": run_dir, "name": "", "version": "", "default_hp_metric": False}
 
 
 def not_taken(config: Mapping[str, Any]) -> str:
     """Say which keys of a stored configuration were left where they are; '' where they are the defaults anyway."""
-    cache, target = config.get("cache", {}), config["logger"].get("_target_")
+    cache = config.get("cache", {})
+    targets = [str(node.get("_target_")) for node in logger_nodes(config["logger"]).values()]
     left = [f"cache.{k}={cache[k]}" for k, usual in (("dir", None), ("max_gb", Cache.max_gb)) if cache.get(k) != usual]
-    left += [f"logger {target}"] if target not in (None, TENSORBOARD) else []
+    left += [f"logger {target}" for target in targets if target != TENSORBOARD]
     return f"not taken from config.yaml: {', '.join(left)}; type what you want of it" if left else ""
 
 

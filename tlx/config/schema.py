@@ -239,6 +239,53 @@ class TensorBoard:
 
 
 @dataclass
+class Csv:
+    """One CSV file of all that is logged, a row a call."""
+
+    _target_: str
+    save_dir: str = field(metadata=FOLDER)
+    name: str | None = field(default="lightning_logs", metadata=PART_OF_A_PATH)
+    version: int | str | None = field(default=None, metadata=NOT_NEGATIVE | PART_OF_A_PATH)
+    prefix: str = field(default="", metadata=PART_OF_A_PATH)
+    flush_logs_every_n_steps: int = field(default=100, metadata=AT_LEAST_1)
+
+
+@dataclass
+class Wandb:
+    """A run of Weights & Biases; `version` is its id, by which tlx takes it up again."""
+
+    _target_: str
+    project: str | None = None
+    name: str | None = None
+    save_dir: str = field(default=".", metadata=FOLDER)
+    version: str | None = field(default=None, metadata=PART_OF_A_PATH)
+    offline: bool = False
+    entity: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    notes: str | None = None
+    tags: list[str] | None = None
+    prefix: str = field(default="", metadata=PART_OF_A_PATH)
+    settings: dict[str, Any] | None = None
+
+
+@dataclass
+class MlFlow:
+    """A run of MLflow, in a server or in files."""
+
+    _target_: str
+    experiment_name: str = "lightning_logs"
+    run_name: str | None = None
+    tracking_uri: str | None = None
+    tags: dict[str, Any] | None = None
+    save_dir: str = field(default="./mlruns", metadata=FOLDER)
+    prefix: str = field(default="", metadata=PART_OF_A_PATH)
+    artifact_location: str | None = None
+    run_id: str | None = None
+    synchronous: bool | None = None
+
+
+@dataclass
 class Experiment:
     """The whole configuration."""
 
@@ -275,4 +322,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.adaptation.Mcc": Mcc,
     "tlx.adaptation.SelfTraining": SelfTraining,
     "pytorch_lightning.loggers.TensorBoardLogger": TensorBoard,
+    "pytorch_lightning.loggers.CSVLogger": Csv,
+    "pytorch_lightning.loggers.WandbLogger": Wandb,
+    "pytorch_lightning.loggers.MLFlowLogger": MlFlow,
 }

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import Mistake
 from tlx.base.typecheck import check_node, show
-from tlx.building.listed import LISTED, SOURCES
+from tlx.building.listed import SOURCES, listed_at
+from tlx.building.loggers import logger_nodes
 from tlx.building.safety import foreign
 from tlx.config.schema import SCHEMAS, Classifier, Experiment, Optimizer
 from tlx.data.catalog import source_class
@@ -32,7 +33,9 @@ def stored_config(directory: Path) -> DictConfig:
     """
     plain = read_config(directory)
     for found in foreign(plain):
-        if found.key != "_target_" or found.place not in LISTED:  # of those, whoever builds them asks for permission
+        if (
+            found.key != "_target_" or listed_at(found.place) is None
+        ):  # of those, whoever builds them asks for permission
             expected = f"{found.expected} in {found.path}"
             raise unreadable(directory / "config.yaml", expected, found.got, found.hint)
     mistakes = list(malformed(plain))
@@ -65,7 +68,7 @@ def malformed(config: Mapping[str, Any]) -> Iterator[Mistake]:
     What lies behind paths is not looked at, and a class of the user's own is not looked for.
     """
     yield from check_node(config, Experiment, "")
-    for part in ("backbone", "dataset", "target", "task", "optimizer", "classifier", "logger", "strategy.adapt"):
+    for part in ("backbone", "dataset", "target", "task", "optimizer", "classifier", "strategy.adapt"):
         outer, _, inner = part.partition(".")
         node = config.get(outer)
         node = node.get(inner) if inner and isinstance(node, Mapping) else node
@@ -74,12 +77,22 @@ def malformed(config: Mapping[str, Any]) -> Iterator[Mistake]:
         if not isinstance(node, Mapping):
             yield Mistake(part, "a mapping of keys", show(node))
             continue
-        target = node.get("_target_")
-        if not isinstance(target, str) and not (part == "logger" and target is None):
-            yield Mistake(f"{part}._target_", "a text", show(target))
-        elif target in SCHEMAS:
-            yield from check_node(node, SCHEMAS[target], part)
-        elif part in ("dataset", "target") and target in SOURCES:
-            yield from check_node(node, source_class(target).keys, part)
-        elif part in _OTHERS:
-            yield from check_node(node, _OTHERS[part], part, allow_extra=True)
+        yield from _malformed_node(node, part)
+    logger = config.get("logger")
+    if not isinstance(logger, Mapping) or not all(isinstance(key, str) for key in logger):
+        yield Mistake("logger", "a mapping of keys", show(logger))
+        return
+    for place, node in logger_nodes(logger).items():
+        yield from _malformed_node(node, place)
+
+
+def _malformed_node(node: Mapping[str, Any], part: str) -> Iterator[Mistake]:
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        yield Mistake(f"{part}._target_", "a text", show(target))
+    elif target in SCHEMAS:
+        yield from check_node(node, SCHEMAS[target], part)
+    elif part in ("dataset", "target") and target in SOURCES:
+        yield from check_node(node, source_class(target).keys, part)
+    elif part in _OTHERS:
+        yield from check_node(node, _OTHERS[part], part, allow_extra=True)

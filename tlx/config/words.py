@@ -24,7 +24,7 @@ class Lead(NamedTuple):
 _FOLDER = "dataset=folder dataset.root=DIR"
 _TABLE = "dataset=table dataset.path=TABLE"
 _LACKS_LAYERS = "tlx adds no small trained layers to a network; nearest, with few trained weights"
-_LACKS_LOGGER = "tlx logs to TensorBoard, metrics.csv and metrics.json only; nearest"
+_LACKS_LOGGER = "tlx logs to TensorBoard, CSV, Weights & Biases and MLflow; nearest"
 _ONLY_CLASSES = "tlx classifies images, one label each"
 _COUNTS = "tlx counts epochs of a stage; nearest"
 
@@ -111,7 +111,9 @@ KEYS = {
     "name exp_name experiment_name project": Lead("run_name=VALUE"),
     "random_seed random_state manual_seed": Lead("seed=VALUE"),
     "resume_from resume_from_checkpoint resume_path auto_resume": Lead("resume=RUN", "with a run directory"),
-    "wandb use_wandb mlflow comet neptune clearml": Lead("logger=tensorboard", _LACKS_LOGGER),
+    "wandb use_wandb": Lead("logger=wandb"),
+    "mlflow": Lead("logger=mlflow"),
+    "comet neptune clearml": Lead("logger=tensorboard", _LACKS_LOGGER),
     "tensorboard": Lead("logger=tensorboard"),
     "no_cache use_cache": Lead("cache=off", "what frozen layers give is kept; to keep nothing"),
     "svm knn logreg": Lead("strategy=features classifier=svm"),
@@ -212,9 +214,10 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "lbfgs sam muon adafactor shampoo sophia": Lead("optimizer=adamw", "tlx has no such option; nearest"),
     },
     "logger": {
-        "wandb weights_and_biases mlflow comet neptune clearml aim": Lead("logger=tensorboard", _LACKS_LOGGER),
+        "weights_and_biases": Lead("logger=wandb"),
+        "comet neptune clearml aim": Lead("logger=tensorboard", _LACKS_LOGGER),
         "tb": Lead("logger=tensorboard"),
-        "csv json file": Lead("logger=none", "metrics.csv and metrics.json are always written; without TensorBoard"),
+        "json file": Lead("logger=none", "metrics.csv and metrics.json are always written; without TensorBoard"),
         "false no off": Lead("logger=none"),
     },
     "trainer": {

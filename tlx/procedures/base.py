@@ -9,7 +9,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_summary import summarize
 
 from tlx.backbones.backbone import Backbone
@@ -17,6 +16,7 @@ from tlx.base.console import logging_to, quiet
 from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_little_room
 from tlx.base.ranks import is_first
+from tlx.building.loggers import logger_nodes
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
@@ -26,8 +26,10 @@ from tlx.review.recorder import TestRecorder
 from tlx.review.report import report
 from tlx.runs.run import Run
 from tlx.tasks.base import Task
+from tlx.training.loggers import open_loggers
+from tlx.training.run_logger import RunLogger
 from tlx.training.timing import Trial
-from tlx.training.trainer import build_cache, build_logger
+from tlx.training.trainer import build_cache
 
 log = logging.getLogger("tlx")
 
@@ -49,6 +51,7 @@ class Procedure(ABC):
         self.config, self.data, self.task, self.interruption = config, data, task, interruption
         self.run = Run(config.run_dir)
         self.cache: PrefixCache | None = None
+        self._loggers: list[RunLogger] | None = None
 
     @staticmethod
     def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
@@ -64,7 +67,13 @@ class Procedure(ABC):
             anew: Whether to begin whatever lies there: another process may be about to remove it.
         """
         with logging_to(self.run.directory), quiet(), readers_named():
-            self._fit(anew)
+            status = "failed"
+            try:
+                self._fit(anew)
+                status = "success"
+            finally:
+                for logger in self._loggers or ():
+                    logger.close(status)
 
     @abstractmethod
     def _fit(self, anew: bool) -> None:
@@ -103,9 +112,20 @@ class Procedure(ABC):
         told = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
         return told if frozen else ""
 
+    def _open_loggers(self, step: int | None) -> list[RunLogger]:
+        """Return the loggers of the run, which are opened once.
+
+        Args:
+            step: The step that comes next, where an earlier process has logged; what it logged from there on does not
+                count.
+        """
+        if self._loggers is None:
+            self._loggers = open_loggers(self.config, hyperparameters(self.config), step)
+        return self._loggers
+
     def _recorder(self) -> TestRecorder:
         """Return what sees the test; it keeps pictures where somebody will look at them."""
-        logged = self.config.logger.get("_target_") is not None
+        logged = bool(logger_nodes(self.config.logger))
         return TestRecorder(self.data.sizes["test"], self.data.test_images if logged else None)
 
     def _finish(
@@ -114,9 +134,7 @@ class Procedure(ABC):
         """Write the review and the figures of the run, and that it is finished; no process returns before that."""
         if is_first():
             figures = {**trained, **tested}
-            # Events of an earlier attempt at this review do not count.
-            logger = build_logger(self.config, figures["train/steps"])
-            loggers = [logger] if isinstance(logger, Logger) else []
+            loggers = self._open_loggers(figures["train/steps"])
             sections = review_sections(self.data, seen.outputs)
             self.run.finish(figures | report(self.run, hyperparameters(self.config), sections, figures, loggers))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))

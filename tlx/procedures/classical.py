@@ -41,7 +41,7 @@ class ClassicalClassifier(Procedure):
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
         fitting = ClassicalFit(node, groups, data, self.cache, config.trainer.limit_batches, **choice)
         recorder = self._recorder()
-        evaluator = build_trainer(config, [fitting, recorder], False, epochs=1, eval_only=True)
+        evaluator = build_trainer(config, [fitting, recorder], [], epochs=1, eval_only=True)
         start = time.perf_counter()
         selected = evaluator.validate(task, datamodule=data, verbose=False)
         figures = {"train/seconds": time.perf_counter() - start, "train/epochs": 0, "train/steps": 0}

@@ -24,7 +24,7 @@ from tlx.training.experiment import build
 from tlx.training.planning import plan
 from tlx.training.rate_search import rate_told
 from tlx.training.timing import TrainingSteps
-from tlx.training.trainer import build_callbacks, build_logger, build_trainer
+from tlx.training.trainer import build_callbacks, build_trainer
 
 
 class StagedTraining(Procedure):
@@ -65,9 +65,9 @@ class StagedTraining(Procedure):
         Args:
             at: Its progress.
         """
-        logger = build_logger(self.config, at["global_step"] if at else None)
+        loggers = self._open_loggers(at["global_step"] if at else None)
         callbacks = build_callbacks(self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain)
-        trainer = build_trainer(self.config, callbacks, logger, self.stages.total_epochs)
+        trainer = build_trainer(self.config, callbacks, loggers, self.stages.total_epochs)
         begin = self.checkpoints.last if at else None
         with self.interruption.deferred(), _a_rate_named(self.config):
             try:
@@ -86,7 +86,7 @@ class StagedTraining(Procedure):
         best.set_layout(bool(self.config.trainer.channels_last))
         recorder = self._recorder()
         untouched = [UntouchedPrefix(self.stages.stages, self.cache)] if self.cache is not None else []
-        evaluator = build_trainer(self.config, [*untouched, recorder], False, self.stages.total_epochs, eval_only=True)
+        evaluator = build_trainer(self.config, [*untouched, recorder], [], self.stages.total_epochs, eval_only=True)
         tested = dict(evaluator.test(best, datamodule=self.data, verbose=False)[0])
         if (self.run.checkpoints / "oracle.ckpt").is_file():
             tested |= self._oracle_selected()
@@ -97,7 +97,7 @@ class StagedTraining(Procedure):
         """Test the weights that a selection by the target's labels would have taken: `oracle/test_…`."""
         chosen = self.run.with_weights("oracle.ckpt")
         chosen.set_layout(bool(self.config.trainer.channels_last))
-        evaluator = build_trainer(self.config, [], False, epochs=1, eval_only=True)
+        evaluator = build_trainer(self.config, [], [], epochs=1, eval_only=True)
         tested = evaluator.test(chosen, datamodule=self.data, verbose=False)[0]
         return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}
 

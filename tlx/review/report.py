@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from pytorch_lightning.loggers import Logger
 
 from tlx.base.files import write_text
 from tlx.measures.drawing import pixels_of, without_tex
@@ -15,6 +14,7 @@ from tlx.measures.sections import Picture, Plain, Sections
 from tlx.records.directory import RunDirectory
 from tlx.review.sinks.base import Sink
 from tlx.review.sinks.choice import sinks_of
+from tlx.training.run_logger import RunLogger
 
 log = logging.getLogger("tlx")
 
@@ -24,7 +24,7 @@ def report(
     hyperparameters: Mapping[str, Plain],
     sections: Sections,
     figures: Mapping[str, float],
-    loggers: Sequence[Logger],
+    loggers: Sequence[RunLogger],
 ) -> dict[str, float]:
     """Write the review of a run: test_predictions.csv; with a logger also `review/`, and all of it to the loggers.
 

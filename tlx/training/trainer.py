@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,8 +17,6 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from tlx.base.errors import TlxError
 from tlx.base.interruption import Interruption
-from tlx.base.ranks import is_first
-from tlx.building.nodes import build_node
 from tlx.callbacks.checkpoints import Checkpoints, PlainIO
 from tlx.callbacks.curves import Curves
 from tlx.callbacks.divergence import Divergence
@@ -45,14 +42,14 @@ log = logging.getLogger("tlx")
 
 
 def build_trainer(
-    config: DictConfig, callbacks: list[pl.Callback], logger: Logger | bool, epochs: int, eval_only: bool = False
+    config: DictConfig, callbacks: list[pl.Callback], loggers: Sequence[Logger], epochs: int, eval_only: bool = False
 ) -> pl.Trainer:
     """Return the Trainer of a composed configuration whose kept `auto` choices are settled (tlx/records/settled.py).
 
     Args:
         config: The configuration.
         callbacks: From `build_callbacks`.
-        logger: From `build_logger`.
+        loggers: From `open_loggers`; none: nothing is logged.
         epochs: Most epochs that the run can take.
         eval_only: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
     """
@@ -82,7 +79,7 @@ def build_trainer(
         num_sanity_val_steps=0,
         inference_mode=False,  # what a validation leaves behind is trained on later (tlx/base/gradients.py)
         use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
-        logger=logger,
+        logger=list(loggers) or False,
         callbacks=callbacks,
         plugins=[
             *distributed.cluster(),
@@ -99,36 +96,6 @@ def build_trainer(
     # So there is nothing to tell the other processes of, for which Lightning would wait for the device in every step.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
-
-
-def build_logger(config: DictConfig, step: int | None = None) -> Logger | bool:
-    """Return the logger that the logger node names; False for `logger=none`.
-
-    Args:
-        config: The configuration.
-        step: The step that a resumed run takes next; what TensorBoard was told of it and of later ones does not count.
-    """
-    if config.logger.get("_target_") is None:
-        return False
-    if config.logger._target_.endswith(".TensorBoardLogger"):
-        _wait_for_a_later_name(config.run_dir)
-        logger: Logger = build_node(config.logger, "logger", **({} if step is None else {"purge_step": step}))
-    else:
-        logger = build_node(config.logger, "logger")
-    folder = getattr(logger, "log_dir", None)
-    if is_first() and folder is not None:
-        RunDirectory(config.run_dir).files.add_events(folder)
-    return logger
-
-
-def _wait_for_a_later_name(directory: str) -> None:
-    """Wait, for less than a second, where the next events file would be read before the last one and be purged by it.
-
-    TensorBoard reads them in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS.COUNT`: in one and the
-    same second, 10 comes before 9.
-    """
-    while any(path.name.endswith("9") for path in Path(directory).glob(f"events.out.tfevents.{int(time.time())}.*")):
-        time.sleep(0.05)
 
 
 def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interruption) -> PrefixCache | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
 
 from tlx.measures.sections import Sections
 from tlx.records.directory import RunDirectory
 from tlx.review.sinks.base import Sink
 from tlx.review.sinks.files import FileSink
 from tlx.review.sinks.loggers import LoggerSink
+from tlx.review.sinks.mlflow import MlFlowSink
 from tlx.review.sinks.tensorboard import TensorBoardSink
+from tlx.training.run_logger import RunLogger
 
 
-def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[Logger], step: int) -> list[Sink]:
+def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[RunLogger], step: int) -> list[Sink]:
     """Return the sinks of a review.
 
     Args:
@@ -25,8 +27,10 @@ def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[Logger], s
     """
     sinks: list[Sink] = [FileSink(run, sections)] if sections.predictions is not None else []
     for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
+        if isinstance(logger.inner, TensorBoardLogger):
             sinks.append(TensorBoardSink(logger, run, step))
+        elif isinstance(logger.inner, MLFlowLogger):
+            sinks.append(MlFlowSink(logger, step))
         else:
             sinks.append(LoggerSink(logger, step))
     return sinks

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from tlx.measures.sections import Embedding, Plain, TableGroup
 from tlx.records.directory import RunDirectory
@@ -14,20 +13,21 @@ from tlx.review.sinks.base import Sink, scalars
 from tlx.review.sinks.hparams import write_hparams
 from tlx.review.sinks.projector import FILES as PROJECTOR
 from tlx.review.sinks.projector import write_projector
+from tlx.training.run_logger import RunLogger
 
 
 class TensorBoardSink(Sink):
     """Writes a review at one step.
 
     Args:
-        logger: Of the run.
+        logger: One of TensorBoard.
         run: The run, whose name its row of the hparams tab has.
         step: The step.
     """
 
     name = "TensorBoard"
 
-    def __init__(self, logger: TensorBoardLogger, run: RunDirectory, step: int) -> None:
+    def __init__(self, logger: RunLogger, run: RunDirectory, step: int) -> None:
         self.logger, self.run, self.step = logger, run, step
 
     def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
@@ -54,6 +54,5 @@ class TensorBoardSink(Sink):
         write_projector(folder, embedding)
 
     def close(self) -> None:
-        """Close the events file."""
+        """Write what the logger holds back."""
         self.logger.save()
-        self.logger.experiment.close()
