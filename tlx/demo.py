@@ -22,6 +22,7 @@ from tlx.sweeps.launcher import at_once
 from tlx.sweeps.progress import Progress
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
+from tlx.tasks.classification.kind import ClassificationKind
 
 SEEDS = (0, 1, 2)
 EXPERIMENTS = {"source": "digits_0to4", "transfer": "digits_5to9", "scratch": "digits_5to9_scratch"}
@@ -105,7 +106,7 @@ class _Demo:
 
 
 def _row(label: str, runs: list[Run]) -> str:
-    scores = [run.metrics["test/accuracy"] for run in runs]
+    scores = [run.metrics[ClassificationKind.headline] for run in runs]
     seconds = statistics.mean(run.metrics["train/seconds"] for run in runs)
     return f"{label:<45}  {statistics.mean(scores):5.3f}  {statistics.stdev(scores):5.3f}  {seconds:7.1f}"
 

@@ -6,8 +6,8 @@ import pytest
 
 from tlx.config import compose
 from tlx.config.hyperparameters import hyperparameters
-from tlx.review.classification import COMPARED
 from tlx.review.sinks.base import best_figures
+from tlx.tasks.classification.kind import ClassificationKind
 
 SMALL = ["backbone=small_cnn", "dataset=digits"]
 
@@ -58,7 +58,7 @@ def test_a_swept_key_is_a_column_in_which_the_runs_differ(swept):
 def test_the_tab_shows_five_figures_by_itself():
     """Guards against figures beyond the five columns that TensorBoard shows, or behind Lightning's `epoch`."""
     figures = dict.fromkeys(("val/accuracy", "val/loss", "val/f1", "test/accuracy", "test/loss", "test/ece"), 0.5)
-    shown = best_figures(figures, COMPARED)
+    shown = best_figures(figures, ClassificationKind.compared)
     assert set(shown) == {f"best/{n}" for n in ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "test_ece")}
     assert sorted([*shown, "epoch", "lr/head"])[:5] == sorted(shown)
-    assert best_figures({"val/loss": 1.0}, COMPARED) == {"best/val_loss": 1.0}
+    assert best_figures({"val/loss": 1.0}, ClassificationKind.compared) == {"best/val_loss": 1.0}

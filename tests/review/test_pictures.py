@@ -13,7 +13,7 @@ from PIL import Image
 
 from tlx.measures import drawing
 from tlx.measures.confusion import class_figures, reliability
-from tlx.review import pictures
+from tlx.tasks.classification import pictures
 
 
 def some_confusion(classes: int) -> torch.Tensor:

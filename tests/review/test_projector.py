@@ -10,8 +10,8 @@ from PIL import Image
 from tensorboard.plugins.projector import ProjectorConfig
 from tensorboard.plugins.projector.projector_plugin import _read_tensor_tsv_file, _rel_to_abs_asset_path
 
+from tlx.callbacks.test_recorder import EMBEDDED_AT_MOST, THUMBNAIL, thumbnails
 from tlx.measures.sections import Embedding
-from tlx.review.recorder import EMBEDDED_AT_MOST, THUMBNAIL, thumbnails
 from tlx.review.sinks.projector import sprite, write_projector
 
 

@@ -9,10 +9,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
-from tlx.review import recorder
-from tlx.review.recorder import TestRecorder, _Gathered, _together
-from tlx.review.summary import summary_figures
+from tlx.callbacks import test_recorder
+from tlx.callbacks.test_recorder import TestRecorder, _Gathered, _together
 from tlx.tasks import Classification
+from tlx.tasks.classification import outputs as outputs_module
+from tlx.tasks.classification.outputs import TestOutputs
 
 CLASSES = 3
 
@@ -32,7 +33,7 @@ def samples(count: int, padding: int = 0) -> list[dict[str, torch.Tensor]]:
     return told + [{"image": images[0], "target": torch.tensor(-1), "index": torch.tensor(-1)}] * padding
 
 
-def seen(items, images=None, batch_size=4, task=None) -> tuple[recorder.TestOutputs, Classification]:
+def seen(items, images=None, batch_size=4, task=None) -> tuple[TestOutputs, Classification]:
     task = task or make_task()
     count = sum(int(item["index"]) >= 0 for item in items)
     callback = TestRecorder(count if images is None else images)
@@ -41,7 +42,7 @@ def seen(items, images=None, batch_size=4, task=None) -> tuple[recorder.TestOutp
         enable_checkpointing=False, callbacks=[callback],
     )  # fmt: skip
     trainer.test(task, DataLoader(items, batch_size=batch_size), verbose=False)
-    return callback.outputs, task
+    return None if callback.seen is None else TestOutputs.of(callback.seen), task
 
 
 def forward(task, items):
@@ -69,7 +70,7 @@ def test_the_evidence_is_what_a_fresh_forward_pass_gives():
 
 def test_the_wrong_images_are_the_most_confident_ones(monkeypatch):
     """Guards against right images among them, against the least confident, and a picture of the neighbour."""
-    monkeypatch.setattr(recorder, "WRONG_AT_MOST", 4)
+    monkeypatch.setattr(test_recorder, "WORST_AT_MOST", 4)
     items = samples(24)
     outputs, task = seen(items)
     probabilities, _ = forward(task, items)
@@ -97,13 +98,13 @@ def test_one_image_is_enough_and_none_is_none():
     outputs, _ = seen(samples(1))
     assert len(outputs) == len(outputs.embedded) == 1
     assert seen(samples(1, padding=2)[1:], images=1)[0] is None
-    assert summary_figures(None, ["a", "b", "c"]) == {}
+    assert make_task().review(None, None).figures == {}
 
 
 def test_large_splits_are_cut_down_to_what_is_affordable(monkeypatch):
     """Guards against features or probabilities of a million images in memory, and another choice in every run."""
-    monkeypatch.setattr(recorder, "EMBEDDED_AT_MOST", 5)
-    monkeypatch.setattr(recorder, "PROBABILITIES_AT_MOST", 20)
+    monkeypatch.setattr(test_recorder, "EMBEDDED_AT_MOST", 5)
+    monkeypatch.setattr(outputs_module, "PROBABILITIES_AT_MOST", 20)
     outputs, task = seen(samples(12))
     again, _ = seen(samples(12), batch_size=5)
     assert len(outputs.embedded) == 5
@@ -112,23 +113,23 @@ def test_large_splits_are_cut_down_to_what_is_affordable(monkeypatch):
     items = [samples(12)[i] for i in outputs.embedded.tolist()]
     torch.testing.assert_close(outputs.features, forward(task, items)[1])
     assert outputs.probabilities.shape == (12, 0)
-    monkeypatch.setattr(recorder, "FEATURES_AT_MOST", 2 * task.backbone.num_features)
+    monkeypatch.setattr(test_recorder, "FEATURES_AT_MOST", 2 * task.backbone.num_features)
     assert len(seen(samples(12))[0].embedded) == 2
 
 
 def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_images(monkeypatch):
     """Guards against rows by process, and wrong images of the first process alone."""
-    monkeypatch.setattr(recorder, "WRONG_AT_MOST", 3)
+    monkeypatch.setattr(test_recorder, "WORST_AT_MOST", 3)
     whole, task = seen(samples(11))
     parts = []
     original = TestRecorder.on_test_epoch_end
     monkeypatch.setattr(
-        TestRecorder, "on_test_epoch_end", lambda self, *a: parts.append(self._seen) or original(self, *a)
+        TestRecorder, "on_test_epoch_end", lambda self, *a: parts.append(self._gathered) or original(self, *a)
     )
     items = samples(11, padding=1)
     for rank in range(2):
         seen(items[rank::2], images=11, task=task)
-    together = _together([part for part in parts if isinstance(part, _Gathered)])
+    together = TestOutputs.of(_together([part for part in parts if isinstance(part, _Gathered)]))
     for name in ("index", "target", "predicted", "confidence", "probabilities", "embedded", "features", "thumbnails"):
         torch.testing.assert_close(getattr(together, name), getattr(whole, name))
     assert together.wrong == whole.wrong
@@ -139,7 +140,7 @@ def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_im
     )
     first = TestRecorder(11)
     first.on_test_epoch_end(SimpleNamespace(world_size=2, is_global_zero=True), None)
-    assert first.outputs.index.tolist() == list(range(11))
+    assert first.seen.index.tolist() == list(range(11))
 
 
 def test_a_limit_on_batches_leaves_a_review_of_what_was_seen():

@@ -15,13 +15,13 @@ from tlx.config import compose
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data import Sample, Split
 from tlx.measures.confusion import class_figures
-from tlx.review import pictures
-from tlx.review.classification import review_sections
-from tlx.review.recorder import TestOutputs
 from tlx.review.report import report
 from tlx.review.sinks.tensorboard import TensorBoardSink
-from tlx.review.summary import summarise
-from tlx.review.tables import class_tables, detection_tables, predictions_table, wrong_tables
+from tlx.tasks.classification import pictures
+from tlx.tasks.classification.outputs import TestOutputs
+from tlx.tasks.classification.review import review_sections
+from tlx.tasks.classification.summary import summarise
+from tlx.tasks.classification.tables import class_tables, detection_tables, predictions_table, wrong_tables
 from tlx.training.run_logger import RunLogger
 
 FIGURES = {"train/steps": 7, "val/accuracy": 0.5, "test/accuracy": 0.25}

@@ -82,10 +82,11 @@ def test_padding_counts_in_no_figure():
     torch.manual_seed(0)
     task = Classification(small_cnn(width=4), ["a", "b", "c"]).eval()
     image = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8)
-    target = torch.tensor([0, 1, 2, 0, -1, -1])
+    target = torch.tensor([0, 1, 2, 0, 1, 1])  # of the last two nothing counts: they are no images of the split
     with torch.no_grad():
-        task.test_step({"image": image[:3], "target": target[:3]}, 0)
-        task.test_step({"image": image[3:], "target": target[3:]}, 1)
+        task.test_step({"image": image[:3], "target": target[:3], "index": torch.arange(3)}, 0)
+        padded = torch.tensor([3, -1, -1])
+        task.test_step({"image": image[3:], "target": target[3:], "index": padded}, 1)
         logits = task(image[:4])
     figures = task.test_counts.compute()
     assert float(figures["loss"]) == pytest.approx(float(F.cross_entropy(logits, target[:4])), abs=1e-6)

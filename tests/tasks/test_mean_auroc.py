@@ -57,7 +57,11 @@ def test_probabilities_are_kept_only_where_they_are_asked_for():
     """Guards against the memory of a whole split in every run."""
     for monitor, kept in (("val/loss", 0), ("val/auroc", 1)):
         task = Classification(small_cnn(width=4), ["a", "b"], monitor=monitor).eval()
-        batch = {"image": torch.zeros(2, 3, 16, 16, dtype=torch.uint8), "target": torch.tensor([0, 1])}
+        batch = {
+            "image": torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
+            "target": torch.tensor([0, 1]),
+            "index": torch.arange(2),
+        }
         task.validation_step(batch, 0)
         assert len(task.val_auroc.probabilities) == kept
 
@@ -66,7 +70,8 @@ def test_a_validation_split_of_one_class_is_told():
     """Guards against a run in which every epoch counts as the best, as nothing was measured."""
     task = Classification(small_cnn(width=4), ["a", "b"], monitor="val/auroc", mode="max").eval()
     task.log_dict = lambda figures: None
-    task.validation_step({"image": torch.zeros(2, 3, 16, 16, dtype=torch.uint8), "target": torch.tensor([1, 1])}, 0)
+    image, target = torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.tensor([1, 1])
+    task.validation_step({"image": image, "target": target, "index": torch.arange(2)}, 0)
     with pytest.raises(
         TlxError, match=r"task.monitor: expected validation images of two classes or more for val/auroc"
     ):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tlx.adaptation.keys import OF_CLASS_SCORES
 from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of as kind_of_file
 from tlx.backbones.file_kinds import nothing_there
@@ -91,9 +92,9 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
-        task = config.get("task")
-        upper = kind_of(task if isinstance(task, Mapping) else {}).upper_groups
-        mistakes += check_plan(config["strategy"], optimizer, [*names, *upper]) if names else []
+        kind = kind_of(config["task"]) if isinstance(config.get("task"), Mapping) else None
+        if names and kind is not None and kind.schema is not None:  # others are checked when they are built
+            mistakes += check_plan(config["strategy"], optimizer, [*names, *kind.upper_groups])
     return mistakes
 
 
@@ -179,6 +180,7 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
         if target is None:
             expected = f"a set of the target domain for strategy={strategy.get('name')}"
             yield Mistake("target", expected, "none", "such as target=usps; all: tlx list targets")
+        yield from _check_adapted_task(strategy, adapt, config.get("task"))
         if isinstance(trainer, Mapping) and trainer.get("strategy") == "fsdp":
             yield Mistake("trainer.strategy", "auto or ddp with a strategy that adapts", "'fsdp'")
     task = config.get("task")
@@ -189,6 +191,16 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
             yield Mistake(
                 path, "a figure of val where there is no target domain", f"'{monitor}'", "val/loss, or target=…"
             )
+
+
+def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mistake]:
+    """An adaptation that compares class scores, and a task that has none; one of the user's own may have some."""
+    if not isinstance(adapt, Mapping) or not isinstance(task, Mapping) or adapt.get("_target_") not in OF_CLASS_SCORES:
+        return
+    kind = kind_of(task)
+    if kind.schema is not None and not kind.gives_class_scores:
+        expected = f"a task that gives class scores, for strategy={strategy.get('name')}"
+        yield Mistake("strategy", expected, f"task={task.get('name')}", "such as strategy=coral, which needs none")
 
 
 def _check_classifier(config: Node) -> Iterator[Mistake]:

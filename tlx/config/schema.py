@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tlx.adaptation.keys import ADAPTATIONS
 from tlx.base.fields import (
     AT_LEAST_1,
     EPOCHS,
@@ -113,61 +114,6 @@ class Classifier:
     name: str = field(metadata=NAME)
     scale: bool = True
     search: dict[str, list[Any]] = field(default_factory=dict)
-
-
-@dataclass
-class Adaptation:
-    """What every way of adapting to a target domain has."""
-
-    _target_: str
-    weight: float = field(default=1.0, metadata=within(0, 1_000_000))
-    start: float = field(default=0.0, metadata=within(0, 0.99))
-    batch_norm: Literal["separate", "joint"] = "separate"
-
-
-@dataclass
-class AdaBn:
-    """BatchNorm statistics of the target; there is nothing to set."""
-
-    _target_: str
-
-
-@dataclass
-class Dan(Adaptation):
-    """Maximum mean discrepancy."""
-
-    kernels: int = field(default=5, metadata=within(1, 100))
-
-
-@dataclass
-class Dann(Adaptation):
-    """A discriminator of domains."""
-
-    hidden: int = field(default=256, metadata=within(1, 100_000))
-    slope: float = field(default=10.0, metadata=within(0, 10_000, open_low=True))
-
-
-@dataclass
-class Cdan(Dann):
-    """A discriminator that sees predictions, too."""
-
-    entropy: bool = True
-
-
-@dataclass
-class Mcc(Adaptation):
-    """Minimum class confusion."""
-
-    temperature: float = field(default=2.5, metadata=POSITIVE)
-
-
-@dataclass
-class SelfTraining(Adaptation):
-    """Pseudo-labels."""
-
-    start: float = field(default=0.4, metadata=within(0, 0.99))
-    portion_start: float = field(default=0.3, metadata=within(0, 1, open_low=True))
-    portion_end: float = field(default=0.9, metadata=within(0, 1, open_low=True))
 
 
 @dataclass
@@ -314,13 +260,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.backbones.run_backbone": RunBackbone,
     "tlx.backbones.file_backbone": FileBackbone,
     **{target: kind.schema for target, kind in KINDS.items() if kind.schema is not None},
-    "tlx.adaptation.AdaBn": AdaBn,
-    "tlx.adaptation.Coral": Adaptation,
-    "tlx.adaptation.Dan": Dan,
-    "tlx.adaptation.Dann": Dann,
-    "tlx.adaptation.Cdan": Cdan,
-    "tlx.adaptation.Mcc": Mcc,
-    "tlx.adaptation.SelfTraining": SelfTraining,
+    **ADAPTATIONS,
     "pytorch_lightning.loggers.TensorBoardLogger": TensorBoard,
     "pytorch_lightning.loggers.CSVLogger": Csv,
     "pytorch_lightning.loggers.WandbLogger": Wandb,

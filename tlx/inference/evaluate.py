@@ -9,10 +9,9 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from tlx.base.console import quiet
 from tlx.base.errors import TlxError
 from tlx.base.legible import composed
+from tlx.callbacks.test_recorder import TestRecorder
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
-from tlx.review.recorder import TestRecorder
-from tlx.review.summary import summary_figures
 from tlx.tasks.base import Task
 
 
@@ -40,4 +39,4 @@ def evaluate(task: Task, config: DictConfig) -> dict[str, float]:
             callbacks=[recorder],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
-    return tested | summary_figures(recorder.outputs, class_names, data.sample_groups("test"))
+    return {**tested, **task.review(data, recorder.seen).figures}

@@ -17,12 +17,11 @@ from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_little_room
 from tlx.base.ranks import is_first
 from tlx.building.loggers import logger_nodes
+from tlx.callbacks.test_recorder import TestRecorder
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
-from tlx.review.classification import review_sections
-from tlx.review.recorder import TestRecorder
 from tlx.review.report import report
 from tlx.runs.run import Run
 from tlx.tasks.base import Task
@@ -135,7 +134,7 @@ class Procedure(ABC):
         if is_first():
             figures = {**trained, **tested}
             loggers = self._open_loggers(figures["train/steps"])
-            sections = review_sections(self.data, seen.outputs)
+            sections = self.task.review(self.data, seen.seen)
             self.run.finish(figures | report(self.run, hyperparameters(self.config), sections, figures, loggers))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
         evaluator.strategy.barrier()

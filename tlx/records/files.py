@@ -13,6 +13,7 @@ from tlx.records.escapes import Reference, unescaped
 from tlx.records.reading import RESTORE, as_mapping, check, read_json, read_yaml, unreadable
 
 Plain = dict[str, Any]
+TESTED = "test/"  # how the names of figures of the test split begin
 
 
 @dataclass
@@ -58,7 +59,7 @@ class ImagesOf:
 
 @dataclass
 class Ancestor:
-    """A run in the lineage of model.json; `test/accuracy` beside these, a number or null."""
+    """A run in the lineage of model.json; a figure of its test split beside these, a number or null."""
 
     run: str
     dataset: str
@@ -153,9 +154,12 @@ def read_model(directory: Path) -> Plain:
         raise unreadable(path, f"{expected}, lineage", f"a {type(ancestors).__name__} for a list of runs")
     for ancestor in ancestors:
         check(ancestor, Ancestor, path, f"{expected}, lineage")
-        accuracy = ancestor.setdefault("test/accuracy", None)
-        if accuracy is not None and (isinstance(accuracy, bool) or not isinstance(accuracy, int | float)):
-            raise unreadable(path, f"{expected}, lineage", f"test/accuracy: {_short(accuracy)}")
+        if not any(name.startswith(TESTED) for name in ancestor):
+            ancestor["test/accuracy"] = None
+        for name in (name for name in ancestor if name.startswith(TESTED)):
+            figure = ancestor[name]
+            if figure is not None and (isinstance(figure, bool) or not isinstance(figure, int | float)):
+                raise unreadable(path, f"{expected}, lineage", f"{name}: {_short(figure)}")
         ancestor["carried"] = _carried(ancestor, path, expected)
     return {**told, "lineage": ancestors, "carried": _carried(told, path, expected)}
 

@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from tlx.base.printable import one_line
 from tlx.config.stored import stored_config
 from tlx.records.directory import RunDirectory
+from tlx.records.files import TESTED
+from tlx.tasks.catalog import kind_of
 
 if TYPE_CHECKING:
     from tlx.tasks.base import Task
-
-ACCURACY = "test/accuracy"
 
 
 def carried_over(task: Task) -> dict[str, Any]:
@@ -54,9 +54,10 @@ def summary(run: RunDirectory) -> dict[str, Any]:
     for part in ("target", "classifier"):
         if config.get(part) is not None:
             names[part] = config[part].get("name")
-    accuracy = run.metrics.get(ACCURACY) if run.finished else None
+    headline = kind_of(config.task).headline
+    figure = run.metrics.get(headline) if run.finished else None
     own = {"run": Path(run.directory).resolve().name, "identity": told.get("identity"), **names}
-    return {**own, "classes": len(told["class_names"]), ACCURACY: accuracy, "carried": told.get("carried", {})}
+    return {**own, "classes": len(told["class_names"]), headline: figure, "carried": told.get("carried", {})}
 
 
 def table(run: RunDirectory) -> str:
@@ -66,9 +67,10 @@ def table(run: RunDirectory) -> str:
         TlxError: There is no such run.
     """
     chain = [*run.description["lineage"], summary(run)]
-    heads = ["", "run", "data", "classes", "strategy", ACCURACY, "tensors", "head"]
+    headline = _headline(chain[-1])
+    heads = ["", "run", "data", "classes", "strategy", headline, "tensors", "head"]
     first = chain[0]["carried"].get("from", "not told")
-    rows = [heads, *([str(i), *map(one_line, _cells(one))] for i, one in enumerate(chain, start=1))]
+    rows = [heads, *([str(i), *map(one_line, _cells(one, headline))] for i, one in enumerate(chain, start=1))]
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     right = {3, 5}
     lines = [
@@ -79,10 +81,18 @@ def table(run: RunDirectory) -> str:
     return "\n".join([f"weights at the beginning: {one_line(first)}", *(line.rstrip() for line in lines), told])
 
 
-def _cells(one: Mapping[str, Any]) -> list[str]:
+def _headline(one: Mapping[str, Any]) -> str:
+    """Return the name of the figure that stands for a run."""
+    return next(name for name in one if name.startswith(TESTED))
+
+
+def _cells(one: Mapping[str, Any], headline: str) -> list[str]:
     data = f"{one['dataset']} to {one['target']}" if one.get("target") else str(one["dataset"])
     strategy = f"{one['strategy']} ({one['classifier']})" if one.get("classifier") else str(one["strategy"])
-    accuracy = "-" if one[ACCURACY] is None else f"{one[ACCURACY]:.4f}"
+    own = _headline(one)
+    figure = "-" if one[own] is None else f"{one[own]:.4f}"
+    if own != headline:  # a run of another task
+        figure = f"{own.removeprefix(TESTED)} {figure}"
     carried = one["carried"]
     tensors = f"{carried['loaded']} + {carried['reinitialised']}" if carried else "-"
     return [
@@ -90,7 +100,7 @@ def _cells(one: Mapping[str, Any]) -> list[str]:
         data,
         str(one["classes"]),
         strategy,
-        accuracy,
+        figure,
         tensors,
         ", ".join(carried.get("classes", [])) or "-",
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
 from tlx.runs.run import Run
+from tlx.tasks.catalog import headline_in
 
 DEPTH = 3  # of folders below the one that is asked for: outputs/demo/NAME
 
@@ -53,7 +54,7 @@ def _told(run: Run) -> tuple[str, str]:
     try:
         state = "killed" if run.killed else str(run.status.get("state", "not begun"))
         metrics = run.metrics if run.finished else {}
-        name = next((key for key in ("test/accuracy", *sorted(metrics)) if key in metrics), None)
+        name = headline_in(metrics) or next(iter(sorted(metrics)), None)
         return one_line(state), f"{name} {float(metrics[name]):.4f}" if name else ""
     except (TlxError, OSError, ValueError, TypeError, AttributeError, RecursionError):
         return "unreadable", ""

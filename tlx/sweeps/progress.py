@@ -13,6 +13,7 @@ from tlx.base.errors import TlxError
 from tlx.base.printable import one_line, printable
 from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records
+from tlx.tasks.catalog import headline_in
 
 EVERY = 0.3  # seconds between looks
 
@@ -97,7 +98,7 @@ def told(record: Record, monitor: str) -> str:
         metrics = Run(record.run_dir).metrics
     except TlxError as error:
         return str(error)
-    figures = [f"{name} {metrics[name]:.4g}" for name in (monitor, "test/accuracy") if name in metrics]
+    figures = [f"{name} {metrics[name]:.4g}" for name in (monitor, headline_in(metrics)) if name in metrics]
     took = f"{record.ended - record.started:.0f} s" if record.started and record.ended else record.note
     return "  ".join([*figures, took])
 

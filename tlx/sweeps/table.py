@@ -15,6 +15,7 @@ from tlx.base.errors import TlxError
 from tlx.base.files import write_text
 from tlx.runs.run import Run
 from tlx.sweeps.records import ENDED, Record, Records, short
+from tlx.tasks.catalog import headline_in
 
 SEED = "seed"
 SHOWN = 3  # metrics of the table that is printed
@@ -92,7 +93,7 @@ def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
     """Return the metrics of the printed table: the monitored one, then those of the test split."""
     names = {name for row in rows for name in row.mean}
     tested = sorted(n for n in names if n.startswith("test/"))
-    first = [n for n in ("test/accuracy", "test/loss") if n in tested]
+    first = [n for n in (headline_in(tested), "test/loss") if n in tested]
     return [n for n in [monitor, *first, *(n for n in tested if n not in first)] if n in names][:SHOWN]
 
 

@@ -14,10 +14,13 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 
 from tlx.backbones.backbone import Backbone
+from tlx.data.datamodule import ImageDataModule
+from tlx.measures.sections import Sections
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.kind import TaskKind
 from tlx.tasks.learner import Learner, Learning
 from tlx.tasks.network import Batch
+from tlx.tasks.recorded import Recorded
 
 Figures = dict[str, Tensor]  # scalars by name
 
@@ -74,6 +77,18 @@ class Task(Learner, ABC):
     @abstractmethod
     def figures(self, split: str) -> Figures:
         """Return the figures of a split, scalars, none where no batch was added; begin to count afresh."""
+
+    @abstractmethod
+    def record(self, output: Tensor, batch: Batch, images: int) -> dict[str, Tensor]:
+        """Return what the review needs of a test batch, by name, each (B, …); `images` is the size of the split."""
+
+    @abstractmethod
+    def badness(self, rows: Mapping[str, Tensor]) -> Tensor:
+        """Return how wrong each image of such rows is (B,), NaN where it is right: the worst are shown."""
+
+    @abstractmethod
+    def review(self, data: ImageDataModule, seen: Recorded | None) -> Sections:
+        """Return the review of the test split; `seen` is what was recorded of it, None where there was no image."""
 
     @abstractmethod
     def predicted(self, output: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tlx.base.errors import Mistake
@@ -30,6 +30,12 @@ class OwnKind(TaskKind):
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the width of its input."""
         return f"{widths.num_features} -> not known before it is built"
+
+
+def headline_in(metrics: Iterable[str]) -> str | None:
+    """Return the figure of the test split that stands for a run, None where there is none among its metrics."""
+    there = set(metrics)
+    return next((kind.headline for kind in KINDS.values() if kind.headline in there), None)
 
 
 def kind_of(task: Mapping[str, Any]) -> TaskKind:

@@ -30,6 +30,7 @@ class TaskKind(ABC):
         upper_groups: The layer groups above the backbone, bottom to top.
         monitors: The figures by which weights may be selected; (): any.
         scorings: What a classical classifier may be chosen by, in scikit-learn's names; (): it has no use for one.
+        gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations compare.
         headline: The figure of the test split that lists and tables show first.
         compared: The figures by which a tool that compares runs may sort them.
     """
@@ -38,6 +39,7 @@ class TaskKind(ABC):
     upper_groups: tuple[str, ...] = (HEAD,)
     monitors: tuple[str, ...] = ()
     scorings: tuple[str, ...] = ()
+    gives_class_scores: bool = False
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")
 

@@ -48,6 +48,7 @@ class ClassificationKind(TaskKind):
     schema = ClassificationKeys
     monitors = get_args(Monitored)
     scorings = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
+    gives_class_scores = True
     headline = "test/accuracy"
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 

@@ -16,16 +16,21 @@ from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError
+from tlx.data.batches.dataset import real
+from tlx.data.datamodule import ImageDataModule
+from tlx.measures.sections import Sections
 from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import Figures, Task
-from tlx.tasks.classification.class_counts import ClassCounts
+from tlx.tasks.classification.class_counts import IGNORED, ClassCounts
 from tlx.tasks.classification.head import report, take_over
 from tlx.tasks.classification.kind import ClassificationKind
 from tlx.tasks.classification.mean_auroc import MeanAuroc
+from tlx.tasks.classification.outputs import TestOutputs, badness, rows_of
 from tlx.tasks.classification.predictions import Predictions
 from tlx.tasks.classification.weights import balanced, by_name, scaled
 from tlx.tasks.learner import Learning
 from tlx.tasks.network import Batch
+from tlx.tasks.recorded import Recorded
 
 AUROC = "val/auroc"
 
@@ -119,10 +124,11 @@ class Classification(Task):
         if split == "target":
             self.target_entropy.update(scores, batch["index"])
             return {"predicted": scores.argmax(1), "index": batch["index"]}
+        target = batch["target"].masked_fill(~real(batch), IGNORED)
         weights = None if self.class_weights is None else self.class_weights.float()
-        (self.val_counts if split == "val" else self.test_counts).update(scores, batch["target"], weights)
+        (self.val_counts if split == "val" else self.test_counts).update(scores, target, weights)
         if split == "val" and self.monitor.name == AUROC:
-            self.val_auroc.update(scores, batch["target"])
+            self.val_auroc.update(scores, target)
         return None
 
     def figures(self, split: str) -> Figures:
@@ -145,6 +151,20 @@ class Classification(Task):
                 "task.monitor=val/loss task.mode=min"
             )
         return found
+
+    def record(self, output: Tensor, batch: Batch, images: int) -> dict[str, Tensor]:
+        """Return true and predicted classes and probabilities of class scores (B, K), on the CPU."""
+        return rows_of(output, batch["target"], images)
+
+    def badness(self, rows: Mapping[str, Tensor]) -> Tensor:
+        """Return the probability of a wrong class (B,), NaN where it is the right one."""
+        return badness(rows)
+
+    def review(self, data: ImageDataModule, seen: Recorded | None) -> Sections:
+        """Return the review of the test split; `seen` is what was recorded of it, None where there was no image."""
+        from tlx.tasks.classification.review import review_sections  # statistics that a training does not need
+
+        return review_sections(data, None if seen is None else TestOutputs.of(seen))
 
     def predicted(self, output: Tensor) -> Tensor:
         """Return class probabilities (B, K)."""

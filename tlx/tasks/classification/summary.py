@@ -13,8 +13,8 @@ from torch import Tensor
 from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
 from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
 from tlx.measures.names import ends
-from tlx.review.recorder import TestOutputs
 from tlx.tasks.classification.mean_auroc import one_vs_rest_auroc
+from tlx.tasks.classification.outputs import TestOutputs
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,3 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
         ),
         grouped=grouped,
     )
-
-
-def summary_figures(
-    outputs: TestOutputs | None, names: Sequence[str], groups: Sequence[str | None] | None = None
-) -> dict[str, float]:
-    """Return what the review adds to a run's figures, see `summarise`; nothing where there was no image."""
-    return {} if outputs is None else summarise(outputs, names, groups).figures()

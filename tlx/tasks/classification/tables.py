@@ -11,8 +11,8 @@ from tlx.measures.confusion import ClassFigures, most_confused
 from tlx.measures.intervals import LEVEL, RESAMPLES
 from tlx.measures.sections import Cell, Estimate, Interval, Table, TableGroup
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
-from tlx.review.recorder import TestOutputs
-from tlx.review.summary import Summary
+from tlx.tasks.classification.outputs import TestOutputs
+from tlx.tasks.classification.summary import Summary
 
 CONFUSED_AT_MOST = 10  # pairs of classes
 _HEADINGS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}

@@ -7,12 +7,10 @@ import numpy as np
 from tlx.data.datamodule import ImageDataModule
 from tlx.measures.drawing import short
 from tlx.measures.sections import Embedding, Picture, Sections
-from tlx.review import pictures, tables
-from tlx.review.recorder import TestOutputs
-from tlx.review.summary import Summary, summarise
-
-# Figures by which runs are compared.
-COMPARED = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
+from tlx.tasks.classification import pictures, tables
+from tlx.tasks.classification.kind import ClassificationKind
+from tlx.tasks.classification.outputs import TestOutputs
+from tlx.tasks.classification.summary import Summary, summarise
 
 
 def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Sections:
@@ -20,17 +18,17 @@ def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Secti
 
     Args:
         data: Where the images are from.
-        outputs: From the TestRecorder of the test; None where there was no test image.
+        outputs: What was recorded of it; None where there was no test image.
     """
     if outputs is None:
-        return Sections(compared=COMPARED)
+        return Sections(compared=ClassificationKind.compared)
     names = data.class_names
     summary = summarise(outputs, names, data.sample_groups("test"))
     images = [_image_name(data, index) for index in outputs.index.tolist()]
     wrong = _wrong_rows(outputs, images, names)
     return Sections(
         figures=summary.figures(),
-        compared=COMPARED,
+        compared=ClassificationKind.compared,
         predictions=tables.predictions_table(outputs, images, names),
         tables=[
             tables.class_tables(summary.per_class, summary.confusion, names),
