@@ -44,7 +44,7 @@ def test_a_task_that_is_no_classification_is_trained_tested_reviewed_and_predict
     assert (again["test/mae"], again["test/worst"]) == pytest.approx(
         (run.metrics["test/mae"], run.metrics["test/worst"])
     )
-    assert "numbers" in (run.directory / "review" / "review.md").read_text()
+    assert "## Numbers" in (run.directory / "review" / "review.md").read_text()
     Image.new("L", (8, 8), 200).save(tmp_path / "grey.png")
     predicted = run.predict([tmp_path / "grey.png"])
     predicted.to_csv(tmp_path / "numbers.csv")

@@ -25,7 +25,7 @@ def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[RunLogger]
         loggers: Of the run.
         step: The step to log at.
     """
-    sinks: list[Sink] = [FileSink(run, sections)] if sections.predictions is not None else []
+    sinks: list[Sink] = [FileSink(run, sections)] if sections.tables or sections.pictures else []
     for logger in loggers:
         if isinstance(logger.inner, TensorBoardLogger):
             sinks.append(TensorBoardSink(logger, run, step))

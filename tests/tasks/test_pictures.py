@@ -109,7 +109,7 @@ def test_neither_pyplot_nor_the_users_backend_is_touched():
         "import matplotlib, torch, pathlib, tempfile\n"
         "matplotlib.use('svg')\n"
         "from tlx.measures import drawing\n"
-        "from tlx.review import pictures\n"
+        "from tlx.tasks.classification import pictures\n"
         "path = pathlib.Path(tempfile.mkdtemp()) / 'c.png'\n"
         "figure = pictures.confusion_picture(torch.eye(2, dtype=torch.int64), ['a', '中'])\n"
         "drawing.write_png(drawing.pixels_of(figure), path)\n"
