@@ -73,7 +73,7 @@ class RunLogger(Logger):
             self._ask(f"log {key}", lambda logger: logger.log_image(key, list(images), step))
 
     def log_graph(self, model: Module, input_array: Tensor | None = None) -> None:
-        """Log the graph of a network."""
+        """Log the graph of a network, whose input has the shape of `input_array` (B, C, H, W)."""
         self._ask("log the graph", lambda logger: logger.log_graph(model, input_array))
 
     def save(self) -> None:
