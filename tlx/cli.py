@@ -196,12 +196,14 @@ def _check(args: list[str]) -> None:
     from omegaconf import OmegaConf
 
     from tlx.backbones.catalog import input_side
+    from tlx.backbones.preprocessing import sides
     from tlx.data import load_checked
 
     node = OmegaConf.to_container(config.dataset, resolve=True)
     assert isinstance(node, dict)
     checked = load_checked({str(key): value for key, value in node.items()}, stop=False)
-    _say(checked.report(config.dataset.image_size or input_side(str(config.backbone.get("name")))))
+    size = config.dataset.image_size or input_side(str(config.backbone.get("name")))
+    _say(checked.report(None if size is None else min(sides(size))))
     if checked.broken:
         sys.exit(1)
 

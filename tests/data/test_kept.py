@@ -65,9 +65,9 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert size(min_side=100) == 3 * (200 * 100 + 80 * 40)  # a PNG is never reduced
     assert size(channels=1) == full // 3
     assert size(channels=7) == full  # red, green, blue are repeated afterwards
-    assert size(size=10) == 2 * 3 * 10 * 10
+    assert size(size=(10, 10)) == 2 * 3 * 10 * 10
     assert size(facts={}) is None
-    assert size(facts={}, size=10) == 600
+    assert size(facts={}, size=(10, 10)) == 600
     assert size(facts=KNOWN | {Path("b.png"): Facts("1", None)}) is None
     assert size(split=Split([Sample(0, 0, "0")], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))) is None
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")

@@ -71,7 +71,7 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.layouts = {name: (layouts or {}).get(name, Layout("map")) for name in self.groups}
         self.fixed_size = fixed_size
-        self._size = preprocessing.size  # `preprocessing` may be replaced by that of larger images
+        self._size = preprocessing.height_width  # `preprocessing` may be replaced by that of larger images
         self.original_names = dict(original_names or {})
         self.tiles: Tiles | None = None
         self.report: LoadReport | None = None
@@ -261,18 +261,17 @@ class Backbone(nn.Module):
                 f"backbone: expected images of shape (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
                 f"set backbone.in_channels or dataset.channels"
             )
-        size = self._size
-        height, width = x.shape[-2:] if self.tiles is None else (self.tiles.size, self.tiles.size)
-        if self.fixed_size and (height, width) != (size, size):
+        own, (height, width) = self._size, x.shape[-2:] if self.tiles is None else (self.tiles.size, self.tiles.size)
+        if self.fixed_size and (height, width) != own:
             key = "dataset.image_size" if self.tiles is None else "task.tile_size"
             raise TlxError(
-                f"backbone: expected images of {size} x {size} pixels (this network takes no other size), "
-                f"got {height} x {width}; set {key}={size}"
+                f"backbone: expected images of {own[0]} x {own[1]} pixels (this network takes no other size), "
+                f"got {height} x {width}; set {key}={own[0]}"
             )
 
     def _measured(self) -> dict[str, tuple[int, int]]:
         if self._measures is None:
-            sizes = (self.preprocessing.size,) if self.fixed_size else SIZES
+            sizes = (self.preprocessing.short_side,) if self.fixed_size else SIZES
             self._measures = measure(self.groups, self.layouts, self.in_channels, sizes)
         return self._measures
 

@@ -1,8 +1,8 @@
-"""What a backbone expects of its input: side, normalisation, interpolation."""
+"""What a backbone expects of its input: size, normalisation, interpolation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,10 +18,11 @@ class Preprocessing:
     """How an image becomes the input of a backbone.
 
     The shorter side is resized to `round(size / crop)` pixels, a square of `size` pixels is cut from the centre, and
-    values in [0, 1] are normalised as `(value - mean) / std`.
+    values in [0, 1] are normalised as `(value - mean) / std`. For an input that is no square the image is resized so
+    that it covers `(height / crop, width / crop)`.
 
     Args:
-        size: Side of the square input, in pixels.
+        size: Side of the square input in pixels, or its height and width; those of a square become one number.
         mean: Mean of each channel, of values in [0, 1].
         std: Standard deviation of each channel, of values in [0, 1].
         interpolation: One of `INTERPOLATIONS`.
@@ -31,15 +32,17 @@ class Preprocessing:
         TlxError: A value is out of range.
     """
 
-    size: int
+    size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bilinear"
     crop: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.size < 1:
+        height, width = sides(self.size)
+        if min(height, width) < 1:
             raise TlxError(f"preprocessing: expected a size of at least 1 pixel, got {self.size}")
+        object.__setattr__(self, "size", height if height == width else (height, width))
         if not self.mean or len(self.mean) != len(self.std):
             raise TlxError(f"preprocessing: expected a mean and a std per channel, got {self.mean} and {self.std}")
         if min(self.std) <= 0:
@@ -49,6 +52,16 @@ class Preprocessing:
         if self.interpolation not in INTERPOLATIONS:
             valid = ", ".join(INTERPOLATIONS)
             raise TlxError(f"preprocessing: expected an interpolation of {valid}, got '{self.interpolation}'")
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return sides(self.size)
+
+    @property
+    def short_side(self) -> int:
+        """The shorter side of the input in pixels."""
+        return min(self.height_width)
 
     def for_channels(self, channels: int) -> Preprocessing:
         """Return the same preprocessing for images of another number of channels.
@@ -68,12 +81,25 @@ class Preprocessing:
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """Return what `to_dict` wrote."""
         return cls(
-            size=int(values["size"]),
+            size=sides(values["size"]),
             mean=tuple(float(v) for v in values["mean"]),
             std=tuple(float(v) for v in values["std"]),
             interpolation=str(values.get("interpolation", "bilinear")),
             crop=float(values.get("crop", 1.0)),
         )
+
+
+def sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of a size: one number for a square, or both.
+
+    Raises:
+        TlxError: It is neither.
+    """
+    if isinstance(size, int):
+        return size, size
+    if len(size) != 2:
+        raise TlxError(f"preprocessing: expected one side, or a height and a width, got {list(size)}")
+    return int(size[0]), int(size[1])
 
 
 def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

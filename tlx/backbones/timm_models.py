@@ -43,11 +43,11 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
     info: list[dict[str, Any]] = list(getattr(skeleton, "feature_info", None) or [])
     features = [str(entry["module"]) for entry in info]
     try:
-        chain = _chain(skeleton, features, in_channels, preprocessing.size)
+        chain = _chain(skeleton, features, in_channels, preprocessing.short_side)
         groups = group_modules(chain, features, [int(entry["reduction"]) for entry in info])
         reductions = {str(entry["module"]): int(entry["reduction"]) for entry in info}
         channels = {str(entry["module"]): int(entry["num_chs"]) for entry in info}
-        laid_out = layouts(chain, groups, channels, preprocessing.size)
+        laid_out = layouts(chain, groups, channels, preprocessing.short_side)
     except TlxError as error:
         raise TlxError(f"timm's {name} cannot be cut into layer groups: {error}") from error
 

@@ -48,7 +48,7 @@ def torchvision_backbone(
     entry = _entry(name, enum, weights)
     # The default weights decide on size and normalisation of a network with random weights as well.
     preprocessing = _preprocessing(entry or enum["DEFAULT"])
-    options: dict[str, Any] = {"image_size": preprocessing.size} if name.startswith("vit") else {}
+    options: dict[str, Any] = {"image_size": preprocessing.short_side} if name.startswith("vit") else {}
     if entry is not None and load:
         model = _download(name, entry)
     else:

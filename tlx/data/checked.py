@@ -121,7 +121,7 @@ class CheckedSet:
         """What a person should know of the set, a line each; `tlx.data.findings` has the rules.
 
         Args:
-            input_size: Side of the square input in pixels; None: not known, sizes are not compared.
+            input_size: The shorter side of the input in pixels; None: not known, sizes are not compared.
         """
         if input_size is None or source_of(self.node).is_enlarged:
             return self._standing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -285,7 +286,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Give a data set that will be read more than once the images that were kept of that split before."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
-            size = None if drawn or dataset.labels.moves else self.preprocessing.size
+            size = None if drawn or dataset.labels.moves else self.preprocessing.height_width
             facts = self._set_of(split).by_file
             kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
             self._kept[split, drawn] = kept
@@ -315,7 +316,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         )
         loader.device = device
         loader.say = self._say
-        loader.image_bytes = len(parts) * self.channels * self.preprocessing.size**2
+        loader.image_bytes = len(parts) * self.channels * math.prod(self.preprocessing.height_width)
         return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:

@@ -172,7 +172,7 @@ def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: 
     Args:
         names: Of the images.
         short_sides: Their shorter sides in pixels.
-        input_size: Side of the square input in pixels.
+        input_size: The shorter side of the input in pixels.
     """
     small = [(side, name) for side, name in zip(short_sides, names, strict=True) if side < FAR_SMALLER * input_size]
     if small:

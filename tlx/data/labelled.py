@@ -131,7 +131,7 @@ class LabelledImages:
         sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
         lines: list[str] = []
         for one in sets:
-            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.size))]
+            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.short_side))]
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:

@@ -273,8 +273,8 @@ class PrefixCache:
         return True
 
     def _shapes(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool | None = None) -> dict[str, Shape]:
-        size, device = self.data.preprocessing.size, task.mean.device
-        image = torch.zeros(2, self.data.channels, size, size, dtype=torch.uint8, device=device)
+        size, device = self.data.preprocessing.height_width, task.mean.device
+        image = torch.zeros(2, self.data.channels, *size, dtype=torch.uint8, device=device)
         with no_gradients(), how.context():
             outputs = task.backbone.run(task.normalise(image), outputs=groups, pooled=pooled)
         return {name: Shape.of(x if how.dtype is None else x.to(how.dtype)) for name, x in outputs.items()}

@@ -50,7 +50,7 @@ class Model:
 class ImagesOf:
     """The preprocessing of model.json."""
 
-    size: int = field(metadata=AT_LEAST_1)
+    size: int | list[int] = field(metadata=AT_LEAST_1)
     mean: list[float]
     std: list[float]
     interpolation: str = "bilinear"

@@ -34,14 +34,14 @@ def need_possible(
     Raises:
         TlxError: One of both; the message says what to type.
     """
-    count, size = _smallest_batch(task, data, processes), data.preprocessing.size
-    if (count > 1 or not stages) and size >= task.backbone.preprocessing.size:
+    count, size = _smallest_batch(task, data, processes), data.preprocessing.short_side
+    if (count > 1 or not stages) and size >= task.backbone.preprocessing.short_side:
         return
     model = _on_meta(task)
     model.eval()
-    image = torch.empty(2, data.channels, size, size, dtype=torch.uint8, device="meta")
+    image = torch.empty(2, data.channels, *data.preprocessing.height_width, dtype=torch.uint8, device="meta")
     if task.backbone.tiles is None and _refusal(model, image) is not None:
-        smallest = _smallest_side(model, image, task.backbone.preprocessing.size)
+        smallest = _smallest_side(model, image, task.backbone.preprocessing.short_side)
         if smallest is None:  # it is something else
             return
         raise TlxError(
@@ -64,7 +64,7 @@ def _too_few(data: ImageDataModule, stage: PlannedStage, named: Sequence[str], c
         larger = "put more images there"
     return (
         f"dataset.batch_size: expected at least 2 images, for BatchNorm trains in stage {stage.name} and has one value "
-        f"a channel in a batch of one image of {data.preprocessing.size} pixels, got {got}; {larger}, or let its "
+        f"a channel in a batch of one image of {data.preprocessing.short_side} pixels, got {got}; {larger}, or let its "
         f"statistics rest: strategy.stages.{number}.batch_norm=frozen"
     )
 
@@ -105,7 +105,7 @@ def _refusal(model: Task, image: Tensor) -> Exception | None:
 
 def _smallest_side(model: Task, image: Tensor, own: int) -> int | None:
     """Return the smallest side above that of `image` which passes, if its own does; sides in between are halved."""
-    below, above = image.shape[-1], own
+    below, above = min(image.shape[-2:]), own
 
     def passes(side: int) -> bool:
         return _refusal(model, image.new_empty(*image.shape[:2], side, side)) is None

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import input_side
+from tlx.backbones.preprocessing import sides
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
 from tlx.tasks.catalog import kind_of
@@ -89,16 +90,16 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     )
     copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; two averages more
     weights += learning * width * copies if trained else 0
-    side = config.dataset.image_size or backbone.preprocessing.size
-    images = batch * config.dataset.channels * side**2 * width
+    size = sides(config.dataset.image_size or backbone.preprocessing.size)
+    images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles go through the network a few at a time
-    kept = 0 if tiled or not trained else _kept(backbone, batch, side, trained)
+    kept = 0 if tiled or not trained else _kept(backbone, batch, size, trained)
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
     return Estimate({**parts, **_reading(config, batch)})
 
 
-def _kept(backbone: Backbone, batch: int, side: int, trained: tuple[str, ...]) -> int:
+def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[str, ...]) -> int:
     """Return the bytes that autograd keeps of a batch; 0 where the network does not run without values."""
     own = {id(p) for p in backbone.parameters()}
     held: dict[int, Any] = {}
@@ -115,7 +116,7 @@ def _kept(backbone: Backbone, batch: int, side: int, trained: tuple[str, ...]) -
             parameter.requires_grad_(name in trained)
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            backbone(torch.empty(batch, backbone.in_channels, side, side, device="meta"))
+            backbone(torch.empty(batch, backbone.in_channels, *size, device="meta"))
     except (
         Exception
     ):  # a network of somebody's own may need values; images of a side that it does not take are told later
@@ -127,16 +128,18 @@ def _reading(config: DictConfig, batch: int) -> dict[str, int]:
     workers = config.dataset.num_workers
     if not isinstance(workers, int):
         return {"reading": 0}
-    side = config.dataset.image_size or input_side(str(config.backbone.get("name"))) or 224
-    ahead = workers * _BATCHES_AHEAD * batch * config.dataset.channels * side**2
+    ahead = workers * _BATCHES_AHEAD * batch * config.dataset.channels * _pixels(config)
     return {"reading": workers * _WORKER + ahead}
+
+
+def _pixels(config: DictConfig) -> int:
+    return math.prod(sides(config.dataset.image_size or input_side(str(config.backbone.get("name"))) or 224))
 
 
 def _small(config: DictConfig, batch: int, free: int) -> bool:
     """Whether a run fits, whatever its network: then the estimate is spared, which builds the network once more."""
-    side = config.dataset.image_size or input_side(str(config.backbone.get("name"))) or 224
     wide = (config.backbone.get("width") or 0) > 512 or (kind_of(config.task).outputs(config.task) or 0) > 100_000
-    taken = batch * side**2 * (_GENEROUS + 4 * config.dataset.channels) + _reading(config, batch)["reading"]
+    taken = batch * _pixels(config) * (_GENEROUS + 4 * config.dataset.channels) + _reading(config, batch)["reading"]
     return not wide and taken < free // 4
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.data.augmentation.distortion import Distortion, Jitter
@@ -27,13 +28,44 @@ _DISTORTIONS = {
     "characters": replace(_AFFINE, jitter=Jitter(saturation=0.0, hue=0.0), invert=0.5),
 }
 ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
-_ASPECT = (3 / 4, 4 / 3)  # width to height of a random part
+_ASPECT = (3 / 4, 4 / 3)  # width to height of a random part, in times that of the input
 
 
 def eval_transform(preprocessing: Preprocessing) -> nn.Module:
-    """Resize the shorter side to round(size / crop), then cut `size` x `size` from the centre."""
-    resize = v2.Resize(_resized(preprocessing), v2.InterpolationMode(preprocessing.interpolation), antialias=True)
-    return _in_turn([resize, v2.CenterCrop(preprocessing.size)])
+    """Resize the image until it covers round(size / crop), then cut the input's size from the centre."""
+    return _in_turn([_resize(preprocessing), v2.CenterCrop(preprocessing.size)])
+
+
+def _resize(preprocessing: Preprocessing) -> nn.Module:
+    interpolation, (height, width) = v2.InterpolationMode(preprocessing.interpolation), _resized(preprocessing)
+    if height == width:
+        square: nn.Module = v2.Resize(height, interpolation, antialias=True)  # the shorter side of the image
+        return square
+    return Cover(height, width, interpolation)
+
+
+class Cover(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Resizes an image, and what moves with it, to the smallest size that covers a rectangle; the aspect is kept.
+
+    Args:
+        height: Of the rectangle, in pixels.
+        width: Likewise.
+        interpolation: Of images; masks are resized to the nearest pixel.
+    """
+
+    def __init__(self, height: int, width: int, interpolation: v2.InterpolationMode) -> None:
+        super().__init__()
+        self.height, self.width, self.interpolation = height, width, interpolation
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Return the size of the resized image (height, width)."""
+        height, width = F.get_size(flat_inputs[0])
+        scale = max(self.height / height, self.width / width)
+        return {"size": [max(self.height, round(scale * height)), max(self.width, round(scale * width))]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize one of them."""
+        return F.resize(inpt, params["size"], interpolation=self.interpolation, antialias=True)
 
 
 def needed_side(preprocessing: Preprocessing, augment: str) -> int:
@@ -42,14 +74,15 @@ def needed_side(preprocessing: Preprocessing, augment: str) -> int:
     Twice what is resized to, in evaluation; with augmentation, as many as let the smallest random part that can be
     drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
     """
-    side: float = _resized(preprocessing)
+    side: float = max(_resized(preprocessing))
     if augment not in _WHOLE:
-        side = preprocessing.size / math.sqrt(_least_area(augment) * _ASPECT[0])
+        height, width = preprocessing.height_width
+        side = math.sqrt(height * width) / math.sqrt(_least_area(augment) * _ASPECT[0])
     return math.ceil(ENOUGH * side)
 
 
 def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
-    """Return what the augmentation of that name does to one image, ending in (C, size, size).
+    """Return what the augmentation of that name does to one image, ending in the input's size.
 
     - `none`: as for evaluation.
     - `light`: a random part (half to all of the area) resized; flip.
@@ -77,10 +110,11 @@ def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip:
     flip: list[nn.Module] = [v2.RandomHorizontalFlip()] if horizontal_flip else []
     if augment in _WHOLE:
         return _in_turn([eval_transform(preprocessing), *flip])
+    height, width = preprocessing.height_width
     crop = v2.RandomResizedCrop(
         preprocessing.size,
         scale=(_least_area(augment), 1.0),
-        ratio=_ASPECT,
+        ratio=[width / height * ratio for ratio in _ASPECT],
         interpolation=v2.InterpolationMode(preprocessing.interpolation),
         antialias=True,
     )
@@ -105,9 +139,10 @@ def distortion(augment: str) -> Distortion | None:
     return _DISTORTIONS.get(augment)
 
 
-def _resized(preprocessing: Preprocessing) -> int:
-    """Pixels that the shorter side has before the centre is cut out."""
-    return round(preprocessing.size / preprocessing.crop)
+def _resized(preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width that the image covers before the centre is cut out."""
+    height, width = (round(side / preprocessing.crop) for side in preprocessing.height_width)
+    return height, width
 
 
 def _least_area(augment: str) -> float:

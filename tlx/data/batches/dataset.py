@@ -79,7 +79,7 @@ class SplitDataset(Dataset[Batch]):
 
     Args:
         split: The samples.
-        transform: uint8 (C, H, W) -> uint8 (C, size, size).
+        transform: uint8 (C, H, W) -> uint8 of the input's height and width.
         channels: Channels of the images that come out.
         seed: Seed of what `transform` and `distort` draw; None: they draw nothing.
         views: What views are drawn from, where the sampler asks for any.
@@ -226,7 +226,7 @@ class SplitDataset(Dataset[Batch]):
 
     @no_gradients()
     def _resize_once(self) -> Tensor | None:
-        """All images in the input size (N, C, size, size), in their own channels; None where that is too much."""
+        """All images in the input size (N, C, height, width), in their own channels; None where that is too much."""
         if not self.split.samples:
             return None
         assert self.split.pixels is not None

@@ -94,7 +94,7 @@ class KeptImages:
 
 
 def images_to_keep(
-    split: Split, facts: Mapping[Path, Facts], channels: int, min_side: int | None, size: int | None
+    split: Split, facts: Mapping[Path, Facts], channels: int, min_side: int | None, size: tuple[int, int] | None
 ) -> KeptImages | None:
     """Return room for the images of a split, of which no memory is taken yet; None where they are not to be kept.
 
@@ -103,12 +103,12 @@ def images_to_keep(
         facts: What is known of their files.
         channels: Channels of the images of a batch.
         min_side: How files are decoded, see `tlx.data.reading.images.read_image`.
-        size: Side of the square images of a batch, where nothing is drawn for them; None: something is.
+        size: Height and width of the images of a batch, where nothing is drawn for them; None: something is.
     """
     if split.in_memory:
         return None
     if size is not None:
-        sizes = [channels * size * size] * len(split)
+        sizes = [channels * prod(size)] * len(split)
     else:
         sizes = []
         for sample in split.samples:

@@ -20,7 +20,7 @@ class SourceKeys:
     _target_: str
     name: str = field(metadata=NAME)
     channels: int = field(default=3, metadata=within(1, 65_536))
-    image_size: int | None = field(default=None, metadata=within(8, 100_000))
+    image_size: int | list[int] | None = field(default=None, metadata=within(8, 100_000))
     batch_size: int = field(default=32, metadata=within(1, 1_000_000))
     num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
     decode: Literal["reduced", "full"] = "reduced"
@@ -56,6 +56,10 @@ def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
         got = f"labels_per_class={node['labels_per_class']} and fraction={node['fraction']}"
         expected = "one of labels_per_class and fraction"
         yield Mistake("dataset.labels_per_class", expected, got, "set the other to null")
+    size = node.get("image_size")
+    if isinstance(size, list) and len(size) != 2:
+        expected = "one side of a square, or a height and a width"
+        yield Mistake("dataset.image_size", expected, str(size), "such as dataset.image_size=[96,160]")
     window = node.get("window")
     if isinstance(window, list) and (len(window) != 2 or window[1] <= 0):
         expected = "a centre and a width above 0"

@@ -80,7 +80,8 @@ def _head(task: Node, dataset: Node) -> Iterator[Mistake]:
 
 
 def _tiles(task: Node, dataset: Node) -> Iterator[Mistake]:
-    tile, side = task.get("tile_size"), dataset.get("image_size")
+    tile, size = task.get("tile_size"), dataset.get("image_size")
+    side = min(size) if isinstance(size, list) else size
     if tile is not None and side is not None and tile > side:
         hint = "the whole image has dataset.image_size, a tile of it task.tile_size"
         yield Mistake("task.tile_size", f"at most {side}, the side of the image", show(tile), hint)
