@@ -13,9 +13,10 @@ from tlx.backbones.backbone import Backbone
 from tlx.data.batches.dataset import real
 from tlx.data.datamodule import ImageDataModule
 from tlx.measures.sections import Sections, Table, TableGroup
-from tlx.tasks.base import Figures, Task
+from tlx.tasks.base import Figures
 from tlx.tasks.catalog import OwnKind
 from tlx.tasks.learner import Learning
+from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.tasks.recorded import Recorded
 

@@ -88,7 +88,7 @@ def test_padding_counts_in_no_figure():
         padded = torch.tensor([3, -1, -1])
         task.test_step({"image": image[3:], "target": target[3:], "index": padded}, 1)
         logits = task(image[:4])
-    figures = task.test_counts.compute()
+    figures = task.measured.test.compute()
     assert float(figures["loss"]) == pytest.approx(float(F.cross_entropy(logits, target[:4])), abs=1e-6)
     assert float(figures["accuracy"]) == pytest.approx(float((logits.argmax(1) == target[:4]).float().mean()))
 

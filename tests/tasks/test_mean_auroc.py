@@ -63,7 +63,7 @@ def test_probabilities_are_kept_only_where_they_are_asked_for():
             "index": torch.arange(2),
         }
         task.validation_step(batch, 0)
-        assert len(task.val_auroc.probabilities) == kept
+        assert len(task.measured.val_auroc.probabilities) == kept
 
 
 def test_a_validation_split_of_one_class_is_told():

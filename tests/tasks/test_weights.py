@@ -88,8 +88,8 @@ def test_what_selects_is_weighted_like_what_trains():
                 one.validation_step({key: value[part] for key, value in seen.items()}, 0)
         logits = task(seen["image"]).float()
     weights = torch.tensor(balanced(COUNTS), dtype=torch.float32)
-    found, without = task.test_counts.compute(), plain.test_counts.compute()
-    assert task.val_counts.compute() == found
+    found, without = task.measured.test.compute(), plain.measured.test.compute()
+    assert task.measured.val.compute() == found
     expected = F.cross_entropy(logits, seen["target"], weights, ignore_index=-1)
     assert float(found.pop("loss")) == pytest.approx(float(expected), rel=1e-5)
     assert float(without.pop("loss")) == pytest.approx(float(F.cross_entropy(logits[:9], seen["target"][:9])), rel=1e-5)

@@ -22,7 +22,7 @@ from tlx.callbacks.agreement import Agreement, share
 from tlx.callbacks.stages import Stages
 from tlx.records.ownership import CHECKPOINTS, NEXT
 from tlx.records.reading import as_mapping, unreadable
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 ORACLE = "oracle/accuracy"  # what tlx.callbacks.oracle logs
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tlx.strategies.parameter_groups import layer_group
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 
 def learning_rates(trainer: pl.Trainer) -> dict[str, float]:

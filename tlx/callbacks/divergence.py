@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tlx.base.errors import Diverged
 from tlx.callbacks.stages import Stages
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 NEVER = torch.iinfo(torch.int64).max
 

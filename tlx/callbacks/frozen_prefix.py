@@ -12,7 +12,7 @@ from tlx.callbacks.stages import Stages
 from tlx.data.batches.dataset import RowSource
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
 from tlx.strategies.plan import PlannedStage, frozen_prefix
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tlx.strategies.selectors import HEAD
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 
 class L2SP(pl.Callback):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from tlx.callbacks.stages import Stages
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 
 def relative_movement(weights: Iterable[Tensor], start: Iterable[Tensor]) -> float | None:

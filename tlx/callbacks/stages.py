@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
 

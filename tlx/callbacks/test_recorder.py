@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tlx.data.batches.dataset import real
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 from tlx.tasks.recorded import Recorded
 
 WORST_AT_MOST = 20  # images that are kept whole

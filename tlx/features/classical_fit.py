@@ -20,7 +20,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
 

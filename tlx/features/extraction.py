@@ -12,7 +12,7 @@ from tlx.base.gradients import no_gradients
 from tlx.data.batches.dataset import Batch
 from tlx.features.segments import SegmentWriter
 from tlx.features.store import Entry
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed
 

@@ -22,7 +22,7 @@ from tlx.features.keys import label, prefix_key
 from tlx.features.rows import CachedRows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
 

@@ -12,7 +12,7 @@ from tlx.base.legible import composed
 from tlx.callbacks.test_recorder import TestRecorder
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 
 def evaluate(task: Task, config: DictConfig) -> dict[str, float]:

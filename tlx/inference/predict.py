@@ -17,7 +17,8 @@ from tlx.data.files.image_files import find_images
 from tlx.data.files.walk import passing_over
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.samples import Sample
-from tlx.tasks.base import Predictions, Task
+from tlx.tasks.module import Task
+from tlx.tasks.predictions import Predictions
 
 log = logging.getLogger("tlx")
 

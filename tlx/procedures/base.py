@@ -24,7 +24,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
 from tlx.review.report import report
 from tlx.runs.run import Run
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 from tlx.training.loggers import open_loggers
 from tlx.training.run_logger import RunLogger
 from tlx.training.timing import Trial

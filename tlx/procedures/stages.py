@@ -18,7 +18,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.procedures.base import Procedure
 from tlx.records import unreadable
 from tlx.strategies.monitor import monitored
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.planning import plan

@@ -15,7 +15,7 @@ from tlx.records.files import TESTED
 from tlx.tasks.catalog import kind_of
 
 if TYPE_CHECKING:
-    from tlx.tasks.base import Task
+    from tlx.tasks.module import Task
 
 
 def carried_over(task: Task) -> dict[str, Any]:

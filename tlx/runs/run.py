@@ -30,7 +30,8 @@ log = logging.getLogger("tlx")
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
-    from tlx.tasks.base import Predictions, Task
+    from tlx.tasks.module import Task
+    from tlx.tasks.predictions import Predictions
 
 
 class Run(RunDirectory):

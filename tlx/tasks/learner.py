@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
 from tlx.strategies.monitor import Monitor
+from tlx.tasks.base import TaskContract
 from tlx.tasks.layer_groups import Owned
 from tlx.tasks.mean_loss import MeanLoss
 from tlx.tasks.network import Batch, FeatureNetwork
@@ -39,16 +39,13 @@ class Learning:
     class_counts: Sequence[float] | None = None
 
 
-class Learner(FeatureNetwork):
-    """A network that learns: subclasses say what the loss of a batch is.
+class Learner(FeatureNetwork, TaskContract):
+    """A network that learns.
 
     Args:
         backbone: Ordered layer groups, see `Backbone`.
         learning: What it is given to learn; None: it only predicts.
     """
-
-    head: nn.Module
-    class_names: list[str]
 
     def __init__(self, backbone: Backbone, learning: Learning | None) -> None:
         super().__init__(backbone)
@@ -68,13 +65,9 @@ class Learner(FeatureNetwork):
         """Return what of the adaptation trains together with the head."""
         return [] if self.adaptation is None else self.adaptation.trained()
 
-    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar, without what an adaptation adds."""
-
-    @abstractmethod
-    def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch whose output is known, a scalar."""
+        return self.loss_of(self.head(self.features_of(batch)), batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return a scalar: the mean loss of a batch, and what an adaptation adds to it."""

@@ -15,8 +15,8 @@ from tlx.building.nodes import build_node
 from tlx.building.safety import refuse_foreign_targets
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.monitor import monitored
-from tlx.tasks.base import Task
 from tlx.tasks.learner import Learning
+from tlx.tasks.module import Task
 from tlx.training import distributed
 from tlx.training.first_step import need_possible
 from tlx.training.optimizers import build_optimizer

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tlx.base.errors import TlxError
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.plan import PlannedStage
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 
 _ONE_VALUE = "Expected more than 1 value per channel"  # how torch's BatchNorm begins its refusal
 

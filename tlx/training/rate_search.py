@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.training.planning import plan
 from tlx.training.timing import HALF, device_of_steps, on_device

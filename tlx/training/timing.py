@@ -19,7 +19,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.features.pooled import TRIED, Way, candidates, fastest
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
-from tlx.tasks.base import Task
+from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.training.planning import plan
 

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from tlx.adaptation.base import widened
-from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError
@@ -20,19 +17,18 @@ from tlx.data.batches.dataset import real
 from tlx.data.datamodule import ImageDataModule
 from tlx.measures.sections import Sections
 from tlx.strategies.monitor import Monitor
-from tlx.tasks.base import Figures, Task
-from tlx.tasks.classification.class_counts import IGNORED, ClassCounts
+from tlx.tasks.base import Figures
+from tlx.tasks.classification.class_counts import IGNORED
+from tlx.tasks.classification.figures import AUROC, SplitFigures
 from tlx.tasks.classification.head import report, take_over
 from tlx.tasks.classification.kind import ClassificationKind
-from tlx.tasks.classification.mean_auroc import MeanAuroc
 from tlx.tasks.classification.outputs import TestOutputs, badness, rows_of
 from tlx.tasks.classification.predictions import Predictions
-from tlx.tasks.classification.weights import balanced, by_name, scaled
+from tlx.tasks.classification.weights import initial_weights
 from tlx.tasks.learner import Learning
+from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.tasks.recorded import Recorded
-
-AUROC = "val/auroc"
 
 
 class Classification(Task):
@@ -93,15 +89,14 @@ class Classification(Task):
         self.monitor = (learning and learning.monitor) or Monitor(monitor, mode)
         # None is no part of a checkpoint: those of a network without weights are as they were before there were any.
         counts = learning.class_counts if learning else None
-        self.register_buffer("class_weights", _class_weights(class_weights, self.class_names, counts))
+        self.register_buffer("class_weights", initial_weights(class_weights, self.class_names, counts))
         self.class_weights: Tensor | None
         linear = nn.Linear(backbone.num_features, len(self.class_names))
         self.head = nn.Sequential(nn.Dropout(dropout), linear) if head is None else head
         if head is None and backbone.head_source is not None:
             self.carried_classes = take_over(linear, self.class_names, backbone.head_source)
             self.head_report = report(self.class_names, self.carried_classes)
-        self.val_counts, self.test_counts = ClassCounts(len(self.class_names)), ClassCounts(len(self.class_names))
-        self.val_auroc, self.target_entropy = MeanAuroc(), TargetEntropy(len(self.class_names))
+        self.measured = SplitFigures(len(self.class_names), ranked=self.monitor.name == AUROC)
         self.adapt()
 
     def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
@@ -122,35 +117,16 @@ class Classification(Task):
         """
         scores = output.float()
         if split == "target":
-            self.target_entropy.update(scores, batch["index"])
+            self.measured.add_unlabelled(scores, batch["index"])
             return {"predicted": scores.argmax(1), "index": batch["index"]}
         target = batch["target"].masked_fill(~real(batch), IGNORED)
         weights = None if self.class_weights is None else self.class_weights.float()
-        (self.val_counts if split == "val" else self.test_counts).update(scores, target, weights)
-        if split == "val" and self.monitor.name == AUROC:
-            self.val_auroc.update(scores, target)
+        self.measured.add(split, scores, target, weights)
         return None
 
     def figures(self, split: str) -> Figures:
-        """Return the figures of a split, each a scalar, and begin to count afresh.
-
-        Raises:
-            TlxError: The validation images are of one class, and the area under their ROC curve selects.
-        """
-        counted: dict[str, list[Metric]] = {
-            "val": [self.val_counts, self.val_auroc], "test": [self.test_counts], "target": [self.target_entropy]
-        }  # fmt: skip
-        found: Figures = {}
-        for metric in counted[split]:
-            if metric.update_called:  # a split may be empty
-                found |= metric.compute()
-            metric.reset()
-        if split == "val" and found and self.monitor.name == AUROC and "auroc" not in found:
-            raise TlxError(  # else nothing would select, without a word
-                f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
-                "task.monitor=val/loss task.mode=min"
-            )
-        return found
+        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh."""
+        return self.measured.take(split)
 
     def record(self, output: Tensor, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return true and predicted classes and probabilities of class scores (B, K), on the CPU."""
@@ -173,15 +149,3 @@ class Classification(Task):
     def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Predictions:
         """Return class names and probabilities (N, K) for image files."""
         return Predictions(list(paths), list(self.class_names), predicted)
-
-
-def _class_weights(
-    asked: str | Mapping[str, float] | None, class_names: Sequence[str], counts: Sequence[float] | None
-) -> Tensor | None:
-    """Return the weights of the classes (K,), scaled by their training images; 1 where these are not known."""
-    if asked is None:
-        return None
-    named = None if isinstance(asked, str) else by_name(asked, class_names)
-    if counts is None:
-        return torch.ones(len(class_names))
-    return scaled(balanced(counts) if named is None else named, counts)

@@ -55,3 +55,15 @@ def scaled(weights: Sequence[float], counts: Sequence[float]) -> Tensor:
     images = sum(counts)
     mean = sum(w * n for w, n in zip(weights, counts, strict=True)) / images if images else 1.0
     return torch.tensor([weight / mean for weight in weights], dtype=torch.float32)
+
+
+def initial_weights(
+    asked: str | Mapping[str, float] | None, class_names: Sequence[str], counts: Sequence[float] | None
+) -> Tensor | None:
+    """Return the weights of the classes (K,), scaled by their training images; 1 where these are not known."""
+    if asked is None:
+        return None
+    named = None if isinstance(asked, str) else by_name(asked, class_names)
+    if counts is None:
+        return torch.ones(len(class_names))
+    return scaled(balanced(counts) if named is None else named, counts)

@@ -1,0 +1,66 @@
+"""What is measured of each split of a classification."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from tlx.adaptation.target_entropy import TargetEntropy
+from tlx.base.errors import TlxError
+from tlx.tasks.classification.class_counts import ClassCounts
+from tlx.tasks.classification.mean_auroc import MeanAuroc
+
+AUROC = "val/auroc"
+
+
+class SplitFigures(nn.Module):
+    """Adds up the figures of the validation split, of the test split and of the target domain.
+
+    Args:
+        classes: Number of classes K.
+        ranked: Whether the area under the ROC curve is measured on the validation split; it selects then.
+    """
+
+    def __init__(self, classes: int, ranked: bool) -> None:
+        super().__init__()
+        self.ranked = ranked
+        self.val, self.test = ClassCounts(classes), ClassCounts(classes)
+        self.val_auroc, self.target = MeanAuroc(), TargetEntropy(classes)
+
+    def add(self, split: str, scores: Tensor, target: Tensor, weights: Tensor | None) -> None:
+        """Add a batch of `val` or `test`.
+
+        Args:
+            split: One of both.
+            scores: Class scores (B, K), float32.
+            target: Classes (B,), IGNORED where an image does not count.
+            weights: Weights of the classes (K,); None: there are none.
+        """
+        (self.val if split == "val" else self.test).update(scores, target, weights)
+        if split == "val" and self.ranked:
+            self.val_auroc.update(scores, target)
+
+    def add_unlabelled(self, scores: Tensor, index: Tensor) -> None:
+        """Add a batch of the target domain: class scores (B, K), float32; places of its images (B,), -1 for padding."""
+        self.target.update(scores, index)
+
+    def take(self, split: str) -> dict[str, Tensor]:
+        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh.
+
+        Raises:
+            TlxError: The validation images are of one class, and the area under their ROC curve selects.
+        """
+        measured: dict[str, list[Metric]] = {
+            "val": [self.val, self.val_auroc], "test": [self.test], "target": [self.target]
+        }  # fmt: skip
+        found: dict[str, Tensor] = {}
+        for metric in measured[split]:
+            if metric.update_called:  # a split may be empty
+                found |= metric.compute()
+            metric.reset()
+        if split == "val" and found and self.ranked and "auroc" not in found:
+            raise TlxError(  # else nothing would select, without a word
+                f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
+                "task.monitor=val/loss task.mode=min"
+            )
+        return found
