@@ -52,8 +52,8 @@ def complete(config: DictConfig) -> DictConfig:
 
 def lift_logger(config: DictConfig) -> None:
     """Bring a logger node into the form that a run stores, in place: Hydra composes each below its own name."""
-    node = config.get("logger")
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+    node = None if OmegaConf.is_interpolation(config, "logger") else config.get("logger")
+    if isinstance(node, DictConfig):
         plain: Any = OmegaConf.to_container(node)
         if (found := lifted(plain)) is not plain:
             with open_dict(config):
