@@ -156,7 +156,7 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
     if flags or any(text.startswith("resume=") for text in rest):
         raise TlxError("resume: expected one run and no flags; a sweep goes on when its own command is given again")
     if not (place := directory.partition("=")[2]):
-        raise TlxError("resume: expected a run directory, got nothing; what runs there are: tlx list runs")
+        raise TlxError("resume: expected a run directory, got nothing; to list the runs: tlx list runs")
     from tlx.launch import job
     from tlx.runs.resume import resumed
 

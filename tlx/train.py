@@ -115,7 +115,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     try:
         with distributed.stopping_together(run, config) as interruption:
             procedure = procedure_of(config)
-            procedure(config, *build(config, procedure.head), interruption).fit(anew=state == "nothing")
+            procedure(config, *build(config, procedure.head), interruption).fit(from_scratch=state == "nothing")
     except Exception as error:
         distributed.note_failure(run, error)
         raise

@@ -16,7 +16,7 @@ from tlx.backbones import small_cnn
 from tlx.backbones.backbone import Backbone
 from tlx.base.errors import Interrupted
 from tlx.callbacks.epoch_table import EpochTable
-from tlx.callbacks.frozen_prefix import still_prefix
+from tlx.callbacks.frozen_prefix import unchanged_prefix
 from tlx.features.segments import SegmentWriter
 from tlx.strategies.plan import plan_stages
 from tlx.tasks import Classification
@@ -342,7 +342,7 @@ def test_rounded_rows_are_near(tmp_path):
 def test_the_prefix_that_stands_still(trained, batch_norm, expected):
     """Guards against keeping what changes during a stage."""
     stage, task = planned(trained, batch_norm)
-    assert still_prefix(task, stage) == expected
+    assert unchanged_prefix(task, stage) == expected
 
 
 def test_a_weight_that_trains_above_is_not_still_below():
@@ -351,7 +351,7 @@ def test_a_weight_that_trains_above_is_not_still_below():
     convolutions = [m for m in task.backbone.groups["stage1"].modules() if isinstance(m, torch.nn.Conv2d)]
     above = [m for m in task.backbone.groups["stage3"].modules() if isinstance(m, torch.nn.Conv2d)]
     above[0].weight = convolutions[0].weight
-    assert still_prefix(task, stage) == ("stem",)
+    assert unchanged_prefix(task, stage) == ("stem",)
 
 
 def planned(trained: str, batch_norm: str):

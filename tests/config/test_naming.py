@@ -109,5 +109,5 @@ def test_a_run_whose_images_have_changed_is_told_so(pets, tmp_path):
     run.begin(compose(typed))
     assert run.state_for(compose(typed)) == "nothing"
     Image.new("RGB", (9, 9)).save(pets / "cats" / "3.png")
-    with pytest.raises(TlxError, match=r"got others behind the same paths; force=true trains it anew"):
+    with pytest.raises(TlxError, match=r"got others behind the same paths; force=true trains it again from scratch"):
         run.state_for(compose(typed))

@@ -184,7 +184,7 @@ def test_a_full_disk_ends_in_a_message_and_room_lets_it_go_on(tmp_path):
         told = process.communicate(timeout=120)[0]
         assert process.returncode == 2, told
         assert "No space left on device" in told
-        assert "the run goes on from its last checkpoint" in told
+        assert "the run resumes from its last checkpoint" in told
         assert not list(run.checkpoints.glob("*.tmp"))
         done = tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"]
         assert done == 1

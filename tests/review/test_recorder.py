@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from tlx.backbones import small_cnn
 from tlx.callbacks import test_recorder
-from tlx.callbacks.test_recorder import TestRecorder, _Gathered, _together
+from tlx.callbacks.test_recorder import TestRecorder, _combined, _Gathered
 from tlx.tasks import Classification
 from tlx.tasks.classification import outputs as outputs_module
 from tlx.tasks.classification.outputs import TestOutputs
@@ -129,11 +129,11 @@ def test_the_shares_of_several_processes_are_put_together_in_the_order_of_the_im
     items = samples(11, padding=1)
     for rank in range(2):
         seen(items[rank::2], images=11, task=task)
-    together = TestOutputs.of(_together([part for part in parts if isinstance(part, _Gathered)]))
+    combined = TestOutputs.of(_combined([part for part in parts if isinstance(part, _Gathered)]))
     for name in ("index", "target", "predicted", "confidence", "probabilities", "embedded", "features", "thumbnails"):
-        torch.testing.assert_close(getattr(together, name), getattr(whole, name))
-    assert together.wrong == whole.wrong
-    assert all(torch.equal(a, b) for a, b in zip(together.wrong_images, whole.wrong_images, strict=True))
+        torch.testing.assert_close(getattr(combined, name), getattr(whole, name))
+    assert combined.wrong == whole.wrong
+    assert all(torch.equal(a, b) for a, b in zip(combined.wrong_images, whole.wrong_images, strict=True))
     monkeypatch.undo()
     monkeypatch.setattr(
         torch.distributed, "all_gather_object", lambda into, own: into.__setitem__(slice(2), parts[-2:])

@@ -40,7 +40,7 @@ def test_a_chain_is_told_from_its_beginning(chain, capsys):
     """Guards against a chain that ends at the parent, and rows of the head that are carried over without a word."""
     main(["lineage", str(chain[2].directory)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "weights at the beginning: random"
+    assert lines[0] == "initial weights: random"
     told = [line.split() for line in lines[2:5]]
     assert [line[1] for line in told] == ["first", "second", "third"]
     tensors = len(chain[0].model.backbone.state_dict())

@@ -1,1 +1,1 @@
-"""What happens in a training beside its steps: stages, checkpoints, tables, each a callback of Lightning."""
+"""Lightning callbacks for everything in a training except its steps: stages, checkpoints, curves, tables."""

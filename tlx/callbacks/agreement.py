@@ -1,8 +1,8 @@
-"""Processes that train together stop after the same step: what one of them was asked for, all know one step later.
+"""Make all processes of a run stop after the same step, one step after any of them receives a request to stop.
 
-After each step a flag is combined over all processes, by gloo, in the background: nothing waits for it or for a GPU.
-It is read after the next step, where it says the same in every process. So they leave together, in the middle of an
-epoch too, and what they have saved is one state.
+After each step an asynchronous gloo all-reduce combines a flag over all processes; neither the CPU nor a GPU waits for
+it. The result is read after the next step and is the same in every process. All processes therefore stop together, even
+in the middle of an epoch, and save one consistent state.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from tlx.base.interruption import Interruption
 from tlx.base.ranks import rank_and_world
 from tlx.base.waiting import waiting_for
 
-_TELLING = 15.0  # seconds in which a process that waits in the same step has told so
-_PATIENCE = timedelta(days=7)  # one process may compute for hours what the others wait for; a dead one is noticed
+_REPORT_WAIT = 15.0  # seconds within which every process that waits in the same step has reported it
+_TIMEOUT = timedelta(days=7)  # the others may wait for hours while one computes; a dead process is noticed anyway
 
 
 class Agreement:
-    """Whether to stop, which all processes of a run answer alike; every one calls each method at the same moment.
+    """The decision to stop, the same in all processes of a run. Every process must call each method at the same point.
 
     Args:
-        interruption: What this process was asked for. Where its signals are not watched, nothing is agreed on.
+        interruption: The request to stop that this process may receive. If its signals are not watched, the processes
+            do not communicate.
     """
 
     def __init__(self, interruption: Interruption) -> None:
@@ -39,19 +40,19 @@ class Agreement:
         self._step = ExitStack()
 
     def begin(self) -> None:
-        """Connect the processes, once they train together."""
+        """Connect the processes if there are several; call it when training starts."""
         if self._group is None and self.interruption.watched and rank_and_world()[1] > 1:
-            group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            group = dist.new_group(backend="gloo", timeout=_TIMEOUT)
             assert isinstance(group, dist.ProcessGroup)
             self._group = group
 
     def before_step(self, step: int) -> None:
-        """A step begins; should it take long, the log says which process has not come to it."""
+        """Start watching a step; if it takes long, log which processes have not reached it."""
         if self._group is not None:
             self._step.enter_context(waiting_for(lambda: late(step)))
 
     def after_step(self) -> bool:
-        """Return whether one of them was asked to stop before the end of the step before this one."""
+        """Return whether any process was asked to stop before the end of the previous step."""
         if self._group is None:
             return self._asked()
         self._receive()
@@ -61,7 +62,7 @@ class Agreement:
         return self._stopping
 
     def now(self) -> bool:
-        """Return whether one of them was asked to stop by now; processes wait for one another."""
+        """Return whether any process has been asked to stop by now; the processes wait for one another."""
         if self._group is None:
             return self._asked()
         self._receive()
@@ -71,16 +72,16 @@ class Agreement:
         return self._stopping
 
     def gathered(self, own: Mapping[str, float]) -> dict[str, float]:
-        """Return the numbers of all processes, which have the same names: those of process 1 as `NAME@1`."""
+        """Return the numbers of all processes, which use the same names; those of process 1 are called `NAME@1`."""
         if self._group is None:
             return dict(own)
         mine = torch.tensor(list(own.values()), dtype=torch.float64)
         every = [torch.empty_like(mine) for _ in range(rank_and_world()[1])]
         dist.all_gather(every, mine, group=self._group)
-        told = dict(own)
+        gathered = dict(own)
         for rank, values in enumerate(every):
-            told |= {_name(key, rank): value for key, value in zip(own, values.tolist(), strict=True)}
-        return told
+            gathered |= {_name(key, rank): value for key, value in zip(own, values.tolist(), strict=True)}
+        return gathered
 
     def _asked(self) -> bool:
         return self.interruption.requested is not None
@@ -99,11 +100,14 @@ class Agreement:
 
 
 def late(step: int) -> str:
-    """Return which processes have not come to a step in which this one waits; each says so itself when it is asked."""
+    """Return, for the log, which processes have not reached a step in which this one waits.
+
+    Each waiting process publishes its own step in the store, then reads those of the others.
+    """
     store = dist.distributed_c10d._get_default_store()
     rank, world = rank_and_world()
     store.set(f"tlx/waits/{rank}", str(step))
-    time.sleep(_TELLING)
+    time.sleep(_REPORT_WAIT)
     others = [other for other in range(world) if other != rank]
     missing = [
         other
@@ -111,14 +115,14 @@ def late(step: int) -> str:
         if not store.check([f"tlx/waits/{other}"]) or int(store.get(f"tlx/waits/{other}")) < step
     ]
     if not missing:
-        return f"step {step}, to which all processes have come, is not done"
-    return f"step {step}, to which rank {', rank '.join(map(str, missing))} has not come"
+        return f"step {step}: all processes have reached it, none has finished it"
+    return f"step {step}, which rank {', rank '.join(map(str, missing))} has not reached"
 
 
 def share(gathered: Mapping[str, float]) -> dict[str, float]:
-    """Return the numbers of this process among those that `gathered` gave.
+    """Return the numbers that belong to this process from the result of `gathered`.
 
-    Where other processes go on than have stopped, the first one has the sums and the others begin at 0.
+    If the run resumes with another number of processes, process 0 gets the sums and the others start at 0.
     """
     rank, world = rank_and_world()
     names = [key for key in gathered if "@" not in key]

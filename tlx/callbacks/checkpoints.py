@@ -1,4 +1,4 @@
-"""The checkpoints of a run, written so that a kill at any moment leaves the last good one."""
+"""The checkpoints of a run; a kill at any moment leaves the last good one intact."""
 
 from __future__ import annotations
 
@@ -28,57 +28,57 @@ ORACLE = "oracle/accuracy"  # what tlx.callbacks.oracle logs
 
 
 class PlainIO(TorchCheckpointIO):
-    """Writes straight to the path that it is given; Lightning's own way leads through the system's temporary folder."""
+    """Writes directly to the given path; Lightning's default goes through the system's temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; the path is one that `tlx.base.files.beside` gave."""
+        """Write a checkpoint; the path comes from `tlx.base.files.beside`."""
         with create(Path(path)) as file:
             torch.save(checkpoint, file)
 
 
 class Checkpoints(Checkpoint):
-    """Keeps `best.ckpt` and `stage_best.ckpt` (weights) and `last.ckpt` (all that training needs to go on).
+    """Keeps `best.ckpt` and `stage_best.ckpt` (weights) and `last.ckpt` (the full training state, for resuming).
 
-    Where labels of a target domain are at hand, `oracle.ckpt` has the weights that they would have chosen; nothing else
-    follows from them.
+    If labels of the target domain are available, `oracle.ckpt` holds the weights that these labels would have selected.
+    They influence nothing else.
 
-    They belong together. At the end of an epoch new best weights are written under another name, then last.ckpt with
-    the scores, then the names change: whatever a kill leaves behind, `settle_files` makes it what last.ckpt tells of.
-    Each file is written beside its place, synced to the disk and renamed.
+    The files must agree with each other. At the end of an epoch, new best weights are written under another name, then
+    last.ckpt with the scores, then the best weights are renamed. After a kill, `settle_files` restores the state that
+    last.ckpt records. Each file is written to a temporary name, synced to the disk and renamed.
 
     Args:
-        directory: Where they lie.
-        stages: The callback that runs the plan; it has judged the epoch before this one's turn.
+        directory: Directory of the checkpoints.
+        stages: The callback that runs the plan; it evaluates the epoch before this callback runs.
         monitor: Logged value that selects the best weights.
         mode: `max` or `min` of it.
-        interruption: Asks to stop after a step.
+        interruption: The request to stop after a step.
     """
 
     def __init__(self, directory: Path, stages: Stages, monitor: str, mode: str, interruption: Interruption) -> None:
         self.directory, self.stages, self.agreement = directory, stages, Agreement(interruption)
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
-        self.oracle: float | None = None  # the best accuracy on labels of the target domain, which decides nothing
+        self.oracle: float | None = None  # the best accuracy on labels of the target domain; it decides nothing
         self.figures: dict[str, float] = {}  # `val/…` of the best weights
-        self.done = False  # whether training came to its end
-        self.seconds = 0.0  # of training, in all starts together
-        self.epoch: dict[str, float] | None = None  # what had added up in an epoch that was left in its middle
-        self.begun = False  # whether a step was taken: what it needs of a checkpoint was right
+        self.done = False  # whether training is complete
+        self.seconds = 0.0  # of training, over all starts
+        self.epoch: dict[str, float] | None = None  # the sums of an epoch that was stopped midway
+        self.begun = False  # whether a step was taken, which proves that the checkpoint was usable
         self._since = time.perf_counter()
 
     @property
     def last(self) -> Path:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         return self.directory / "last.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: plain numbers only."""
+        """Return the state to store in a checkpoint, plain numbers only."""
         seconds = self.seconds + time.perf_counter() - self._since
         best = {"best": self.best, "oracle": self.oracle, "figures": self.figures}
         return {**best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from these numbers."""
+        """Restore the state from a checkpoint."""
         for key in ("best", "oracle"):
             setattr(self, key, None if state_dict[key] is None else float(state_dict[key]))
         self.figures = {str(name): float(value) for name, value in state_dict["figures"].items()}
@@ -89,7 +89,7 @@ class Checkpoints(Checkpoint):
     # Lightning's hooks
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Start the clock and connect the processes; restore the sums of an epoch that was stopped midway."""
         self._since = time.perf_counter()
         self.agreement.begin()
         if self.epoch is not None:
@@ -98,7 +98,7 @@ class Checkpoints(Checkpoint):
             self.epoch = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write out the curves of the epoch before, which a kill would take; stop where that was asked for."""
+        """Write out the previous epoch's curves, so that a kill does not lose them; stop if requested."""
         _flush(trainer)
         if self.agreement.now():
             self.agreement.interruption.stop()
@@ -106,7 +106,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop before this step where the one before was saved for that; its figures are logged by now."""
+        """Stop if the previous step was saved for a stop; its metrics have been logged by now."""
         if self.epoch is not None:
             _flush(trainer)
             self.agreement.interruption.stop()
@@ -115,7 +115,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where a stop was asked for; after an epoch's last step the end of the epoch is waited for."""
+        """Save if a stop was requested; after the last step of an epoch, leave saving to the end of the epoch."""
         self.begun = True
         if not self.agreement.after_step():
             return
@@ -124,7 +124,7 @@ class Checkpoints(Checkpoint):
             assert isinstance(pl_module, Task)
             self.epoch = self.agreement.gathered(pl_module.epoch_state())
             self._write(trainer, self.last)
-            trainer.strategy.barrier()  # none leaves before the checkpoint is in its place
+            trainer.strategy.barrier()  # no process leaves before the checkpoint is in place
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
@@ -151,7 +151,7 @@ class Checkpoints(Checkpoint):
 
     def _is_best(self, trainer: pl.Trainer) -> bool:
         value = trainer.callback_metrics.get(self.monitor)
-        if value is None:  # no validation split: the last weights are the best that are known
+        if value is None:  # no validation split: the last weights count as the best
             return True
         score = self.sign * float(value)
         if math.isnan(score):
@@ -179,7 +179,7 @@ class Checkpoints(Checkpoint):
 
 
 def save_weights(path: Path, task: Task) -> None:
-    """Write the weights of a task that no Trainer has trained, as `best.ckpt` is."""
+    """Write the weights of a task that no Trainer has trained, in the format of `best.ckpt`."""
 
     def save(temporary: Path) -> bool:
         PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, temporary)
@@ -189,29 +189,34 @@ def save_weights(path: Path, task: Task) -> None:
 
 
 def _whole(path: Path, save: Callable[[Path], bool]) -> None:
-    """Have a file saved beside its place; where this process is the one that wrote it, put it there."""
+    """Save a file under a temporary name, then rename it.
+
+    Args:
+        path: The file.
+        save: Writes to a path; returns whether this process wrote the file, and so renames it.
+    """
     temporary = beside(path)
     try:
         if save(temporary):
             sync(temporary)
             temporary.replace(path)
             sync(path.parent)
-    except (OSError, RuntimeError) as error:  # a full disk reaches us as either
+    except (OSError, RuntimeError) as error:  # a full disk raises either
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        reason: BaseException | None = error  # torch's own complaint about the end of the file hides the system's
+        reason: BaseException | None = error  # torch's error about the end of the file hides the system's error
         while reason is not None and not isinstance(reason, OSError):
             reason = reason.__context__
         raise TlxError(
-            f"cannot write {path}: {reason or error}; make room, then start again: the run goes on from its last "
-            "checkpoint"
+            f"cannot write {path}: {reason or error}; free some disk space, then start again: the run resumes from "
+            "its last checkpoint"
         ) from error
 
 
 def settle_files(directory: Path) -> None:
-    """Bring the files of a directory into the state that last.ckpt tells of, after a kill between two renames.
+    """Restore the files of a directory to the state recorded in last.ckpt, after a kill between two renames.
 
-    Only checkpoints under the names that tlx gives them are renamed or removed.
+    Only files with the names of tlx's checkpoints are renamed or removed.
     """
     for path in directory.iterdir() if directory.is_dir() else ():
         if temporary_of(path.name) in (*CHECKPOINTS, *(name + NEXT for name in CHECKPOINTS)):
@@ -224,36 +229,38 @@ def settle_files(directory: Path) -> None:
             continue
         if progress(waiting)["global_step"] <= step:
             waiting.replace(directory / name)
-        else:  # of an epoch that will be trained again
+        else:  # from an epoch that will be trained again
             waiting.unlink()
 
 
 def progress(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of its run: whole `epochs`, `global_step`, `seconds`, `done`, `data`, `figures`.
+    """Return the progress of the run that wrote a checkpoint.
+
+    The keys are `epochs` (completed ones), `global_step`, `seconds`, `done`, `data` and `figures`.
 
     Raises:
-        TlxError: It cannot be read.
+        TlxError: The checkpoint cannot be read.
     """
     held = read_checkpoint(path)
     try:
         own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
         _check_counts(held["loops"])
         epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-        told = {
+        counts = {
             "epochs": epochs,
             "global_step": int(held["global_step"]),
             "data": str(held.get("tlx", {}).get("data", "")),
         }
         figures = {str(name): float(value) for name, value in dict(own.get("figures", {})).items()}
-        return {**told, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
+        return {**counts, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
     except KeyError as error:
         raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
-    except Exception as error:  # values of other types than a checkpoint of tlx has
+    except Exception as error:  # values of unexpected types
         raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
 
 
 def _check_counts(node: Any) -> None:
-    """Raise a ValueError where one of Lightning's counts of epochs, batches and steps is no whole number."""
+    """Raise ValueError if one of Lightning's counts of epochs, batches or steps is not a natural number."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if key in ("ready", "started", "processed", "completed") and (not isinstance(value, int) or value < 0):
             raise ValueError(f"{key}: {value!r:.40}")
@@ -261,17 +268,17 @@ def _check_counts(node: Any) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, tensors and plain values; its tensors stay on the disk until they are used.
+    """Return the tensors and plain values of a checkpoint; tensors stay on the disk until they are used.
 
     Raises:
-        TlxError: It cannot be read, or it holds other objects, which could run code.
+        TlxError: The checkpoint cannot be read, or it holds other objects, which could run code.
     """
     try:
         refuse_bomb(path)
         held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch meets in a damaged or hostile file
+    except Exception as error:  # torch raises many types for a damaged or hostile file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run anew") from error
+        raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run from scratch") from error
     return dict(as_mapping(held, path, "a checkpoint of tlx"))
 
 
@@ -279,7 +286,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint by name.
 
     Raises:
-        TlxError: It cannot be read, or holds something else.
+        TlxError: The checkpoint cannot be read, or holds something other than tensors.
     """
     held = read_checkpoint(path).get("state_dict")
     weights = as_mapping(held, path, "a checkpoint of tlx with weights")

@@ -1,4 +1,4 @@
-"""Stop a run whose loss has become NaN or infinite, and say where and at which rates."""
+"""Stop a run when its loss becomes NaN or infinite; report the step and the learning rates."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NEVER = torch.iinfo(torch.int64).max
 
 
 class Divergence(pl.Callback):
-    """Looks at the loss of every step, on the device that it is on.
+    """Checks the loss of every step on its own device.
 
-    Reading a number from a GPU waits for it, so the first bad step is kept there and read every `log_every_n_steps`
-    steps and before an epoch's checkpoint: none is ever written from spoilt weights.
+    Reading a number from a GPU waits for the GPU. The index of the first bad step therefore stays on the GPU and is
+    read every `log_every_n_steps` steps and before each epoch's checkpoint, so that no checkpoint has bad weights.
 
     Args:
-        stages: Tells the stage and the rates.
+        stages: The callback that knows the stage and the rates.
     """
 
     def __init__(self, stages: Stages) -> None:
@@ -34,13 +34,13 @@ class Divergence(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note whether this step's loss is finite."""
+        """Record whether this step's loss is finite."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor):
             return
         if _on_cpu(loss):
             if not math.isfinite(loss):
-                self._complain(trainer, pl_module, trainer.global_step - 1)
+                self._fail(trainer, pl_module, trainer.global_step - 1)
             return
         if self._first_bad is None:
             self._first_bad = torch.full((), NEVER, dtype=torch.int64, device=loss.device)
@@ -55,9 +55,9 @@ class Divergence(pl.Callback):
 
     def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._first_bad is not None and (step := int(self._first_bad)) != NEVER:
-            self._complain(trainer, pl_module, step)
+            self._fail(trainer, pl_module, step)
 
-    def _complain(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> NoReturn:
+    def _fail(self, trainer: pl.Trainer, pl_module: pl.LightningModule, step: int) -> NoReturn:
         assert isinstance(pl_module, Task)
         stage = self.stages.running
         rates = {

@@ -1,4 +1,4 @@
-"""metrics.csv: one row an epoch, readable while the run goes on."""
+"""metrics.csv: one row per epoch, readable during the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tlx.callbacks.stages import Stages
 
 
 class EpochTable(pl.Callback):
-    """Keeps epoch, stage, metrics and learning rates (those of the epoch's last step) in a CSV file.
+    """Writes epoch, stage, metrics and learning rates (those of the epoch's last step) to a CSV file.
 
-    The file is written anew each epoch, so that it is whole at any moment. A run that goes on drops the rows of epochs
-    that it trains again.
+    The file is rewritten after each epoch, so that it is complete at any moment. A resumed run drops the rows of the
+    epochs that it trains again.
 
     Args:
         path: The file.
-        stages: Tells the stage that an epoch belongs to.
+        stages: The callback that knows the stage of an epoch.
     """
 
     def __init__(self, path: Path, stages: Stages) -> None:
@@ -30,14 +30,14 @@ class EpochTable(pl.Callback):
         self.rows: list[dict[str, object]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take up the rows of the epochs before."""
+        """Read the rows of the previous epochs."""
         self.rows = []
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write a row."""
+        """Add a row."""
         if not trainer.is_global_zero:
             return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "train/batch_loss"}

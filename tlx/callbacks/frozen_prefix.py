@@ -1,4 +1,4 @@
-"""The callback that lets each stage train from its boundary upward."""
+"""Feed each stage the cached output of its frozen prefix instead of images."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ log = logging.getLogger("tlx")
 
 
 class FrozenPrefix(pl.Callback):
-    """Gives each stage the output of its frozen prefix in the place of images, for training and for validation.
+    """Feeds each stage the output of its frozen prefix instead of images, for training and for validation.
 
-    It changes no result: a stage that is not given rows computes the same from the images. What it decides besides is
-    which augmentation a stage with a frozen prefix sees: `views` of each image in turn, or with 0 a new one each epoch.
+    This changes no result: without cached rows a stage computes the same output from the images. The callback also
+    selects the augmentation of a stage with a frozen prefix: `views` fixed views of each image in turn, or, if 0, a new
+    one each epoch.
 
     Args:
-        stages: The callback that runs the plan, which comes before this one.
-        cache: Gives rows; None: every stage computes from images.
-        views: Augmented views of an image.
+        stages: The callback that runs the plan; it runs before this one.
+        cache: The source of rows; None: every stage computes from images.
+        views: Number of augmented views of an image.
     """
 
     def __init__(self, stages: Stages, cache: PrefixCache | None, views: int) -> None:
         self.stages, self.cache, self.views = stages, cache, views
-        self._prepared: int | None = None  # the stage whose boundaries are chosen
-        self._boundaries: list[Boundary | None] = []  # of this stage and of those to come
+        self._prepared: int | None = None  # the stage for which boundaries were chosen
+        self._boundaries: list[Boundary | None] = []  # of this stage and the later ones
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prepare the epoch of a run that goes on in its middle."""
+        """Prepare the data of a run that resumes in the middle of an epoch."""
         if trainer.fit_loop.restarted_mid_epoch:
             self._prepare(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Have ready what this epoch reads."""
+        """Prepare the data of this epoch."""
         self._prepare(trainer, pl_module)
 
     def _prepare(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         assert isinstance(task, Task)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        prefix = still_prefix(task, self.stages.running)
+        prefix = unchanged_prefix(task, self.stages.running)
         augmented = any(data.augmented(split) for split in data.trained_on)
         views = self.views if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
@@ -65,7 +66,7 @@ class FrozenPrefix(pl.Callback):
                     for split in data.trained_on:
                         view = turn if data.augmented(split) else None
                         fed[split] = self._rows(self.cache, task, split, view, boundary, also, how)
-        if any(fed[split] is None for split in data.trained_on):  # all of them from images then
+        if any(fed[split] is None for split in data.trained_on):  # then all of them come from images
             fed |= dict.fromkeys(data.trained_on)
         for split, rows in fed.items():
             data.feed(split, rows)
@@ -75,20 +76,20 @@ class FrozenPrefix(pl.Callback):
         return self.stages.stages[self.stages.index + 1 :]
 
     def _choose(self, cache: PrefixCache, task: Task, how: Numerics) -> list[Boundary | None]:
-        """Return the boundary of this stage, and those of later stages whose prefix does not change before them."""
+        """Return the boundaries of this stage and the later ones; None if a later stage's prefix changes before it."""
         if self._prepared != self.stages.index:
             self._prepared = self.stages.index
             self._boundaries = [self._boundary(cache, task, self.stages.running, how)]
-            now, trained = still_prefix(task, self.stages.running), set(self.stages.running.trained)
+            now, trained = unchanged_prefix(task, self.stages.running), set(self.stages.running.trained)
             for stage in self._coming:
-                prefix = set(still_prefix(task, stage))
-                comes_along = self._boundaries[0] is not None and prefix < set(now) and not trained & prefix
-                self._boundaries.append(self._boundary(cache, task, stage, how) if comes_along else None)
+                prefix = set(unchanged_prefix(task, stage))
+                unchanged = self._boundaries[0] is not None and prefix < set(now) and not trained & prefix
+                self._boundaries.append(self._boundary(cache, task, stage, how) if unchanged else None)
                 trained |= set(stage.trained)
         return self._boundaries
 
     def _boundary(self, cache: PrefixCache, task: Task, stage: PlannedStage, how: Numerics) -> Boundary | None:
-        prefix = still_prefix(task, stage)
+        prefix = unchanged_prefix(task, stage)
         if not prefix:
             return None
         data, sizes = cache.data, cache.data.sizes
@@ -115,21 +116,21 @@ class FrozenPrefix(pl.Callback):
 
 
 class UntouchedPrefix(pl.Callback):
-    """Gives the test the output of the groups that no stage trained, in the place of images.
+    """Feeds the test the output of the groups that no stage trained, instead of images.
 
     Args:
         stages: The plan.
-        cache: Gives rows.
+        cache: The source of rows.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], cache: PrefixCache) -> None:
         self.stages, self.cache = stages, cache
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Have the rows of the test split ready."""
+        """Prepare the rows of the test split."""
         task, data = pl_module, self.cache.data
         assert isinstance(task, Task)
-        prefix = min((still_prefix(task, stage) for stage in self.stages), key=len)
+        prefix = min((unchanged_prefix(task, stage) for stage in self.stages), key=len)
         if not prefix or not data.sizes["test"]:
             return
         how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
@@ -138,18 +139,18 @@ class UntouchedPrefix(pl.Callback):
             data.feed("test", self.cache.rows(task, Request("test", None, boundary), how))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the data as they were."""
+        """Return to images."""
         self.cache.data.feed("test", None)
 
 
-def still_prefix(task: Task, stage: PlannedStage) -> tuple[str, ...]:
-    """Return the bottom groups whose output does not change during a stage: no weight trains, no statistics move."""
+def unchanged_prefix(task: Task, stage: PlannedStage) -> tuple[str, ...]:
+    """Return the bottom groups whose output stays constant during a stage: no weight or statistic of them changes."""
     prefix: list[str] = []
     trained = {id(p) for group in stage.trained for p in task.group_parameters(group)}
     for name in frozen_prefix(stage, task.group_names):
         modules = [part for module in task.group_modules(name) for part in module.modules()]
         moves = stage.batch_norm == "adapt" and any(isinstance(part, _BatchNorm) for part in modules)
-        # A weight that is shared with a trained group above trains with it.
+        # A weight shared with a trained group above trains, too.
         if moves or any(id(p) in trained for p in task.group_parameters(name)):
             break
         prefix.append(name)

@@ -1,4 +1,4 @@
-"""Stay near the weights that training began with."""
+"""Penalise the distance from the initial weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tlx.tasks.module import Task
 
 
 class L2SP(pl.Callback):
-    """L2-SP (Li et al. 2018): a penalty on the squared distance of the backbone's weights from where they started.
+    """L2-SP (Li et al. 2018): a penalty on the squared distance of the backbone's weights from their initial values.
 
-    Its gradient, strength times the difference, is added before each step, once those of the loss are unscaled. The
-    starting weights are those of the source that the configuration names, so a run that goes on has the same ones.
+    Its gradient, strength times the difference, is added before each step, after the gradients of the loss were
+    unscaled. The initial weights come from the source named in the configuration, so a resumed run has the same ones.
 
     Args:
         strength: Alpha; the penalty is alpha / 2 times the squared distance.
@@ -27,12 +27,12 @@ class L2SP(pl.Callback):
         self._start: dict[str, Tensor] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep the starting weights, before a checkpoint is loaded over them."""
+        """Copy the initial weights before a checkpoint overwrites them."""
         if stage == "fit":
             self._start = {name: p.detach().clone() for name, p in _backbone(pl_module)}
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        """Add the gradient of the penalty to the weights that train."""
+        """Add the gradient of the penalty to those of the trained weights."""
         moved = [(name, p) for name, p in _backbone(pl_module) if p.grad is not None]
         if moved and self._start[moved[0][0]].device != moved[0][1].device:
             self._start = {name: p.to(moved[0][1].device) for name, p in self._start.items()}

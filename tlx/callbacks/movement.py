@@ -1,4 +1,4 @@
-"""How far the weights of each layer group have moved from where the run began."""
+"""How far the weights of each layer group have moved since the start of the run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tlx.tasks.module import Task
 
 
 def relative_movement(weights: Iterable[Tensor], start: Iterable[Tensor]) -> float | None:
-    """Return ||w - w0|| / ||w0|| over all tensors together, or None where w0 is zero or nothing is there.
+    """Return ||w - w0|| / ||w0|| over all tensors together; None if w0 is zero or there are no tensors.
 
     Args:
-        weights: The tensors as they are, of any shape.
-        start: As they were, in the same order and shapes; they are brought to the type and device of `weights`, so that
-            a run in half precision does not seem to move by rounding alone.
+        weights: The current tensors, of any shape.
+        start: The initial tensors, in the same order and shapes. They are converted to the type and device of
+            `weights`, so that rounding to half precision does not count as movement.
     """
     moved = norm = 0.0
     for now, before in zip(weights, start, strict=True):
@@ -31,14 +31,14 @@ def relative_movement(weights: Iterable[Tensor], start: Iterable[Tensor]) -> flo
 
 
 class Movement(pl.Callback):
-    """Logs `movement/GROUP` at the end of every epoch, at its last step, as Lightning does with its own figures.
+    """Logs `movement/GROUP` at the end of every epoch, at the step of the epoch's other metrics.
 
-    The start is copied in `setup`, which Lightning calls before it restores a checkpoint: the network is built the same
-    each time, so a resumed run measures from the same start. For the head that is its random start. Groups that no
-    stage trains are at 0 and need no copy. With several processes the first one keeps the copies, in host memory.
+    The initial weights are copied in `setup`, which Lightning calls before it restores a checkpoint. The network is
+    built the same way each time, so a resumed run measures from the same weights, for the head from its random ones.
+    Groups that no stage trains are at 0 and need no copy. Process 0 keeps the copies, in host memory.
 
     Args:
-        stages: Tells which groups are ever trained.
+        stages: The callback that knows which groups are ever trained.
     """
 
     def __init__(self, stages: Stages) -> None:
@@ -46,14 +46,14 @@ class Movement(pl.Callback):
         self._start: dict[str, list[Tensor]] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Copy the weights of the groups that will train."""
+        """Copy the initial weights of the groups that will train."""
         if stage == "fit" and trainer.is_global_zero:
             assert isinstance(pl_module, Task)
             for group in self.trained:
                 self._start[group] = [p.detach().to("cpu", copy=True) for p in pl_module.group_parameters(group)]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log how far the weights are from the start."""
+        """Log the distance of the weights from their initial values."""
         assert isinstance(pl_module, Task)
         values: dict[str, float] = {}
         for group in pl_module.group_names:
@@ -61,18 +61,18 @@ class Movement(pl.Callback):
             if group not in self.trained:
                 moved = 0.0 if next(iter(weights), None) is not None else None
             elif trainer.is_global_zero:
-                moved = relative_movement(map(_whole, weights), self._start[group])
+                moved = relative_movement(map(_unsharded, weights), self._start[group])
             else:
                 moved = None
                 for parameter in weights:
-                    _whole(parameter)  # every process has to give its share
+                    _unsharded(parameter)  # every process has to contribute its shard
             if moved is not None:
                 values[f"movement/{group}"] = moved
         for logger in trainer.loggers if trainer.is_global_zero else ():
             logger.log_metrics(values, step=max(trainer.global_step - 1, 0))
 
 
-def _whole(parameter: Tensor) -> Tensor:
-    """Return a parameter's weights; of one that is sharded, after all processes gave their shares."""
+def _unsharded(parameter: Tensor) -> Tensor:
+    """Return the weights of a parameter; if it is sharded, gather them from all processes."""
     parameter = parameter.detach()
     return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter

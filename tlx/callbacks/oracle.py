@@ -1,4 +1,4 @@
-"""The figure that no honest selection has: accuracy on labels of the target domain, epoch by epoch."""
+"""Accuracy on labels of the target domain after each epoch; an honest selection of weights cannot use it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tlx.callbacks.checkpoints import ORACLE
 
 
 class Oracle(pl.Callback):
-    """Logs `oracle/accuracy`, on the validation images of the target domain.
+    """Logs `oracle/accuracy`, the accuracy on the validation images of the target domain.
 
-    The labels are here and nowhere else in training. What is logged is shown, and says which weights a selection with
-    labels would have taken (`oracle.ckpt`); it selects nothing.
+    No other part of training sees these labels. The figure shows which weights a selection with labels would have
+    taken (`oracle.ckpt`); it selects nothing.
 
     Args:
-        targets: Classes of the images (N,); -1 where it is not known.
+        targets: Classes of the images (N,); -1 if the class is not known.
     """
 
     def __init__(self, targets: Tensor) -> None:
@@ -28,7 +28,7 @@ class Oracle(pl.Callback):
         self._known: Tensor | None = None
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Reset the counts."""
         self._right, self._known = (torch.zeros((), device=pl_module.device) for _ in range(2))
         self.targets = self.targets.to(pl_module.device)
 

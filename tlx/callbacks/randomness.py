@@ -1,4 +1,4 @@
-"""What a training step draws (dropout, stochastic depth) is a function of seed, epoch, batch and process."""
+"""Make the random numbers of a training step (dropout, stochastic depth) a function of seed, epoch, batch and rank."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlx.data.augmentation.randomness import mix
 
 
 class StepSeeds(pl.Callback):
-    """Seeds torch, numpy and random before each step, so that a resumed run draws what it would have drawn.
+    """Seeds torch, numpy and random before each step, so that a resumed run draws the same random numbers.
 
     Args:
         seed: The run's seed.
@@ -25,9 +25,9 @@ class StepSeeds(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Seed for the step that comes."""
+        """Seed the next step."""
         number = mix(self.seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank)
-        # torch.manual_seed visits every kind of accelerator, and keeps a note of each call for those never used.
+        # torch.manual_seed seeds every kind of accelerator, and records each call for those that were never used.
         torch.default_generator.manual_seed(number)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(number)

@@ -28,44 +28,44 @@ class Stages(pl.Callback):
 
     Args:
         stages: The plan.
-        monitor: Logged value that decides what is better.
+        monitor: Logged value by which epochs are compared.
         mode: `max` or `min` of it.
-        directory: Where the best weights of the stage before lie (`stage_best.ckpt`), for one that starts from them.
+        directory: Directory of `stage_best.ckpt`, the best weights of the previous stage; the next one may start there.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
         self.stages = list(stages)
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best_path = directory / "stage_best.ckpt"
-        self.index = 0  # of the stage that runs
-        self.first_epoch = 0  # of the run's epochs, in which this stage began
-        self.first_step = 0  # of the optimizer's steps, likewise
+        self.index = 0  # of the current stage
+        self.first_epoch = 0  # the epoch in which this stage began, counted over the run
+        self.first_step = 0  # the optimizer step at which it began, counted over the run
         self.best: float | None = None
         self.waited = 0
-        self.running = self.stages[0]  # the stage of the epoch that runs, or that has just ended
-        self.keep_weights = False  # whether the epoch that has just ended is one that the next stage may start from
-        self._told = False  # whether this process has said which stage it is in
-        self._wrapped_for: int | None = None  # the stage that the network is frozen and wrapped for, in this process
+        self.running = self.stages[0]  # the stage of the current epoch, or of the one that has just ended
+        self.keep_weights = False  # whether the next stage may start from the weights of the epoch that has just ended
+        self._logged = False  # whether this process has logged its stage
+        self._wrapped_for: int | None = None  # the stage for which this process has frozen and wrapped the network
 
     @property
     def stage(self) -> PlannedStage:
-        """The stage that runs."""
+        """The current stage."""
         return self.stages[self.index]
 
     @property
     def total_epochs(self) -> int:
-        """Most epochs that the run can take."""
+        """The maximum number of epochs of the run."""
         return sum(stage.epochs for stage in self.stages)
 
-    # What a checkpoint keeps: plain numbers only.
+    # The state in a checkpoint: plain numbers only.
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where in the plan the run stands."""
+        """Return the position in the plan."""
         keys = ("index", "first_epoch", "first_step", "best", "waited")
         return {key: getattr(self, key) for key in keys}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Return to where a checkpoint stood; the network is set up when the next epoch begins."""
+        """Restore the position from a checkpoint; the network is set up when the next epoch begins."""
         index = int(state_dict["index"])
         if not 0 <= index < len(self.stages):
             raise ValueError(f"stage {index} of {len(self.stages)}")
@@ -76,14 +76,14 @@ class Stages(pl.Callback):
     # Lightning's hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Freeze for the first stage before the strategy wraps the module: then it need not be wrapped again."""
+        """Freeze for the first stage before the strategy wraps the module, so that it is wrapped only once."""
         if stage == "fit":
             assert isinstance(pl_module, Task)
             pl_module.train_groups(self.stage)
             self._wrapped_for = self.index
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Enter the stage of a run that goes on in the middle of an epoch, for which Lightning starts no epoch."""
+        """Enter the stage of a run that resumes in the middle of an epoch: Lightning then calls no epoch start."""
         if trainer.fit_loop.restarted_mid_epoch:
             self._enter(trainer, pl_module, begins=False)
 
@@ -101,21 +101,21 @@ class Stages(pl.Callback):
             if isinstance(trainer.strategy, DDPStrategy):
                 _rewrap(trainer.strategy, pl_module)
             self._wrapped_for = self.index
-        if begins or not self._told:
+        if begins or not self._logged:
             log.info(self.line(pl_module))
-            self._told = True
+            self._logged = True
         pl_module.train()  # frozen groups are in eval mode, whatever Lightning restored after validation
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the rates of the step that comes."""
+        """Set the learning rates of the next step."""
         rates = self.stage.rates(trainer.global_step - self.first_step, self.steps_of_stage(trainer))
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = rates.get(layer_group(group), 0.0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Decide, after this epoch's validation, whether the stage goes on."""
+        """Decide, after this epoch's validation, whether the stage continues."""
         self.keep_weights = self._improved(trainer) and self._next_starts_from_best
         done = trainer.current_epoch + 1 - self.first_epoch
         plateau = self.stage.patience is not None and self.waited >= self.stage.patience
@@ -132,12 +132,12 @@ class Stages(pl.Callback):
         self.best, self.waited = None, 0
 
     def steps_of_stage(self, trainer: pl.Trainer) -> int:
-        """Return the number of optimizer steps of the running stage if it takes all its epochs."""
+        """Return the number of optimizer steps of the current stage if it takes all its epochs."""
         per_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
         return per_epoch * self.stage.epochs
 
     def line(self, task: Task) -> str:
-        """Return one line: what trains, how many parameters, at which rates."""
+        """Return one line with the stage, the number of trained parameters, the epochs and the learning rates."""
         sizes = {g: sum(p.numel() for p in task.group_parameters(g)) for g in task.group_names}
         stage = self.stage
         trained = sum(sizes[g] for g in stage.trained)
@@ -155,7 +155,7 @@ class Stages(pl.Callback):
         return bool(following) and following[0].start_from == "best"
 
     def _improved(self, trainer: pl.Trainer) -> bool:
-        """Note the monitored value; without one every epoch counts as better."""
+        """Compare the monitored value with the best so far; without a value every epoch counts as better."""
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
             return True
@@ -173,6 +173,6 @@ class Stages(pl.Callback):
 
 
 def _rewrap(strategy: DDPStrategy, task: Task) -> None:
-    """Wrap again: DDP leaves out parameters that were frozen when it wrapped them, and the ranks drift apart."""
+    """Wrap again: DDP ignores parameters that were frozen when it wrapped them, so the ranks would drift apart."""
     strategy.model = strategy._setup_model(task)
     strategy._register_ddp_hooks()

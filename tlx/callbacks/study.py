@@ -1,4 +1,4 @@
-"""The study of a search: a journal in the sweep's directory, to which any number of processes append."""
+"""The Optuna study of a search: a journal in the sweep's directory, to which any number of processes append."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 NAME = "tlx"
-PRUNED = "pruned_in_epoch"  # attribute of a trial whose training process gave it up
+PRUNED = "pruned_in_epoch"  # attribute of a trial that its training process pruned
 
 
 def open_study(
     path: str | Path, direction: Literal["minimize", "maximize"] | None = None, pruner: BasePruner | None = None
 ) -> Study:
-    """Return the study in a file; made where there is none and a direction is given.
+    """Return the study in a file; create it if there is none and a direction is given.
 
     Args:
         path: `study.log` in the sweep's directory.
-        direction: Of the search.
-        pruner: What gives trials up.
+        direction: Direction of the search.
+        pruner: Decides which trials stop early.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -36,22 +36,22 @@ def open_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    kept = JournalStorage(JournalFileBackend(str(path)))
+    storage = JournalStorage(JournalFileBackend(str(path)))
     if direction is None:
-        return optuna.load_study(study_name=NAME, storage=kept, pruner=pruner)
-    return optuna.create_study(study_name=NAME, storage=kept, direction=direction, load_if_exists=True)
+        return optuna.load_study(study_name=NAME, storage=storage, pruner=pruner)
+    return optuna.create_study(study_name=NAME, storage=storage, direction=direction, load_if_exists=True)
 
 
 def refuse_pickles(study: Study, path: Path, sampler: str) -> None:
-    """Refuse a study that goes on with a sampler which keeps its state in it as a pickle, which runs what stands in it.
+    """Refuse to resume a study with a sampler that stores its state as a pickle: loading a pickle can run code.
 
     Args:
-        study: As it was found.
+        study: The stored study.
         path: Its file.
-        sampler: What is to go on with it.
+        sampler: Dotted name of the sampler that would resume it.
 
     Raises:
-        TlxError: It holds such a state, and the user has not allowed the sampler by a setting.
+        TlxError: The study holds a pickled state, and the user has not allowed the sampler.
     """
     if not sampler.endswith(".CmaEsSampler") or allowed_by_user(sampler):
         return
@@ -59,13 +59,13 @@ def refuse_pickles(study: Study, path: Path, sampler: str) -> None:
         ":" in key and "optimizer" in key for trial in study.get_trials(deepcopy=False) for key in trial.system_attrs
     ):
         raise TlxError(
-            f"{one_line(path)}: expected a search without pickled state to go on with, got that of {sampler}, which "
-            f"could run code; where the file is your own: {VARIABLE}={sampler} tlx …; else another output_dir"
+            f"{one_line(path)}: expected a search without pickled state, got the pickled state of {sampler}, which "
+            f"could run code; if the file is your own: {VARIABLE}={sampler} tlx …; otherwise use another output_dir"
         )
 
 
 def trial_of(place: TrialPlace) -> Trial | None:
-    """Return a trial of a study, to report to; None where it has ended already."""
+    """Return a trial of a study for reporting; None if it has already ended."""
     from optuna import Trial
 
     study = open_study(place.study, pruner=build_node(place.pruner, "hydra.sweeper.pruner"))

@@ -1,4 +1,4 @@
-"""Sees the one pass over the test split and keeps what the review is made of."""
+"""Record, during the one pass over the test split, everything that the review needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tlx.data.batches.dataset import real
 from tlx.tasks.module import Task
 from tlx.tasks.recorded import Recorded
 
-WORST_AT_MOST = 20  # images that are kept whole
+WORST_AT_MOST = 20  # images that are kept at full size
 EMBEDDED_AT_MOST = 2_000  # images whose features are kept
-FEATURES_AT_MOST = 1_000_000  # numbers in all these features
+FEATURES_AT_MOST = 1_000_000  # numbers in these features together
 THUMBNAIL = 48  # pixels
 _EMBEDDED = ("embedded", "features", "thumbnails")  # rows of the images whose features are kept
 _SEED = 0  # fixed, so that the runs of a sweep show the same images
@@ -27,10 +27,10 @@ _SEED = 0  # fixed, so that the runs of a sweep show the same images
 
 @dataclass
 class _Gathered:
-    """Lists of what the batches gave, in the order in which they came."""
+    """Recorded rows of the batches, in the order of the batches."""
 
     rows: dict[str, list[Tensor]] = field(default_factory=dict)
-    # (-badness, index, image); None where there was a prefix in its place
+    # (-badness, index, image); the image is None if the batch held cached features instead
     worst: list[tuple[float, int, Tensor | None]] = field(default_factory=list)
 
     def add(self, **rows: Tensor) -> None:
@@ -42,13 +42,14 @@ class _Gathered:
 
 
 class TestRecorder(pl.Callback):
-    """Collects outputs, features and images from what `test_step` returns: no image is read or run again.
+    """Collects outputs, features and images from the batches and from `test_step`: no image passes the network twice.
 
-    `seen` is there after the test, in the first process if there are several; None where there was no image.
+    After the test, `seen` holds the result in process 0; it is None if there was no image.
 
     Args:
-        images: Images in the test split: which of them are embedded is drawn from so many.
-        read: Returns the images at some places of the split, where batches hold none; None: no pictures are kept then.
+        images: Number of images in the test split, from which the embedded ones are drawn.
+        read: Returns the images at given indices of the split, for batches without images; None: then no pictures are
+            kept.
     """
 
     __test__ = False  # not for pytest
@@ -60,7 +61,7 @@ class TestRecorder(pl.Callback):
         self._chosen: Tensor | None = None
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget an earlier test."""
+        """Discard the results of an earlier test."""
         self.seen, self._gathered, self._chosen = None, _Gathered(), None
 
     def on_test_batch_end(
@@ -72,7 +73,7 @@ class TestRecorder(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what is needed of a batch; images that only fill it up are left out."""
+        """Record a batch without its padding images."""
         assert isinstance(pl_module, Task)
         kept = real(batch)
         index = batch["index"][kept].cpu()
@@ -95,13 +96,13 @@ class TestRecorder(pl.Callback):
         self._gathered.keep_worst()
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put together what all processes saw."""
+        """Combine the results of all processes."""
         parts = [self._gathered]
         if trainer.world_size > 1:
             parts = [_Gathered() for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, self._gathered)
         if trainer.is_global_zero and any(len(rows) for part in parts for rows in part.rows.get("index", [])):
-            self.seen = _together(parts, self.read)
+            self.seen = _combined(parts, self.read)
         self._gathered = _Gathered()
 
     def _thumbnails(self, images: Tensor | None, index: Tensor, chosen: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class TestRecorder(pl.Callback):
         return thumbnails(self.read(index[chosen]))
 
     def _choice(self, width: int) -> Tensor:
-        """Whether an image is embedded (images,): so many as features of this width are affordable, drawn once."""
+        """Return a mask (images,) of the embedded images, drawn once; their number depends on the feature width."""
         if self._chosen is None:
             most = max(1, min(self.images, EMBEDDED_AT_MOST, FEATURES_AT_MOST // max(width, 1)))
             drawn = torch.randperm(self.images, generator=torch.Generator().manual_seed(_SEED))[:most]
@@ -133,20 +134,20 @@ def thumbnails(images: Tensor) -> Tensor:
     return shrunk.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-def _together(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> Recorded:
+def _combined(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> Recorded:
     rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in parts[0].rows}
     order, embedded = rows["index"].argsort(), rows["embedded"].argsort()
     for name, tensor in rows.items():
         if len(tensor):
             rows[name] = tensor[embedded if name in _EMBEDDED else order]
-    together = _Gathered(worst=[entry for part in parts for entry in part.worst])
-    together.keep_worst()
+    combined = _Gathered(worst=[entry for part in parts for entry in part.worst])
+    combined.keep_worst()
     return Recorded(
         index=rows.pop("index"),
         **{name: rows.pop(name) for name in _EMBEDDED},
         rows=rows,
-        worst=[index for _, index, _ in together.worst],
-        worst_images=_images(together.worst, read),
+        worst=[index for _, index, _ in combined.worst],
+        worst_images=_images(combined.worst, read),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which trial of which search a process trains: an environment variable, which torchrun's workers inherit."""
+"""Pass the trial that a process trains in an environment variable, which torchrun's workers inherit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class TrialPlace:
     """Where a training process finds its trial.
 
     Args:
-        number: Of the trial.
-        study: The journal.
-        pruner: The node of the pruner, as plain values.
+        number: Number of the trial.
+        study: Path of the study's journal.
+        pruner: Configuration node of the pruner, as plain values.
     """
 
     number: int
@@ -25,10 +25,10 @@ class TrialPlace:
     pruner: Mapping[str, Any]
 
     def variable(self) -> dict[str, str]:
-        """Return the environment variable that says so."""
+        """Return the environment variable, as `{name: value}`."""
         return {TRIAL: json.dumps(asdict(self))}
 
     @staticmethod
-    def heard(text: str) -> TrialPlace:
-        """Return what the variable says."""
+    def parse(text: str) -> TrialPlace:
+        """Return the trial described by the variable."""
         return TrialPlace(**json.loads(text))

@@ -1,1 +1,1 @@
-"""What a finished run is used for: the test split, new images."""
+"""Use a finished run: evaluate it on the test split, predict new images."""

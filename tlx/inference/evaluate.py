@@ -16,20 +16,21 @@ from tlx.tasks.module import Task
 
 
 def evaluate(task: Task, config: DictConfig) -> dict[str, float]:
-    """Return `test/…` of a trained network.
+    """Return the metrics `test/…` of a trained network.
 
     Args:
         task: The network, in eval mode.
-        config: Of its run; `dataset` and `target` say where the images are.
+        config: Configuration of its run; `dataset` and `target` name the images.
 
     Raises:
-        TlxError: The data set's classes are not those that the run was trained on.
+        TlxError: The classes of the data set differ from those of the run.
     """
     data = ImageDataModule(config.dataset, task.backbone.preprocessing, config.seed, target=config.get("target"))
     data.prepare_data()
     data.setup()
     class_names = task.class_names
-    if list(map(composed, data.class_names)) != list(map(composed, class_names)):  # a run of 0.1 on a Mac
+    # tlx 0.1 on a Mac stored decomposed names
+    if list(map(composed, data.class_names)) != list(map(composed, class_names)):
         raise TlxError(f"dataset: expected the classes {', '.join(class_names)}, got {', '.join(data.class_names)}")
     recorder = TestRecorder(data.sizes["test"])
     with quiet(), readers_named():

@@ -1,4 +1,4 @@
-"""What a trained network says of image files."""
+"""Predict image files with a trained network."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def readable(images: Sequence[str | Path], on_bad: Literal["stop", "skip"] = "st
 
     Args:
         images: Files, folders and globs.
-        on_bad: What happens where files are broken, or folders may not be read: `stop`, or `skip`: they are named in a
-            warning and left out.
+        on_bad: If files are broken or folders cannot be read, `stop` with an error, or `skip` them with a warning.
 
     Raises:
         TlxError: A file, folder or glob matches no image, or a file is broken (with `skip`: all are).
@@ -38,11 +37,11 @@ def readable(images: Sequence[str | Path], on_bad: Literal["stop", "skip"] = "st
         paths = find_images(images)
     if unread:
         log.warning("%s", folders_passed_over(unread))
-    with decoding(True):  # all broken files in one message, before the minutes that the others may take
+    with decoding(True):  # name all broken files in one message, before predicting, which may take minutes
         facts = file_facts(paths)
     broken = [Broken(Sample(p, -1, str(p)), "", f.reason) for p, f in zip(paths, facts, strict=True) if f.reason]
     if broken and (on_bad == "stop" or len(broken) == len(paths)):
-        raise TlxError(f"{broken_files(broken)}\nmend them, or leave them out: --on-bad skip")
+        raise TlxError(f"{broken_files(broken)}\nrepair them, or leave them out: --on-bad skip")
     if broken:
         log.warning("left out: %s", broken_files(broken))
         left_out = {entry.sample.source for entry in broken}
@@ -55,7 +54,7 @@ def predict(task: Task, dataset: Mapping[str, Any], paths: Sequence[Path]) -> Pr
 
     Args:
         task: The network, in eval mode; it is moved to the GPU if there is one.
-        dataset: How images are read: keys of a dataset node, `batch_size` among them.
+        dataset: Keys of a dataset node that define how images are read, including `batch_size`.
         paths: Image files.
     """
     loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)

@@ -1,4 +1,4 @@
-"""How a run learns and is tested: in stages with gradients, or by a classifier on frozen features."""
+"""Procedures for training and testing: in stages with gradients, or with a classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 def procedure_module(config: Mapping[str, Any] | DictConfig) -> str:
-    """Return the module of the procedure that a configuration asks for. The only place that decides it."""
+    """Return the module of a configuration's procedure. This is the only place that decides it."""
     classical = config.get("classifier") is not None  # scikit-learn takes a second to import
     return f"{__name__}.{'classical' if classical else 'stages'}"
 
 
 def procedure_of(config: DictConfig) -> type[Procedure]:
-    """Return the procedure that a configuration asks for."""
+    """Return the procedure of a configuration."""
     procedure: type[Procedure] = import_module(procedure_module(config)).PROCEDURE
     return procedure
 
 
 def plan_table(config: DictConfig) -> str:
-    """Return what a configuration would learn as text: no memory is taken, nothing is downloaded.
+    """Return the training plan of a configuration as text, without allocating weights or downloading anything.
 
     Examples:
         >>> import tlx

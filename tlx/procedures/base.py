@@ -1,4 +1,4 @@
-"""What every procedure does: say what is about to be learned, learn it, test it once, write the report."""
+"""The steps that all procedures share: describe the training, train, test once, write the report."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ log = logging.getLogger("tlx")
 
 
 class Procedure(ABC):
-    """One way to learn, in this process, which may be one of several; the first one writes the run directory.
+    """A way to train in this process, which may be one of several; process 0 writes the run directory.
 
     Args:
-        config: The configuration, its `auto` settled.
+        config: The configuration with all `auto` values settled.
         data: Its images.
-        task: Its network with the weights that it begins with.
-        interruption: Whether the run is asked to stop.
+        task: Its network with the initial weights.
+        interruption: The request to stop that the run may receive.
     """
 
-    networks_written: int  # how many times the weights lie in the run directory at its fullest
+    networks_written: int  # the largest number of copies of the weights that the run directory holds at once
     trial: type[Trial]  # what is timed where layout, precision or torch.compile is `auto`
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
@@ -54,36 +54,36 @@ class Procedure(ABC):
 
     @staticmethod
     def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
-        """Return what the task is made with in the place of its own head; {}: it has its own."""
+        """Return the arguments that replace the task's own head; {}: it keeps its own."""
         return {}
 
-    def fit(self, anew: bool = False) -> None:
-        """Learn and test.
+    def fit(self, from_scratch: bool = False) -> None:
+        """Train and test.
 
-        Where the run directory holds a last checkpoint, it goes on from there.
+        If the run directory holds a last checkpoint, training resumes from it.
 
         Args:
-            anew: Whether to begin whatever lies there: another process may be about to remove it.
+            from_scratch: Ignore that checkpoint: another process may be about to remove it.
         """
         with logging_to(self.run.directory), quiet(), readers_named():
             status = "failed"
             try:
-                self._fit(anew)
+                self._fit(from_scratch)
                 status = "success"
             finally:
                 for logger in self._loggers or ():
                     logger.close(status)
 
     @abstractmethod
-    def _fit(self, anew: bool) -> None:
-        """As `fit`, with the log open."""
+    def _fit(self, from_scratch: bool) -> None:
+        """Train and test as `fit` does, with the log open."""
 
     @abstractmethod
     def _first_trained(self) -> Collection[str]:
-        """Return the layer groups that learn from the beginning."""
+        """Return the layer groups that train from the first stage on."""
 
     def _introduce(self, images: str) -> None:
-        """Write and log what is about to be trained, and on what; open the cache.
+        """Write and log the description of the network and the data; open the cache.
 
         Args:
             images: Fingerprint of the images.
@@ -102,35 +102,34 @@ class Procedure(ABC):
         self.cache = build_cache(config, self.data, self.interruption)
 
     def _still_random(self) -> str:
-        """Warn of layer groups that keep random weights while those above them learn."""
+        """Return a warning if layer groups keep random weights while those above them train, else ''."""
         backbone = self.task.backbone
         if backbone.report is None or not backbone.report.random:
             return ""
         trained = self._first_trained()
         frozen = [group for group in backbone.group_names if group not in trained]
-        told = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
-        return told if frozen else ""
+        warning = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
+        return warning if frozen else ""
 
     def _open_loggers(self, step: int | None) -> list[RunLogger]:
-        """Return the loggers of the run, which are opened once.
+        """Return the loggers of the run; they are opened once.
 
         Args:
-            step: The step that comes next, where an earlier process has logged; what it logged from there on does not
-                count.
+            step: The next step, if an earlier process has logged; entries from this step on are discarded.
         """
         if self._loggers is None:
             self._loggers = open_loggers(self.config, hyperparameters(self.config), step)
         return self._loggers
 
     def _recorder(self) -> TestRecorder:
-        """Return what sees the test; it keeps pictures where somebody will look at them."""
+        """Return the recorder of the test; it keeps pictures only if there is a logger to show them."""
         logged = bool(logger_nodes(self.config.logger))
         return TestRecorder(self.data.sizes["test"], self.data.test_images if logged else None)
 
     def _finish(
         self, evaluator: pl.Trainer, trained: Mapping[str, Any], tested: Mapping[str, float], seen: TestRecorder
     ) -> None:
-        """Write the review and the figures of the run, and that it is finished; no process returns before that."""
+        """Write the review and the metrics and mark the run as finished; all processes wait for this."""
         if is_first():
             figures = {**trained, **tested}
             loggers = self._open_loggers(figures["train/steps"])

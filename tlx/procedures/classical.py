@@ -1,4 +1,4 @@
-"""Pooled features of frozen layer groups into a classifier of scikit-learn: no epochs, no gradients."""
+"""Fit a scikit-learn classifier on pooled features of frozen layer groups: no epochs, no gradients."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tlx.training.trainer import build_trainer
 
 
 class ClassicalClassifier(Procedure):
-    """The classifier is fitted before the first validation and stands in the head's place."""
+    """Fits the classifier before the first validation and uses it as the head."""
 
-    networks_written = 1  # the classifier, which is small beside it, is not there yet
+    networks_written = 1  # without the classifier, which is not fitted yet and small in comparison
     trial = ForwardPasses
 
     @staticmethod
     def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
-        """Return the head in which the classifier will stand, and the layer groups that it reads."""
+        """Return the head that will hold the classifier, and the layer groups that it reads."""
         return classical_head(backbone, feature_groups(config, [*backbone.group_names, HEAD]), classes)
 
     def _first_trained(self) -> tuple[str, ...]:
         return ()
 
-    def _fit(self, anew: bool) -> None:
+    def _fit(self, from_scratch: bool) -> None:
         config, data, task = self.config, self.data, self.task
         groups = feature_groups(config, task.group_names)
         self._introduce(data.fingerprint())

@@ -1,4 +1,4 @@
-"""The stages of a strategy, with gradients, in one fit of Lightning's; then the best weights are tested once."""
+"""Train the stages of a strategy with gradients in one `Trainer.fit`, then test the best weights once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tlx.training.trainer import build_callbacks, build_trainer
 
 
 class StagedTraining(Procedure):
-    """The callback `Stages` freezes and thaws layer groups; `Checkpoints` keeps the best and the last weights."""
+    """The callback `Stages` freezes and unfreezes layer groups; `Checkpoints` keeps the best and the last weights."""
 
     networks_written = 2
     trial = TrainingSteps
@@ -42,14 +42,14 @@ class StagedTraining(Procedure):
     def _first_trained(self) -> tuple[str, ...]:
         return plan(self.config, self.task.group_names)[0].trained
 
-    def _fit(self, anew: bool) -> None:
+    def _fit(self, from_scratch: bool) -> None:
         last = self.checkpoints.last
-        at = progress(last) if last.is_file() and not anew else None
+        at = progress(last) if last.is_file() and not from_scratch else None
         images = self.data.fingerprint()
         if at is not None and at["data"] != images:
             raise TlxError(
                 f"dataset: expected the images that the run began with, got others behind the same names; "
-                f"{self.run.place} cannot go on; force=true trains it anew"
+                f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
             )
         self._introduce(images)
         if self.config.trainer.compile:
@@ -60,28 +60,30 @@ class StagedTraining(Procedure):
         self._test(at)
 
     def _train(self, at: Mapping[str, Any] | None) -> None:
-        """Train from where the last checkpoint stands, if there is one.
+        """Train, from the last checkpoint if there is one.
 
         Args:
-            at: Its progress.
+            at: Progress of that checkpoint.
         """
         loggers = self._open_loggers(at["global_step"] if at else None)
         callbacks = build_callbacks(self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain)
         trainer = build_trainer(self.config, callbacks, loggers, self.stages.total_epochs)
         begin = self.checkpoints.last if at else None
-        with self.interruption.deferred(), _a_rate_named(self.config):
+        with self.interruption.deferred(), _suggesting_a_rate(self.config):
             try:
                 with readers_named():
                     trainer.fit(self.task, datamodule=self.data, ckpt_path=begin, weights_only=True)
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 if at is None or self.checkpoints.begun or "CUDA" in str(error):
                     raise
-                raise unreadable(self.checkpoints.last, "what this run needs to go on", _brief(error)) from error
+                raise unreadable(
+                    self.checkpoints.last, "the state that this run needs to resume", _brief(error)
+                ) from error
         if self.checkpoints.agreement.now():
             self.interruption.stop()
 
     def _test(self, at: Mapping[str, Any]) -> None:
-        """Test the weights that validation selected: the test split is read once, here."""
+        """Test the weights that validation selected; the test split is read only here."""
         best = self.run.model
         best.set_layout(bool(self.config.trainer.channels_last))
         recorder = self._recorder()
@@ -94,7 +96,7 @@ class StagedTraining(Procedure):
         self._finish(evaluator, {**trained, **at["figures"]}, tested, recorder)
 
     def _oracle_selected(self) -> dict[str, float]:
-        """Test the weights that a selection by the target's labels would have taken: `oracle/test_…`."""
+        """Test the weights that the labels of the target domain would have selected: `oracle/test_…`."""
         chosen = self.run.with_weights("oracle.ckpt")
         chosen.set_layout(bool(self.config.trainer.channels_last))
         evaluator = build_trainer(self.config, [], [], epochs=1, eval_only=True)
@@ -108,8 +110,8 @@ def _brief(error: Exception) -> str:
 
 
 @contextmanager
-def _a_rate_named(config: DictConfig) -> Iterator[None]:
-    """Try lower rates where the loss is no number before an epoch is completed, and name the largest that holds."""
+def _suggesting_a_rate(config: DictConfig) -> Iterator[None]:
+    """If the loss diverges within the first epoch, try lower rates and suggest the largest one that works."""
     try:
         yield
     except Diverged as error:

@@ -1,1 +1,1 @@
-"""Runs as a user sees them: opened, listed, resumed, with their ancestors."""
+"""Open, list and resume runs, and show the runs that they come from."""

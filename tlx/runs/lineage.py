@@ -1,4 +1,4 @@
-"""The chain of runs that a run comes from: what each was trained on, and what of it the next one took over."""
+"""The chain of runs that a run comes from: what each was trained on, and what the next one took over from it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def carried_over(task: Task) -> dict[str, Any]:
-    """Return what a network began with, as plain values.
+    """Return the origin of a network's initial weights, as plain values.
 
-    `from`: its source in words; `loaded` and `reinitialised`: numbers of tensors; `classes`: rows of the head that were
-    taken over.
+    `from`: the source in words; `loaded` and `reinitialised`: numbers of tensors; `classes`: classes whose rows of the
+    head were taken over.
     """
     report = task.backbone.report
     tensors = len(task.backbone.state_dict())
@@ -30,15 +30,15 @@ def carried_over(task: Task) -> dict[str, Any]:
         source, loaded, fresh = "random", 0, tensors
     elif report.groups:
         source, loaded, fresh = report.source, report.num_loaded, report.num_reinitialised
-    else:  # a library's weights fit the network that they are made for
+    else:  # a library's weights fit its own network completely
         source, loaded, fresh = report.source, tensors, 0
     return {"from": source, "loaded": loaded, "reinitialised": fresh, "classes": list(task.carried_classes)}
 
 
 def ancestors(config: DictConfig) -> list[dict[str, Any]]:
-    """Return the runs that a configuration starts from, the first one first, as they tell of themselves today.
+    """Return the runs that a configuration starts from, oldest first, as their directories describe them now.
 
-    Runs that began before runs knew their ancestors are the first of their chain.
+    A run of an old version, which did not record its ancestors, is the first of its chain.
     """
     if config.backbone.get("_target_") != "tlx.backbones.run_backbone" or config.strategy.get("reset"):
         return []
@@ -48,20 +48,21 @@ def ancestors(config: DictConfig) -> list[dict[str, Any]]:
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:
-    """Return a run in a few plain values."""
-    config, told = stored_config(run.directory), run.description
+    """Return a run's entry of the chain, as plain values."""
+    config, description = stored_config(run.directory), run.description
     names = {part: config[part].get("name") for part in ("dataset", "strategy")}
     for part in ("target", "classifier"):
         if config.get(part) is not None:
             names[part] = config[part].get("name")
     headline = kind_of(config.task).headline
     figure = run.metrics.get(headline) if run.finished else None
-    own = {"run": Path(run.directory).resolve().name, "identity": told.get("identity"), **names}
-    return {**own, "classes": len(told["class_names"]), headline: figure, "carried": told.get("carried", {})}
+    own = {"run": Path(run.directory).resolve().name, "identity": description.get("identity"), **names}
+    classes = len(description["class_names"])
+    return {**own, "classes": classes, headline: figure, "carried": description.get("carried", {})}
 
 
 def table(run: RunDirectory) -> str:
-    """Return the chain of a run as text, a line a run, from the weights at its beginning to the run itself.
+    """Return the chain of a run as text, one line per run, from the initial weights to the run itself.
 
     Raises:
         TlxError: There is no such run.
@@ -77,12 +78,12 @@ def table(run: RunDirectory) -> str:
         "  ".join(c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    told = "tensors: carried over from the line above + new ones; head: classes whose rows were carried over, by name"
-    return "\n".join([f"weights at the beginning: {one_line(first)}", *(line.rstrip() for line in lines), told])
+    legend = "tensors: carried over from the line above + new ones; head: classes whose rows were carried over, by name"
+    return "\n".join([f"initial weights: {one_line(first)}", *(line.rstrip() for line in lines), legend])
 
 
 def _headline(one: Mapping[str, Any]) -> str:
-    """Return the name of the figure that stands for a run."""
+    """Return the name of a run's main metric."""
     return next(name for name in one if name.startswith(TESTED))
 
 

@@ -1,4 +1,4 @@
-"""`tlx train resume=RUN`: go on with a run from its directory alone, wherever that lies now."""
+"""`tlx train resume=RUN`: resume a run from its directory alone, even if it was moved."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger("tlx")
 
 
 def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
-    """Return the configuration with which a run goes on.
+    """Return the configuration with which a run resumes.
 
     Args:
         directory: The run directory.
-        overrides: `key=value` for paths, and for what decides where and how fast a run trains, not what comes out.
+        overrides: `key=value` for paths, and for keys that decide where and how fast a run trains but not its result.
 
     Raises:
         TlxError: There is no such run, a key may not change, or its configuration would run foreign code.
@@ -37,7 +37,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     if run.directory.is_dir() and not run.status:
         raise TlxError(
             f"resume: expected a run directory, got '{run.directory}', which has no status.json; "
-            "what runs there are: tlx list runs"
+            "to list the runs: tlx list runs"
         )
     stored: Any = OmegaConf.to_container(run.config, resolve=True)
     refuse_foreign_targets({**stored, "logger": None}, str(run.directory / "config.yaml"))
@@ -52,7 +52,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
         may_change = _may_change()
         if key not in may_change:
             raise TlxError(
-                f"resume: expected the configuration that the run began with, got {text}; may change: "
+                f"resume: expected the configuration that the run began with, got {text}; these keys may change: "
                 f"{', '.join(may_change)}; for another configuration train a new run, with backbone=run to start from "
                 "this one"
             )

@@ -1,4 +1,4 @@
-"""A run directory: everything that `test` and `predict` need, so that it can be moved elsewhere."""
+"""A run directory holds everything that `test` and `predict` need, so that it can be moved."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Run(RunDirectory):
-    """A run directory, finished or not, with the network that it holds.
+    """A run directory, finished or not, with its network.
 
     Examples:
         >>> import tlx
@@ -60,7 +60,7 @@ class Run(RunDirectory):
         return f"Run('{self.directory}')"
 
     def state_for(self, config: DictConfig) -> str:
-        """Return what there is of the run of a configuration: `finished`, `unfinished` or `nothing`.
+        """Return the state of a configuration's run in this directory: `finished`, `unfinished` or `nothing`.
 
         Raises:
             TlxError: The directory holds the run of another configuration.
@@ -69,21 +69,21 @@ class Run(RunDirectory):
             return "nothing"
         if not self._is_of(config):
             keys = difference(self.config, config)
-            if not keys:  # the same keys, and something else behind a path
+            if not keys:  # the keys are the same, but a path now leads to other data
                 raise TlxError(
                     f"expected the images, weights or source run that {self.place} began with, got others behind "
-                    "the same paths; force=true trains it anew"
+                    "the same paths; force=true trains it again from scratch"
                 )
             raise TlxError(
                 f"run_dir: expected a new directory or one of this configuration, got '{self.place}' of another "
-                f"({keys}); leave run_dir and run_name out, or force=true replaces it"
+                f"({keys}); leave out run_dir and run_name, or replace that run with force=true"
             )
         if self.finished:
             return "finished"
         return "unfinished" if (self.checkpoints / "last.ckpt").is_file() else "nothing"
 
     def _is_of(self, config: DictConfig) -> bool:
-        """Return whether this is the run of a configuration, with `auto` in it or with the values chosen for it."""
+        """Return whether this is the run of a configuration, whether its `auto` values are still `auto` or settled."""
         if self.status.get("identity") in (None, identity_hash(config)):
             return True
         described = (self.directory / "model.json").is_file()  # with the identity after `auto` was settled
@@ -106,23 +106,23 @@ class Run(RunDirectory):
         from tlx.building.nodes import build_node
         from tlx.callbacks.checkpoints import read_weights
 
-        told, config = self.description, self.config
+        description, config = self.description, self.config
         file = self.directory / "model.json"
         refuse_foreign_targets(config.task, str(self.directory / "config.yaml"), "task")
-        backbone = rebuild(told["architecture"], file)
-        backbone.preprocessing = Preprocessing.from_dict(told["preprocessing"])
+        backbone = rebuild(description["architecture"], file)
+        backbone.preprocessing = Preprocessing.from_dict(description["preprocessing"])
         more: dict[str, Any] = {}
         if config.get("classifier") is not None:
             from tlx.features.classical_head import classical_head
 
-            reads = tuple(told.get("reads") or ())
+            reads = tuple(description.get("reads") or ())
             if not reads or not set(reads) <= set(backbone.group_names):
                 raise unreadable(file, f"reads: layer groups of {', '.join(backbone.group_names)}", f"{list(reads)}")
-            more = classical_head(backbone, reads, len(told["class_names"]))
-        task: Task = build_node(config.task, "task", backbone=backbone, class_names=told["class_names"], **more)
+            more = classical_head(backbone, reads, len(description["class_names"]))
+        task: Task = build_node(config.task, "task", backbone=backbone, class_names=description["class_names"], **more)
         path = self.need(f"checkpoints/{checkpoint}")
         weights = read_weights(path)
-        try:  # what adapted the network is no part of it
+        try:  # the weights of the adaptation are not part of the network
             task.load_state_dict({key: value for key, value in weights.items() if not key.startswith("adaptation.")})
         except (RuntimeError, TlxError) as error:
             got = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
@@ -133,8 +133,8 @@ class Run(RunDirectory):
         """Evaluate the best checkpoint on the test split.
 
         Args:
-            overrides: Such as `["dataset.root=~/pets"]`, where the images have moved. A source of the user's own, which
-                the run directory alone is not trusted to name, is named here: `dataset._target_=mysource.load`.
+            overrides: For example `["dataset.root=~/pets"]`, if the images have moved. A source of the user's own must
+                be named here, `dataset._target_=mysource.load`: the run directory alone is not trusted to name code.
         """
         config = self._overridden(overrides)
         self.need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
@@ -169,19 +169,19 @@ class Run(RunDirectory):
 
     @property
     def finished_already(self) -> str:
-        """What is said when the same configuration is asked for again."""
+        """The message for a configuration whose run is already finished."""
         return f"finished already: {self.place} (force=true trains again)"
 
-    # Writing, by the process that trains
+    # Writing, only by the process that trains
 
     def begin(self, config: DictConfig) -> None:
-        """Start afresh: remove the files that an earlier attempt wrote, and no others; write the configuration."""
+        """Start from scratch: remove the files of an earlier attempt, and no others; write the configuration."""
         self.files.start()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._start(config, identity_hash(config))
 
     def go_on(self, config: DictConfig) -> DictConfig:
-        """Take up an unfinished run; return its configuration with what `auto` was settled to when it began."""
+        """Resume an unfinished run; return its configuration with the values settled for `auto` when it began."""
         config = keep(config, self.config)
         self.files.go_on()
         self._start(config, self.status.get("identity") or identity_hash(config))
@@ -196,21 +196,21 @@ class Run(RunDirectory):
     def write_config(self, config: DictConfig) -> None:
         """Write the resolved configuration."""
         plain = escaped(OmegaConf.to_container(config, resolve=True))
-        text = OmegaConf.to_yaml(OmegaConf.create(plain))  # a value that is the text `${x}` stays one
+        text = OmegaConf.to_yaml(OmegaConf.create(plain))  # the text `${x}` stays text
         self.write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
 
     def describe_model(
         self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = ""
     ) -> dict[str, Any]:
-        """Write model.json; return what every checkpoint carries: it, the configuration and the fingerprint.
+        """Write model.json; return it with the configuration and the fingerprint, to be stored in every checkpoint.
 
         Args:
             task: The network.
-            preprocessing: What its images went through; the size may be another than the backbone's own.
+            preprocessing: The preprocessing of its images; the size may differ from the backbone's own.
             config: The configuration.
-            data: Fingerprint of the images that it trains on.
+            data: Fingerprint of the training images.
         """
-        told = {
+        description = {
             "identity": identity_hash(config),
             "task": config.task.name,
             "architecture": task.backbone.architecture,
@@ -220,19 +220,19 @@ class Run(RunDirectory):
             "carried": carried_over(task),
         }
         if config.get("classifier") is not None:
-            told["reads"] = list(task.reads or task.backbone.group_names[-1:])
-        told = escaped(told)
-        self.write("model.json", json.dumps(told, indent=2))
-        return {"model": told, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
+            description["reads"] = list(task.reads or task.backbone.group_names[-1:])
+        description = escaped(description)
+        self.write("model.json", json.dumps(description, indent=2))
+        return {"model": description, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}
 
     def _overridden(self, overrides: Sequence[str]) -> DictConfig:
         stored: Any = OmegaConf.to_container(self.config, resolve=True)
         mine = as_config(received(stored, str(self.directory)))
         find_paths(mine, self.started_in)
         plain = amended(mine, overrides)
-        # How it came about is past: the weights are in the checkpoint.
         for text in overrides:
             trust_typed(text)
+        # Keys that only training uses no longer matter: the weights are in the checkpoint.
         past = ("backbone", "optimizer", "logger")
         mistakes = [m for m in check(plain) if m.path.split(".")[0] not in past]
         if mistakes:

@@ -1,4 +1,4 @@
-"""The runs below a folder, a line each, from what they say of themselves; nothing heavy is imported."""
+"""List the runs below a folder, one line each, without importing torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tlx.base.printable import one_line
 from tlx.runs.run import Run
 from tlx.tasks.catalog import headline_in
 
-DEPTH = 3  # of folders below the one that is asked for: outputs/demo/NAME
+DEPTH = 3  # levels of folders to search: outputs/demo/NAME
 
 
 def run_lines(asked: str = "*", folder: str = "outputs") -> list[str]:
     """Return lines `DIRECTORY  state  figure` of runs, oldest first.
 
     Args:
-        asked: A folder to look into, or a glob of the names of runs in `folder`.
-        folder: Where runs go, when nothing else is said.
+        asked: A folder to search, or a glob for the names of runs in `folder`.
+        folder: The default folder of runs.
 
     Raises:
         TlxError: There are none.
@@ -30,14 +30,14 @@ def run_lines(asked: str = "*", folder: str = "outputs") -> list[str]:
     found = [path for path in _below(place, DEPTH) if fnmatch(path.name, glob)]
     if not found:
         what = f"a run whose name matches '{glob}'" if glob != "*" else "a run"
-        raise TlxError(f"expected {what} in '{place}', got none; those of another folder: tlx list runs DIR")
-    rows = [(one_line(str(path)), *_told(Run(path))) for path in found]
+        raise TlxError(f"expected {what} in '{place}', got none; to list those in another folder: tlx list runs DIR")
+    rows = [(one_line(str(path)), *_state_and_figure(Run(path))) for path in found]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     return [f"{name:<{widths[0]}}  {state:<{widths[1]}}  {figure}".rstrip() for name, state, figure in rows]
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the run directories in a folder, each folder's oldest first; what cannot be listed holds none."""
+    """Yield the run directories in a folder, oldest first in each folder; skip folders that cannot be listed."""
     try:
         entries = [Path(one.path) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False)]
     except OSError:
@@ -49,8 +49,8 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
             yield from _below(path, depth - 1)
 
 
-def _told(run: Run) -> tuple[str, str]:
-    """Return state and main figure; damaged files make no line of another run fail."""
+def _state_and_figure(run: Run) -> tuple[str, str]:
+    """Return state and main figure; a damaged run does not prevent the lines of the others."""
     try:
         state = "killed" if run.killed else str(run.status.get("state", "not begun"))
         metrics = run.metrics if run.finished else {}
