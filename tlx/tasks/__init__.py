@@ -1,6 +1,6 @@
-"""Tasks: what stands on a backbone, its loss, its figures, its review and its predictions. A folder a task.
+"""Tasks, one folder each: the head on a backbone, its loss, metrics, review and predictions.
 
-`Classification` is imported on first use, so that `tlx.tasks.catalog` stays free of torch.
+`Classification` is imported on first use, so that importing `tlx.tasks.catalog` does not import torch.
 """
 
 from __future__ import annotations

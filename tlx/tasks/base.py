@@ -1,7 +1,7 @@
-"""What a task is, in two halves: `TaskKind` (`kind.py`), which needs no torch, and `TaskContract`, a network's part.
+"""The contract of a task, in two halves: `TaskKind` (`kind.py`), which needs no torch, and `TaskContract`, a network.
 
-A task stands in a folder of its own, with its head, loss, figures, review and predictions. No other room knows what its
-outputs mean. It is a subclass of `tlx.tasks.module.Task`, which keeps the contract in Lightning's steps.
+Each task has its own folder with its head, loss, metrics, review and predictions. No other package knows what its
+outputs mean. A task is a subclass of `tlx.tasks.module.Task`, which calls the contract from Lightning's steps.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Figures = dict[str, Tensor]  # scalars by name
 
 
 class TaskContract(ABC):
-    """What a task defines.
+    """The members that a task defines.
 
     Attributes:
         kind: The half without torch.
-        head: From the features of images to the output, (B, …).
-        class_names: Names in the order of the outputs.
-        head_report: What of the head was carried over from a run, in words.
-        carried_classes: The classes whose part of the head that was.
+        head: Module from the features of images to the output (B, …).
+        class_names: Class names in the order of the outputs.
+        head_report: Description of what the head took over from a run.
+        carried_classes: Classes whose weights of the head were taken over.
     """
 
     kind: ClassVar[TaskKind]
@@ -42,36 +42,36 @@ class TaskContract(ABC):
 
     @abstractmethod
     def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss, a scalar, of a batch that the head made `output` of."""
+        """Return the mean loss, a scalar, of a batch for which the head computed `output`."""
 
     @abstractmethod
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
-        """Add a batch, of which the head made `output` (B, …), to the figures of `val`, `test` or `target`.
+        """Add a batch with the head's `output` (B, …) to the metrics of the split `val`, `test` or `target`.
 
         Returns:
-            What callbacks are given of a batch of `target`, which has no labels: tensors (B, …).
+            For a batch of `target`, which has no labels: tensors (B, …) for callbacks.
         """
 
     @abstractmethod
     def figures(self, split: str) -> Figures:
-        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh."""
+        """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
 
     @abstractmethod
     def record(self, output: Tensor, batch: Batch, images: int) -> dict[str, Tensor]:
-        """Return what the review needs of a test batch, by name, each (B, …); `images` is the size of the split."""
+        """Return the rows of a test batch that the review needs, by name, each (B, …); `images` is the split's size."""
 
     @abstractmethod
     def badness(self, rows: Mapping[str, Tensor]) -> Tensor:
-        """Return how wrong each image of such rows is (B,), NaN where it is right: the worst are shown."""
+        """Return how wrong the output for each image is (B,), NaN if it is right; the review shows the worst."""
 
     @abstractmethod
     def review(self, data: ImageDataModule, seen: Recorded | None) -> Sections:
-        """Return the review of the test split; `seen` is what was recorded of it, None where there was no image."""
+        """Return the review of the test split; `seen` holds its recorded rows, None if there was no image."""
 
     @abstractmethod
     def predicted(self, output: Tensor) -> Tensor:
-        """Return what is kept of the output for images that are predicted, (B, …)."""
+        """Return the part of the output that predictions are made from, (B, …)."""
 
     @abstractmethod
     def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Predictions:
-        """Return the predictions for image files, in the form of the task; `predicted` (N, …) as above."""
+        """Return the task's predictions for image files; `predicted` (N, …) comes from the method `predicted`."""

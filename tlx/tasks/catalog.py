@@ -1,4 +1,4 @@
-"""From a task node to the kind of task that it names. Importing this imports no torch."""
+"""Look up the kind of a task node. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS: dict[str, TaskKind] = {"tlx.tasks.Classification": ClassificationKind()}
 
 
 class OwnKind(TaskKind):
-    """A task of the user's own: nothing is known of it before it is built."""
+    """A task defined by the user: nothing is known about it before it is built."""
 
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:
         """Yield nothing."""
@@ -28,14 +28,14 @@ class OwnKind(TaskKind):
         return dict.fromkeys(self.upper_groups, 0)
 
     def described(self, widths: Widths, outputs: int | None) -> str:
-        """Return the width of its input."""
+        """Return the number of input features."""
         return f"{widths.num_features} -> not known before it is built"
 
 
 def headline_in(metrics: Iterable[str]) -> str | None:
-    """Return the figure of the test split that stands for a run, None where there is none among its metrics."""
-    there = set(metrics)
-    return next((kind.headline for kind in KINDS.values() if kind.headline in there), None)
+    """Return the main test metric of a run, None if it is not among its metrics."""
+    names = set(metrics)
+    return next((kind.headline for kind in KINDS.values() if kind.headline in names), None)
 
 
 def kind_of(task: Mapping[str, Any]) -> TaskKind:

@@ -1,4 +1,4 @@
-"""What is known of a task before torch is imported. Only the standard library."""
+"""The half of a task that works without torch, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Node = Mapping[str, Any]
 
 
 class Widths(Protocol):
-    """How wide the outputs of a backbone are: the inputs of what stands on it."""
+    """The widths of a backbone's outputs, which are the inputs of the head."""
 
-    num_features: int  # of the pooled output of the last layer group
+    num_features: int  # width of the pooled output of the last layer group
 
     @property
     def channels(self) -> Mapping[str, int]:
-        """Channels of the output of each layer group."""
+        """Number of output channels of each layer group."""
 
 
 class TaskKind(ABC):
-    """The half of a task without torch: its keys, its mistakes, what may select, what stands on the backbone.
+    """The half of a task without torch: its keys, its configuration checks, its monitors, the size of its head.
 
     Attributes:
         schema: The dataclass that its node is checked against; None: any keys.
         upper_groups: The layer groups above the backbone, bottom to top.
-        monitors: The figures by which weights may be selected; (): any.
-        scorings: What a classical classifier may be chosen by, in scikit-learn's names; (): it has no use for one.
-        gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations compare.
-        headline: The figure of the test split that lists and tables show first.
-        compared: The figures by which a tool that compares runs may sort them.
+        monitors: The metrics that may select weights; (): any.
+        scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
+        gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
+        headline: The test metric that lists and tables show first.
+        compared: The metrics by which a tool may sort runs.
     """
 
     schema: type | None = None
@@ -45,21 +45,21 @@ class TaskKind(ABC):
 
     @abstractmethod
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:
-        """Yield what is wrong with a task for a data set; both nodes are well formed by themselves."""
+        """Yield the conflicts between a task and a data set; each node has already been checked on its own."""
 
     @abstractmethod
     def outputs(self, task: Node, dataset: Node | None = None) -> int | None:
-        """Return the number of outputs of the head, None where only loading the data set says it.
+        """Return the number of outputs of the head, None if it is unknown before the data set is loaded.
 
         Args:
-            task: A composed node.
-            dataset: Another; None: only what the task itself says.
+            task: The composed task node.
+            dataset: The composed dataset node; None: use the task node alone.
         """
 
     @abstractmethod
     def upper_parameters(self, task: Node, widths: Widths, outputs: int | None) -> dict[str, int]:
-        """Return the number of parameters of each upper group; 0 where the number of outputs is not known."""
+        """Return the number of parameters of each upper group; 0 if the number of outputs is not known."""
 
     @abstractmethod
     def described(self, widths: Widths, outputs: int | None) -> str:
-        """Return the shape of the head in words, such as `512 -> 10`."""
+        """Return the shape of the head as text, such as `512 -> 10`."""

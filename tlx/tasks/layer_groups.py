@@ -1,4 +1,4 @@
-"""A network whose layer groups train or stay frozen, whatever its task is."""
+"""A network whose layer groups can train or stay frozen, for any task."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tlx.backbones.backbone import Backbone
 from tlx.base.gradients import no_gradients
 from tlx.strategies.plan import PlannedStage
 
-Owned = tuple[nn.Module, str, nn.Parameter]  # a parameter, the module that owns it, its name there
-# Of BatchNorm statistics that move. torchvision's MobileNetV3 has 0.01, its MNASNet 0.0003, for long trainings: in some
-# hundred steps of a transfer such statistics hardly leave their initial values, and evaluation uses them.
+Owned = tuple[nn.Module, str, nn.Parameter]  # (module that owns the parameter, its name there, the parameter)
+# Of BatchNorm statistics. torchvision's MobileNetV3 has 0.01, its MNASNet 0.0003, for long trainings. In the few
+# hundred steps of a transfer such statistics would hardly leave their initial values, and evaluation uses them.
 _LEAST_MOMENTUM = 0.1
 
 
@@ -31,7 +31,7 @@ class LayerGroups(pl.LightningModule):
         self.backbone = backbone
         _quicken_statistics(backbone)
         self.layout = torch.contiguous_format
-        self._trained: frozenset[str] | None = None  # None: every group, until a stage says otherwise
+        self._trained: frozenset[str] | None = None  # None: every group, until a stage selects some
         self._batch_norm = "train"
         self._sharded = False
 
@@ -50,7 +50,7 @@ class LayerGroups(pl.LightningModule):
         return [*self.backbone.group_names, *self.upper_groups]
 
     def group_modules(self, group: str) -> list[nn.Module]:
-        """Return the modules whose parameters make up a layer group."""
+        """Return the modules of a layer group."""
         return self.upper_modules(group) if group in self.upper_groups else self.backbone.group_modules(group)
 
     def group_parameters(self, group: str) -> Iterator[nn.Parameter]:
@@ -74,29 +74,29 @@ class LayerGroups(pl.LightningModule):
 
     @property
     def trainable_parameters(self) -> int:
-        """Number of weights that train in this stage; those that groups share count once."""
+        """Number of weights that train in this stage; weights that groups share count once."""
         # A sharded parameter keeps its gradient flag when it is frozen, so the flags do not say which train.
         trained = {id(p): p.numel() for group in self.group_names if self.trains(group)
                    for p in self.group_parameters(group)}  # fmt: skip
         return sum(trained.values())
 
     def train_groups(self, stage: PlannedStage) -> None:
-        """Make exactly the groups of a stage trainable; without a gradient no optimizer moves the others."""
+        """Make exactly the groups of a stage trainable; the others get no gradient, so no optimizer changes them."""
         self._trained = frozenset(stage.trained)
         self._batch_norm = stage.batch_norm
         for group in self.group_names:
             for parameter in self.group_parameters(group):
-                # A sharded parameter's full-size twin keeps the flag that it was made with; see on_after_backward.
+                # FSDP's unsharded copy of a parameter keeps the flag it was created with; see on_after_backward.
                 parameter.requires_grad = self.trains(group) or self._sharded
                 if not self.trains(group):
                     parameter.grad = None
         self.train(self.training)
 
     def train(self, mode: bool = True) -> LayerGroups:
-        """Set training mode, except that a frozen group stays in eval mode: dropout off, BatchNorm statistics still.
+        """Set training mode; frozen groups stay in eval mode: dropout is off, BatchNorm statistics stay constant.
 
-        With the BatchNorm policy `frozen` the statistics of trained groups stay still too; with `adapt` those of frozen
-        groups follow the new data.
+        With the BatchNorm policy `frozen`, the statistics of trained groups stay constant, too; with `adapt`, those of
+        frozen groups adapt to the new data.
         """
         super().train(mode)
         if mode:
@@ -109,14 +109,14 @@ class LayerGroups(pl.LightningModule):
 
     @no_gradients()
     def set_layout(self, channels_last: bool) -> None:
-        """Choose the memory layout of images and of convolution weights."""
+        """Set the memory format of images and of convolution weights."""
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.layout)
 
     # Sharding (FSDP2)
 
     def configure_model(self) -> None:
-        """Shard every layer group by itself where the strategy says so."""
+        """Shard every layer group separately if the trainer's strategy shards."""
         if self.device_mesh is None or self._sharded:
             return
         from torch.distributed.fsdp import fully_shard
@@ -131,7 +131,7 @@ class LayerGroups(pl.LightningModule):
             parameter.requires_grad = True
 
     def on_after_backward(self) -> None:
-        """Drop the gradients that sharded frozen groups gathered, so that no optimizer moves them."""
+        """Discard the gradients of sharded frozen groups, so that no optimizer changes their weights."""
         if self._sharded:
             for group in self.group_names:
                 for parameter in self.group_parameters(group) if not self.trains(group) else ():

@@ -1,4 +1,4 @@
-"""What every task does to learn: the optimizer, the loss of an epoch, the adaptation to a target domain."""
+"""Training code that all tasks share: the optimizer, the epoch's loss, the adaptation to a target domain."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tlx.tasks.layer_groups import Owned
 from tlx.tasks.mean_loss import MeanLoss
 from tlx.tasks.network import Batch, FeatureNetwork
 
-# Of parameters by layer group, and whether fused kernels may be chosen; `tlx.training.optimizers` has it.
+# From parameters by layer group and whether fused kernels are allowed to an optimizer; see `tlx.training.optimizers`.
 MakeOptimizer = Callable[[Mapping[str, Sequence[Owned]], bool], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
 class Learning:
-    """What a task is given that learns; one that only predicts needs none of it.
+    """What a task needs for training; a task that only predicts needs none of it.
 
     Args:
         monitor: The logged value that selects the best checkpoint; None: the task's own.
         make_optimizer: Makes the optimizer.
-        adapt: Makes the adaptation of a task, once its head is there; None: there is no target domain.
-        class_counts: Training images of each class as they are drawn.
+        adapt: Makes the adaptation of a task once its head exists; None: there is no target domain.
+        class_counts: Number of training images of each class, as they are sampled.
     """
 
     monitor: Monitor | None = None
@@ -40,11 +40,11 @@ class Learning:
 
 
 class Learner(FeatureNetwork, TaskContract):
-    """A network that learns.
+    """A network that can be trained.
 
     Args:
         backbone: Ordered layer groups, see `Backbone`.
-        learning: What it is given to learn; None: it only predicts.
+        learning: What it needs for training; None: it only predicts.
     """
 
     def __init__(self, backbone: Backbone, learning: Learning | None) -> None:
@@ -56,21 +56,21 @@ class Learner(FeatureNetwork, TaskContract):
         self.carried: dict[str, Any] = {}
 
     def adapt(self) -> None:
-        """Make the adaptation, where there is one; called once, when the head is there."""
+        """Make the adaptation, if there is one; called once, after the head was made."""
         if self._adapt is not None:
             self.adaptation = self._adapt(self)
-            self._adapt = None  # it may hold the images, and copies of this network are made
+            self._adapt = None  # it may refer to the images, and this network is copied
 
     def adapting_modules(self) -> list[nn.Module]:
-        """Return what of the adaptation trains together with the head."""
+        """Return the modules of the adaptation that train together with the head."""
         return [] if self.adaptation is None else self.adaptation.trained()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch, a scalar, without what an adaptation adds."""
+        """Return the mean loss of a batch, a scalar, without the penalty of an adaptation."""
         return self.loss_of(self.head(self.features_of(batch)), batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return a scalar: the mean loss of a batch, and what an adaptation adds to it."""
+        """Return the mean loss of a batch, a scalar, plus the penalty of an adaptation."""
         loss = self.loss(batch) if self.adaptation is None else self._adapted(self.adaptation, batch)
         self.log_loss(loss, images=len(batch["target"]))
         return loss
@@ -78,41 +78,41 @@ class Learner(FeatureNetwork, TaskContract):
     def _adapted(self, adaptation: Adaptation, batch: Batch) -> Tensor:
         progress = adaptation.progress(self.done)
         source, other = adaptation.both(self, batch, idle=progress is None)
-        # Before the adaptation begins it counts nothing, but what it trains stays in the graph, as DDP wants it.
+        # Before the adaptation starts, its weight is 0, but its trained modules stay in the graph: DDP requires that.
         weight = 0.0 if progress is None else adaptation.weight
         return self.loss_of(source.logits, batch) + weight * adaptation.penalty(source, other, progress or 0.0)
 
     @property
     def done(self) -> float:
-        """Part of the planned training that is over, in [0, 1]: a function of the step."""
+        """The completed fraction of the planned training, in [0, 1], a function of the step."""
         trainer = self.trainer
         per_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
         return trainer.global_step / max(per_epoch * (trainer.max_epochs or 1), 1)
 
     def on_train_epoch_start(self) -> None:
-        """Let the adaptation do what it does once an epoch; the stage callback has had its turn."""
+        """Run the adaptation's work of an epoch, after the stage callback."""
         if self.adaptation is not None and (progress := self.adaptation.progress(self.done)) is not None:
             self.adaptation.begin_epoch(self, self.trainer.datamodule, progress)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Make the optimizer with every layer group in it from the start; the stage callback sets the rates."""
-        assert self._make_optimizer is not None, "this task was not given an optimizer"
+        """Make the optimizer for all layer groups of the run; the stage callback sets the learning rates."""
+        assert self._make_optimizer is not None, "this task has no optimizer"
         groups = {g: list(self.named_group(g)) for g in self.group_names}
         return self._make_optimizer(groups, not self._sharded and self._may_fuse)
 
     @property
     def _may_fuse(self) -> bool:
-        # Gradients that are scaled for float16 are clipped before the step, for which fused kernels are too late; of
-        # these Lightning believes the same in bfloat16.
+        # Scaled float16 gradients must be unscaled before they are clipped, but fused kernels unscale inside the step.
+        # Lightning applies the same rule to bfloat16.
         if self._trainer is None:
             return True
         clipped = self._trainer.gradient_clip_val is not None
         return self._trainer.precision != "16-mixed" and not (clipped and self._trainer.precision == "bf16-mixed")
 
     def log_loss(self, loss: Tensor, images: int) -> None:
-        """Log a step's loss, a scalar, and at the epoch's last step its mean, as `train/batch_loss` and `train/loss`.
+        """Log a step's loss, a scalar, as `train/batch_loss`, and at the last step the epoch's mean as `train/loss`.
 
-        Lightning's log costs more than a small step: a loss that nobody would see is not given to it.
+        `self.log` costs more than a small step, so it is not called for a loss that no logger or progress bar shows.
         """
         self._mean_loss.add(loss, images)
         trainer = self.trainer
@@ -121,21 +121,21 @@ class Learner(FeatureNetwork, TaskContract):
             self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         if trainer.is_last_batch:
             total, images_seen = trainer.strategy.reduce(self._mean_loss.totals(), reduce_op="sum")
-            # Not to the logger: see callbacks/curves.py.
+            # callbacks/curves.py sends it to the loggers.
             self.log("train/loss", total / images_seen, on_step=False, on_epoch=True, logger=False)
 
     def carry(self, values: dict[str, Any]) -> None:
-        """Take plain values along in every checkpoint: the configuration and the description of the network."""
+        """Store plain values in every checkpoint: the configuration and the description of the network."""
         self.carried = values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store them."""
+        """Add these values to a checkpoint."""
         checkpoint["tlx"] = self.carried
 
     def epoch_state(self) -> dict[str, float]:
-        """Return what has added up in this epoch so far, for a run that stops in the middle of it."""
+        """Return the sums of this epoch so far, for a run that stops in the middle of it."""
         return self._mean_loss.state()
 
     def load_epoch_state(self, state: dict[str, float]) -> None:
-        """Continue from there."""
+        """Restore the sums."""
         self._mean_loss.load(state, self.device)

@@ -1,4 +1,4 @@
-"""The mean loss of an epoch, for any number of processes and for a run that stops in the middle of one."""
+"""The mean loss of an epoch, for any number of processes and for runs that stop in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from torch import Tensor
 
 
 class MeanLoss:
-    """Adds up the loss of an epoch's images on their device; nothing waits for it before the epoch's end."""
+    """Adds up the losses of an epoch's images on their device, without synchronising before the end of the epoch."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
         self._images = 0
 
     def add(self, loss: Tensor, images: int) -> None:
-        """Add a step: its mean loss, a scalar, over so many images."""
+        """Add a step: its mean loss, a scalar, and its number of images."""
         if self._sum is None:
             self._sum = torch.zeros((), device=loss.device)
         self._sum.add_(loss.detach(), alpha=images)
         self._images += images
 
     def totals(self) -> Tensor:
-        """Return the sum of the losses and the number of images (2,), to be added up over processes; begin afresh."""
+        """Return the sum of the losses and the number of images (2,), to be summed over processes, and reset them."""
         assert self._sum is not None, "no step was added"
         totals = torch.stack([self._sum, torch.full_like(self._sum, self._images)])
         self._sum, self._images = None, 0
         return totals
 
     def state(self) -> dict[str, float]:
-        """Return what has added up in this epoch so far, as plain numbers."""
+        """Return the sums of this epoch so far, as plain numbers."""
         return {"total": 0.0 if self._sum is None else float(self._sum), "weight": float(self._images)}
 
     def load(self, state: dict[str, float], device: torch.device) -> None:
-        """Continue from such a state."""
+        """Restore the sums from a state."""
         self._sum, self._images = torch.tensor(state["total"], device=device), int(state["weight"])

@@ -1,4 +1,4 @@
-"""The network of a task as Lightning sees it."""
+"""The Lightning module of a task."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tlx.tasks.network import Batch
 
 
 class Task(Learner):
-    """A backbone and a head that train together; a subclass makes the head and keeps the contract (`base.py`).
+    """A backbone and a head that train together; a subclass makes the head and fulfils the contract (`base.py`).
 
     Args:
         backbone: Ordered layer groups, see `Backbone`.
         class_names: Names in the order of the outputs.
-        learning: What it is given to learn; None: it only predicts.
+        learning: What it needs for training; None: it only predicts.
     """
 
     def __init__(self, backbone: Backbone, class_names: Sequence[str], learning: Learning | None = None) -> None:
@@ -33,42 +33,42 @@ class Task(Learner):
         return self.kind.upper_groups
 
     def upper_modules(self, group: str) -> list[nn.Module]:
-        """Return the modules of one of them; what an adaptation trains belongs to the head."""
+        """Return the modules of one of these groups; the trained modules of an adaptation belong to the head."""
         return [self.head, *self.adapting_modules()] if group == HEAD else [getattr(self, group)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the head makes of images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
+        """Return the head's output for images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
         result: Tensor = self.head(self.features(image))
         return result
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Mapping[str, Tensor] | None:
-        """Measure a batch of the validation split; of the second loader, of the target domain; tensors (B, …)."""
+        """Measure a batch of the validation split, or, from the second loader, of the target domain: tensors (B, …)."""
         return self.measure("target" if dataloader_idx else "val", self.head(self.features_of(batch)), batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Measure a batch of the test split; return its `output` and the `features` (B, F) that it was made from."""
+        """Measure a batch of the test split; return its `output` and the `features` (B, F) that the head read."""
         features = self.features_of(batch)
         output = self.head(features)
         self.measure("test", output, batch)
         return {"output": output, "features": features}
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """Return what is kept of the output for images that are predicted, (B, …)."""
+        """Return the part of the output that predictions are made from, (B, …)."""
         return self.predicted(self(batch["image"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of the validation split, and of the target domain where there is one."""
+        """Log the metrics of the validation split and, if there is one, of the target domain."""
         self._log_figures("val")
         self._log_figures("target")
 
     def on_test_epoch_end(self) -> None:
-        """Log the figures of the test split."""
+        """Log the metrics of the test split."""
         self._log_figures("test")
 
     def _log_figures(self, split: str) -> None:
         self.log_dict({f"{split}/{name}": value for name, value in self.figures(split).items()})
 
     def described(self) -> dict[str, Any]:
-        """Return what model.json holds of it, as plain values."""
+        """Return the task's entries of model.json, as plain values."""
         names, width = self.backbone.group_names, self.backbone.num_features
         return {"group_names": names, "num_features": width, "class_names": self.class_names}

@@ -1,4 +1,4 @@
-"""From images, or from the output of a frozen prefix, to the features that a head reads."""
+"""Compute the features that a head reads, from images or from the cached output of a frozen prefix."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ Batch = dict[str, Any]  # tensors, and under `unlabelled` a batch of the target 
 
 
 class FeatureNetwork(LayerGroups):
-    """Layer groups with the preprocessing of the backbone before them.
+    """Layer groups preceded by the preprocessing of the backbone.
 
     Args:
         backbone: Ordered layer groups, see `Backbone`.
 
     Attributes:
-        reads: The layer groups whose pooled outputs side by side are the features; (): the network's own.
+        reads: The layer groups whose concatenated pooled outputs are the features; (): the backbone's own features.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
         self.reads: tuple[str, ...] = ()
         mean, std = backbone.preprocessing.mean, backbone.preprocessing.std
-        # Not part of the state: they belong to the preprocessing that model.json holds.
+        # Not part of the state_dict: model.json stores the preprocessing.
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("scale", 1 / (torch.tensor(std).view(1, -1, 1, 1) * 255), persistent=False)
         self.mean: Tensor
         self.scale: Tensor
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Return images as the backbone wants them: uint8 (B, C, H, W) to float, mean and std of its preprocessing."""
+        """Return uint8 images (B, C, H, W) as float, normalised with the mean and std of the backbone."""
         image = image.to(self.mean.dtype).sub(self.mean).mul_(self.scale)
         return image.contiguous(memory_format=self.layout)
 
@@ -47,10 +47,10 @@ class FeatureNetwork(LayerGroups):
         return pooled
 
     def features_of(self, batch: Batch) -> Tensor:
-        """Return the pooled features (B, num_features) of a batch: from its images, or from what a prefix made of them.
+        """Return the pooled features (B, num_features) of a batch, from its images or from the output of a prefix.
 
-        `prefix` holds outputs of its groups. The topmost one's is taken as it would be at that place: in the type of
-        the weights, unless autocast has it.
+        `batch["prefix"]` holds outputs of layer groups; the network continues from the topmost one. That output is
+        converted to the type of the weights, unless autocast chooses the type.
         """
         if "prefix" not in batch:
             return self.features(batch["image"])

@@ -1,4 +1,4 @@
-"""What every form of predictions has."""
+"""The interface of predictions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Predictions(Protocol):
-    """What a network says of image files; a task has its own form of it."""
+    """Predictions of a network for image files; each task has its own class."""
 
     @property
     def paths(self) -> list[Path]:
-        """The files, in the order in which they were named."""
+        """The files, in the order in which they were given."""
 
     def __len__(self) -> int:
         """Return the number of images."""
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a table, a row an image."""
+        """Write a table with one row per image."""

@@ -1,4 +1,4 @@
-"""What was seen of a test split, whatever the task is."""
+"""The recorded outputs of a test split, for any task."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was seen of a test split, in the order of its images. N images, M of them embedded.
+    """The recorded outputs of a test split, in the order of its images: N images, M of them embedded.
 
     Args:
-        index: Places of the images in the split (N,), ascending.
-        rows: What the task recorded of each image, by name: each (N, …).
-        embedded: Places in the split (M,), ascending, of the images whose features were kept.
+        index: Indices of the images in the split (N,), ascending.
+        rows: The task's recorded values of each image, by name, each (N, …).
+        embedded: Indices in the split (M,), ascending, of the images whose features were kept.
         features: Pooled features (M, num_features), float32.
-        thumbnails: Those images as the network saw them, small: uint8 (M, C, h, w).
-        worst: Places in the split of the images with the worst outputs, the worst first.
-        worst_images: Those as the network saw them, each uint8 (C, H, W).
+        thumbnails: Thumbnails of the embedded images, as the network saw them: uint8 (M, C, h, w).
+        worst: Indices in the split of the images with the worst outputs, worst first.
+        worst_images: These images as the network saw them, each uint8 (C, H, W).
     """
 
     index: Tensor

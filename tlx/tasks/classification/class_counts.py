@@ -1,4 +1,4 @@
-"""What adds up over a split of labelled images: a few counts a class, from which all figures follow."""
+"""Metrics of a split of labelled images, computed from a few counts per class."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-IGNORED = -1  # the target of images that only fill up the last batch of a process
+IGNORED = -1  # the class of padding images in the last batch of a process
 
 
 class ClassCounts(Metric):
     """Loss, accuracy, balanced accuracy (mean recall over classes) and macro F1 of a split.
 
-    Where classes have weights, the loss is the weighted mean; the other figures do not know of them.
+    With class weights, the loss is the weighted mean; the weights do not affect the other metrics.
 
-    A batch costs a dozen small operations on the device that it is on, and nothing waits for them: no figure is worked
-    out before the end. As in torchmetrics' macro averages, classes that are neither there nor predicted do not count.
+    A batch costs a dozen small operations on its own device, without synchronisation; metrics are computed only at the
+    end. As in torchmetrics' macro averages, classes that are neither present nor predicted do not count.
 
     Args:
         classes: Number of classes K.
@@ -28,8 +28,8 @@ class ClassCounts(Metric):
         super().__init__()
         for name in ("right", "predicted", "actual"):  # images of each class (K,)
             self.add_state(name, torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")  # of all images together
-        self.add_state("weight", torch.zeros(()), dist_reduce_fx="sum")  # of all images, where classes have weights
+        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")  # sum over all images
+        self.add_state("weight", torch.zeros(()), dist_reduce_fx="sum")  # sum over all images, with class weights
         self.right: Tensor
         self.predicted: Tensor
         self.actual: Tensor
@@ -41,8 +41,8 @@ class ClassCounts(Metric):
 
         Args:
             logits: (B, K), float32.
-            target: Classes (B,), of which those that are IGNORED count in no figure.
-            weight: Of each class in the loss (K,), float32; None: 1.
+            target: Classes (B,); an image of class IGNORED does not count.
+            weight: Weight of each class in the loss (K,), float32; None: all 1.
         """
         real = (target != IGNORED).long()
         classes, called = target.clamp(min=0), logits.argmax(dim=1)
@@ -54,7 +54,7 @@ class ClassCounts(Metric):
             self.weight += (weight[classes] * real).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the figures, each a scalar."""
+        """Return the metrics, each a scalar."""
         images = self.actual.sum()
         seen = (self.actual + self.predicted) > 0
         recall = self.right / self.actual.clamp(min=1)

@@ -1,4 +1,4 @@
-"""What is measured of each split of a classification."""
+"""The metrics of each split of a classification."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ AUROC = "val/auroc"
 
 
 class SplitFigures(nn.Module):
-    """Adds up the figures of the validation split, of the test split and of the target domain.
+    """Accumulates the metrics of the validation split, the test split and the target domain.
 
     Args:
         classes: Number of classes K.
-        ranked: Whether the area under the ROC curve is measured on the validation split; it selects then.
+        ranked: Whether the area under the ROC curve of the validation split is the monitor, and so is measured.
     """
 
     def __init__(self, classes: int, ranked: bool) -> None:
@@ -31,24 +31,24 @@ class SplitFigures(nn.Module):
         """Add a batch of `val` or `test`.
 
         Args:
-            split: One of both.
+            split: `val` or `test`.
             scores: Class scores (B, K), float32.
-            target: Classes (B,), IGNORED where an image does not count.
-            weights: Weights of the classes (K,); None: there are none.
+            target: Classes (B,), IGNORED for an image that does not count.
+            weights: Class weights (K,); None: all 1.
         """
         (self.val if split == "val" else self.test).update(scores, target, weights)
         if split == "val" and self.ranked:
             self.val_auroc.update(scores, target)
 
     def add_unlabelled(self, scores: Tensor, index: Tensor) -> None:
-        """Add a batch of the target domain: class scores (B, K), float32; places of its images (B,), -1 for padding."""
+        """Add a batch of the target domain: class scores (B, K), float32; indices of images (B,), -1 for padding."""
         self.target.update(scores, index)
 
     def take(self, split: str) -> dict[str, Tensor]:
-        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh.
+        """Return the metrics of a split, scalars, and reset them; return none if no batch was added.
 
         Raises:
-            TlxError: The validation images are of one class, and the area under their ROC curve selects.
+            TlxError: The area under the ROC curve is the monitor, but the validation images are all of one class.
         """
         measured: dict[str, list[Metric]] = {
             "val": [self.val, self.val_auroc], "test": [self.test], "target": [self.target]
@@ -59,7 +59,7 @@ class SplitFigures(nn.Module):
                 found |= metric.compute()
             metric.reset()
         if split == "val" and found and self.ranked and "auroc" not in found:
-            raise TlxError(  # else nothing would select, without a word
+            raise TlxError(  # otherwise no checkpoint would be selected, without any message
                 f"task.monitor: expected validation images of two classes or more for {AUROC}, got images of one; "
                 "task.monitor=val/loss task.mode=min"
             )

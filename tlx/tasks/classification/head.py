@@ -1,4 +1,4 @@
-"""A linear head, and the rows that it takes over from the head of a finished run."""
+"""Take over rows of a linear head from the head of a finished run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tlx.backbones.report import HeadSource
 
 
 def take_over(linear: nn.Linear, class_names: Sequence[str], source: HeadSource | None) -> list[str]:
-    """Copy the rows of a run's head into a new one, by class name; return the classes whose rows those were.
+    """Copy rows of a run's head into a new one by class name; return the classes whose rows were copied.
 
     Args:
-        linear: The new head, (K, F); rows of other classes stay as they are.
+        linear: The new head, (K, F); rows of other classes are left unchanged.
         class_names: Its K classes, in the order of the rows.
-        source: The head of the run, None where there is none; one for another number of features gives nothing.
+        source: The head of the run; nothing is copied if it is None or reads another number of features.
     """
     if source is None or source.weight.shape[1] != linear.in_features:
         return []
@@ -30,6 +30,6 @@ def take_over(linear: nn.Linear, class_names: Sequence[str], source: HeadSource 
 
 
 def report(class_names: Sequence[str], shared: Sequence[str]) -> str:
-    """Return which classes were taken over and which are new, in one line."""
+    """Return one line about the classes that were taken over and the new ones."""
     new = ", ".join(name for name in class_names if name not in shared) or "none"
     return f"head: {len(shared)} of {len(class_names)} classes carried over by name; new: {new}"

@@ -1,4 +1,4 @@
-"""What is known of a classification before torch is imported."""
+"""The half of classification that works without torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Monitored = Literal[
 
 @dataclass
 class ClassificationKeys:
-    """One label an image."""
+    """One class per image."""
 
     _target_: str
     name: str = field(metadata=NAME)
@@ -53,7 +53,7 @@ class ClassificationKind(TaskKind):
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:
-        """Yield what is wrong with the head, the tiles and the weights of the classes."""
+        """Yield mistakes in the head, the tiles and the class weights."""
         yield from _head(task, dataset)
         yield from _tiles(task, dataset)
         yield from _class_weights(task, dataset)
@@ -68,8 +68,8 @@ class ClassificationKind(TaskKind):
         return {HEAD: (widths.num_features + 1) * (outputs or 0)}
 
     def described(self, widths: Widths, outputs: int | None) -> str:
-        """Return the inputs and outputs of the linear layer."""
-        return f"{widths.num_features} -> {outputs or 'not known before the data set is there'}"
+        """Return the numbers of inputs and outputs of the linear layer."""
+        return f"{widths.num_features} -> {outputs or 'unknown until the data set is available'}"
 
 
 def _head(task: Node, dataset: Node) -> Iterator[Mistake]:

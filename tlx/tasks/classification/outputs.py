@@ -1,4 +1,4 @@
-"""What is kept of the class scores of a test split."""
+"""The recorded outputs of a classifier on a test split."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PROBABILITIES_AT_MOST = 1_000_000  # numbers; beyond, only those of the predicte
 
 @dataclass(frozen=True)
 class TestOutputs:
-    """What was seen of a test split, in the order of its images. N images, M of them embedded, K classes.
+    """The recorded outputs of a test split, in the order of its images: N images, M of them embedded, K classes.
 
     Args:
-        index: Places of the images in the split (N,), ascending.
+        index: Indices of the images in the split (N,), ascending.
         target: True classes (N,).
         predicted: Most probable classes (N,).
         confidence: Their probabilities (N,), float32.
         true_probability: Probabilities of the true classes (N,), float32.
-        probabilities: All (N, K), float32; (N, 0) where they are more than PROBABILITIES_AT_MOST.
-        embedded: Places in the split (M,), ascending, of the images whose features were kept.
+        probabilities: All probabilities (N, K), float32; (N, 0) if there are more than PROBABILITIES_AT_MOST.
+        embedded: Indices in the split (M,), ascending, of the images whose features were kept.
         features: Pooled features (M, num_features), float32.
-        thumbnails: Those images as the network saw them, small: uint8 (M, C, h, w).
-        wrong: Places in the split of the most confidently wrong images, the most confident first.
-        wrong_images: Those as the network saw them, each uint8 (C, H, W).
+        thumbnails: Thumbnails of the embedded images, as the network saw them: uint8 (M, C, h, w).
+        wrong: Indices in the split of the most confidently wrong images, most confident first.
+        wrong_images: These images as the network saw them, each uint8 (C, H, W).
     """
 
     __test__ = False  # not for pytest
@@ -50,7 +50,7 @@ class TestOutputs:
 
     @classmethod
     def of(cls, seen: Recorded) -> TestOutputs:
-        """Return what was recorded by `rows_of`."""
+        """Return the outputs that were recorded by `rows_of`."""
         return cls(
             index=seen.index,
             **seen.rows,
@@ -63,12 +63,12 @@ class TestOutputs:
 
 
 def rows_of(scores: Tensor, target: Tensor, images: int) -> dict[str, Tensor]:
-    """Return what is kept of a batch, on the CPU.
+    """Return the rows to record of a batch, on the CPU.
 
     Args:
         scores: Class scores (B, K), of any type.
         target: True classes (B,).
-        images: Number of images of the whole split.
+        images: Number of images in the whole split.
     """
     probabilities, target = scores.float().softmax(dim=1).cpu(), target.cpu()
     confidence, predicted = probabilities.max(dim=1)
@@ -83,6 +83,6 @@ def rows_of(scores: Tensor, target: Tensor, images: int) -> dict[str, Tensor]:
 
 
 def badness(rows: Mapping[str, Tensor]) -> Tensor:
-    """Return how wrong each image of a batch is (B,): the probability of a wrong class, NaN where it is right."""
+    """Return how wrong each prediction is (B,): the probability of the predicted class, NaN where it is right."""
     right = rows["predicted"] == rows["target"]
     return rows["confidence"].masked_fill(right, torch.nan)

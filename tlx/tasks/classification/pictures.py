@@ -1,4 +1,4 @@
-"""The pictures of a review of classes, as matplotlib figures."""
+"""The pictures in the review of a classifier, as matplotlib figures."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COUNTS_AT_MOST = 25  # classes up to which the counts stand in the confusion matrix
-NAMES_AT_MOST = 130  # classes up to which every name stands beside it
+COUNTS_AT_MOST = 25  # with more classes, the confusion matrix shows no counts
+NAMES_AT_MOST = 130  # with more classes, it does not show every name
 BARS_AT_MOST = 120  # classes in the picture of precision and recall
 TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 BLUE, ORANGE, GRAY = "#2a6f97", "#e07a3f", "#9a9a9a"
 
 
 def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: a row a true class, colour = fraction of the row, counts where they fit.
+    """Draw a confusion matrix: one row per true class, colour = fraction of the row, counts if they fit.
 
     Args:
         confusion: Counts (K, K), row = true class.
@@ -42,7 +42,7 @@ def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
     counts = confusion.double()
     rows = counts.sum(dim=1, keepdim=True)
     share = torch.where(rows > 0, counts / rows, 0)
-    # A root scale: a hundredth of a class is still to be seen.
+    # A square-root scale keeps even one per cent of a class visible.
     picture = axes.imshow(share.numpy(), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     figure.colorbar(picture, ax=axes, fraction=0.03, pad=0.02, label="fraction of the true class", ticks=TICKS)
     size = max(4.5, min(9, 72 * side / classes * 0.75))
@@ -61,7 +61,7 @@ def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
 
 
 def class_picture(figures: ClassFigures, names: Sequence[str]) -> Figure:
-    """Draw precision and recall of each class as bars; of many classes, those with the lowest F1."""
+    """Draw precision and recall of each class as bars; with many classes, only those with the lowest F1."""
     order = list(range(len(names)))
     title = "Precision and recall of each class"
     if len(names) > BARS_AT_MOST:
@@ -84,7 +84,7 @@ def class_picture(figures: ClassFigures, names: Sequence[str]) -> Figure:
 
 
 def reliability_picture(found: Reliability) -> Figure:
-    """Draw accuracy over confidence, with the diagonal of a calibrated classifier, and how many images are where."""
+    """Draw accuracy over confidence, the diagonal of a calibrated classifier, and the number of images in each bin."""
     figure = new_figure(5.2, 6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     left, width = found.edges[:-1].numpy(), float(found.edges[1])
@@ -102,7 +102,7 @@ def reliability_picture(found: Reliability) -> Figure:
 
 
 def wrong_picture(images: Sequence[Tensor], captions: Sequence[str], columns: int = 5) -> Figure:
-    """Draw images, each uint8 (C, H, W), in a grid with a caption above each."""
+    """Draw images, each uint8 (C, H, W), in a grid with a caption above each image."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     figure = new_figure(2.3 * columns + 0.2, 2.75 * rows + 0.5)
@@ -117,7 +117,7 @@ def wrong_picture(images: Sequence[Tensor], captions: Sequence[str], columns: in
 
 
 def showable(image: Tensor) -> np.ndarray:
-    """Return an image uint8 (C, H, W) as RGB (H, W, 3); alpha and channels beyond the third are left out."""
+    """Return a uint8 image (C, H, W) as RGB (H, W, 3), without alpha and channels beyond the third."""
     channels = image.shape[0]
     colours = image[:1] if channels < 3 else image[:3]
     return to_channels(colours, 3).permute(1, 2, 0).numpy()

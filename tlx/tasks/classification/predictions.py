@@ -18,8 +18,8 @@ class Predictions:
     """Predictions for images.
 
     Args:
-        paths: The files, in the order in which they were named; a folder's in the order of their names.
-        class_names: In the order of the columns.
+        paths: The files in the order in which they were given; files of a folder are sorted by name.
+        class_names: Class names in the order of the columns.
         probabilities: (N, num_classes), rows sum to 1.
     """
 
@@ -36,10 +36,10 @@ class Predictions:
         return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
 
     def to_csv(self, path: str | Path) -> None:
-        """Write `image, predicted, confidence` and one column of probability a class.
+        """Write the columns `image, predicted, confidence` and one column of probabilities per class.
 
         Raises:
-            TlxError: It cannot be written, or something else is in its place.
+            TlxError: The file cannot be written, or the path is not a regular file.
         """
         top = self.probabilities.max(dim=1).values.tolist()
         text = io.StringIO(newline="")

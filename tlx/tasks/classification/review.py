@@ -1,4 +1,4 @@
-"""The review of a classifier's test split: what is drawn and said of it, from one pass over the images."""
+"""The review of a classifier's test split: tables, pictures and metrics from one pass over the images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Secti
     """Return the review of a test split.
 
     Args:
-        data: Where the images are from.
-        outputs: What was recorded of it; None where there was no test image.
+        data: The data set of the images.
+        outputs: The recorded outputs; None if there was no test image.
     """
     if outputs is None:
         return Sections(compared=ClassificationKind.compared)
@@ -54,7 +54,7 @@ def _pictures(summary: Summary, outputs: TestOutputs, wrong: list[tuple[str, str
 
 
 def _embedding(outputs: TestOutputs, images: list[str], names: list[str]) -> Embedding | None:
-    if not len(outputs.embedded) or len(outputs.thumbnails) != len(outputs.embedded):  # none was kept to be shown
+    if not len(outputs.embedded) or len(outputs.thumbnails) != len(outputs.embedded):  # no thumbnails were kept
         return None
     place = {index: i for i, index in enumerate(outputs.index.tolist())}
     rows = []

@@ -1,4 +1,4 @@
-"""All that is said of a test split in numbers, worked out once for metrics.json, the tables and the pictures."""
+"""All metrics of a test split, computed once for metrics.json, the tables and the pictures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tlx.tasks.classification.outputs import TestOutputs
 
 @dataclass(frozen=True)
 class Summary:
-    """What a test split says. K classes.
+    """The metrics of a test split with K classes.
 
     Args:
         names: Class names.
         images: Number of images.
         confusion: Counts (K, K), row = true class.
         per_class: Precision, recall, specificity, … of each class.
-        auroc: Of each class against the others (K,); NaN where it is not defined or there are no probabilities.
+        auroc: AUROC of each class against the others (K,); NaN if it is undefined or there are no probabilities.
         calibration: Confidence against accuracy.
-        intervals: Of the figures.
-        grouped: Whether groups of images were drawn for them.
+        intervals: Confidence intervals of the metrics.
+        grouped: Whether the intervals come from resampling groups of images instead of images.
     """
 
     names: Sequence[str]
@@ -42,13 +42,13 @@ class Summary:
     grouped: bool
 
     def of_each_class(self) -> dict[str, np.ndarray]:
-        """Figure -> values (K,), NaN where it is not defined; the names are those of the intervals."""
+        """Return metric -> values (K,), NaN where undefined; the names are those of the intervals."""
         found = self.per_class
         values = {"sensitivity": found.recall, "specificity": found.specificity, "ppv": found.precision}
         return {name: tensor.numpy() for name, tensor in {**values, "auroc": self.auroc}.items()}
 
     def figures(self) -> dict[str, float]:
-        """Return what metrics.json has of it, by flat names; what is not defined is left out."""
+        """Return the entries of metrics.json by flat names, without undefined values."""
         return {name: value for name, value in self._figures() if math.isfinite(value)}
 
     def _figures(self) -> Iterator[tuple[str, float]]:
@@ -56,7 +56,7 @@ class Summary:
         yield "test/auroc", float(self.auroc.nanmean())
         for figure, bounds in self.intervals.overall.items():
             yield from _ends(f"test/{figure}", bounds)
-        if len(self.names) > CLASSES_AT_MOST:  # thousands of names would bury the others; review.md has them all
+        if len(self.names) > CLASSES_AT_MOST:  # thousands of names would hide the others; review.md has them all
             return
         for figure, values in self.of_each_class().items():
             for i, class_name in enumerate(self.names):
@@ -71,13 +71,13 @@ def _ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
 
 
 def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
-    """Return what a test split says.
+    """Return the metrics of a test split.
 
     Args:
-        outputs: What was seen of it.
+        outputs: The recorded outputs.
         names: Class names.
-        groups: The group of each image of the split, such as its patient, in the order of the split; None, for an image
-            or for all: there is none.
+        groups: The group of each image, such as its patient, in the order of the split; None for an image without a
+            group, or if there are no groups at all.
     """
     confusion = confusion_matrix(outputs.target, outputs.predicted, len(names))
     whole = outputs.probabilities.shape[1] > 0

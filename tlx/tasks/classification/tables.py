@@ -1,4 +1,4 @@
-"""The tables of a review of classes: predictions, figures of each class, mistakes."""
+"""The tables in the review of a classifier: predictions, metrics of each class, wrong predictions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _HEADINGS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": 
 
 
 def predictions_table(outputs: TestOutputs, images: Sequence[str], names: Sequence[str]) -> Table:
-    """Return one row a test image: image, true class, predicted class, its probability, that of every class.
+    """Return one row per test image: image, true class, predicted class, its probability, that of every class.
+
+    Without the probabilities of all classes, the table has only the one of the true class.
 
     Args:
-        outputs: What was seen.
+        outputs: The recorded outputs.
         images: Name of each image of the outputs.
-        names: Class names. Where the outputs hold not all probabilities, there is one more column, that of the true
-            class.
+        names: Class names.
     """
     whole = outputs.probabilities.shape[1] > 0
     columns = probability_columns(names) if whole else ["probability of the true class"]
@@ -39,12 +40,12 @@ def predictions_table(outputs: TestOutputs, images: Sequence[str], names: Sequen
 
 
 def class_tables(figures: ClassFigures, confusion: Tensor, names: Sequence[str]) -> TableGroup:
-    """Return precision, recall, F1 and number of images of each class, and which classes are confused most.
+    """Return precision, recall, F1 and number of images of each class, and the pairs of classes most often confused.
 
     Args:
-        figures: Of each class.
-        confusion: Images by true class and by predicted class (K, K).
-        names: Of the classes.
+        figures: Metrics of each class.
+        confusion: Number of images by true class and predicted class (K, K).
+        names: Class names.
     """
     columns = (figures.precision, figures.recall, figures.f1)
     rows: list[list[Cell]] = [
@@ -58,7 +59,7 @@ def class_tables(figures: ClassFigures, confusion: Tensor, names: Sequence[str])
 
 
 def detection_tables(summary: Summary) -> TableGroup:
-    """Return sensitivity, specificity, PPV and AUROC of each class with intervals, and what was drawn for these."""
+    """Return sensitivity, specificity, PPV and AUROC of each class with intervals, and a note about the resampling."""
     values, intervals = summary.of_each_class(), summary.intervals.per_class
     rows: list[list[Cell]] = []
     for i, name in enumerate(summary.names):

@@ -1,4 +1,4 @@
-"""One label an image: linear head, cross-entropy, accuracy."""
+"""Image classification, one class per image: linear head, cross-entropy, accuracy."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ class Classification(Task):
     """Image classification.
 
     Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
-    (macro), all fractions in [0, 1] but the loss. Where it is the monitor, also `val/auroc` (one class against the
-    rest, mean over classes), for which the probabilities of the split are kept. With a target domain also
+    (macro); all but the loss are fractions in [0, 1]. If `val/auroc` (one class against the rest, mean over classes)
+    is the monitor, it is logged, too; it needs the probabilities of the whole split. With a target domain also logs
     `target/entropy` and `target/infomax`.
 
     Args:
-        backbone: Layer groups; where it comes from a run, the rows of its head are taken over by class name.
-        class_names: Names in the order of the outputs.
-        num_classes: A check only; None: as many as there are names.
-        label_smoothing: Fraction of the target spread over all classes.
-        dropout: Probability before the last layer.
-        tile_size: Side in pixels of the tiles that images are cut into, see `tlx.backbones.tiles`; None: they are not.
-        tile_overlap: Least part of a tile's side that the next one shows as well.
+        backbone: Layer groups; if it comes from a run, rows of that run's head are taken over by class name.
+        class_names: Class names in the order of the outputs.
+        num_classes: Expected number of classes, only checked; None: not checked.
+        label_smoothing: Fraction of the label's probability that is spread over all classes.
+        dropout: Dropout probability before the last layer.
+        tile_size: Side in pixels of the tiles that images are cut into, see `tlx.backbones.tiles`; None: no tiles.
+        tile_overlap: Minimum overlap of neighbouring tiles, as a fraction of a tile's side.
         tile_pool: `mean` or `max` of the features of an image's tiles.
         monitor: Logged value that selects the best checkpoint, unless `learning` names another.
         mode: `max` or `min` of it.
         name: Name of the task.
-        class_weights: How much the images of a class count in the loss of training, validation and test: by class name,
-            others 1; or `balanced`, n / (K * n_k). They are part of every checkpoint, scaled (`weights.py`).
-        learning: What it is given to learn; None: it only predicts.
+        class_weights: Weight of each class in the loss of training, validation and test: by class name, others 1; or
+            `balanced`, n / (K * n_k). Every checkpoint stores them, scaled (`weights.py`).
+        learning: What it needs for training; None: it only predicts.
         head: Another head, from features (B, F) to class scores (B, K); None: a new linear layer.
-        reads: The layer groups whose pooled outputs side by side are its features; (): the network's own.
+        reads: The layer groups whose concatenated pooled outputs are its features; (): the backbone's own features.
 
     Raises:
         TlxError: `num_classes` or `class_weights` contradict the class names.
@@ -87,7 +87,7 @@ class Classification(Task):
         backbone.tiles = None if tile_size is None else Tiles(tile_size, tile_overlap, tile_pool)
         self.label_smoothing, self.reads = label_smoothing, reads
         self.monitor = (learning and learning.monitor) or Monitor(monitor, mode)
-        # None is no part of a checkpoint: those of a network without weights are as they were before there were any.
+        # None is not stored in a checkpoint, so checkpoints without class weights keep the format of earlier versions.
         counts = learning.class_counts if learning else None
         self.register_buffer("class_weights", initial_weights(class_weights, self.class_names, counts))
         self.class_weights: Tensor | None
@@ -104,16 +104,16 @@ class Classification(Task):
         target = batch["target"]
         if self.class_weights is None:
             return F.cross_entropy(output, target, label_smoothing=self.label_smoothing)
-        # A weight is one of images. Torch's own `weight` weighs the parts of a smoothed target by their classes, and
-        # divides by the sum of the batch's weights, see `scaled`.
+        # These weights apply to images. Torch's own `weight` applies to each class of a smoothed label and divides by
+        # the sum of the batch's weights, see `scaled`.
         each = F.cross_entropy(widened(output), target, label_smoothing=self.label_smoothing, reduction="none")
         return (self.class_weights.to(each.dtype)[target] * each).mean()
 
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
-        """Add a batch of class scores (B, K) to the figures of a split.
+        """Add a batch of class scores (B, K) to the metrics of a split.
 
         Returns:
-            For the target domain `predicted` classes (B,) and the `index` (B,) of their images.
+            For the target domain, the `predicted` classes (B,) and the `index` (B,) of their images.
         """
         scores = output.float()
         if split == "target":
@@ -125,20 +125,20 @@ class Classification(Task):
         return None
 
     def figures(self, split: str) -> Figures:
-        """Return the figures of a split, scalars, none where no batch was added; begin to count afresh."""
+        """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
         return self.measured.take(split)
 
     def record(self, output: Tensor, batch: Batch, images: int) -> dict[str, Tensor]:
-        """Return true and predicted classes and probabilities of class scores (B, K), on the CPU."""
+        """Return true classes, predicted classes and probabilities for class scores (B, K), on the CPU."""
         return rows_of(output, batch["target"], images)
 
     def badness(self, rows: Mapping[str, Tensor]) -> Tensor:
-        """Return the probability of a wrong class (B,), NaN where it is the right one."""
+        """Return the probability of the predicted class (B,), NaN where it is the right one."""
         return badness(rows)
 
     def review(self, data: ImageDataModule, seen: Recorded | None) -> Sections:
-        """Return the review of the test split; `seen` is what was recorded of it, None where there was no image."""
-        from tlx.tasks.classification.review import review_sections  # statistics that a training does not need
+        """Return the review of the test split; `seen` holds its recorded rows, None if there was no image."""
+        from tlx.tasks.classification.review import review_sections  # training does not need these statistics
 
         return review_sections(data, None if seen is None else TestOutputs.of(seen))
 

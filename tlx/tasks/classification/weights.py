@@ -1,4 +1,4 @@
-"""How much the images of a class count in the loss."""
+"""Class weights in the loss."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tlx.data.splits.typed_classes import class_called
 BALANCED = "balanced"
 
 
-def by_name(told: Mapping[str, float], class_names: Sequence[str]) -> list[float]:
-    """Return the weight of each class; one that is not named has 1.
+def by_name(named: Mapping[str, float], class_names: Sequence[str]) -> list[float]:
+    """Return the weight of each class; classes that are not named have weight 1.
 
     Args:
-        told: Class name -> weight, above 0.
-        class_names: In the order of the outputs.
+        named: Class name -> weight, above 0.
+        class_names: Class names in the order of the outputs.
 
     Raises:
-        TlxError: A name is no class.
+        TlxError: A name is not a class.
     """
-    weights = {class_called(name, class_names): float(weight) for name, weight in told.items()}
+    weights = {class_called(name, class_names): float(weight) for name, weight in named.items()}
     unknown = [name for name in weights if name not in class_names]
     if unknown:
         hint = did_you_mean(unknown[0], class_names) or f"there are {len(class_names)} classes"
@@ -35,7 +35,7 @@ def balanced(counts: Sequence[float]) -> list[float]:
     """Return n / (K * n_k) for each class, as scikit-learn's `compute_class_weight("balanced", …)` (King, Zeng 2001).
 
     Args:
-        counts: Training images n_k of each class, n in all. A class without any is not among the K, and has 1.
+        counts: Training images n_k of each class, n in all. A class without images does not count in K and has 1.
     """
     present = sum(count > 0 for count in counts)
     return [sum(counts) / (present * count) if count else 1.0 for count in counts]
@@ -44,13 +44,13 @@ def balanced(counts: Sequence[float]) -> list[float]:
 def scaled(weights: Sequence[float], counts: Sequence[float]) -> Tensor:
     """Return weights (K,), float32, scaled so that their mean over the training images is 1.
 
-    So the mean of weight times loss over a batch estimates a weighted mean over the training images, and a learning
-    rate means what it means without weights. Dividing by the sum of a batch's weights would give another loss in each
-    process of several, and for each division of a batch.
+    Then the mean of weight times loss over a batch estimates the weighted mean over the training images, and learning
+    rates keep their meaning. Dividing by the sum of a batch's weights would make the loss depend on how a batch is
+    split over processes or accumulation steps.
 
     Args:
-        weights: Of each class.
-        counts: Training images of each class.
+        weights: Weight of each class.
+        counts: Number of training images of each class.
     """
     images = sum(counts)
     mean = sum(w * n for w, n in zip(weights, counts, strict=True)) / images if images else 1.0
@@ -60,7 +60,7 @@ def scaled(weights: Sequence[float], counts: Sequence[float]) -> Tensor:
 def initial_weights(
     asked: str | Mapping[str, float] | None, class_names: Sequence[str], counts: Sequence[float] | None
 ) -> Tensor | None:
-    """Return the weights of the classes (K,), scaled by their training images; 1 where these are not known."""
+    """Return the class weights (K,), scaled with the numbers of training images; 1 if these are not known."""
     if asked is None:
         return None
     named = None if isinstance(asked, str) else by_name(asked, class_names)
