@@ -15,7 +15,7 @@ from tlx.adaptation import AdaBn, Adaptation, Cdan, Coral, Dan, Dann, Domain, Mc
 from tlx.adaptation.adversary import discriminator, reversal, reverse_gradient
 from tlx.adaptation.base import _statistics_kept
 from tlx.adaptation.moments import multi_kernel_mmd
-from tlx.adaptation.self_training import judged, most_certain
+from tlx.adaptation.self_training import most_certain, predict_target
 from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones import small_cnn
 from tlx.callbacks.oracle import Oracle
@@ -167,7 +167,7 @@ def test_the_target_is_judged_as_in_evaluation():
     torch.manual_seed(0)
     task = Classification(small_cnn(width=4), ["a", "b", "c"], dropout=0.5).train()
     before, images = statistics(task), batch(0)
-    confidence, verdict = judged(task, SimpleNamespace(sizes={TRAIN: 8}, in_order=lambda split: [images]))
+    confidence, verdict = predict_target(task, SimpleNamespace(sizes={TRAIN: 8}, in_order=lambda split: [images]))
     assert task.training
     assert all(torch.equal(*pair) for pair in zip(statistics(task), before, strict=True))
     with torch.no_grad():

@@ -210,7 +210,7 @@ def test_checkpoints_of_somebody_elses_are_not_settled(tmp_path):
 
 def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
     """Guards against tables and records in a folder that holds other things, or that lead elsewhere."""
-    with pytest.raises(TlxError, match="expected no directory, or that of a sweep"):
+    with pytest.raises(TlxError, match="expected a new directory or that of a sweep"):
         Records(project).open()
     sweep = Records(tmp_path / "sweep")
     sweep.tell(total=1)

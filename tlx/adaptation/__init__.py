@@ -1,6 +1,6 @@
-"""Domain adaptation: what a strategy adds to the loss so that a network serves images of a domain without labels.
+"""Domain adaptation: penalties in the loss that fit a network to a target domain without labels.
 
-Names are imported on first use, so that `tlx.adaptation.keys` stays free of torch.
+Names are imported on first use, so that importing `tlx.adaptation.keys` does not import torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Adversarial adaptation: a discriminator learns to tell the domains apart, the features learn that it cannot."""
+"""Adversarial adaptation: a discriminator learns to distinguish the domains, the features learn to prevent that."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tlx.adaptation.base import Adaptation, Domain, Network, entropy, widened
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
 
-WIDEST = 4096  # of features x classes, from which on the map of CDAN is a random one
+WIDEST = 4096  # the largest features x classes for which CDAN uses the full product instead of a random map
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity, whose gradient comes back times -factor."""
+    """The identity; its gradient is multiplied by -factor."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
@@ -31,21 +31,21 @@ class _Reversed(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, factor: float) -> Tensor:
-    """Return `x`, of any shape; its gradient is multiplied by -factor on the way back."""
+    """Return `x`, of any shape; its gradient is multiplied by -factor."""
     same: Tensor = _Reversed.apply(x, factor)
     return same
 
 
 def reversal(progress: float, slope: float = 10.0) -> float:
-    """Return the factor of the reversed gradient, from 0 to 1 as training goes on (Ganin et al. 2016, section 5.2.2).
+    """Return the factor of the reversed gradient; it grows from 0 to 1 (Ganin et al. 2016, section 5.2.2).
 
-    A function of the progress alone: a run that goes on has the factor that it would have had.
+    It depends on the progress alone, so a resumed run has the same factor as an uninterrupted one.
     """
     return 2 / (1 + math.exp(-slope * progress)) - 1
 
 
 class Dann(Adaptation):
-    """DANN (Ganin et al. 2016): features in which a discriminator cannot tell source and target apart.
+    """DANN (Ganin et al. 2016): features from which a discriminator cannot distinguish source and target.
 
     Args:
         weight: Factor of the penalty.
@@ -80,30 +80,30 @@ class Dann(Adaptation):
         return [self.discriminator]
 
     def seen(self, domain: Domain) -> Tensor:
-        """Return what the discriminator is shown of a batch (B, width)."""
+        """Return the discriminator's input for a batch (B, width)."""
         return widened(domain.features)
 
     def importance(self, domain: Domain) -> Tensor:
-        """Return how much each image counts (B,), in mean 1."""
+        """Return the weight of each image (B,), with mean 1."""
         return torch.ones(len(domain.logits), device=domain.logits.device)
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return a scalar: the discriminator's binary cross-entropy, the mean of both domains."""
+        """Return the discriminator's binary cross-entropy, a scalar, averaged over both domains."""
         factor = reversal(progress, self.slope)
-        dtype = next(self.discriminator.parameters()).dtype  # float64 or bfloat16 where all weights are
+        dtype = next(self.discriminator.parameters()).dtype  # float64 or bfloat16 if all weights are
         losses = []
         for domain, label in ((source, 1.0), (target, 0.0)):
-            verdict = widened(self.discriminator(reverse_gradient(self.seen(domain), factor).to(dtype)).squeeze(1))
-            each = binary_cross_entropy_with_logits(verdict, torch.full_like(verdict, label), reduction="none")
+            score = widened(self.discriminator(reverse_gradient(self.seen(domain), factor).to(dtype)).squeeze(1))
+            each = binary_cross_entropy_with_logits(score, torch.full_like(score, label), reduction="none")
             losses.append((each * self.importance(domain)).mean())
         return (losses[0] + losses[1]) / 2
 
 
 class Cdan(Dann):
-    """CDAN+E (Long et al. 2018): the discriminator sees features x class probabilities, certain images count more.
+    """CDAN+E (Long et al. 2018): the discriminator reads features x class probabilities; confident images count more.
 
-    Where features x classes are more than 4,096 numbers, a random map of both replaces their product (their section
-    3.2); it is part of the checkpoint.
+    If features x classes exceeds 4,096 numbers, a random map of both replaces their product (their section 3.2). The
+    map is part of the checkpoint.
 
     Args:
         weight: Factor of the penalty.
@@ -111,7 +111,7 @@ class Cdan(Dann):
         batch_norm: See `Adaptation`.
         hidden: Width of the discriminator's two hidden layers.
         slope: How fast the reversed gradient grows, see `reversal`.
-        entropy: Whether certain images count more.
+        entropy: Whether images with confident predictions count more.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Cdan(Dann):
         self.class_map: Tensor
 
     def build(self, task: Network, data: ImageDataModule) -> None:
-        """Make the discriminator, and the random map where one is needed."""
+        """Make the discriminator, and the random map if one is needed."""
         features, classes = task.backbone.num_features, len(task.class_names)
         if features * classes > WIDEST:
             self.register_buffer("feature_map", torch.randn(features, WIDEST))
@@ -156,7 +156,7 @@ class Cdan(Dann):
 
 
 def discriminator(width: int, hidden: int) -> nn.Module:
-    """Return a network from (B, width) to one number an image (B, 1), positive for the source domain."""
+    """Return a network from (B, width) to one logit per image (B, 1), positive for the source domain."""
     return nn.Sequential(
         nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
         nn.Linear(hidden, 1),

@@ -1,4 +1,4 @@
-"""What every way of adapting shares: a batch of each domain goes through the network, a penalty compares them."""
+"""The base of all adaptations: run a batch of each domain through the network, compare them with a penalty."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Network(Protocol):
-    """What an adaptation needs of the network that it adapts; a task is one."""
+    """The interface of the network that an adaptation adapts; a task implements it."""
 
-    __call__: Callable[..., Any]  # images (B, C, H, W) to the head's output (B, K)
+    __call__: Callable[..., Any]  # from images (B, C, H, W) to the head's output (B, K)
     backbone: Backbone
     head: nn.Module
     class_names: list[str]
@@ -31,23 +31,23 @@ class Network(Protocol):
         """Return the pooled features (B, F) of a batch."""
 
     def modules(self) -> Iterator[nn.Module]:
-        """Yield every module of it."""
+        """Yield all modules."""
 
     def train(self, mode: bool = True) -> Any:
-        """Be in training mode, or not."""
+        """Set training mode on or off."""
 
     def eval(self) -> Any:
-        """Be in eval mode."""
+        """Set eval mode."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What the network makes of a batch of one domain.
+    """The network's outputs for a batch of one domain.
 
     Args:
         features: Pooled features (B, F), the head's input.
         logits: The head's output (B, K).
-        index: Places of the images in their split (B,).
+        index: Indices of the images in their split (B,).
     """
 
     features: Tensor
@@ -56,25 +56,25 @@ class Domain:
 
 
 class Adaptation(nn.Module):
-    """A penalty on what a network makes of the source and of the target domain, and how both go through it.
+    """A penalty on the network's outputs for the source and the target domain, and the forward pass of both.
 
-    Subclasses define `penalty`. Nothing here is given a label of the target domain.
+    Subclasses define `penalty`. No method receives labels of the target domain.
 
     Args:
         weight: Factor of the penalty in the loss.
-        start: Part of the training, in [0, 1), before which the penalty does not count: on the source alone until then.
-        batch_norm: `separate`: each domain is normalised with the statistics of its own batch, and those that are kept
-            for evaluation are the target's. `joint`: one batch of both, one set of statistics.
+        start: Fraction of the training, in [0, 1), before which only the source counts, without the penalty.
+        batch_norm: `separate`: each domain is normalised with the statistics of its own batch, and the target's
+            statistics are kept for evaluation. `joint`: both domains form one batch with one set of statistics.
     """
 
-    needs_gradient = True  # whether the penalty depends on the target's batch; else only its statistics are of use
+    needs_gradient = True  # whether the penalty depends on the target's batch; if not, only its statistics are used
 
     def __init__(self, weight: float = 1.0, start: float = 0.0, batch_norm: str = "separate") -> None:
         super().__init__()
         self.weight, self.start, self.batch_norm = weight, start, batch_norm
 
     def build(self, task: Network, data: ImageDataModule) -> None:
-        """Make what depends on the network and the images; called once, before training.
+        """Make the parts that depend on the network and the images; called once, before training.
 
         Raises:
             TlxError: The network has nothing to adapt.
@@ -84,21 +84,21 @@ class Adaptation(nn.Module):
         """Return the penalty, a scalar, for a batch of each domain.
 
         Args:
-            source: Of the source domain.
-            target: Of the target domain.
-            progress: Part of the adaptation that is done, in [0, 1].
+            source: Outputs for the source domain.
+            target: Outputs for the target domain.
+            progress: Completed fraction of the adaptation, in [0, 1].
         """
         raise NotImplementedError
 
     def trained(self) -> list[nn.Module]:
-        """Return the modules of its own that train, together with the head."""
+        """Return the adaptation's own modules that train together with the head."""
         return []
 
     def begin_epoch(self, task: Network, data: ImageDataModule, progress: float) -> None:
-        """Do what is done once an epoch, before its first step."""
+        """Run the work of an epoch, before its first step."""
 
     def progress(self, done: float) -> float | None:
-        """Return the part of the adaptation that is over when `done` of the training is; None before it begins."""
+        """Return the completed fraction of the adaptation from that of the training, `done`; None before it starts."""
         return None if done < self.start else min(1.0, (done - self.start) / (1 - self.start))
 
     def both(self, task: Network, batch: dict[str, Any], idle: bool = False) -> tuple[Domain, Domain]:
@@ -106,8 +106,8 @@ class Adaptation(nn.Module):
 
         Args:
             task: The network.
-            batch: Of the source domain, with one of the target domain as its `unlabelled`.
-            idle: Whether the penalty does not count yet: of the target's batch only the statistics are of use then.
+            batch: Batch of the source domain, with a batch of the target domain under `unlabelled`.
+            idle: Whether the penalty does not count yet, so that only the statistics of the target's batch are used.
         """
         other = batch["unlabelled"]
         if self.batch_norm == "joint":
@@ -120,14 +120,14 @@ class Adaptation(nn.Module):
             )
         with _statistics_kept(task):
             source = _domain(task, batch)
-        # What trains besides the network has to stay in the graph: DDP waits for its gradients.
+        # The adaptation's own trained modules have to stay in the graph: DDP waits for their gradients.
         needed = self.needs_gradient and not (idle and not self.trained())
         with nullcontext() if needed else torch.no_grad():
             return source, _domain(task, other)
 
 
 def widened(x: Tensor) -> Tensor:
-    """Return a tensor of any shape: half precision as float32, other types as they are."""
+    """Return a tensor of any shape with half precision converted to float32 and other types unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
@@ -137,7 +137,7 @@ def entropy(p: Tensor) -> Tensor:
 
 
 def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one batch of the images of two, or of what a prefix made of them."""
+    """Return two batches concatenated, of images or of cached outputs of a prefix."""
     if "prefix" not in one:
         return {"image": torch.cat([one["image"], other["image"]])}
     return {"prefix": {group: torch.cat([rows, other["prefix"][group]]) for group, rows in one["prefix"].items()}}
@@ -150,7 +150,7 @@ def _domain(task: Network, batch: dict[str, Any]) -> Domain:
 
 @contextmanager
 def _statistics_kept(task: Network) -> Iterator[None]:
-    """Let BatchNorm layers normalise with the batch, as in training, and leave what they keep for evaluation alone."""
+    """Let BatchNorm layers normalise with the batch, as in training, without updating the running statistics."""
     layers = [m for m in task.modules() if isinstance(m, _BatchNorm) and m.training]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
@@ -163,7 +163,7 @@ def _statistics_kept(task: Network) -> Iterator[None]:
 
 
 def need_batch_norm(task: Network, name: str) -> None:
-    """Refuse networks whose statistics cannot be adapted.
+    """Refuse a network without BatchNorm statistics to adapt.
 
     Raises:
         TlxError: There is no BatchNorm layer.

@@ -1,4 +1,4 @@
-"""Adaptation by the target's predictions alone: few classes should be confused with one another."""
+"""Adaptation from predictions on the target domain alone: minimise the confusion between classes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tlx.adaptation.base import Adaptation, Domain, entropy, widened
 
 
 class Mcc(Adaptation):
-    """MCC (Jin et al. 2020): the smallest confusion of classes in batches of the target domain.
+    """MCC (Jin et al. 2020): minimum class confusion in batches of the target domain.
 
     Args:
         weight: Factor of the penalty.
         start: See `Adaptation`.
         batch_norm: See `Adaptation`.
-        temperature: By which logits are divided, so that certain predictions are not all that counts.
+        temperature: Divides the logits, so that confident predictions do not dominate.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Mcc(Adaptation):
         self.temperature = temperature
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return a scalar: the mean confusion of a class with others (their equations 3 to 7)."""
+        """Return the mean confusion of a class with the others, a scalar (their equations 3 to 7)."""
         p = (widened(target.logits) / self.temperature).softmax(1)
         weight = 1 + torch.exp(-entropy(p)).detach()
         weight = len(p) * weight / weight.sum()

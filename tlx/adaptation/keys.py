@@ -1,4 +1,4 @@
-"""The keys of each way of adapting, and what it asks of a task. Importing this imports no torch."""
+"""The keys of each adaptation, and its requirements for a task. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tlx.base.fields import POSITIVE, within
 
 @dataclass
 class AdaptationKeys:
-    """What every way of adapting to a target domain has."""
+    """Keys that all adaptations share."""
 
     _target_: str
     weight: float = field(default=1.0, metadata=within(0, 1_000_000))
@@ -20,7 +20,7 @@ class AdaptationKeys:
 
 @dataclass
 class AdaBnKeys:
-    """BatchNorm statistics of the target; there is nothing to set."""
+    """BatchNorm statistics of the target; there are no options."""
 
     _target_: str
 
@@ -34,7 +34,7 @@ class DanKeys(AdaptationKeys):
 
 @dataclass
 class DannKeys(AdaptationKeys):
-    """A discriminator of domains."""
+    """A domain discriminator."""
 
     hidden: int = field(default=256, metadata=within(1, 100_000))
     slope: float = field(default=10.0, metadata=within(0, 10_000, open_low=True))
@@ -42,7 +42,7 @@ class DannKeys(AdaptationKeys):
 
 @dataclass
 class CdanKeys(DannKeys):
-    """A discriminator that sees predictions, too."""
+    """A domain discriminator that also reads predictions."""
 
     entropy: bool = True
 
@@ -72,5 +72,5 @@ ADAPTATIONS: dict[str, type] = {
     "tlx.adaptation.Mcc": MccKeys,
     "tlx.adaptation.SelfTraining": SelfTrainingKeys,
 }
-# These compare class scores (B, K); the others need pooled features alone.
+# These need class scores (B, K); the others need only pooled features.
 OF_CLASS_SCORES = frozenset(f"tlx.adaptation.{name}" for name in ("Dan", "Cdan", "Mcc", "SelfTraining"))

@@ -1,4 +1,4 @@
-"""Adaptation by moments: of the activations (AdaBN), of the features (Deep CORAL), of all orders at once (DAN)."""
+"""Adaptation by matching moments: of activations (AdaBN), of features (Deep CORAL), of all orders (DAN)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class AdaBn(Adaptation):
     """BatchNorm statistics of the target domain, weights of the source (Li et al., Revisiting BatchNorm, 2016).
 
-    While the weights train on the source, batches of the target pass through the network only to move the statistics
-    that evaluation uses.
+    While the weights train on the source, batches of the target pass through the network only to update the running
+    statistics that evaluation uses.
     """
 
     needs_gradient = False
@@ -35,7 +35,7 @@ class AdaBn(Adaptation):
 
 
 class Coral(Adaptation):
-    """Deep CORAL (Sun and Saenko 2016): features of both domains with the same covariances.
+    """Deep CORAL (Sun and Saenko 2016): match the covariances of the features of both domains.
 
     Args:
         weight: Factor of the penalty.
@@ -44,21 +44,21 @@ class Coral(Adaptation):
     """
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return a scalar: the squared Frobenius distance of the covariances over 4 F² (their equation 1)."""
+        """Return the squared Frobenius distance of the covariances over 4 F² (their equation 1), a scalar."""
         width = source.features.shape[1]
         difference = _covariance(widened(source.features)) - _covariance(widened(target.features))
         return difference.square().sum() / (4 * width**2)
 
 
 class Dan(Adaptation):
-    """DAN (Long et al. 2015): a small maximum mean discrepancy of features and of class probabilities.
+    """DAN (Long et al. 2015): minimise the maximum mean discrepancy of features and of class probabilities.
 
     Args:
         weight: Factor of the penalty.
         start: See `Adaptation`.
         batch_norm: See `Adaptation`.
-        kernels: Number of Gaussian kernels that are averaged; variances are 2^k times the mean squared distance of the
-            pooled batch, k from -(kernels // 2) upwards.
+        kernels: Number of Gaussian kernels that are averaged; their variances are 2^k times the mean squared distance
+            in the pooled batch, with k from -(kernels // 2) upwards.
     """
 
     def __init__(self, weight: float = 1.0, start: float = 0.0, batch_norm: str = "separate", kernels: int = 5) -> None:
@@ -66,7 +66,7 @@ class Dan(Adaptation):
         self.kernels = kernels
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return a scalar: the sum of both discrepancies."""
+        """Return the sum of both discrepancies, a scalar."""
         features = multi_kernel_mmd(widened(source.features), widened(target.features), self.kernels)
         probabilities = widened(source.logits).softmax(1), widened(target.logits).softmax(1)
         return features + multi_kernel_mmd(*probabilities, self.kernels)

@@ -1,4 +1,4 @@
-"""Adaptation by pseudo-labels: the network's own verdicts on the target, more of them as training goes on."""
+"""Adaptation by pseudo-labels: the network's own predictions on the target, more of them as training proceeds."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from tlx.data.domains import TRAIN
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
 
-NONE = -1  # in the place of a label
+NONE = -1  # no label
 
 
 class SelfTraining(Adaptation):
-    """Class-balanced self-training (Zou et al. 2018): each epoch the most certain images of each class get its label.
+    """Class-balanced self-training (Zou et al. 2018): each epoch, the most confident images of each class are labelled.
 
-    Before every epoch all images of the target domain are judged, without augmentation and in eval mode. Of those that
-    a class is given, the most certain part keeps this label, and counts in the loss of this epoch. That part grows from
-    `portion_start` to `portion_end`, which is a threshold on the probability that falls, for each class its own.
+    Before every epoch the network predicts all images of the target domain, in eval mode and without augmentation. For
+    each class, the most confident portion of the images predicted as this class keeps this label and counts in the
+    epoch's loss. The portion grows from `portion_start` to `portion_end`; this acts as a falling probability threshold
+    per class.
 
     Args:
         weight: Factor of the pseudo-labels' cross-entropy.
-        start: Part of the training before which there are no pseudo-labels.
+        start: Fraction of the training before which there are no pseudo-labels.
         batch_norm: See `Adaptation`.
-        portion_start: Part of the images of a class that is labelled first.
-        portion_end: Part that is labelled at the end.
+        portion_start: Portion of the images of a class that is labelled first.
+        portion_end: Portion that is labelled at the end.
     """
 
     def __init__(
@@ -48,44 +49,44 @@ class SelfTraining(Adaptation):
         self.labels: Tensor
 
     def build(self, task: Network, data: ImageDataModule) -> None:
-        """Make room for a label of each image; it is part of the checkpoint, for a run that stops in an epoch."""
+        """Make the buffer of labels, one per image; the checkpoint stores it for runs that stop within an epoch."""
         self.register_buffer("labels", torch.full((data.sizes[TRAIN],), NONE))
 
     def begin_epoch(self, task: Network, data: ImageDataModule, progress: float) -> None:
-        """Label the most certain images anew."""
+        """Label the most confident images for this epoch."""
         portion = self.portion_start + (self.portion_end - self.portion_start) * progress
-        confidence, verdict = judged(task, data)
-        self.labels.copy_(most_certain(confidence, verdict, portion))
+        confidence, predicted = predict_target(task, data)
+        self.labels.copy_(most_certain(confidence, predicted, portion))
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
-        """Return a scalar: the mean cross-entropy of the images that have a pseudo-label; 0 where none has."""
+        """Return the mean cross-entropy of the images with a pseudo-label, a scalar; 0 if no image has one."""
         labels = self.labels[target.index]
         each = cross_entropy(widened(target.logits), labels, ignore_index=NONE, reduction="sum")
         return each / (labels != NONE).sum().clamp(min=1)
 
 
 @torch.no_grad()
-def judged(task: Network, data: ImageDataModule) -> tuple[Tensor, Tensor]:
-    """Return the probability and the class (N,) that the network gives each training image of the target domain."""
+def predict_target(task: Network, data: ImageDataModule) -> tuple[Tensor, Tensor]:
+    """Return the probability (N,) and the index (N,) of the predicted class of each target-domain training image."""
     device = task.mean.device
     found = torch.zeros(2, data.sizes[TRAIN], dtype=torch.float64, device=device)
     task.eval()
     for batch in data.in_order(TRAIN):
-        confidence, verdict = task(batch["image"].to(device)).float().softmax(1).max(1)
+        confidence, predicted = task(batch["image"].to(device)).float().softmax(1).max(1)
         real = batch["index"] >= 0
         index = batch["index"][real]
-        found[0, index], found[1, index] = confidence[real].double(), verdict[real].double()
+        found[0, index], found[1, index] = confidence[real].double(), predicted[real].double()
     task.train()
     if rank_and_world()[1] > 1:
         dist.all_reduce(found)
     return found[0], found[1].long()
 
 
-def most_certain(confidence: Tensor, verdict: Tensor, portion: float) -> Tensor:
-    """Return labels (N,): of each class the verdicts of its most certain images, `portion` of them; -1 for the rest."""
-    labels = torch.full_like(verdict, NONE)
-    for one in verdict.unique().tolist():
-        members = (verdict == one).nonzero().squeeze(1)
+def most_certain(confidence: Tensor, predicted: Tensor, portion: float) -> Tensor:
+    """Return labels (N,): the predicted class for the most confident `portion` of each class, -1 for the rest."""
+    labels = torch.full_like(predicted, NONE)
+    for one in predicted.unique().tolist():
+        members = (predicted == one).nonzero().squeeze(1)
         order = confidence[members].argsort(descending=True, stable=True)
         chosen = members[order[: math.ceil(portion * len(members))]]
         labels[chosen] = one

@@ -1,8 +1,8 @@
-"""A job trains in a process of its own: whatever kills it takes no other job with it.
+"""Train each job in its own process, so that a crash or a kill affects no other job.
 
-The processes are forked from a server that has imported torch, and scikit-learn where the first job wants it, and done
-nothing else. So they are imported once a sweep, and no thread is lost in the fork. A process that starts jobs and dies
-takes its jobs along in order: they notice, save and end.
+The processes are forked from a server that has only imported torch, and scikit-learn if the first job needs it. These
+libraries are thus imported once per sweep, and the fork loses no threads. If the process that started the jobs dies,
+the jobs notice, save and end.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tlx.sweeps.stopping import Stop
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _STARTING = threading.Lock()
-GRACE = 20.0  # seconds in which the helpers of a killed job may end in order
-SAVING = 120.0  # seconds that a job may take to save when the sweep is gone
+GRACE = 20.0  # seconds that the helper processes of a killed job get to end
+SAVING = 120.0  # seconds that a job may take to save after the sweep has died
 Outcome = tuple[State, str]
 
 
@@ -41,7 +41,7 @@ class Child:
     """The process that trains one configuration.
 
     Args:
-        config: Plain values, resolved.
+        config: Resolved configuration, as plain values.
         environment: All environment variables of the process.
     """
 
@@ -53,59 +53,59 @@ class Child:
         arguments = (config, children.environment(environment), theirs, folder)
         self._process = _CONTEXT.Process(target=_main, args=arguments)
         with _STARTING, children.inherited(), _variables({**environment, "TLX_SOCKETS": folder}, *names):
-            # numpy's and torch's pools of threads are made by the imports in the server
+            # the imports in the server create the thread pools of numpy and torch
             _CONTEXT.set_forkserver_preload(["tlx.sweeps.server", "tlx.train", procedure_module(config)])
             self._process.start()
         theirs.close()
 
     @property
     def pid(self) -> int | None:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     def wait(self, stop: Stop) -> Outcome:
-        """Return how it ended; have it save and end where `stop` says so."""
-        told: Outcome | None = None
+        """Wait for the job and return its outcome; relay the signal of `stop`, so that the job saves and ends."""
+        outcome: Outcome | None = None
         asked = False
         while self._process.exitcode is None:
             if stop.number is not None and not asked:
                 self.ask(stop.number)
                 asked = True
-            ready = wait([self._process.sentinel, *([] if told else [self._ours])], timeout=0.2)
+            ready = wait([self._process.sentinel, *([] if outcome else [self._ours])], timeout=0.2)
             if self._ours in ready:
-                told = self._hear() or told
-                if told is None:  # its end is closed: the process is about to be gone
+                outcome = self._receive() or outcome
+                if outcome is None:  # its end of the pipe is closed: the process is about to end
                     self._process.join(timeout=1)
             if self._process.sentinel in ready:
                 self._process.join()
-        told = told or self._hear()
+        outcome = outcome or self._receive()
         code = self._process.exitcode
-        if told is None:
+        if outcome is None:
             self._end_helpers()
         self._ours.close()
-        if told is not None:
-            return told
+        if outcome is not None:
+            return outcome
         if asked:
             return "interrupted", f"stopped by {stop.number.name if stop.number else 'a signal'} before it began"
         if code < 0:
             number = signal.Signals(-code)
-            hint = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+            hint = ", perhaps out of memory" if number == signal.SIGKILL else ""
             return "killed", f"killed by signal {-code} ({number.name}){hint}"
-        return "killed", f"its process ended with exit code {code} and without a word; see job.log of the run"
+        return "killed", f"its process ended with exit code {code} and without a message; see job.log of the run"
 
     def ask(self, number: signal.Signals) -> None:
-        """Let the job receive a signal, on which it saves and ends."""
+        """Send the job a signal, on which it saves and ends."""
         with suppress(OSError):
             self._ours.send(int(number))
 
-    def _hear(self) -> Outcome | None:
+    def _receive(self) -> Outcome | None:
         try:
             return self._ours.recv() if self._ours.poll() else None
         except (EOFError, OSError):
             return None
 
     def _end_helpers(self) -> None:
-        """End what a killed job has left: readers of images, torchrun and its workers."""
+        """End the processes that a killed job has left: image readers, torchrun and its workers."""
         until = time.monotonic() + GRACE
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
@@ -118,24 +118,24 @@ class Child:
 
 
 def _main(config: Mapping[str, Any], environment: dict[str, str], parent: Connection, sockets: str) -> None:
-    gc.freeze()  # what the server has imported is never garbage: a collection would look through it, and copy its pages
+    gc.freeze()  # a collection would traverse everything that the server has imported, and copy its memory pages
     leave_folder()
-    os.setsid()  # Ctrl-C reaches the sweep alone, which then asks each job once
+    os.setsid()  # Ctrl-C reaches only the sweep, which then signals each job once
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # SIGUSR1 and 2 stay ignored, as in the server: the sweep hears them
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # SIGUSR1 and 2 stay ignored: the sweep handles them
     os.environ.clear()
     os.environ.update(environment)
     os.environ["TLX_CONSOLE"] = "0"
     directory = Path(config["run_dir"])
     directory.mkdir(parents=True, exist_ok=True)
-    log = open_to_append(directory / "job.log")  # what other libraries print; tlx's own lines are in tlx.log
+    log = open_to_append(directory / "job.log")  # output of other libraries; tlx's own lines are in tlx.log
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     escape_what_terminals_lack()
-    threading.Thread(target=_obey, args=(parent, sockets), daemon=True).start()
+    threading.Thread(target=_relay_signals, args=(parent, sockets), daemon=True).start()
     with suppress(OSError):  # the parent may be gone
         parent.send(_train(config))
 
@@ -160,16 +160,16 @@ def _train(config: Mapping[str, Any]) -> Outcome:
     return "finished", ""
 
 
-def _obey(parent: Connection, sockets: str) -> None:
-    """Turn what the parent sends into one signal; its death is a SIGTERM too, and after a while the end.
+def _relay_signals(parent: Connection, sockets: str) -> None:
+    """Turn the parent's message into a signal to this process; if the parent dies, send SIGTERM, later SIGKILL.
 
-    The folder of its sockets is removed: Ray kills the server, which would do it, together with the parent.
+    The folder of its sockets is removed here: Ray kills the server, which normally removes it, with the parent.
     """
     number: signal.Signals | None = None
     try:
         number = signal.Signals(parent.recv())
         os.kill(os.getpid(), number)
-        parent.recv()  # it sends nothing more, and is gone when this returns
+        parent.recv()  # the parent sends nothing more, so this returns when it has died
     except (EOFError, OSError):
         if number is None:  # a second signal would interrupt the saving
             os.kill(os.getpid(), signal.SIGTERM)
@@ -179,7 +179,7 @@ def _obey(parent: Connection, sockets: str) -> None:
 
 
 class _variables:
-    """Environment variables of this process as another's, for a moment."""
+    """Temporarily set environment variables of this process to the values of another environment."""
 
     def __init__(self, environment: Mapping[str, str], *names: str) -> None:
         self.wanted = {name: environment.get(name) for name in names}

@@ -1,6 +1,6 @@
-"""One GPU a job: locks on files, one a GPU and machine, which a job holds while it trains.
+"""One GPU per job: each GPU of a machine has a lock file, which a job holds while it trains.
 
-The kernel frees a lock with its process, however that ended. Several sweeps on one machine share the GPUs in that way.
+The kernel releases the locks of a process that ends for any reason. Several sweeps on one machine can share its GPUs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tlx.base.children import program
 
-POLL = 0.5  # seconds between looks at GPUs that are all taken
+POLL = 0.5  # seconds between attempts while all GPUs are taken
 
 
 def installed() -> list[str]:
-    """Return the UUIDs of this machine's NVIDIA GPUs in the order of their indices; none where there is no driver."""
+    """Return the UUIDs of this machine's NVIDIA GPUs in the order of their indices; none without a driver."""
     smi = program("nvidia-smi")
     if smi is None:
         return []
@@ -36,8 +36,8 @@ def visible(uuids: Sequence[str], environment: Mapping[str, str]) -> dict[str, s
     """Return the GPUs that jobs may use, as `{CUDA_VISIBLE_DEVICES of a job: name of the lock}`.
 
     Args:
-        uuids: From `installed`.
-        environment: Where CUDA_VISIBLE_DEVICES may choose some, by index or UUID (or MIG UUID).
+        uuids: Result of `installed`.
+        environment: Its CUDA_VISIBLE_DEVICES may select GPUs by index or UUID (or MIG UUID).
     """
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
@@ -48,13 +48,13 @@ def visible(uuids: Sequence[str], environment: Mapping[str, str]) -> dict[str, s
             found[token] = uuids[int(token)]
         elif token.startswith(("GPU-", "MIG-")):
             found[token] = next((uuid for uuid in uuids if uuid.startswith(token)), token)
-        else:  # CUDA, too, passes over all that follow one that it does not know
+        else:  # like CUDA, ignore everything after an unknown entry
             break
     return found
 
 
 def wanted(devices: object, accelerator: str) -> int:
-    """Return how many GPUs a job of several at once takes: `auto` is one; 0 where the user chose them, or the CPU."""
+    """Return how many GPUs each of several concurrent jobs takes: 1 for `auto`; 0 on the CPU or with chosen devices."""
     if accelerator not in ("auto", "gpu", "cuda") or isinstance(devices, list):
         return 0
     return devices if isinstance(devices, int) and devices > 0 else 1
@@ -64,13 +64,13 @@ def wanted(devices: object, accelerator: str) -> int:
 def lease(
     names: Mapping[str, str], count: int, stopped: Callable[[], bool] = lambda: False, folder: Path | None = None
 ) -> Iterator[list[str]]:
-    """Hold `count` GPUs; wait while too few are free. Yields their keys in `names`; none if stopped while waiting.
+    """Hold `count` GPUs; wait while too few are free. Yield their keys in `names`; none if stopped while waiting.
 
     Args:
-        names: From `visible`.
-        count: How many; more than there are is as many as there are.
-        stopped: Looked at while waiting.
-        folder: Of the locks.
+        names: Result of `visible`.
+        count: Number of GPUs, at most all of them.
+        stopped: Whether to stop waiting.
+        folder: Folder of the lock files.
     """
     folder = folder or Path(tempfile.gettempdir()) / "tlx-gpus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def lease(
     while count:
         held: dict[str, int] = {}
         try:
-            door = _lock(folder / "door.lock", wait=True)  # two jobs of two GPUs each must not take one each and wait
+            door = _lock(folder / "door.lock", wait=True)  # or two jobs of two GPUs each could deadlock
             for key, name in names.items():
                 handle = _lock(folder / f"{name}.lock") if len(held) < count else None
                 if handle is not None:
@@ -100,7 +100,7 @@ def lease(
 def _lock(path: Path, wait: bool = False) -> int | None:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError:  # made by another user of the machine
+    except PermissionError:  # created by another user of the machine
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,4 +1,4 @@
-"""Every combination of the swept values: Hydra's own sweeper, with jobs composed once."""
+"""Hydra's basic sweeper, which runs all combinations of the swept values, without its redundant composition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's basic sweeper, but for a check that the launcher makes anyway, 0.1 s a job."""
+    """Hydra's basic sweeper without its check of each job (0.1 s), which the launcher makes anyway."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Do nothing: the launcher composes and checks every job before the first one starts."""

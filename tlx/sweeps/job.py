@@ -1,4 +1,4 @@
-"""One job of a sweep, as every launcher runs it, on whichever machine: a record, a GPU, a process that trains."""
+"""Run one job of a sweep, the same way for every launcher and machine: a record, a GPU, a training process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tlx.sweeps.stopping import Stop
 
 @dataclass(frozen=True)
 class Job:
-    """What a launcher hands to a worker: plain values only.
+    """A job as a launcher passes it to a worker: plain values only.
 
     Args:
-        record: As it stands before.
+        record: Its record before it starts.
         sweep: The sweep's directory.
-        config: The configuration, resolved.
-        variables: Environment variables of the process that trains, beside those of the worker.
-        gpus: GPUs to take one of, from `gpus.visible`; none where nothing is to be handed out.
+        config: The resolved configuration.
+        variables: Environment variables of the training process in addition to those of the worker.
+        gpus: GPUs that the job may take, from `gpus.visible`; empty if jobs are not assigned GPUs.
     """
 
     record: Record
@@ -34,11 +34,11 @@ class Job:
 
 
 def run(job: Job, stop: Stop) -> None:
-    """Train a job in a process of its own and write how it ended; raises nothing.
+    """Train a job in its own process and record how it ended; raises nothing.
 
     Args:
         job: The job.
-        stop: Where it says so, the job saves and ends; one that has not begun stays as it is.
+        stop: The request to stop: the job saves and ends; a job that has not begun is left unchanged.
     """
     if stop.number is not None:
         return
@@ -57,7 +57,7 @@ def run(job: Job, stop: Stop) -> None:
             record = record.begin(child.pid)
             records.write(record)
             record = record.end(*child.wait(stop))
-    except Exception as error:  # no memory for a process, no disk for the record
+    except Exception as error:  # such as no memory for a process, or no disk space for the record
         record = record.end("failed", f"{type(error).__name__}: {error}")
     for attempt in range(5):
         try:
@@ -68,11 +68,11 @@ def run(job: Job, stop: Stop) -> None:
 
 
 def threads(at_once: int, cores: int | None = None) -> dict[str, str]:
-    """Return the variables that share out the cores of a machine among jobs at once; what the user set stays.
+    """Return the environment variables that divide the cores among concurrent jobs; none if the user set them.
 
     Args:
-        at_once: Jobs at once on this machine.
-        cores: Of the machine; None: those that this process may use.
+        at_once: Number of concurrent jobs on this machine.
+        cores: Number of cores; None: those that this process may use.
     """
     if at_once < 2 or "OMP_NUM_THREADS" in os.environ:
         return {}
@@ -81,5 +81,5 @@ def threads(at_once: int, cores: int | None = None) -> dict[str, str]:
 
 
 def _on(config: Mapping[str, Any], devices: int) -> Mapping[str, Any]:
-    """The configuration with as many devices as the job was given; devices are no part of what a run is."""
+    """Return the configuration with the job's number of devices; devices are not part of a run's identity."""
     return {**config, "trainer": {**config["trainer"], "devices": devices}} if devices else config

@@ -1,4 +1,4 @@
-"""Several jobs at once on this machine, by joblib."""
+"""Run several jobs at once on this machine with joblib."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tlx.sweeps.stopping import SWEEP
 
 
 class JoblibLauncher(TlxLauncher):
-    """joblib's threads, each of which waits for the process that trains its job.
+    """Uses joblib's threads; each waits for the process that trains its job.
 
-    joblib's own processes would import torch once each, and lose all their jobs with the first one that is killed.
+    joblib's own processes would each import torch, and one killed process would lose the jobs of all.
 
     Args:
-        n_jobs: Jobs at once; `auto`: one a GPU, without GPUs half of the cores, at least 2.
-        verbose: joblib's own reports, 0 to 50.
+        n_jobs: Jobs at once; `auto`: one per GPU; without GPUs half of the cores, at least 2.
+        verbose: Level of joblib's own reports, 0 to 50.
     """
 
     def __init__(self, n_jobs: int | str = "auto", verbose: int = 0, **unknown: Any) -> None:
@@ -28,7 +28,7 @@ class JoblibLauncher(TlxLauncher):
         self.verbose = verbose
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Run them, `n_jobs` at once."""
+        """Run the jobs, `n_jobs` at once."""
         from joblib import Parallel, delayed
 
         Parallel(n_jobs=self.at_once, backend="threading", batch_size=1, verbose=self.verbose)(

@@ -1,8 +1,8 @@
-"""Launchers: how the jobs of a sweep are spread. All of them leave out what is finished and run the rest the same way.
+"""Launchers distribute the jobs of a sweep. All of them skip finished runs and run the others in the same way.
 
-Hydra's own launcher plugins are not used: those for joblib and submitit lose a sweep, or stop waiting for it, when one
-of its processes dies, the one for Ray does not go with today's joblib, and all of them start a process, or a job on the
-cluster, for a run that is finished.
+Hydra's own launcher plugins are not used. Those for joblib and submitit lose a sweep, or stop waiting for it, when one
+of its processes dies. The one for Ray does not work with current versions of joblib. All of them start a process or a
+cluster job even for a finished run.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from tlx.sweeps.job import Job, run, threads
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
 
-GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # the name; tlx.sweeps.plugins says what it builds
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tlx.sweeps.plugins defines what this name builds
 
 
 class TlxLauncher(Launcher):
-    """Composes and checks the jobs, skips what is finished, has `run_jobs` run the others, reports from their records.
+    """Composes and checks the jobs, skips finished runs, has `run_jobs` run the others, reports from their records.
 
     Attributes:
-        at_once: Jobs at once on this machine.
-        hands_out_gpus: Whether each job takes a GPU of this machine; where a cluster does that, tlx does not.
+        at_once: Number of concurrent jobs on this machine.
+        hands_out_gpus: Whether tlx assigns each job a GPU of this machine; False if a cluster assigns GPUs.
     """
 
     at_once = 1
     hands_out_gpus = True
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over."""
+        """Store what Hydra passes in."""
         self.config = config
         self.records = Records(str(config.hydra.sweep.dir))
         self.compositions = Compositions(
@@ -60,7 +60,7 @@ class TlxLauncher(Launcher):
         self.swept = [*self.records.about.get("swept", []), *(config.hydra.sweeper.get("params") or {})]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run jobs and wait for them, as Hydra's sweepers ask for it."""
+        """Run jobs and wait for them; called by Hydra's sweepers."""
         return self.launch_jobs(
             [(initial_job_idx + i, list(overrides), {}) for i, overrides in enumerate(job_overrides)]
         )
@@ -69,29 +69,29 @@ class TlxLauncher(Launcher):
         """Run jobs and wait for them.
 
         Args:
-            asked: For each its number, its overrides and the environment variables of its process.
+            asked: The number, the overrides and the environment variables of each job.
 
         Returns:
-            What Hydra expects of a launcher, in the same order.
+            Hydra's results, in the same order.
 
         Raises:
             Interrupted: A signal ended the sweep; the jobs have saved.
-            TlxError: A configuration that no job of a multirun can have.
+            TlxError: A job has a configuration that is not possible in a multirun.
         """
         share = threads(self.at_once)
-        if allowed.VARIABLE in os.environ:  # what was typed is allowed on other machines, too
+        if allowed.VARIABLE in os.environ:  # what the user allows here is allowed on other machines, too
             share[allowed.VARIABLE] = os.environ[allowed.VARIABLE]
         several = self.at_once > 1 and len(asked) > 1
         devices = gpus.visible(gpus.installed(), os.environ) if several and self.hands_out_gpus else {}
         jobs: list[Job] = []
         records: list[Record] = []
-        runs: dict[str, str] = {}  # what is trained in each directory
+        runs: dict[str, str] = {}  # run directory -> identity of the configuration trained there
         for number, overrides, variables in asked:
             record, config = self._compose(number, overrides)
-            what = identity_hash(as_config(config)) if config else ""
-            if record.state == "waiting" and runs.setdefault(record.run_dir, what) != what:
-                told = f"run_dir: expected one for each job, got {record.run_dir} for several; leave it out"
-                record = replace(record, run_dir="").end("failed", told)
+            identity = identity_hash(as_config(config)) if config else ""
+            if record.state == "waiting" and runs.setdefault(record.run_dir, identity) != identity:
+                message = f"run_dir: expected one for each job, got {record.run_dir} for several; leave it out"
+                record = replace(record, run_dir="").end("failed", message)
             if record.state == "waiting" and record.run_dir not in {r.run_dir for r in records}:
                 jobs.append(Job(record, str(self.records.directory), config, {**share, **variables}, devices))
             records.append(record)
@@ -105,13 +105,13 @@ class TlxLauncher(Launcher):
         return [self._returned(number, overrides) for number, overrides, _ in asked]
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Run the jobs and wait for them; none raises anything, each writes its record."""
+        """Run the jobs and wait for them; a job raises nothing and writes its record."""
         raise NotImplementedError
 
     def _compose(self, number: int, overrides: list[str]) -> tuple[Record, dict[str, Any]]:
         swept = swept_values(overrides, self.swept)
         config, mistakes = checked(self.compositions.compose(overrides))
-        if config is None:  # values that are right by themselves and not together
+        if config is None:  # values that are valid alone but not in combination
             return Record(number, swept, "").end("failed", "\n".join(map(str, mistakes))), {}
         if config.trainer.num_nodes > 1:
             raise TlxError(
@@ -131,7 +131,7 @@ class TlxLauncher(Launcher):
         return record, {**plain, "run_dir": str(directory)}
 
     def _settle(self, record: Record, number: int) -> None:
-        """Write what became of a job that did not write it itself: another job's run, or one whose worker was lost."""
+        """Write the final record of a job that did not write it: it shares another job's run, or lost its worker."""
         trained = self.records.read(number)
         if trained.state == "running" and SWEEP.number is not None:  # the launcher may have ended its worker at once
             _await(trained)
@@ -146,7 +146,7 @@ class TlxLauncher(Launcher):
         self.records.write(replace(trained, number=record.number, swept=record.swept))
 
     def _returned(self, number: int, overrides: list[str]) -> JobReturn:
-        """What Hydra wants to know; only the plain grid goes on after an error, other sweepers are told of it."""
+        """Return a job's result for Hydra; errors are reported to all sweepers except the grid, which continues."""
         record = self.records.read(number)
         returned = JobReturn(overrides=overrides, task_name="tlx", status=JobStatus.COMPLETED)
         if record.state == "finished":
@@ -159,16 +159,16 @@ class TlxLauncher(Launcher):
 
 
 class BasicLauncher(TlxLauncher):
-    """One job after another."""
+    """Runs one job after another."""
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Run them in turn."""
+        """Run the jobs one after another."""
         for job in jobs:
             run(job, SWEEP)
 
 
 def _await(record: Record, seconds: float = 60.0) -> None:
-    """Give the process that trains a job, if it is one of this machine, time to save."""
+    """Give a job's training process time to save, if it runs on this machine."""
     until = time.monotonic() + seconds
     stat = Path(f"/proc/{record.pid}/stat")
     while record.host == socket.gethostname() and time.monotonic() < until:
@@ -183,10 +183,10 @@ def _await(record: Record, seconds: float = 60.0) -> None:
 def at_once(asked: int | str, key: str) -> int:
     """Return how many jobs run at once on this machine.
 
-    `auto` is one a GPU; without GPUs half of the cores, at least 2.
+    `auto` is one per GPU; without GPUs half of the cores, at least 2.
 
     Raises:
-        TlxError: It is no number of at least 1.
+        TlxError: The value is neither `auto` nor a number of at least 1.
     """
     if asked == "auto":
         return len(gpus.visible(gpus.installed(), os.environ)) or max(2, len(os.sched_getaffinity(0)) // 2)

@@ -1,7 +1,7 @@
-"""A search by Optuna, on its ask-and-tell interface: it can be stopped at any moment and goes on to the planned total.
+"""A search with Optuna's ask-and-tell interface. It can be stopped at any moment and resumes up to the planned total.
 
-The study is a journal in the sweep's directory. A trial is told what its run directory says, not what a launcher
-returned, so a launcher that loses a job loses nothing else.
+The study is a journal in the sweep's directory. The result of a trial is read from its run directory, not from the
+launcher, so a launcher that loses a job loses nothing else.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 class OptunaSweeper(Sweeper):
-    """Asks for points, has the launcher train them, tells how they ended.
+    """Asks the study for trials, has the launcher train them, reports their results to the study.
 
     Args:
-        n_trials: The planned total, those of earlier starts included, whatever became of them.
+        n_trials: The planned total, including all trials of earlier starts, however they ended.
         n_jobs: Trials at once; `auto`: as many jobs as the launcher runs at once.
-        seed: Of the sampler, together with the number of trials before: a search that goes on asks for new points.
-        sampler: The node of one of `optuna.samplers`.
-        pruner: The node of one of `optuna.pruners`.
-        params: A search space beside that of the command line, `{key: "interval(0.1, 1)"}`.
+        seed: Seed of the sampler; the number of earlier trials is added, so that a resumed search draws new points.
+        sampler: Configuration node of one of `optuna.samplers`.
+        pruner: Configuration node of one of `optuna.pruners`.
+        params: Search space in addition to that of the command line, `{key: "interval(0.1, 1)"}`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class OptunaSweeper(Sweeper):
         self.params: dict[str, str] = _plain(params) or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over."""
+        """Store what Hydra passes in, and make the launcher."""
         from hydra.core.plugins import Plugins
 
         launcher = Plugins.instance().instantiate_launcher(
@@ -87,22 +87,22 @@ class OptunaSweeper(Sweeper):
         """Search until there are `n_trials` trials.
 
         Raises:
-            TlxError: The same search runs already.
-            Interrupted: It was stopped; trials that ran go on at the next start.
+            TlxError: Another process runs the same search.
+            Interrupted: The search was stopped; its running trials resume at the next start.
         """
         from tlx.callbacks.study import open_study, refuse_pickles
 
         def busy() -> None:
-            raise TlxError(f"expected a search that nobody runs, got {self.directory}, which another process runs now")
+            raise TlxError(f"expected a search that no process runs, got {self.directory}, which another process runs")
 
         with locked(self.directory / ".lock", busy):
             wanted = space([*(f"{k}={v}" for k, v in self.params.items()), *arguments])
-            goes_on = self.journal.is_file()
+            resumes = self.journal.is_file()
             mode = self.records.about.get("mode", "min")
             study = open_study(self.journal, "minimize" if mode == "min" else "maximize")
             self.jobs.swept = list(wanted.searched)
             self.records.tell(total=self.n_trials, swept=self.jobs.swept)
-            if goes_on:
+            if resumes:
                 refuse_pickles(study, self.journal, str(self.sampler["_target_"]))
                 self._tell_finished(study)
             study.sampler = self._sampler(before=len(study.get_trials(deepcopy=False)))
@@ -114,7 +114,7 @@ class OptunaSweeper(Sweeper):
                     self._tell(study, trial.number)
 
     def _next(self, study: Study, wanted: Space) -> list[Trial]:
-        """Return the trials to train now: those that a kill left unfinished, then new ones, up to the planned total."""
+        """Return the next trials to train: unfinished ones first, then new ones up to the planned total."""
         from optuna import Trial
         from optuna.trial import TrialState
 
@@ -123,7 +123,7 @@ class OptunaSweeper(Sweeper):
         left = [t for t in known if t.state == TrialState.RUNNING]
         whole = [t for t in left if set(t.params) == set(wanted.searched)]
         for one in left:
-            if one not in whole:  # the sweep was killed while it asked for this one: there is nothing to go on with
+            if one not in whole:  # a kill while it was being asked for left it incomplete: it cannot be resumed
                 study.tell(one.number, state=TrialState.FAIL)
         trials = [Trial(study, t._trial_id) for t in whole[:at_once]]
         while len(trials) < at_once and len(study.get_trials(deepcopy=False)) < self.n_trials:
@@ -131,7 +131,7 @@ class OptunaSweeper(Sweeper):
         return trials
 
     def _tell_finished(self, study: Study) -> None:
-        """Tell of trials that ended and of which a killed sweep did not tell any more."""
+        """Report the trials that ended but that a killed sweep did not report."""
         from optuna.trial import TrialState
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -153,7 +153,7 @@ class OptunaSweeper(Sweeper):
             study.tell(number, state=TrialState.PRUNED)
             self.records.write(
                 replace(record, state="pruned")
-            )  # of several processes, whose launcher knows of an error
+            )  # a job of several processes ends with an error for its launcher
         else:
             study.tell(number, state=TrialState.FAIL)
 

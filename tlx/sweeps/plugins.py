@@ -1,7 +1,7 @@
-"""Make the launchers and sweepers known to Hydra.
+"""Register the launchers and sweepers with Hydra.
 
-Hydra takes plugins from the package `hydra_plugins` alone, which it scans with everything in it. Their names are put in
-there, the classes stay where they are: nothing has to be installed twice, or beside tlx.
+Hydra loads plugins only from the package `hydra_plugins`, which it scans completely. Instead, tlx registers names in
+that package and leaves the classes where they are, so nothing has to be installed in addition to tlx.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tlx.sweeps.optuna_sweeper import OptunaSweeper
 from tlx.sweeps.ray_launcher import RayLauncher
 from tlx.sweeps.submitit_launcher import LocalLauncher, SlurmLauncher
 
-# Hydra's own options `basic` build what stands here instead of its own classes.
+# Hydra's own options `basic` build these classes instead of Hydra's.
 INSTEAD: dict[str, type[Plugin]] = {
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher": BasicLauncher,
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": GridSweeper,
@@ -26,6 +26,6 @@ OURS: tuple[type[Plugin], ...] = (JoblibLauncher, LocalLauncher, SlurmLauncher, 
 
 
 def register() -> None:
-    """Let `_target_: hydra_plugins.tlx.CLASS` name them; importing them imports none of their packages."""
+    """Register them as `_target_: hydra_plugins.tlx.CLASS`; this does not import joblib, Ray, submitit or Optuna."""
     names = {PREFIX + plugin.__name__: plugin for plugin in OURS}
     Plugins.instance().class_name_to_class.update(names | INSTEAD)

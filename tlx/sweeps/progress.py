@@ -1,4 +1,4 @@
-"""A live line a job, read from the records and from what the runs write, whatever process or machine trains them."""
+"""Live progress of the jobs, read from their records and run files, on whatever machine they train."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records
 from tlx.tasks.catalog import headline_in
 
-EVERY = 0.3  # seconds between looks
+EVERY = 0.3  # seconds between updates
 
 
 class Progress:
-    """Prints a line when a job starts and one when it ends; on a terminal, too, how those that run stand.
+    """Prints a line when a job starts and when it ends; on a terminal, also a live line about the running jobs.
 
     Args:
-        records: Of the sweep.
-        stream: Where to.
+        records: Records of the sweep.
+        stream: Output stream; None: standard output.
     """
 
     def __init__(self, records: Records, stream: TextIO | None = None) -> None:
         self.records = records
         self.stream = stream or sys.stdout
-        self._seen = records.stamps()  # what an earlier start has left
+        self._seen = records.stamps()  # including the records of an earlier start
         self._said: dict[int, str] = {}
         self._running: dict[int, Record] = {}
         self._live = ""
@@ -47,7 +47,7 @@ class Progress:
         self._show("")
 
     def look(self) -> None:
-        """Print what has changed."""
+        """Print a line for each job whose record has changed."""
         stamps = self.records.stamps()
         changed = [number for number, stamp in sorted(stamps.items()) if self._seen.get(number) != stamp]
         self._seen = stamps
@@ -65,7 +65,7 @@ class Progress:
         live, self._live = self._live, ""
         if live:
             self.stream.write("\r\033[K")
-        line = f"{self._count(record)} {record.name}  {told(record, self.records.about.get('monitor', ''))}"
+        line = f"{self._count(record)} {record.name}  {summary(record, self.records.about.get('monitor', ''))}"
         print(printable(line), file=self.stream, flush=True)
 
     def _count(self, record: Record) -> str:
@@ -77,7 +77,7 @@ class Progress:
             self.look()
             if self.stream.isatty():
                 monitor = self.records.about.get("monitor", "")
-                self._show("   ".join(f"{self._count(r)} {at(r, monitor)}" for r in self._running.values()))
+                self._show("   ".join(f"{self._count(r)} {position(r, monitor)}" for r in self._running.values()))
 
     def _show(self, line: str) -> None:
         line = one_line(line)[: shutil.get_terminal_size().columns - 1]
@@ -87,8 +87,8 @@ class Progress:
             self._live = line
 
 
-def told(record: Record, monitor: str) -> str:
-    """Return what is said of a job that has started or ended: `val/loss 0.12  test/accuracy 0.95  12 s`."""
+def summary(record: Record, monitor: str) -> str:
+    """Return the text about a job that has started or ended: `val/loss 0.12  test/accuracy 0.95  12 s`."""
     if record.state == "running":
         return "started"
     if record.state != "finished":
@@ -103,8 +103,8 @@ def told(record: Record, monitor: str) -> str:
     return "  ".join([*figures, took])
 
 
-def at(record: Record, monitor: str) -> str:
-    """Return where a running job stands: `full epoch 7 val/loss 0.31`, from the last row of its metrics.csv."""
+def position(record: Record, monitor: str) -> str:
+    """Return the progress of a running job from the last row of its metrics.csv: `full epoch 7 val/loss 0.31`."""
     path = Path(record.run_dir) / "metrics.csv"
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -114,5 +114,5 @@ def at(record: Record, monitor: str) -> str:
         return f"{last.get('stage', '')} epoch {int(last['epoch']) + 1} {monitor} {float(value):.4g}"
     except (OSError, IndexError):
         return "starts"
-    except (KeyError, TypeError, ValueError):  # somebody else's table
+    except (KeyError, TypeError, ValueError):  # not a table of tlx
         return "runs"

@@ -1,7 +1,7 @@
-"""Ray's own agents end with the process that started Ray: where that is killed they would wait on for minutes.
+"""End Ray's agents together with the process that started Ray: if it is killed, they would wait for minutes.
 
-A process of its own remembers them while the starter lives, and ends them a moment after it is gone; jobs have ended in
-order by then, or are about to.
+A separate process records the agents while the starter lives and ends them shortly after it has died. By then the jobs
+have ended or are about to end.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from tlx.base import children, owner
 
 AGENTS = (b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
-GRACE = 3.0  # seconds in which they may end by themselves
+GRACE = 3.0  # seconds in which they may end on their own
 
 
 @contextmanager
 def ending_with_this_process() -> Iterator[None]:
-    """Inside, the agents of a Ray that this process has started end with it, however it ends."""
+    """Inside, the agents of a Ray that this process has started end with this process, however it ends."""
     watched = owner.handle()
     command = [sys.executable, "-m", "tlx.sweeps.ray_agents", str(watched), str(os.getpid())]
     helper = subprocess.Popen(command, pass_fds=[watched], env=children.environment(), start_new_session=True)
@@ -36,7 +36,7 @@ def ending_with_this_process() -> Iterator[None]:
 
 
 def agents_of(starter: int) -> dict[int, str]:
-    """Return the agents below a process: their pid and when they began, in ticks of the kernel."""
+    """Return the agents among the descendants of a process: their pid and their start time in clock ticks."""
     parents: dict[int, int] = {}
     found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -49,7 +49,7 @@ def agents_of(starter: int) -> dict[int, str]:
 
 
 def _fields(pid: int) -> list[str]:
-    """Return what /proc tells of a process after its name: its state, its parent, …"""
+    """Return the fields of /proc/PID/stat after the process name: state, parent, …"""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -60,7 +60,7 @@ def _is_below(pid: int, starter: int, parents: dict[int, int]) -> bool:
 
 
 def main() -> None:
-    """Remember the agents of a process until the pipe that it holds is closed, then end those that are left."""
+    """Record the agents of a process until the pipe that it holds is closed, then end the remaining ones."""
     watched, starter = map(int, sys.argv[1:])
     waiting = select.poll()
     waiting.register(watched, select.POLLIN)
@@ -70,7 +70,7 @@ def main() -> None:
     time.sleep(GRACE)
     for pid, began in agents.items():
         with suppress(OSError):
-            if _fields(pid)[19] == began:  # the number may be another process's by now
+            if _fields(pid)[19] == began:  # the pid may belong to another process by now
                 os.kill(pid, signal.SIGKILL)
 
 

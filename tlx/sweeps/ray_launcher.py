@@ -1,4 +1,4 @@
-"""Jobs by Ray: on this machine, or on a cluster whose machines share the file system of the runs."""
+"""Run jobs with Ray, on this machine or on a cluster whose machines share the file system of the runs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from tlx.sweeps.stopping import SWEEP, Stop
 if TYPE_CHECKING:
     from ray.job_config import JobConfig
 
-SAVING = 90.0  # seconds that jobs may take to save where they are
+SAVING = 90.0  # seconds that jobs may take to save
 
 
 class RayLauncher(TlxLauncher):
-    """A Ray task for each job; Ray counts cores and GPUs and hands them out.
+    """Runs each job as a Ray task; Ray assigns cores and GPUs.
 
     Args:
-        address: Of a running cluster (`auto`, `HOST:PORT`); null: start Ray on this machine, unless RAY_ADDRESS is set.
-        n_jobs: Jobs at once where Ray is started here; `auto`: one a GPU, without GPUs half of the cores, at least 2.
-        cpus_per_job: Cores a job; `auto`: here, as many as fit; on a running cluster, 1.
-        gpus_per_job: GPUs a job; `auto`: 1 where there are any.
+        address: Address of a running cluster (`auto`, `HOST:PORT`); null: start Ray on this machine, unless RAY_ADDRESS
+            is set.
+        n_jobs: Jobs at once if Ray is started here; `auto`: one per GPU; without GPUs half of the cores, at least 2.
+        cpus_per_job: Cores per job; `auto`: an equal share if Ray is started here; 1 on a running cluster.
+        gpus_per_job: GPUs per job; `auto`: 1 if there are any.
     """
 
     hands_out_gpus = False
@@ -50,7 +51,7 @@ class RayLauncher(TlxLauncher):
         self.cpus_per_job, self.gpus_per_job = cpus_per_job, gpus_per_job
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Hand them all to Ray and wait for them."""
+        """Submit all jobs to Ray and wait for them."""
         if not jobs:
             return
         import ray
@@ -74,7 +75,7 @@ class RayLauncher(TlxLauncher):
                 num_gpus=auto_gpus if self.gpus_per_job == "auto" else self.gpus_per_job,
                 max_retries=0,
             )
-            with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM):  # Ray has put its own handlers in front
+            with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM):  # Ray has replaced the handlers with its own
                 pending = [work.remote(job) for job in jobs]
                 while pending:
                     _, pending = ray.wait(pending, num_returns=len(pending), timeout=0.5)
@@ -89,8 +90,8 @@ class RayLauncher(TlxLauncher):
                 ray.shutdown()
 
 
-class _AsHere(list[str]):
-    """Ray adds the working directory to where its workers look for modules first; not to this list."""
+class _FixedPath(list[str]):
+    """An import path for Ray's workers to which Ray cannot add the working directory."""
 
     def extend(self, more: object) -> None:
         """Add nothing."""
@@ -99,11 +100,11 @@ class _AsHere(list[str]):
 def _config() -> JobConfig:
     from ray.job_config import JobConfig
 
-    return JobConfig(_py_driver_sys_path=_AsHere(reversed(children.import_path())))  # Ray puts each before the last
+    return JobConfig(_py_driver_sys_path=_FixedPath(reversed(children.import_path())))  # Ray prepends one by one
 
 
 def _work(job: Job) -> None:
-    """A Ray task; `ray.cancel` is a SIGINT to it."""
+    """Run a job as a Ray task; `ray.cancel` sends it SIGINT."""
     stop = Stop()
     with stop.on_signals(signal.SIGINT, signal.SIGTERM):
         run(job, stop)

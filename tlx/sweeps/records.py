@@ -1,4 +1,4 @@
-"""What a sweep knows of its jobs: a small file each, in the sweep's directory, which every process of it can read."""
+"""The records of a sweep's jobs: one small file per job in the sweep's directory, readable by all its processes."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from tlx.records.ownership import refuse_links
 State = Literal["waiting", "running", "finished", "pruned", "interrupted", "failed", "killed"]
 ENDED: tuple[State, ...] = ("finished", "pruned", "interrupted", "failed", "killed")
 WRONG: tuple[State, ...] = ("failed", "killed")
-LINE = 160  # letters of an error that a line shows
+LINE = 160  # characters of an error that a line shows
 ALREADY = "finished already"
 ABOUT = "sweep.json"
 _JOB = re.compile(r"[0-9]{4,9}\.json")
-_REMOVE = "remove the sweep's directory: the same command makes it anew, and trains nothing again that is finished"
+_REMOVE = "remove the sweep's directory: the same command creates it again and does not repeat finished runs"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One job as it stands.
+    """The state of one job.
 
     Args:
         number: From 0, in the order of the sweep; in a search the number of the trial.
         swept: The swept keys with this job's values, as text.
-        run_dir: Where its run is.
+        run_dir: Its run directory.
         state: waiting, running, finished, pruned, interrupted, failed (an error), killed (a signal, a lost machine).
-        note: The error, or where a finished run comes from.
-        started: Seconds since the epoch; None before.
-        ended: Likewise.
+        note: The error, or that the run was finished already.
+        started: Start time in seconds since 1970; None before it.
+        ended: End time in seconds since 1970; None before it.
         changed: When this record was written.
-        pid: Of the process that trains.
-        host: The machine.
+        pid: Process id of the training process.
+        host: Its machine.
     """
 
     number: int
@@ -58,27 +58,27 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What tells the job from the others: `optimizer.lr=0.1 seed=2`."""
+        """The swept values that identify the job: `optimizer.lr=0.1 seed=2`."""
         return " ".join(f"{key}={short(value)}" for key, value in self.swept.items()) or Path(self.run_dir).name
 
     @property
     def brief(self) -> str:
-        """The note in one line."""
+        """The note on one line."""
         line = " ".join(self.note.split())
         return line if len(line) <= LINE else line[: LINE - 1] + "…"
 
     def begin(self, pid: int | None) -> Record:
-        """Return the record of the job that starts now."""
+        """Return the record of a job that starts now."""
         return replace(self, state="running", note="", started=time.time(), pid=pid, host=socket.gethostname())
 
     def end(self, state: State, note: str = "") -> Record:
-        """Return the record of the job that ends now."""
+        """Return the record of a job that ends now."""
         return replace(self, state=state, note=note, ended=time.time())
 
 
 @dataclass
 class About:
-    """sweep.json."""
+    """The contents of sweep.json."""
 
     command: list[str] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ class About:
 
 
 def short(value: str) -> str:
-    """Return a swept value as a line or a table shows it: a number of many digits with five of them."""
+    """Return a swept value for a line or a table; long numbers are rounded to five digits."""
     try:
         return f"{float(value):.5g}" if len(value) > 8 else value
     except ValueError:
@@ -96,16 +96,16 @@ def short(value: str) -> str:
 
 
 class Records:
-    """The records in a sweep's directory: `jobs/0000.json`, … and `sweep.json`, which is about all of them."""
+    """The records in a sweep's directory: `jobs/0000.json`, … and `sweep.json` about the sweep as a whole."""
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
 
     def open(self) -> None:
-        """Take the directory for a sweep that starts, or goes on: remove what a kill has left half written.
+        """Prepare the directory for a sweep that starts or resumes: remove files that a kill left half written.
 
         Raises:
-            TlxError: It holds something else, or links.
+            TlxError: The directory holds other files, or links.
         """
         listed = [path for folder in (self.directory, self.directory / "jobs") for path in _listed(folder)]
         refuse_links(listed)
@@ -114,8 +114,8 @@ class Records:
         if others and not (self.directory / ABOUT).is_file():
             shown = ", ".join(one_line(path.name) for path in others[:5])
             raise TlxError(
-                f"output_dir: expected no directory, or that of a sweep, as '{one_line(self.directory)}', got one that "
-                f"holds {shown}; name another output_dir"
+                f"output_dir: expected a new directory or that of a sweep, got '{one_line(self.directory)}', which "
+                f"holds {shown}; choose another output_dir"
             )
         for path in half:
             path.unlink(missing_ok=True)
@@ -125,9 +125,9 @@ class Records:
         return self.directory / "jobs" / f"{number:04d}.json"
 
     def write(self, record: Record) -> None:
-        """Write a record; the reader never sees half of it."""
-        told = asdict(replace(record, changed=time.time()))
-        write_text(self.path(record.number), json.dumps(told))
+        """Write a record atomically."""
+        values = asdict(replace(record, changed=time.time()))
+        write_text(self.path(record.number), json.dumps(values))
 
     def read(self, number: int) -> Record:
         """Return the record of a job.
@@ -136,9 +136,9 @@ class Records:
             TlxError: Its file is damaged.
         """
         path, expected = self.path(number), "the record of a job"
-        told = read_json(path, expected, _REMOVE)
-        check(told, Record, path, expected, _REMOVE)
-        return Record(**{key: value for key, value in told.items() if key in Record.__dataclass_fields__})
+        values = read_json(path, expected, _REMOVE)
+        check(values, Record, path, expected, _REMOVE)
+        return Record(**{key: value for key, value in values.items() if key in Record.__dataclass_fields__})
 
     def __iter__(self) -> Iterator[Record]:
         """Yield all records by number."""
@@ -146,7 +146,7 @@ class Records:
             yield self.read(number)
 
     def stamps(self) -> dict[int, int]:
-        """Return when each record's file was written (nanoseconds), by number: cheap to ask for again and again."""
+        """Return the modification time of each record's file (nanoseconds) by number; cheap enough to call often."""
         folder = self.directory / "jobs"
         if not folder.is_dir():
             return {}
@@ -155,21 +155,21 @@ class Records:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The command, the swept keys, what is monitored, how many jobs there will be.
+        """The command, the swept keys, the monitored metric and the number of jobs.
 
         Raises:
             TlxError: sweep.json is damaged.
         """
-        path, expected = self.directory / ABOUT, "what a sweep is about"
+        path, expected = self.directory / ABOUT, "the description of a sweep"
         try:
-            told = read_json(path, expected, _REMOVE)
+            values = read_json(path, expected, _REMOVE)
         except FileNotFoundError:
             return {}
-        check(told, About, path, expected, _REMOVE)
-        return dict(told)
+        check(values, About, path, expected, _REMOVE)
+        return dict(values)
 
     def tell(self, **more: Any) -> None:
-        """Add to what is said about the whole."""
+        """Add values to sweep.json."""
         write_text(self.directory / ABOUT, json.dumps({**self.about, **more}, indent=2))
 
 
@@ -177,8 +177,8 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _is_record(path: Path, whole: str | None) -> bool:
-    """Whether a temporary file was to become one of a sweep's own."""
+def _is_record(path: Path, final_name: str | None) -> bool:
+    """Return whether a temporary file would have become one of the sweep's own files."""
     if path.parent.name == "jobs":
-        return whole is not None and re.fullmatch(r"\d{4,}\.json", whole) is not None
-    return whole in (ABOUT, "runs.csv", "table.csv")
+        return final_name is not None and re.fullmatch(r"\d{4,}\.json", final_name) is not None
+    return final_name in (ABOUT, "runs.csv", "table.csv")

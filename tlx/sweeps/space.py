@@ -1,4 +1,4 @@
-"""The search space, from Hydra's own grammar of sweeps to Optuna's distributions."""
+"""Convert a search space from Hydra's sweep syntax to Optuna's distributions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TAGS = ("log",)
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched over, and what every trial has.
+    """The search space, and the overrides that all trials share.
 
     Args:
-        searched: For each key where its values come from.
-        forms: For each key how it is written in an override: `++optimizer.lr`.
+        searched: Distribution of each key.
+        forms: Form of each key in an override: `++optimizer.lr`.
         fixed: Overrides of every trial.
     """
 
@@ -48,7 +48,7 @@ def space(overrides: Sequence[str]) -> Space:
     | `tag(log, …)` of an interval, or of whole numbers | the same on a logarithmic scale |
 
     Raises:
-        ConfigError: An interval that is empty, or of which there is no logarithm; a tag that means nothing.
+        ConfigError: An interval is empty or has no logarithm, or a tag is unknown.
     """
     searched: dict[str, BaseDistribution] = {}
     forms: dict[str, str] = {}
@@ -88,7 +88,7 @@ def _distribution(override: Override) -> BaseDistribution:
     if isinstance(value, RangeSweep):
         values = list(value.range())
         if not values:
-            raise ValueError("it holds no number")
+            raise ValueError("the range is empty")
         low, high, step = min(values), max(values), abs(value.step)
         if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
             return IntDistribution(low, high, log=log, step=step)

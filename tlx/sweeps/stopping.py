@@ -1,4 +1,4 @@
-"""The wish to end a sweep in order: set by a signal, looked at by whoever waits for a job."""
+"""The request to stop a sweep: a signal sets it, and the code that waits for jobs checks it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tlx.base.errors import Interrupted
 
 
 class Stop:
-    """Whether the jobs should save and end, and by which signal.
+    """The request that the jobs save and end.
 
     Attributes:
-        number: The signal; None while the sweep goes on.
+        number: The signal; None while there is no request.
     """
 
     def __init__(self) -> None:
@@ -23,9 +23,9 @@ class Stop:
 
     @contextmanager
     def on_signals(self, *numbers: signal.Signals) -> Iterator[None]:
-        """Inside, the first signal is noted; a second one raises KeyboardInterrupt.
+        """Inside, record the first signal; raise KeyboardInterrupt on a second one.
 
-        Outside the main thread, which alone receives signals, nothing is done.
+        Does nothing outside the main thread, because only the main thread receives signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -38,7 +38,7 @@ class Stop:
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise Interrupted with the customary exit code where a signal came."""
+        """Raise Interrupted with the usual exit code if a signal was received."""
         if self.number is not None:
             raise Interrupted(f"stopped by {self.number.name}", exit_code=128 + self.number)
 
@@ -48,4 +48,4 @@ class Stop:
         self.number = signal.Signals(number)
 
 
-SWEEP = Stop()  # of the sweep that this process runs
+SWEEP = Stop()  # for the sweep that this process runs

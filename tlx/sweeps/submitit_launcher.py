@@ -1,4 +1,4 @@
-"""Jobs by submitit: on SLURM, one job of an array each, or in processes of this machine to try that out."""
+"""Run jobs with submitit: as a SLURM job array, or in processes of this machine to try that out."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tlx.sweeps.launcher import TlxLauncher, at_once
 from tlx.sweeps.records import ENDED
 from tlx.sweeps.stopping import SWEEP, Stop
 
-SAVING = 90.0  # seconds that a job may take to save where it is
+SAVING = 90.0  # seconds that a job may take to save
 
 
 class Worker:
-    """What submitit carries to the machine that runs a job, and calls there."""
+    """The callable that submitit sends to the machine of a job."""
 
     def __init__(self) -> None:
         self.stop = Stop()
 
     def __call__(self, job: Job) -> None:
-        """Run the job. In a thread: submitit's signal of the end of its time is handled in the main one."""
+        """Run the job in a thread, because submitit handles its timeout signal in the main thread."""
         self.thread = threading.Thread(target=run, args=(job, self.stop))
         with self.stop.on_signals(signal.SIGTERM, signal.SIGINT):
             self.thread.start()
@@ -41,7 +41,7 @@ class Worker:
                 self.thread.join(timeout=0.5)
 
     def checkpoint(self, job: Job) -> Any:
-        """Have the job save; return what submitit puts into the queue again: the same job, which goes on from there."""
+        """Have the job save; return the same job for submitit to requeue, so that it resumes from its checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         self.stop.number = signal.SIGTERM
@@ -50,7 +50,7 @@ class Worker:
 
 
 class SubmititLauncher(TlxLauncher):
-    """What the two have in common."""
+    """Base of the local and the SLURM launcher."""
 
     cluster = ""
     poll = 1.0  # seconds
@@ -60,7 +60,7 @@ class SubmititLauncher(TlxLauncher):
     def _executor(self) -> Any:
         import submitit
 
-        logging.getLogger("submitit").setLevel(logging.ERROR)  # a cluster without accounting is told once a minute
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # no warning per minute without accounting
         times = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
         executor = submitit.AutoExecutor(self._folder() / "%j", cluster=self.cluster, **times)
         try:
@@ -70,12 +70,12 @@ class SubmititLauncher(TlxLauncher):
         return executor
 
     def _folder(self) -> Path:
-        """Return a new folder, under a name that nobody can foresee.
+        """Return a new folder with an unpredictable name.
 
-        Jobs load the pickles that lie there: none may come from whoever had the sweep's directory before.
+        Jobs load the pickles in it, so none may come from an earlier owner of the sweep's directory.
 
         Raises:
-            TlxError: A link is in its place.
+            TlxError: The path is a link.
         """
         place = self.records.directory / ".submitit"
         if place.is_symlink():
@@ -85,13 +85,13 @@ class SubmititLauncher(TlxLauncher):
         return made
 
     def _wait(self, running: dict[int, Any]) -> dict[int, Any]:
-        """Return the jobs, by number, that still run, after a moment; cancel them where the sweep is to stop."""
+        """Wait a moment; return the jobs that still run, by number; cancel all of them if the sweep must stop."""
         time.sleep(self.poll)
         if SWEEP.number is None:
             return {number: one for number, one in running.items() if not self._over(number, one, ("interrupted",))}
         until = time.monotonic() + SAVING
         for one in running.values():
-            with suppress(Exception):  # it has just ended
+            with suppress(Exception):  # the job may have just ended
                 self._cancel(one)
         while time.monotonic() < until and not all(self._over(*item) for item in running.items()):
             time.sleep(self.poll)
@@ -101,17 +101,20 @@ class SubmititLauncher(TlxLauncher):
         one.cancel()
 
     def _over(self, number: int, one: Any, but: Sequence[str] = ()) -> bool:
-        """Its record knows of its end before the cluster does; one that was interrupted may be in the queue again."""
+        """Return whether a job has ended: its record shows that before the cluster does.
+
+        `but` excludes states: an interrupted job may have been requeued.
+        """
         state = self.records.read(number).state
         return (state in ENDED and state not in but) or one.done()
 
 
 class LocalLauncher(SubmititLauncher):
-    """Processes of this machine, which go on to the end of their jobs when the sweep itself is killed.
+    """Runs jobs in processes of this machine, which finish their jobs even if the sweep itself is killed.
 
     Args:
-        n_jobs: Jobs at once; `auto`: one a GPU, without GPUs half of the cores, at least 2.
-        timeout_min: Minutes that a job may take before it saves and starts again, up to five times.
+        n_jobs: Jobs at once; `auto`: one per GPU; without GPUs half of the cores, at least 2.
+        timeout_min: Minutes that a job may take before it saves and restarts, up to five times.
     """
 
     cluster = "local"
@@ -126,7 +129,7 @@ class LocalLauncher(SubmititLauncher):
         self.parameters = {"timeout_min": timeout_min}
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Run them, `n_jobs` at once: submitit itself would start all."""
+        """Run the jobs, `n_jobs` at once; submitit itself would start all of them."""
         executor = self._executor()
         seen = ",".join(gpus.visible(gpus.installed(), os.environ))
         waiting = [replace(job, variables={"CUDA_VISIBLE_DEVICES": seen, **job.variables}) for job in jobs]
@@ -134,7 +137,7 @@ class LocalLauncher(SubmititLauncher):
         while waiting or running:
             while waiting and len(running) < self.at_once and SWEEP.number is None:
                 job = waiting.pop(0)
-                before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which passes it on
+                before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the sweep gets Ctrl-C and relays it
                 with children.inherited():
                     running[job.record.number] = executor.submit(Worker(), job)
                 signal.signal(signal.SIGINT, before)
@@ -143,15 +146,15 @@ class LocalLauncher(SubmititLauncher):
                 return
 
     def _cancel(self, one: Any) -> None:
-        os.kill(int(one.job_id), signal.SIGTERM)  # submitit's own way kills a job after a second
+        os.kill(int(one.job_id), signal.SIGTERM)  # submitit's own cancel kills a job after a second
 
 
 class SlurmLauncher(SubmititLauncher):
-    """A SLURM job array, one job of it each.
+    """Runs the jobs as one SLURM job array.
 
     Args:
-        max_num_timeout: How often a job whose time is up is put into the queue again; it goes on from its checkpoint.
-        parameters: What submitit takes: partition, gpus_per_node, cpus_per_task, timeout_min, mem_gb, …
+        max_num_timeout: How often a job that reaches its time limit is requeued; it resumes from its checkpoint.
+        parameters: submitit's parameters: partition, gpus_per_node, cpus_per_task, timeout_min, mem_gb, …
     """
 
     cluster = "slurm"
@@ -180,7 +183,7 @@ class SlurmLauncher(SubmititLauncher):
         running = {job.record.number: one for job, one in zip(jobs, submitted, strict=True)}
         while running:
             running = self._wait(running)
-        until = time.monotonic() + 30  # a shared file system may be late with the last records
+        until = time.monotonic() + 30  # a shared file system may show the last records late
         while time.monotonic() < until and SWEEP.number is None:
             if all(self.records.read(job.record.number).state in ENDED for job in jobs):
                 return

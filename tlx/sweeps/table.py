@@ -1,4 +1,4 @@
-"""What came out of a sweep: a row a setting, best first, over its seeds; a row a run as CSV."""
+"""The results of a sweep: one row per setting, best first, averaged over seeds; one row per run as CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tlx.sweeps.records import ENDED, Record, Records, short
 from tlx.tasks.catalog import headline_in
 
 SEED = "seed"
-SHOWN = 3  # metrics of the table that is printed
+SHOWN = 3  # metrics in the printed table
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Row:
     """A setting: the swept keys without the seed.
 
     Args:
-        values: Of the swept keys.
-        seeds: Number of runs that finished.
-        mean: Of each metric over them.
-        sd: Standard deviation of the sample; NaN for one run.
+        values: Values of the swept keys.
+        seeds: Number of finished runs.
+        mean: Mean of each metric over these runs.
+        sd: Sample standard deviation of each metric; NaN for one run.
     """
 
     values: dict[str, str]
@@ -40,14 +40,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A job and the final figures of its run; none where it did not finish."""
+    """A job and the final metrics of its run; empty if it did not finish."""
 
     record: Record
     metrics: Mapping[str, float]
 
 
 def results(records: Iterable[Record]) -> list[Result]:
-    """Return the jobs with what their run directories say, which is newer than a record whose writer was killed."""
+    """Return the results of the jobs from their run directories; the record of a killed writer may be out of date."""
     found = []
     for record in records:
         run = Run(record.run_dir) if record.run_dir else None
@@ -57,7 +57,7 @@ def results(records: Iterable[Record]) -> list[Result]:
                 record = record if record.state == "finished" else record.end("finished")
                 found.append(Result(record, run.metrics))
                 continue
-        except TlxError as error:  # a damaged file: the table of the others is made all the same
+        except TlxError as error:  # a damaged file must not prevent the table of the others
             found.append(Result(record.end("failed", str(error)), {}))
             continue
         if record.state not in ENDED and status.get("state") == "interrupted":
@@ -67,7 +67,7 @@ def results(records: Iterable[Record]) -> list[Result]:
 
 
 def aggregate(found: Sequence[Result], monitor: str, mode: str) -> list[Row]:
-    """Return one row a setting that has a finished run, best mean of the monitored value first."""
+    """Return one row per setting with a finished run, best mean of the monitored value first."""
     groups: dict[tuple[tuple[str, str], ...], dict[str, Mapping[str, float]]] = {}
     for result in found:
         if result.record.state == "finished":
@@ -90,7 +90,7 @@ def aggregate(found: Sequence[Result], monitor: str, mode: str) -> list[Row]:
 
 
 def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
-    """Return the metrics of the printed table: the monitored one, then those of the test split."""
+    """Return the metrics of the printed table: the monitored one, then test metrics."""
     names = {name for row in rows for name in row.mean}
     tested = sorted(n for n in names if n.startswith("test/"))
     first = [n for n in (headline_in(tested), "test/loss") if n in tested]
@@ -98,7 +98,7 @@ def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
 
 
 def as_text(rows: Sequence[Row], monitor: str) -> str:
-    """Return the table for the console: `0.912 ± 0.004` where there are several seeds."""
+    """Return the table for the console, with `0.912 ± 0.004` for several seeds."""
     if not rows:
         return "no run has finished"
     keys = list(dict.fromkeys(key for row in rows for key in row.values))
@@ -118,7 +118,7 @@ def as_text(rows: Sequence[Row], monitor: str) -> str:
 
 
 def write_csv(directory: Path, found: Sequence[Result], rows: Sequence[Row]) -> list[Path]:
-    """Write `runs.csv`, a row a run, and `table.csv`, a row a setting; return their paths."""
+    """Write `runs.csv`, one row per run, and `table.csv`, one row per setting; return their paths."""
     keys = list(dict.fromkeys(key for result in found for key in result.record.swept))
     names = sorted({name for result in found for name in result.metrics})
     runs = [
@@ -150,7 +150,7 @@ def write_csv(directory: Path, found: Sequence[Result], rows: Sequence[Row]) -> 
 
 
 def report(directory: Path) -> tuple[str, list[Result]]:
-    """Write the tables of a sweep; return what is said of it at the end, and its jobs."""
+    """Write the tables of a sweep; return its final report as text, and its jobs."""
     records = Records(directory)
     about = records.about
     found = results(records)
