@@ -28,7 +28,7 @@ from typing import Any
 
 # What can be forked: modules with a function `main`.
 MODULES = (
-    "tlx", "tlx.training.crew", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
+    "tlx", "tlx.training.process_group", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
     "tests.features.slow_prefix",
 )  # fmt: skip
 _REAL = subprocess.Popen

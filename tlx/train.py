@@ -75,7 +75,7 @@ def train(config: DictConfig) -> Run:
             procedure = procedure_of(config)
             data, task = build(config, procedure.head)
             if undecided(config):
-                config = settle(config, COMPUTATION, procedure.trial(config, data, task))
+                config = settle(config, COMPUTATION, procedure.timing(config, data, task))
                 run.write_config(config)
             if count > 1:
                 distributed.launch(run, count, lock)

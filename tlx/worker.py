@@ -1,4 +1,4 @@
-"""One of several processes that train a run directory; `tlx.training.crew` starts them."""
+"""One of several processes that train a run directory; `tlx.training.process_group` starts them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _train() -> None:
     from tlx.base.errors import Interrupted
     from tlx.procedures import procedure_of
     from tlx.runs.run import Run
-    from tlx.training.crew import LOST, MISTAKE
     from tlx.training.distributed import has_lost_another, note_failure, stopping_together
     from tlx.training.experiment import build
+    from tlx.training.process_group import LOST, MISTAKE
 
     run = Run(sys.argv[1])
     config = run.config
@@ -36,7 +36,7 @@ def _train() -> None:
     except Interrupted as error:
         sys.exit(error.exit_code)
     except Exception as error:
-        if has_lost_another(error):  # which one, tlx.training.crew knows
+        if has_lost_another(error):  # tlx.training.process_group knows which one
             sys.exit(LOST)
         note_failure(run, error)
         if isinstance(error, TlxError) and os.environ.get("TLX_FULL_ERROR") != "1":

@@ -62,7 +62,7 @@ def test_a_step_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatc
 
 def test_other_machines_on_which_nobody_started_anything_are_refused(tmp_path: Path) -> None:
     """Guards against waiting for them."""
-    with pytest.raises(TlxError, match=r"trainer\.num_nodes: expected 1 where one process was started, got 2.*srun"):
+    with pytest.raises(TlxError, match=r"trainer\.num_nodes: expected 1 for a single process, got 2.*srun"):
         train(compose(["trainer.accelerator=cpu", "trainer.num_nodes=2", f"run_dir={tmp_path / 'run'}"]))
     assert not (tmp_path / "run").exists()
 

@@ -14,8 +14,8 @@ import pytest
 from tests import warm
 from tests.conftest import ROOT
 from tlx import Run
-from tlx.training.crew import LOST, what_ended
 from tlx.training.distributed import has_lost_another
+from tlx.training.process_group import LOST, what_ended
 
 SABOTEUR = """
 import os
@@ -66,9 +66,9 @@ def goes_on_to_its_end(directory: Path, run: Run, overrides: list[str]) -> None:
 
 def test_the_one_that_ended_first_is_named() -> None:
     """Guards against naming a process that only lost the connection to another one, or was asked to end for it."""
-    assert what_ended({0: LOST, 1: -9}) == "rank 1 was killed by SIGKILL, perhaps for want of memory"
+    assert what_ended({0: LOST, 1: -9}) == "rank 1 was killed by SIGKILL, perhaps out of memory"
     assert what_ended({0: -15, 1: -11}) == "rank 1 was killed by SIGSEGV"
-    assert what_ended({0: LOST, 1: 3}) == "rank 1 ended with exit code 3 and without a word"
+    assert what_ended({0: LOST, 1: 3}) == "rank 1 ended with exit code 3 and without a message"
     assert what_ended({0: -15}) == "rank 0 was killed by SIGTERM"
     assert what_ended({1: LOST, 0: LOST}) == "rank 1 lost the connection to another process"
     assert has_lost_another(RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] x"))
@@ -87,7 +87,7 @@ def test_a_killed_process_is_named_and_the_same_command_goes_on(tmp_path: Path, 
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told
     last = told.strip().splitlines()[-1]
-    assert "rank 1 was killed by SIGKILL, perhaps for want of memory; the same command goes on" in last
+    assert "rank 1 was killed by SIGKILL, perhaps out of memory; the same command resumes" in last
     assert (run.status["state"], run.status["error"][:29]) == ("failed", "rank 1 was killed by SIGKILL,")
     goes_on_to_its_end(tmp_path, run, overrides)
 
@@ -98,13 +98,13 @@ def test_the_process_that_starts_them_is_killed(tmp_path: Path, uneven: list[str
     overrides = [*uneven, "trainer.stage_epochs=20"]
     training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
     wait_for_checkpoint(run)
-    crew = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
-    started = [pid for pid in crew if "tlx.training.crew" in Path(f"/proc/{pid}/cmdline").read_text()]
+    children = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
+    started = [pid for pid in children if "tlx.training.process_group" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(int(started[0]), signal.SIGKILL)
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told
     last = told.strip().splitlines()[-1]
-    assert "the process that starts them was killed by SIGKILL, perhaps for want of memory; the same command" in last
+    assert "the process that starts them was killed by SIGKILL, perhaps out of memory; the same command" in last
     with pytest.raises(AssertionError, match="no process of rank 0"):
         worker(run.directory, 0)
     goes_on_to_its_end(tmp_path, run, overrides)
@@ -123,5 +123,5 @@ def test_an_error_of_one_process_is_told(tmp_path: Path, uneven: list[str], monk
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told
     last = told.strip().splitlines()[-1]
-    assert "rank 1: MemoryError: no room; the same command begins anew" in last
+    assert "rank 1: MemoryError: no room; the same command starts from scratch" in last
     assert Run(tmp_path / "run").status["error"] == "rank 1: MemoryError: no room"

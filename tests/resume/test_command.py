@@ -224,7 +224,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
 def test_a_rate_that_diverges_at_once_is_told_with_one_that_does_not(rates, tmp_path):
     """Guards against advice that diverges as well: a tenth of a rate that is a thousand times too high."""
     common = [*(word for word in TINY if "strategy" not in word), "trainer.stage_epochs=1", "strategy=full"]
-    with pytest.raises(Diverged, match=r"no epoch was completed. Of lower rates that were tried") as caught:
+    with pytest.raises(Diverged, match=r"no epoch was completed. Of the lower rates tried") as caught:
         tlx.train(tlx.compose([*common, "optimizer=sgd", *rates, f"run_dir={tmp_path / 'run'}"]))
     advice = re.search(r"optimizer\.lr=(\S+) is the largest that did not$", str(caught.value))[0].split()[0]
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # a job of a sweep hands it on

@@ -66,7 +66,9 @@ def test_the_only_batch_may_be_incomplete_and_processes_share_it():
     before = {name: value.clone() for name, value in task.state_dict().items()}
     stages = plan(config, task.group_names)
     need_possible(task, data, stages, ["scratch"], processes=1)
-    with pytest.raises(TlxError, match=r"batches of 1 for each process: there are 2 training images.*put more images"):
+    with pytest.raises(
+        TlxError, match=r"batches of 1 for each process: there are 2 training images.*add training images"
+    ):
         need_possible(task, data, stages, ["scratch"], processes=2)
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
     assert all(parameter.device.type == "cpu" and parameter.requires_grad for parameter in task.parameters())

@@ -59,10 +59,10 @@ def test_a_server_that_cannot_be_reached_ends_no_run(caplog):
     logger = RunLogger(inner, "logger.mlflow", sends=True)
     for step in range(8):
         logger.log_metrics({"x": 1.0}, step)
-    assert len(inner.calls) == 5  # one failure by itself is passed over, after two in a row it is asked no more
+    assert len(inner.calls) == 5  # a single failure is ignored, two in a row end its use
     told = [record.getMessage() for record in caplog.records]
-    assert told[0] == "logger.mlflow: expected to log figures, got ConnectionError: no server"
-    assert told[2].endswith("it is asked no more, the run goes on")
+    assert told[0] == "logger.mlflow: expected to log metrics, got ConnectionError: no server"
+    assert told[2].endswith("it is not used any more, the run continues")
     logger.close("success")
 
 
@@ -121,9 +121,9 @@ def test_a_logger_that_cannot_begin_is_told_with_what_to_do(tmp_path, monkeypatc
     """Guards against a traceback of a library, and against a run that trains for hours and logs nothing."""
     attempts = []
     monkeypatch.setattr(module, "_PAUSE", 0)
-    monkeypatch.setattr(module, "_begun", lambda *a: attempts.append(a) or 1 / 0)
+    monkeypatch.setattr(module, "_started", lambda *a: attempts.append(a) or 1 / 0)
     config = compose([*TINY, "logger=wandb", f"run_dir={tmp_path / 'run'}"])
-    with pytest.raises(TlxError, match=r"logger: expected a logger that can begin, got Zero.*wandb login.*logger=none"):
+    with pytest.raises(TlxError, match=r"logger: expected a logger that can start, got Zero.*wandb login.*logger=none"):
         open_loggers(config, {})
     assert len(attempts) == 2
 

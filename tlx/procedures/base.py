@@ -27,7 +27,7 @@ from tlx.runs.run import Run
 from tlx.tasks.module import Task
 from tlx.training.loggers import open_loggers
 from tlx.training.run_logger import RunLogger
-from tlx.training.timing import Trial
+from tlx.training.timing import Timing
 from tlx.training.trainer import build_cache
 
 log = logging.getLogger("tlx")
@@ -44,7 +44,7 @@ class Procedure(ABC):
     """
 
     networks_written: int  # the largest number of copies of the weights that the run directory holds at once
-    trial: type[Trial]  # what is timed where layout, precision or torch.compile is `auto`
+    timing: type[Timing]  # times the network if memory format, precision or torch.compile is `auto`
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         self.config, self.data, self.task, self.interruption = config, data, task, interruption

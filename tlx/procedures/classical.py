@@ -23,7 +23,7 @@ class ClassicalClassifier(Procedure):
     """Fits the classifier before the first validation and uses it as the head."""
 
     networks_written = 1  # without the classifier, which is not fitted yet and small in comparison
-    trial = ForwardPasses
+    timing = ForwardPasses
 
     @staticmethod
     def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:

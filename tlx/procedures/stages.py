@@ -22,7 +22,7 @@ from tlx.tasks.module import Task
 from tlx.training import distributed
 from tlx.training.experiment import build
 from tlx.training.planning import plan
-from tlx.training.rate_search import rate_told
+from tlx.training.rate_search import suggested_rate
 from tlx.training.timing import TrainingSteps
 from tlx.training.trainer import build_callbacks, build_trainer
 
@@ -31,7 +31,7 @@ class StagedTraining(Procedure):
     """The callback `Stages` freezes and unfreezes layer groups; `Checkpoints` keeps the best and the last weights."""
 
     networks_written = 2
-    trial = TrainingSteps
+    timing = TrainingSteps
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         super().__init__(config, data, task, interruption)
@@ -117,7 +117,7 @@ def _suggesting_a_rate(config: DictConfig) -> Iterator[None]:
     except Diverged as error:
         if not error.early or distributed.processes(config) * config.trainer.num_nodes > 1:
             raise
-        raise Diverged(error.message, rate_told(config, *build(config)), early=True) from None
+        raise Diverged(error.message, suggested_rate(config, *build(config)), early=True) from None
 
 
 PROCEDURE = StagedTraining

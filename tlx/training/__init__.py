@@ -1,1 +1,1 @@
-"""The Trainer and what is settled before it starts: `auto`, devices, memory, rates."""
+"""The Trainer, and what tlx determines before it starts: `auto` values, devices, memory, learning rates."""

@@ -1,7 +1,7 @@
-"""Several devices on this machine: one command of its own for every process, whatever launched the run.
+"""Train on several devices of this machine: torchrun starts one process per device, however the run was started.
 
-Lightning would start the other processes by running this process's command again. Inside a multirun or a notebook that
-is another sweep, or nothing. torchrun is given the run directory instead, which holds the resolved configuration.
+Lightning would start the other processes by running this process's command again. Inside a multirun or a notebook, that
+would start another sweep, or nothing. Instead, torchrun gets the run directory, which holds the resolved configuration.
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ from tlx.base.ranks import is_first
 from tlx.base.slurm import is_one_of_several, tasks_of_step
 from tlx.records.directory import RunDirectory
 from tlx.records.settled import AUTO, undecided
-from tlx.training.crew import MISTAKE, SAVING, STOPPED
+from tlx.training.process_group import MISTAKE, SAVING, STOPPED
 
 
 def processes(config: DictConfig) -> int:
-    """Return how many processes the devices of a configuration ask for on this machine.
+    """Return the number of processes on this machine, one per device of the configuration.
 
     Raises:
-        TlxError: More GPUs are asked for than there are.
+        TlxError: The accelerator or the devices are not available.
     """
     devices, accelerator = config.trainer.devices, config.trainer.accelerator
     available = torch.cuda.device_count() if accelerator in (AUTO, "gpu", "cuda") else 0
     if accelerator in ("gpu", "cuda") and available == 0:
         raise TlxError("trainer.accelerator: expected a GPU that torch can use, got none; use trainer.accelerator=cpu")
     if accelerator == "mps" and not torch.backends.mps.is_available():
-        raise TlxError("trainer.accelerator: expected one that is here, got mps, which is Apple's; type auto or cpu")
+        raise TlxError("trainer.accelerator: expected an available one, got mps, which is Apple's; type auto or cpu")
     if accelerator == "tpu" and importlib.util.find_spec("torch_xla") is None:
-        raise TlxError("trainer.accelerator: expected one that is here, got tpu without torch_xla; type auto or cpu")
+        raise TlxError("trainer.accelerator: expected an available one, got tpu without torch_xla; type auto or cpu")
     if isinstance(devices, ListConfig | list):
-        if available and (none := [d for d in devices if not 0 <= int(d) < available]):
-            raise TlxError(f"trainer.devices: expected GPUs of 0 to {available - 1}, got {', '.join(map(str, none))}")
+        if available and (missing := [d for d in devices if not 0 <= int(d) < available]):
+            got = ", ".join(map(str, missing))
+            raise TlxError(f"trainer.devices: expected GPUs from 0 to {available - 1}, got {got}")
         wanted = len(devices)
     elif devices in (AUTO, -1):
         wanted = max(available, 1)
@@ -61,11 +62,11 @@ def processes(config: DictConfig) -> int:
 
 
 def check_world(config: DictConfig) -> None:
-    """Compare the processes that torchrun or SLURM started with what a configuration asks for.
+    """Check the number of processes that torchrun or SLURM started against the configuration.
 
     Raises:
-        TlxError: They differ, and every process would train by itself into the same directory, or `auto` is left,
-            which several processes might settle differently.
+        TlxError: The numbers differ, so that the processes would train separately into the same directory; or `auto`
+            is left, which several processes might settle differently.
     """
     wanted, nodes = processes(config) * config.trainer.num_nodes, config.trainer.num_nodes
     started = int(os.environ.get("WORLD_SIZE", tasks_of_step()))
@@ -75,31 +76,31 @@ def check_world(config: DictConfig) -> None:
             f"got {wanted}; for example trainer.num_nodes={nodes} trainer.devices={max(1, started // nodes)}"
         )
     for key in undecided(config):
-        raise TlxError(f"{key}: expected a choice where torchrun or SLURM start the processes, got auto")
+        raise TlxError(f"{key}: expected a value if torchrun or SLURM start the processes, got auto")
 
 
 def check_alone(config: DictConfig) -> None:
-    """Refuse several machines where nobody has started a process on the others, which would be waited for.
+    """Refuse several machines if only this process was started: it would wait for the others.
 
     Raises:
-        TlxError: It says how to start them.
+        TlxError: The message says how to start them.
     """
     if config.trainer.num_nodes > 1:
         raise TlxError(
-            f"trainer.num_nodes: expected 1 where one process was started, got {config.trainer.num_nodes}; start it by "
-            "torchrun on each machine, or in an allocation of SLURM by srun: type srun tlx train …"
+            f"trainer.num_nodes: expected 1 for a single process, got {config.trainer.num_nodes}; start tlx with "
+            "torchrun on each machine, or with srun in a SLURM allocation: type srun tlx train …"
         )
 
 
 def is_worker() -> bool:
-    """Return whether somebody (torchrun, srun) started this process as one of several."""
+    """Return whether this process was started as one of several (by torchrun or srun)."""
     return is_one_of_several()
 
 
 def cluster() -> list[ClusterEnvironment]:
-    """Return what Lightning is told of the processes; its own guess takes an allocation of SLURM for a step.
+    """Return the environment of the processes for Lightning, which would mistake a SLURM allocation for a job step.
 
-    Empty where torchrun (or somebody else who sets LOCAL_RANK) started them: that guess is right.
+    Empty if torchrun (or another launcher that sets LOCAL_RANK) started them: Lightning detects that correctly.
     """
     if "LOCAL_RANK" in os.environ:
         return []
@@ -107,17 +108,17 @@ def cluster() -> list[ClusterEnvironment]:
 
 
 class _Step(SLURMEnvironment):
-    """Processes of one `srun`, which may be fewer than the allocation allows; `check_world` has compared them."""
+    """The processes of one `srun`, which may be fewer than the allocation allows; `check_world` checks their number."""
 
     _validate_srun_used = staticmethod(lambda: None)
     _validate_srun_variables = staticmethod(lambda: None)
 
     def world_size(self) -> int:
-        """Processes in all."""
+        """Return the total number of processes."""
         return tasks_of_step()
 
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
-        """Compare nothing with what the allocation allows."""
+        """Skip Lightning's check against the allocation."""
 
 
 def launch(run: RunDirectory, count: int, lock: int) -> None:
@@ -126,13 +127,13 @@ def launch(run: RunDirectory, count: int, lock: int) -> None:
     Args:
         run: The run.
         count: Number of processes.
-        lock: Handle of the run's lock, which the processes hold on to: should this process be killed, no other one
-            trains the run beside them.
+        lock: Handle of the run's lock. The processes keep it open, so that no other process trains the run with them
+            if this one is killed.
 
     Raises:
-        TlxError: A process failed: which one, and of what; the run's status has its message and its traceback.
+        TlxError: A process failed. The message says which one, and why; the run's status also has the traceback.
     """
-    command = [sys.executable, "-m", "tlx.training.crew", str(count), str(run.directory)]
+    command = [sys.executable, "-m", "tlx.training.process_group", str(count), str(run.directory)]
     threads = str(max(1, (os.cpu_count() or 1) // count))
     leash = owner.Leash()
     variables = {**environment(OMP_NUM_THREADS=threads), **owner.on_stdin()}
@@ -140,43 +141,43 @@ def launch(run: RunDirectory, count: int, lock: int) -> None:
     leash.started()
     try:
         code = started.wait()
-    except BaseException:  # a signal: torchrun passes it on to the processes and waits for them to save
+    except BaseException:  # a signal: torchrun relays it to the processes and waits for them to save
         started.terminate()
         try:
             started.wait()
-        except BaseException:  # a second one
+        except BaseException:  # a second signal
             started.kill()
             started.wait()
             raise
         raise
     finally:
-        leash.let_go(seconds=SAVING)  # nobody trains on when the lock is released
+        leash.let_go(seconds=SAVING)  # no process may train after the lock is released
     if code == STOPPED:
         raise Interrupted("one of its processes was stopped by SIGTERM", exit_code=STOPPED)
-    told = run.status.get("error") or _crew_ended(code)
+    reason = run.status.get("error") or _launcher_ended(code)
     if code == MISTAKE:
-        raise TlxError(told)
+        raise TlxError(reason)
     if code != 0:
         saved = (run.checkpoints / "last.ckpt").is_file()
-        then = "goes on from the last checkpoint" if saved else "begins anew: no checkpoint was written yet"
-        raise TlxError(f"{run.directory}: expected {count} processes to the end, got: {told}; the same command {then}")
+        then = "resumes from the last checkpoint" if saved else "starts from scratch: there is no checkpoint yet"
+        raise TlxError(f"{run.directory}: expected {count} processes to finish, got: {reason}; the same command {then}")
 
 
-def _crew_ended(code: int) -> str:
-    """Return how the process ended that starts the others, where none of them has said anything."""
+def _launcher_ended(code: int) -> str:
+    """Return how the process that starts the others ended; used if none of them noted an error."""
     if code >= 0:
         return f"exit code {code}"
     number = signal.Signals(-code)
-    hint = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+    hint = ", perhaps out of memory" if number == signal.SIGKILL else ""
     return f"the process that starts them was killed by {number.name}{hint}"
 
 
 @contextmanager
 def stopping_together(run: RunDirectory, config: DictConfig) -> Iterator[Interruption]:
-    """Give the interruption of this process, one of several; note in the status of the run where it is stopped inside.
+    """Yield the interruption of this process, one of several; if it is stopped inside, note that in the run's status.
 
-    On one machine signals are obeyed after a step, by all of them. On several a signal ends each process at once: the
-    connections that an agreement needs may not be open there.
+    On one machine all processes stop after the same step. On several machines a signal ends each process at once,
+    because the connections that are needed to agree on a step may not be available.
     """
     interruption = Interruption(patient=True)
     together = config.trainer.num_nodes == 1 and dist.is_available() and dist.is_gloo_available()
@@ -187,7 +188,7 @@ def stopping_together(run: RunDirectory, config: DictConfig) -> Iterator[Interru
             except Exception as error:
                 if interruption.requested is None or not has_lost_another(error):
                     raise
-                interruption.stop()  # the other one was quicker to leave
+                interruption.stop()  # another process stopped first
     except Interrupted as stopped:
         if is_first():
             run.note("interrupted", reason=stopped.reason)
@@ -195,17 +196,17 @@ def stopping_together(run: RunDirectory, config: DictConfig) -> Iterator[Interru
 
 
 def has_lost_another(error: BaseException) -> bool:
-    """Return whether an error is that of a process whose connection to another one has ended: that one says more."""
+    """Return whether an error only says that the connection to another process has ended."""
     text = str(error)
     return isinstance(error, dist.DistError) or "Connection closed by peer" in text or "/gloo/transport/" in text
 
 
 def note_failure(run: RunDirectory, error: Exception) -> None:
-    """Write into the status of a run why this process, one of several, has failed; what is written first stays."""
+    """Note in the run's status why this process, one of several, has failed; the first note stays."""
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
-    told = str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
     if has_lost_another(error):
-        told = f"rank {rank} lost the connection to another process, which ended first: {told}"
+        message = f"rank {rank} lost the connection to another process, which ended first: {message}"
     elif not isinstance(error, TlxError):
-        told = f"rank {rank}: {type(error).__name__}: {told}"
-    run.note("failed", error=told, traceback=traceback.format_exc())
+        message = f"rank {rank}: {type(error).__name__}: {message}"
+    run.note("failed", error=message, traceback=traceback.format_exc())

@@ -1,4 +1,4 @@
-"""The data and the network of a configuration."""
+"""Build the data and the network of a configuration."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tlx.training.first_step import need_possible
 from tlx.training.optimizers import build_optimizer
 from tlx.training.planning import build_backbone, plan
 
-# Of the configuration, the backbone and the number of classes: what a task is made with in the place of its own head.
+# From the configuration, the backbone and the number of classes to the arguments that replace the task's own head.
 MakeHead = Callable[[DictConfig, Backbone, int], dict[str, Any]]
 
 
 def own_head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
-    """Return nothing: the task makes its own head."""
+    """Return no arguments: the task makes its own head."""
     return {}
 
 
@@ -37,7 +37,7 @@ def build(config: DictConfig, make_head: MakeHead = own_head) -> tuple[ImageData
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
     data = _data(config, backbone)
-    pl.seed_everything(config.seed, verbose=False)  # the head starts the same whatever was drawn before it
+    pl.seed_everything(config.seed, verbose=False)  # the head's initial weights must not depend on earlier draws
     optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
     learning = Learning(
         monitor=monitored(config),

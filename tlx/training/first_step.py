@@ -1,4 +1,4 @@
-"""Find out before training whether its first step can be taken: on the meta device, without memory or images."""
+"""Check before training whether the first step is possible, on the meta device, without memory or images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
 
-_ONE_VALUE = "Expected more than 1 value per channel"  # how torch's BatchNorm begins its refusal
+_ONE_VALUE = "Expected more than 1 value per channel"  # the beginning of BatchNorm's error message
 
 
 def need_possible(
@@ -21,18 +21,18 @@ def need_possible(
 ) -> None:
     """Refuse images that are too small for the network, and batches that are too small for BatchNorm.
 
-    A network that cannot be run on the meta device is left to the first step. So are images of the network's own size
-    or larger, in batches of several: nothing is run for them.
+    A network that cannot run on the meta device is not checked. Nor are batches of several images that are at least as
+    large as the network's own input size.
 
     Args:
-        task: The network; it stays as it is.
+        task: The network; it is not changed.
         data: The images.
-        stages: What trains when; none: nothing trains.
-        named: The stages' names in the strategy, of which each may have become several.
-        processes: How many share a batch.
+        stages: The planned stages; none: nothing trains.
+        named: Names of the stages in the strategy; a strategy's stage may have become several planned ones.
+        processes: Number of processes that share a batch.
 
     Raises:
-        TlxError: One of both; the message says what to type.
+        TlxError: The images or the batches are too small; the message says what to type.
     """
     count, size = _smallest_batch(task, data, processes), data.preprocessing.short_side
     if (count > 1 or not stages) and size >= task.backbone.preprocessing.short_side:
@@ -42,7 +42,7 @@ def need_possible(
     image = torch.empty(2, data.channels, *data.preprocessing.height_width, dtype=torch.uint8, device="meta")
     if task.backbone.tiles is None and _refusal(model, image) is not None:
         smallest = _smallest_side(model, image, task.backbone.preprocessing.short_side)
-        if smallest is None:  # it is something else
+        if smallest is None:  # there is another cause
             return
         raise TlxError(
             f"dataset.image_size: expected at least {smallest} pixels, the smallest side that this network takes, got "
@@ -59,18 +59,18 @@ def _too_few(data: ImageDataModule, stage: PlannedStage, named: Sequence[str], c
     number = next(i for i, name in enumerate(named) if stage.name == name or stage.name.startswith(f"{name}_"))
     got = f"batches of {count} for each process" if processes > 1 else f"batches of {count}"
     larger = f"type dataset.batch_size={2 * processes} or more"
-    if data.batch_size >= 2 * processes:  # there are no more images
+    if data.batch_size >= 2 * processes:  # there are too few images
         got += f": there are {data.sizes['train']} training images for {processes} process{'es' * (processes > 1)}"
-        larger = "put more images there"
+        larger = "add training images"
     return (
-        f"dataset.batch_size: expected at least 2 images, for BatchNorm trains in stage {stage.name} and has one value "
-        f"a channel in a batch of one image of {data.preprocessing.short_side} pixels, got {got}; {larger}, or let its "
-        f"statistics rest: strategy.stages.{number}.batch_norm=frozen"
+        f"dataset.batch_size: expected at least 2 images, because BatchNorm trains in stage {stage.name} and gets one "
+        f"value per channel from one image of {data.preprocessing.short_side} pixels, got {got}; {larger}, or freeze "
+        f"its statistics: strategy.stages.{number}.batch_norm=frozen"
     )
 
 
 def _smallest_batch(task: Task, data: ImageDataModule, processes: int) -> int:
-    """Return the images of which BatchNorm sees the statistics: of a batch, or of the only, incomplete one."""
+    """Return the number of images in BatchNorm's smallest batch: a full batch, or the only one if it is incomplete."""
     share = max(1, data.batch_size // processes)
     images = max(data.sizes["train"] // processes, 1)  # a last incomplete batch is dropped unless it is the only one
     joint = task.adaptation is not None and task.adaptation.batch_norm == "joint"
@@ -78,7 +78,7 @@ def _smallest_batch(task: Task, data: ImageDataModule, processes: int) -> int:
 
 
 def _on_meta(task: Task) -> Task:
-    """Return a copy without memory."""
+    """Return a copy on the meta device."""
     known: dict[int, Tensor] = {}
     for parameter in task.parameters():
         known[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
@@ -88,23 +88,23 @@ def _on_meta(task: Task) -> Task:
 
 
 def _refusal(model: Task, image: Tensor) -> Exception | None:
-    """Return what a forward pass ends in, or None.
+    """Return the error of a forward pass, or None.
 
     Raises:
-        TlxError: The network's own, which says what to type.
+        TlxError: Raised by the network itself; it says what to type.
     """
     try:
         with torch.no_grad():
             model(image)
     except TlxError:
         raise
-    except Exception as error:  # whatever the network or the meta device does not take
+    except Exception as error:  # anything that the network or the meta device does not support
         return error
     return None
 
 
 def _smallest_side(model: Task, image: Tensor, own: int) -> int | None:
-    """Return the smallest side above that of `image` which passes, if its own does; sides in between are halved."""
+    """Return, by bisection, the smallest side above that of `image` that works; None if the side `own` fails."""
     below, above = min(image.shape[-2:]), own
 
     def passes(side: int) -> bool:

@@ -1,4 +1,4 @@
-"""Open the loggers of a run, once; let each go on where the run goes on."""
+"""Open the loggers of a run once; each continues where a resumed run continues."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from tlx.records.directory import RunDirectory
 from tlx.training.run_logger import RunLogger, brief
 
 Node = Mapping[str, Any]
-_TAG = "tlx.run"  # of MLflow's runs: which run of tlx they belong to
-_PAUSE = 0.5  # seconds before a second attempt: jobs of a sweep may make one and the same experiment at once
+_TAG = "tlx.run"  # MLflow tag with the run of tlx
+_PAUSE = 0.5  # seconds before a second attempt: jobs of a sweep may create the same experiment at the same time
 
 
 def open_loggers(config: DictConfig, values: Mapping[str, Plain], step: int | None = None) -> list[RunLogger]:
-    """Return the loggers that the logger node names, in its order; those of processes that do not write are empty.
+    """Return the loggers of the logger node, in its order; in processes that do not write, they are empty.
 
     Args:
         config: The configuration.
-        values: What decides the result of the run, from `tlx.config.hyperparameters`.
-        step: The step that a resumed run takes next; what was logged of it and of later ones does not count.
+        values: The run's hyper-parameters, from `tlx.config.hyperparameters`.
+        step: The next step of a resumed run; entries from this step on are discarded.
 
     Raises:
-        TlxError: A logger cannot begin.
+        TlxError: A logger cannot start.
     """
     plain: Any = OmegaConf.to_container(config.logger, resolve=True)
     nodes = logger_nodes(plain)
@@ -58,20 +58,20 @@ def _opened(place: str, node: Node, run: RunDirectory, values: Mapping[str, Plai
     target = str(node["_target_"])
     inner = _local(place, node, run, step) if target in LOCAL else _remote(place, node, run)
     logger = RunLogger(inner, place, sends=target not in LOCAL)
-    if target != TENSORBOARD:  # in which the review makes a row of them
+    if target != TENSORBOARD:  # there, the review writes them
         logger.log_hyperparams(dict(values))
     return logger
 
 
 def _local(place: str, node: Node, run: RunDirectory, step: int | None) -> Logger:
-    """Return a logger that writes into the run directory; its files are noted before they are written."""
+    """Return a logger that writes into the run directory; its files are registered before they are written."""
     if node["_target_"] == TENSORBOARD:
         return _tensorboard(place, node, run, step)
     logger: CSVLogger = build_node(node, place)
     run.files.add_events(logger.log_dir)
     rows = _rows_before(Path(logger.log_dir) / "metrics.csv", step)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Experiment logs directory")  # whose rows are written again
+        warnings.filterwarnings("ignore", message="Experiment logs directory")  # its rows are written again
         logger.experiment.metrics = rows
     logger.save()
     return logger
@@ -85,17 +85,17 @@ def _tensorboard(place: str, node: Node, run: RunDirectory, step: int | None) ->
 
 
 def _wait_for_a_later_name(directory: Path) -> None:
-    """Wait, for less than a second, where the next events file would be read before the last one and be purged by it.
+    """Wait less than a second if the name of the next events file could sort before that of the last one.
 
-    TensorBoard reads them in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS.COUNT`: in one and the
-    same second, 10 comes before 9.
+    TensorBoard reads the files in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS.COUNT`, where 10
+    sorts before 9 in the same second. The last file would then purge the next one.
     """
     while any(path.name.endswith("9") for path in directory.glob(f"events.out.tfevents.{int(time.time())}.*")):
         time.sleep(0.05)
 
 
 def _rows_before(path: Path, step: int | None) -> list[dict[str, Any]]:
-    """Return the rows of a CSV logger's file from before a step, without their empty cells."""
+    """Return the rows of a CSV logger's file before a step, without empty cells."""
     if step is None or not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -106,39 +106,39 @@ def _rows_before(path: Path, step: int | None) -> list[dict[str, Any]]:
 
 
 def _remote(place: str, node: Node, run: RunDirectory) -> Logger:
-    """Return a logger that may send figures away, its own run begun or taken up again.
+    """Return a logger that may send data to a server, with its own run started or resumed.
 
     Raises:
-        TlxError: It cannot begin, twice; it says what to do.
+        TlxError: Two attempts to start it failed; the message says what to do.
     """
     target = str(node["_target_"])
     arguments = _ARGUMENTS.get(target, lambda node, run: {})
     try:
-        return _begun(place, node, arguments, run)
+        return _started(place, node, arguments, run)
     except TlxError:
         raise
     except Exception:
         time.sleep(_PAUSE)
     try:
-        return _begun(place, node, arguments, run)
+        return _started(place, node, arguments, run)
     except Exception as error:
         advice = REMOTE[target].advice if target in REMOTE else "or type: logger=none"
-        raise TlxError(f"{place}: expected a logger that can begin, got {brief(error)}; {advice}") from error
+        raise TlxError(f"{place}: expected a logger that can start, got {brief(error)}; {advice}") from error
 
 
-def _begun(
+def _started(
     place: str, node: Node, arguments: Callable[[Node, RunDirectory], dict[str, Any]], run: RunDirectory
 ) -> Logger:
     logger: Logger = build_node(node, place, **arguments(node, run))
-    _ = getattr(logger, "experiment", None)  # made when it is first asked for
+    _ = getattr(logger, "experiment", None)  # created on first access
     return logger
 
 
 def run_identity(run: RunDirectory) -> str:
-    """Return what a logger elsewhere knows a run by: the same after each start, another one after force=true."""
+    """Return the id of a run for loggers on a server: the same when the run resumes, a new one after force=true."""
     first = run.environment[0] if run.environment else {}
-    told = [os.path.realpath(run.directory), first.get("host"), first.get("time")]
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    origin = [os.path.realpath(run.directory), first.get("host"), first.get("time")]
+    return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
 
 
 def _of_wandb(node: Node, run: RunDirectory) -> dict[str, Any]:
@@ -146,10 +146,10 @@ def _of_wandb(node: Node, run: RunDirectory) -> dict[str, Any]:
 
 
 def _of_mlflow(node: Node, run: RunDirectory) -> dict[str, Any]:
-    """Name the store, and the run in it that this run began before."""
+    """Return the store and, if this run has already started one, its MLflow run."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     uri = node.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:  # files, which MLflow 3 takes where it is told to
+    if not uri:  # a file store, which MLflow 3 must be told to allow
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         uri = Path(node.get("save_dir") or "mlruns").expanduser().absolute().as_uri()
 
@@ -169,7 +169,7 @@ def _of_mlflow(node: Node, run: RunDirectory) -> dict[str, Any]:
     return {"tracking_uri": uri, "run_id": found[0].info.run_id}
 
 
-# What is handed over beside the keys of a node.
+# Arguments in addition to the keys of a node.
 _ARGUMENTS: dict[str, Callable[[Node, RunDirectory], dict[str, Any]]] = {
     "pytorch_lightning.loggers.WandbLogger": _of_wandb,
     "pytorch_lightning.loggers.MLFlowLogger": _of_mlflow,

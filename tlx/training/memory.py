@@ -1,8 +1,8 @@
-"""What a run takes of memory at the least, estimated before any of it is asked for.
+"""Estimate the minimum memory of a run before allocating any.
 
-The network is built on the meta device, and one batch goes through it there: shapes alone. Counted are weights,
-gradients and the state of the optimizer, what a training step keeps of a batch for the backward pass, and the images.
-What is left out (a framework's own memory, workspaces) makes the estimate too small: no run that fits is refused.
+The network is built on the meta device, and one batch passes through it there, as shapes only. The estimate counts
+weights, gradients, optimizer state, the activations that a training step keeps for the backward pass, and images. It
+leaves out the framework's own memory and workspaces, so it is a lower bound: no run that fits is refused.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
 from tlx.training.planning import NothingDrawn, build_backbone, plan
 
-# Bytes a pixel of a batch that no network exceeds much: what is small even so is not estimated.
+# Bytes per pixel of a batch, a generous guess for any network: a run that is small even so is not estimated.
 _GENEROUS = 8192
-_WORKER = 50 * 2**20  # bytes that a reading process takes for itself, at the least
-_BATCHES_AHEAD = 2  # that each of them holds
+_WORKER = 50 * 2**20  # minimum bytes of a reading process
+_BATCHES_AHEAD = 2  # batches that each reading process holds
 _PARTS = {
     "weights": "weights, gradients and optimizer",
-    "activations": "what a step keeps of a batch",
+    "activations": "activations of a batch",
     "images": "images of a batch",
     "reading": "reading processes",
 }
@@ -38,13 +38,13 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a process takes at the least, by what they are for: keys of `_PARTS`."""
+    """The minimum bytes of a process by purpose, with the keys of `_PARTS`."""
 
     parts: dict[str, int]
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The sum of all parts."""
         return sum(self.parts.values())
 
     def __str__(self) -> str:
@@ -54,10 +54,10 @@ class Estimate:
 
 
 def refuse_what_does_not_fit(config: DictConfig) -> None:
-    """Raise if a run takes more memory than can be had here, before it is asked for.
+    """Refuse a run that needs more memory than is free here.
 
     Raises:
-        ConfigError: It says what was estimated, what is free, and what to type.
+        ConfigError: The message has the estimate, the free memory, and what to type.
     """
     count = distributed.processes(config)
     share = max(1, config.dataset.batch_size // max(1, count * config.trainer.num_nodes))
@@ -67,7 +67,7 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
         return
     estimate = Estimate(_reading(config, share) if on_gpu else estimated(config, share).parts)
     _compare(config, estimate, free, "memory", share)
-    if on_gpu and count == 1:  # others are looked at by their own processes, which take a device each
+    if on_gpu and count == 1:  # several processes, one per device, each check their own
         devices = config.trainer.devices
         free = torch.cuda.mem_get_info(int(devices[0]) if isinstance(devices, ListConfig) else 0)[0]
         if not _small(config, share, free):
@@ -76,7 +76,7 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
 
 
 def estimated(config: DictConfig, batch: int) -> Estimate:
-    """Return what a process takes at the least, with so many images a step."""
+    """Return the minimum memory of a process with `batch` images per step."""
     with torch.device("meta"), NothingDrawn():
         backbone = build_backbone(config, load=False)
     kind = kind_of(config.task)
@@ -88,11 +88,11 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     learning = (
         sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + upper
     )
-    copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; two averages more
+    copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; Adam keeps two more averages
     weights += learning * width * copies if trained else 0
     size = sides(config.dataset.image_size or backbone.preprocessing.size)
     images = batch * config.dataset.channels * math.prod(size) * width
-    tiled = config.task.get("tile_size") is not None  # tiles go through the network a few at a time
+    tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
     kept = 0 if tiled or not trained else _kept(backbone, batch, size, trained)
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
@@ -100,14 +100,14 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
 
 
 def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[str, ...]) -> int:
-    """Return the bytes that autograd keeps of a batch; 0 where the network does not run without values."""
+    """Return the bytes that autograd keeps of a batch; 0 if the network cannot run on the meta device."""
     own = {id(p) for p in backbone.parameters()}
     held: dict[int, Any] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         if id(tensor) not in own:
             storage = tensor.untyped_storage()
-            held[storage._cdata] = storage  # held, so that no other takes its place
+            held[storage._cdata] = storage  # a reference, so that its address is not reused
         return tensor
 
     backbone.train()
@@ -117,9 +117,7 @@ def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             backbone(torch.empty(batch, backbone.in_channels, *size, device="meta"))
-    except (
-        Exception
-    ):  # a network of somebody's own may need values; images of a side that it does not take are told later
+    except Exception:  # a user's network may need values; a later check reports images of an unsupported size
         return 0
     return sum(storage.nbytes() for storage in held.values())
 
@@ -137,7 +135,7 @@ def _pixels(config: DictConfig) -> int:
 
 
 def _small(config: DictConfig, batch: int, free: int) -> bool:
-    """Whether a run fits, whatever its network: then the estimate is spared, which builds the network once more."""
+    """Return whether a run fits with any usual network; then the estimate, which builds the network, is skipped."""
     wide = (config.backbone.get("width") or 0) > 512 or (kind_of(config.task).outputs(config.task) or 0) > 100_000
     taken = batch * _pixels(config) * (_GENEROUS + 4 * config.dataset.channels) + _reading(config, batch)["reading"]
     return not wide and taken < free // 4
@@ -155,16 +153,16 @@ def _compare(config: DictConfig, estimate: Estimate, free: int, what: str, batch
         by = config.dataset.batch_size // batch
         hint = f"for example dataset.batch_size={_round(fits) * by}"
     elif by_batch > rest:
-        key, hint = "dataset.image_size", "a smaller side, or tiles of large images: task.tile_size=224"
+        key, hint = "dataset.image_size", "a smaller side, or, for large images, tiles: task.tile_size=224"
     elif config.backbone.get("width") is not None:
         key, hint = "backbone.width", "for example backbone.width=32"
     else:
-        key, hint = "backbone", "a smaller network; all: tlx list backbones"
+        key, hint = "backbone", "a smaller network; to list all: tlx list backbones"
     raise ConfigError([Mistake(key, f"a run that fits into {_size(free)} of free {what}", str(estimate), hint)])
 
 
 def _round(count: int) -> int:
-    """Return the largest power of two that is not above a count of at least 1."""
+    """Return the largest power of two that is at most `count`, which is at least 1."""
     return 1 << (count.bit_length() - 1)
 
 

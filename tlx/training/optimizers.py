@@ -1,4 +1,4 @@
-"""Optimizer parameter groups: every layer group, once, from the start, under its name and with its real `lr`."""
+"""Build an optimizer with named parameter groups for all layer groups, from the start of the run."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tlx.strategies.parameter_groups import NO_DECAY
 from tlx.tasks.layer_groups import Owned
 
 OWN_KEYS = {"_target_", "lr", "weight_decay", "layer_decay", "group_lr", "decay_norm_and_bias", "fused", "keep_source"}
-FUSED_ON = {"cpu", "cuda"}  # device types for which torch has fused kernels of all that take `fused`
+FUSED_ON = {"cpu", "cuda"}  # device types on which torch has fused kernels for every optimizer that takes `fused`
 
 
 def build_optimizer(
     node: Mapping[str, Any], groups: Mapping[str, Sequence[Owned]], may_fuse: bool = True
 ) -> optim.Optimizer:
-    """Build the optimizer that a node names, with one or two parameter groups for each layer group.
+    """Build the optimizer of a node, with one or two parameter groups per layer group.
 
-    A layer group's norms and biases form a parameter group of their own, `NAME/no_decay`, without weight decay. All
-    start with lr 0: the stage callback sets the planned rate before every step.
+    The norms and biases of a layer group form a separate parameter group, `NAME/no_decay`, without weight decay. All
+    groups start with lr 0; the stage callback sets the planned rate before every step.
 
     Args:
         node: A composed optimizer node as plain values.
         groups: Layer group -> (owning module, parameter name, parameter).
-        may_fuse: Whether `fused=auto` may choose torch's fused kernels, one for all tensors of a group: where the
-            class and the device have them.
+        may_fuse: Whether `fused=auto` may choose torch's fused kernels, which update all tensors of a group at once, if
+            the class and the device have them.
 
     Raises:
-        TlxError: `fused=true` for a class that has no such kernels.
+        TlxError: `fused=true` for a class without fused kernels.
     """
     weight_decay = float(node.get("weight_decay", 0.0))
     parameter_groups: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ def build_optimizer(
     for name, owned in groups.items():
         split: dict[str, list[nn.Parameter]] = {name: [], name + NO_DECAY: []}
         for owner, key, parameter in owned:
-            if id(parameter) in seen:  # shared between modules: it belongs to the lowest group that has it
+            if id(parameter) in seen:  # a shared parameter belongs to the lowest group that has it
                 continue
             seen.add(id(parameter))
             decays = bool(node.get("decay_norm_and_bias")) or not _is_norm_or_bias(owner, key, parameter)
@@ -76,5 +76,5 @@ def _fuses(choice: bool | str, cls: type, parameters: Sequence[nn.Parameter], ma
 
 def _is_norm_or_bias(owner: nn.Module, key: str, parameter: nn.Parameter) -> bool:
     is_norm = isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower()
-    # ndim <= 1 catches biases by whatever name, layer scale and the like.
+    # ndim <= 1 covers biases of any name, layer scale and similar parameters.
     return is_norm or key == "bias" or parameter.ndim <= 1

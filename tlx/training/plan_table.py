@@ -1,4 +1,4 @@
-"""What a configuration would learn as text: the network is built on the meta device, without weights or images."""
+"""The training plan of a configuration as text; the network is built on the meta device, without weights or images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, 
 
 
 def stage_table(config: DictConfig) -> str:
-    """Return stages x layer groups x parameters x learning rates as text."""
+    """Return a table of the layer groups, their parameters and their learning rates in each stage."""
     backbone, kind = _without_memory(config), kind_of(config.task)
     outputs = _outputs(config)
     names = [*backbone.group_names, *kind.upper_groups]
@@ -35,7 +35,7 @@ def stage_table(config: DictConfig) -> str:
     columns = [max(9, len(s.name)) for s in stages]
     header = f"{'layer group':<{name_width}}  {'parameters':>{size_width}}"
     lines.append(header + "".join(f"  {s.name:>{w}}" for s, w in zip(stages, columns, strict=True)))
-    for group in reversed(names):  # the head at the top, as in a drawing of the network
+    for group in reversed(names):  # the head at the top
         cells = [f"{s.peak_lr[s.trained.index(group)]:.2e}" if group in s.trained else "frozen" for s in stages]
         row = f"{group:<{name_width}}  {sizes[group]:>{size_width},}"
         lines.append(row + "".join(f"  {c:>{w}}" for c, w in zip(cells, columns, strict=True)))
@@ -46,7 +46,7 @@ def stage_table(config: DictConfig) -> str:
 
 
 def feature_table(config: DictConfig) -> str:
-    """Return which features a classifier reads, and how it is chosen, as text."""
+    """Return the features that a classifier reads, and how its parameters are selected, as text."""
     backbone, classes = _without_memory(config), _outputs(config)
     names = [*backbone.group_names, *kind_of(config.task).upper_groups]
     total = sum(p.numel() for p in backbone.parameters())
@@ -74,7 +74,7 @@ def _without_memory(config: DictConfig) -> Backbone:
 
 
 def _outputs(config: DictConfig) -> int | None:
-    """Return the number of outputs of the head, None where only the data set says it."""
+    """Return the number of outputs of the head, None if it is unknown before the data set is loaded."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return kind_of(plain["task"]).outputs(plain["task"], plain["dataset"])
 

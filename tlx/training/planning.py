@@ -1,4 +1,4 @@
-"""The backbone of a configuration, and what of it trains when: selectors resolved for its layer groups."""
+"""Build the backbone of a configuration, and resolve the selectors of its strategy for the backbone's layer groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("tlx")
 
 
 def build_backbone(config: DictConfig, load: bool = True) -> Backbone:
-    """Build the backbone of a configuration, with its weights unless `load` is false or the strategy starts afresh."""
+    """Build the backbone of a configuration; load its weights unless `load` is false or the strategy resets them."""
     load = load and not config.strategy.get("reset", False)
     backbone: Backbone = build_node(config.backbone, "backbone", in_channels=config.dataset.channels, load=load)
     return backbone
@@ -30,8 +30,8 @@ def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
     """Resolve the strategy of a checked configuration for layer groups, bottom to top, the head last.
 
     Raises:
-        ConfigError: A selector matches nothing, or a stage trains nothing; for backbones whose layer groups only the
-            built network tells, this is where it shows.
+        ConfigError: A selector matches nothing, or a stage trains nothing. If only the built network reveals its layer
+            groups, such mistakes are found here.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     mistakes = check_plan(plain["strategy"], plain["optimizer"], names)
@@ -44,11 +44,11 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
     """Return the layer groups whose pooled outputs a classifier reads, bottom to top.
 
     Args:
-        config: With a classifier.
+        config: A configuration with a classifier.
         names: All layer groups, bottom to top, the upper ones last.
 
     Raises:
-        ConfigError: A selector matches nothing, or the head alone.
+        ConfigError: A selector matches nothing, or only the head.
     """
     plain: Any = OmegaConf.to_container(config.strategy, resolve=True)
     mistakes = check_plan(plain, {}, names)
@@ -58,7 +58,7 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
 
 
 class NothingDrawn(TorchFunctionMode):
-    """Leaves initial weights undrawn: on the meta device that would import a compiler, which takes seconds."""
+    """Skips weight initialisation: on the meta device it would import a compiler, which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}

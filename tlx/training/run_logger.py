@@ -1,4 +1,4 @@
-"""One logger of a run, from its first step to the review of its test."""
+"""A logger of a run that stays open from the first step to the review of the test."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.nn import Module
 from tlx.base.printable import one_line
 
 log = logging.getLogger("tlx")
-FAILURES_AT_MOST = 2  # in a row; the library behind a logger has tried again before each
+FAILURES_AT_MOST = 2  # consecutive ones; the logger's own library has already retried before each
 
 
 class RunLogger(Logger):
-    """Hands on to a logger of Lightning's, which stays open until the run ends and not only until a Trainer does.
+    """Wraps a Lightning logger and keeps it open until the run ends, not only until a Trainer ends.
 
-    What a logger cannot send away is a warning: the run goes on. Where it fails again at once, it is asked no more. A
-    logger that writes into the run directory is a part of the run, and what it raises ends it.
+    If a logger fails to send data to a server, the run continues with a warning. After two failures in a row, the
+    logger is not used any more. A logger that writes into the run directory is part of the run: its errors end the run.
 
     Args:
         inner: The logger; None in processes that do not write.
-        name: What messages call it.
-        sends: Whether it may send figures away.
+        name: Its name in messages.
+        sends: Whether it may send data to a server.
     """
 
     def __init__(self, inner: Logger | None, name: str, sends: bool = False) -> None:
@@ -36,12 +36,12 @@ class RunLogger(Logger):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return self._name
 
     @property
     def version(self) -> None:
-        """A run has one name for all that it writes."""
+        """None: runs have no versions."""
         return None
 
     @property
@@ -56,32 +56,32 @@ class RunLogger(Logger):
 
     @property
     def experiment(self) -> Any:
-        """What the library behind the logger calls a run; None in processes that do not write."""
+        """The run object of the logger's library; None in processes that do not write."""
         return None if self.inner is None else self.inner.experiment  # type: ignore[attr-defined]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures at a step."""
-        self._ask("log figures", lambda logger: logger.log_metrics(dict(metrics), step))
+        """Log metrics at a step."""
+        self._call("log metrics", lambda logger: logger.log_metrics(dict(metrics), step))
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Log what decided the result of the run."""
-        self._ask("log hyperparameters", lambda logger: logger.log_hyperparams(params, *args, **kwargs))
+        """Log the hyper-parameters of the run."""
+        self._call("log hyperparameters", lambda logger: logger.log_hyperparams(params, *args, **kwargs))
 
     def log_image(self, key: str, images: Sequence[Any], step: int | None = None) -> None:
-        """Log pictures, where the logger takes any."""
+        """Log pictures if the logger supports them."""
         if hasattr(self.inner, "log_image"):
-            self._ask(f"log {key}", lambda logger: logger.log_image(key, list(images), step))
+            self._call(f"log {key}", lambda logger: logger.log_image(key, list(images), step))
 
     def log_graph(self, model: Module, input_array: Tensor | None = None) -> None:
-        """Log the graph of a network, whose input has the shape of `input_array` (B, C, H, W)."""
-        self._ask("log the graph", lambda logger: logger.log_graph(model, input_array))
+        """Log the graph of a network whose input has the shape of `input_array` (B, C, H, W)."""
+        self._call("log the graph", lambda logger: logger.log_graph(model, input_array))
 
     def save(self) -> None:
-        """Write what is held back."""
-        self._ask("save", lambda logger: logger.save())
+        """Write buffered data."""
+        self._call("save", lambda logger: logger.save())
 
     def finalize(self, status: str) -> None:
-        """Keep open what a Trainer ended well with: the review is still to come."""
+        """Keep the logger open after a Trainer succeeded, because the review follows."""
         self.save() if status == "success" else self.close(status)
 
     def close(self, status: str) -> None:
@@ -93,9 +93,9 @@ class RunLogger(Logger):
         if self._closed:
             return
         self._closed = True
-        self._ask("end", lambda logger: _end(logger, status))
+        self._call("end", lambda logger: _end(logger, status))
 
-    def _ask(self, what: str, do: Callable[[Any], object]) -> None:
+    def _call(self, what: str, do: Callable[[Any], object]) -> None:
         if self.inner is None or self._failures >= FAILURES_AT_MOST:
             return
         try:
@@ -105,17 +105,17 @@ class RunLogger(Logger):
             if not self.sends:
                 raise
             self._failures += 1
-            more = "; it is asked no more, the run goes on" if self._failures >= FAILURES_AT_MOST else ""
+            more = "; it is not used any more, the run continues" if self._failures >= FAILURES_AT_MOST else ""
             log.warning("%s: expected to %s, got %s%s", self.name, what, brief(error), more)
 
 
 def brief(error: Exception) -> str:
-    """Return an error in one line of at most a few hundred letters."""
+    """Return an error as one line of at most a few hundred characters."""
     return f"{type(error).__name__}: {one_line(' '.join(str(error).split())[:300])}"
 
 
 def _end(logger: Logger, status: str) -> None:
     logger.finalize(status)
     finish = getattr(logger.experiment, "finish", None)  # type: ignore[attr-defined]
-    if callable(finish):  # of Weights & Biases, where the next run of this process would otherwise log to the same one
+    if callable(finish):  # Weights & Biases: or the next run of this process would log to the same one
         finish(exit_code=0 if status == "success" else 1)

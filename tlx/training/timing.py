@@ -1,4 +1,4 @@
-"""Settle `auto` for layout, precision and torch.compile by a few training steps of each candidate."""
+"""Settle `auto` for memory format, precision and torch.compile by timing a few training steps of each candidate."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tlx.tasks.network import Batch
 from tlx.training.planning import plan
 
 log = logging.getLogger("tlx")
-STEPS = 3  # timed after those that warm up
-QUICK = 5.0  # seconds in which the smallest networks are compiled
+STEPS = 3  # timed steps, after the warm-up
+QUICK = 5.0  # seconds that compiling the smallest networks takes
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-class Trial(ABC):
-    """Times the network of a run on its own images, at most once for each choice.
+class Timing(ABC):
+    """Times the network of a run on its own images, at most once per choice.
 
     Args:
-        config: The configuration; of layout and precision those are tried that are `auto`.
+        config: The configuration; memory format and precision are varied if they are `auto`.
         data: The images.
-        task: The network; its weights stay as they are.
+        task: The network; its weights are not changed.
     """
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task) -> None:
@@ -44,19 +44,19 @@ class Trial(ABC):
     @cached_property
     @abstractmethod
     def way(self) -> Way:
-        """The fastest layout and precision."""
+        """The fastest memory format and precision."""
 
     @abstractmethod
     def compiles(self) -> bool:
-        """Return whether torch.compile takes less time than it saves."""
+        """Return whether torch.compile saves more time than it takes."""
 
 
-class TrainingSteps(Trial):
-    """Times a few training steps of the last stage, which trains most, on one batch; logs the milliseconds of each."""
+class TrainingSteps(Timing):
+    """Times a few training steps of the last stage, which trains the most, on one batch; logs the results."""
 
     @cached_property
     def way(self) -> Way:
-        """The layout and precision of the fastest step; `data.step_seconds` is set to its duration."""
+        """The memory format and precision of the fastest step; sets `data.step_seconds` to its duration."""
         layouts, precisions = candidates(self.config.trainer.channels_last, str(self.config.trainer.precision))
         seconds = {
             Way(*one): _measure(self.task, self._batch, self._stages[-1], *one, self._device)[0]
@@ -69,7 +69,7 @@ class TrainingSteps(Trial):
         return fastest
 
     def compiles(self) -> bool:
-        """Return whether compiled steps, and compiling, take less time than the planned steps without."""
+        """Return whether compiling and the compiled steps together take less time than the planned eager steps."""
         batches = min(len(self._loader), self.config.trainer.limit_batches or len(self._loader))
         way, eager = self.way, self.data.step_seconds
         assert eager is not None  # `way` has set it
@@ -92,40 +92,40 @@ class TrainingSteps(Trial):
         return on_device(next(iter(self._loader)), self._device)
 
 
-class ForwardPasses(Trial):
-    """Times the computation of features, where nothing trains."""
+class ForwardPasses(Timing):
+    """Times the computation of features for procedures without gradients."""
 
     @cached_property
     def way(self) -> Way:
-        """The layout and precision in which features are computed fastest."""
+        """The memory format and precision that compute features fastest."""
         loader: Any = self.data.images_of("train", range(min(TRIED, self.data.sizes["train"])))
         batch: Batch = next(iter(loader))
         trainer = self.config.trainer
         return fastest(self.task.backbone, batch["image"], trainer.precision, trainer.channels_last)
 
     def compiles(self) -> bool:
-        """Return False: no image goes through the network twice."""
+        """Return False: each image passes through the network only once."""
         return False
 
 
 def device_of_steps(config: DictConfig) -> torch.device:
-    """Return the device on which steps are tried: the first GPU, unless there is none or the CPU is asked for."""
+    """Return the device for timed steps: the first GPU, or the CPU if there is none or if it is configured."""
     return torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """Return what a step needs of a batch, on a device: images (B, C, H, W) and targets."""
+    """Return the entries of a batch that a step needs, on a device: images (B, C, H, W) and labels."""
     return {"image": batch["image"].to(device), "target": batch["target"].to(device)}
 
 
 def compile_pays(eager_ms: float, compiled_ms: float, compile_seconds: float, steps: int) -> bool:
-    """Return whether so many compiled steps, and what compiling takes, are less than the same steps as they are.
+    """Return whether compiling and the compiled steps together take less time than the same steps without it.
 
     Args:
-        eager_ms: Milliseconds of a step without torch.compile.
-        compiled_ms: Of one with it, compiled already.
-        compile_seconds: Of all compilations of the run together.
-        steps: Planned training steps that go through the compiled network.
+        eager_ms: Milliseconds per step without torch.compile.
+        compiled_ms: Milliseconds per step with torch.compile, after compiling.
+        compile_seconds: Seconds of all compilations of the run together.
+        steps: Planned training steps that use the compiled network.
     """
     return (eager_ms - compiled_ms) / 1000 * steps > compile_seconds
 
@@ -139,20 +139,20 @@ def _try_compiling(
     batches: int,
     eager: float,
 ) -> bool:
-    training = [stage for stage in stages if set(stage.trained) - {HEAD}]  # others train above what is cached
+    training = [stage for stage in stages if set(stage.trained) - {HEAD}]  # others train the head on the cache
     steps = batches * sum(stage.epochs for stage in training)
-    # Nothing is compiled if it could not pay even where a compiled step took no time.
+    # Do not try to compile if it could not pay off even with compiled steps that take no time.
     if not compile_pays(1000 * eager, 0.0, QUICK, steps):
-        log.info("timing: torch.compile: too few steps (%d) of %.0f ms to pay; off", steps, 1000 * eager)
+        log.info("timing: torch.compile: too few steps (%d) of %.0f ms to pay off; off", steps, 1000 * eager)
         return False
     try:
         compiled, first = _measure(task, batch, stages[-1], way.channels_last, way.precision, device, compiled=True)
     except Exception as error:  # no compiler, or a network that cannot be compiled
-        log.info("timing: torch.compile: off, for it ends in %s: %s", type(error).__name__, str(error).split("\n")[0])
+        log.info("timing: torch.compile: off, it failed with %s: %s", type(error).__name__, str(error).split("\n")[0])
         return False
     finally:
         torch.compiler.reset()
-    compilations = len(training) + 1  # what trains decides the code; evaluation has its own
+    compilations = len(training) + 1  # each set of trained groups needs its own code, and so does evaluation
     pays = compile_pays(1000 * eager, 1000 * compiled, compilations * first, steps)
     log.info(
         "timing: torch.compile: %.0f ms a step, compiling takes %.0f s, %d times, for %d steps: %s",
@@ -170,7 +170,7 @@ def _measure(
     device: torch.device,
     compiled: bool = False,
 ) -> tuple[float, float]:
-    """Return the seconds of a step, and those that the first one took longer."""
+    """Return the seconds of a step, and the extra seconds of the warm-up steps."""
     model = copy.deepcopy(task).to(device)
     model.set_layout(layout)
     model.train_groups(stage)

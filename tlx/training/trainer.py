@@ -44,21 +44,21 @@ log = logging.getLogger("tlx")
 def build_trainer(
     config: DictConfig, callbacks: list[pl.Callback], loggers: Sequence[Logger], epochs: int, eval_only: bool = False
 ) -> pl.Trainer:
-    """Return the Trainer of a composed configuration whose kept `auto` choices are settled (tlx/records/settled.py).
+    """Return the Trainer of a composed configuration whose stored `auto` values are settled (tlx/records/settled.py).
 
     Args:
         config: The configuration.
-        callbacks: From `build_callbacks`.
-        loggers: From `open_loggers`; none: nothing is logged.
-        epochs: Most epochs that the run can take.
-        eval_only: A Trainer that only validates and tests: no logger, no progress bar, whole weights on each device.
+        callbacks: Result of `build_callbacks`.
+        loggers: Result of `open_loggers`; none: nothing is logged.
+        epochs: Maximum number of epochs of the run.
+        eval_only: Build a Trainer that only validates and tests: no progress bar, no checkpoints, no sharding.
     """
     node = settle(config, MACHINE, config).trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = distributed.processes(config)
     on_cpu = node.accelerator == "cpu"
     if accelerator(config) == "cpu":
-        # Lightning sets it for CUDA in forked processes; with it torch's Adam looks for a driver in each step.
+        # Lightning sets it for CUDA in forked processes; it makes torch's Adam look for a driver in each step.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     devices = [int(one) for one in node.devices] if isinstance(node.devices, ListConfig) else int(node.devices)
     trainer = pl.Trainer(
@@ -77,30 +77,30 @@ def build_trainer(
         log_every_n_steps=node.log_every_n_steps,
         deterministic="warn" if node.deterministic else False,
         num_sanity_val_steps=0,
-        inference_mode=False,  # what a validation leaves behind is trained on later (tlx/base/gradients.py)
-        use_distributed_sampler=False,  # tlx's own sampler gives the processes together what one would have had
+        inference_mode=False,  # training uses tensors from validation later (tlx/base/gradients.py)
+        use_distributed_sampler=False,  # tlx's own sampler divides the batches of one process
         logger=list(loggers) or False,
         callbacks=callbacks,
         plugins=[
             *distributed.cluster(),
             *([] if eval_only or node.strategy == "fsdp" else [PlainIO()]),
-        ],  # FSDP takes no IO
+        ],  # FSDP does not accept an IO plugin
         enable_checkpointing=not eval_only,
         enable_progress_bar=not eval_only and bool(node.progress_bar),
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
         profiler=_Unprofiled(),
     )
-    # Signals are ours (tlx/base/interruption.py): Lightning's handler in front would raise an error of its own.
+    # tlx handles signals itself (tlx/base/interruption.py); Lightning's handlers would raise other errors.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    # So there is nothing to tell the other processes of, for which Lightning would wait for the device in every step.
+    # So Lightning has no signal to broadcast to the other processes, for which it would wait on the device each step.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
 def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interruption) -> PrefixCache | None:
-    """Return the cache of what frozen layer groups give, or None where stages are to compute from images."""
-    whole = config.trainer.limit_batches is None  # a few batches are sooner computed than all images
+    """Return the cache for outputs of frozen layer groups, or None if stages must compute from images."""
+    whole = config.trainer.limit_batches is None  # a few batches are computed faster than all images
     if not config.cache.enabled or not whole or config.trainer.strategy == "fsdp":
         return None
     owner = os.path.abspath(os.path.expanduser(config.run_dir))
@@ -134,7 +134,7 @@ def build_callbacks(
         checkpoints,
     ]
     if domain is not None and ((hidden := domain.hidden_targets) >= 0).any():
-        callbacks.insert(0, Oracle(hidden))  # its figure is there before the epoch is saved
+        callbacks.insert(0, Oracle(hidden))  # its metric must exist before the epoch is saved
     if config.optimizer.get("keep_source"):
         callbacks.insert(0, L2SP(float(config.optimizer.keep_source)))
     if config.trainer.patience is not None:
@@ -146,10 +146,10 @@ def build_callbacks(
 
 
 class _Unprofiled(PassThroughProfiler):
-    """Lightning enters `profile` dozens of times a step; its own default makes a generator each time."""
+    """Lightning enters `profile` dozens of times per step; its default creates a generator each time."""
 
     def profile(self, action_name: str) -> Any:
-        """Return a context in which nothing is measured."""
+        """Return a context that measures nothing."""
         return _NOTHING
 
 
