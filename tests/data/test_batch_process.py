@@ -63,7 +63,7 @@ def test_a_batch_for_which_there_is_no_room_after_all_ends_in_a_message(data, mo
 
 def test_a_batch_that_cannot_be_sent_ends_its_process(data, monkeypatch):
     """Guards against any other fault of that thread, such as a socket that cannot be made: the end is noticed."""
-    monkeypatch.setattr(batch_process, "tree_leaves", lambda batch: [])
+    monkeypatch.setattr(batch_process, "tensors_in", lambda batch: [])
 
     def fail(handle):
         raise OSError("AF_UNIX path too long")

@@ -29,7 +29,7 @@ class Dump(pl.Callback):
 def main() -> None:
     directory, rewrap = Path(sys.argv[1]), sys.argv[2] == "rewrap"
     if not rewrap:  # what the peers do: DDP keeps the parameters that it saw when it wrapped
-        tlx.callbacks.stages._rewrap = lambda strategy, task: None
+        tlx.callbacks.stages.wrap_again = lambda strategy, task: None
     callbacks = tlx.procedures.stages.build_callbacks
     tlx.procedures.stages.build_callbacks = lambda *a: [*callbacks(*a), Dump(directory)]
     config = OmegaConf.load(directory / "config.yaml")

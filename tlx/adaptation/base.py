@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlx.backbones.backbone import Backbone
+from tlx.base.compat.torch import BatchNorm
 from tlx.base.errors import TlxError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _domain(task: Network, batch: dict[str, Any]) -> Domain:
 @contextmanager
 def _statistics_kept(task: Network) -> Iterator[None]:
     """Let BatchNorm layers normalise with the batch, as in training, without updating the running statistics."""
-    layers = [m for m in task.modules() if isinstance(m, _BatchNorm) and m.training]
+    layers = [m for m in task.modules() if isinstance(m, BatchNorm) and m.training]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -168,7 +168,7 @@ def need_batch_norm(task: Network, name: str) -> None:
     Raises:
         TlxError: There is no BatchNorm layer.
     """
-    if not any(isinstance(module, _BatchNorm) for module in task.backbone.modules()):
+    if not any(isinstance(module, BatchNorm) for module in task.backbone.modules()):
         known = str(task.backbone.architecture.get("name", "this network"))
         raise TlxError(
             f"strategy={name}: expected a backbone with BatchNorm layers, got {known}, which has none; "

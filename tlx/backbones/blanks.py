@@ -11,12 +11,14 @@ from __future__ import annotations
 import pickletools
 import re
 import zipfile
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tlx.base.compat.python import name_in_python3
+from tlx.base.compat.torch import allowed_in_weights
 
 # What no file of weights has a reason to name. Nothing of it would run; it is refused so that its user learns of it.
 _SUSPICIOUS = re.compile(
@@ -74,9 +76,8 @@ def foreign_names(path: Path) -> list[str]:
     """Return the names in a file's pickle that torch does not build by itself; the pickle is read, not run."""
     found: dict[str, None] = {}
     for module, name in _globals(path):
-        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-        found[f"{module}.{name}"] = None
-    known = torch._weights_only_unpickler._get_allowed_globals()
+        found[name_in_python3(module, name)] = None
+    known = allowed_in_weights()
     foreign = [name for name in found if name not in known]
     if len(foreign) > _MOST_NAMES:
         raise Unreadable(f"{len(foreign):,} kinds of objects in it")

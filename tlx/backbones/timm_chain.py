@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tlx.base.compat.torch import changes
 from tlx.base.errors import TlxError
 
 
@@ -82,10 +83,10 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
     missing = [name for name in features if name not in modules]
     if missing or not features:
         raise TlxError(f"expected features at modules of the network, got {missing or 'none'}")
-    root = Call("", image, image._version)
+    root = Call("", image, changes(image))
     with _watch(modules, root):
         root.result = model.forward_features(image)  # type: ignore[operator]
-        root.result_version = root.result._version if isinstance(root.result, Tensor) else 0
+        root.result_version = changes(root.result) if isinstance(root.result, Tensor) else 0
     calls = list(_expand(root.inner, features, root.result))
     names = [call.name for call in calls]
     if len(set(names)) < len(names):
@@ -144,15 +145,15 @@ def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
     def begin(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         extra = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
         given = args[0] if args and isinstance(args[0], Tensor) and not extra else None
-        call = Call(name, given, given._version if given is not None else 0)
+        call = Call(name, given, changes(given) if given is not None else 0)
         open_calls[-1].inner.append(call)
         open_calls.append(call)
 
     def end(result: Any) -> None:
         call = open_calls.pop()
-        call.in_place = call.given is not None and call.given._version > call.version
+        call.in_place = call.given is not None and changes(call.given) > call.version
         if isinstance(result, Tensor):
-            call.result, call.result_version = result, result._version
+            call.result, call.result_version = result, changes(result)
 
     handles = []
     try:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tlx.backbones.layout import Layout
 from tlx.backbones.timm_chain import Chain
+from tlx.base.compat.torch import shallow_copy
 from tlx.base.errors import TlxError
 
 
@@ -152,16 +153,14 @@ def _keeping(model: nn.Module, names: Iterable[str], parameters: bool, path: str
         path: Name of `model` in the whole.
     """
     names = list(names)
-    clone = model.__class__.__new__(model.__class__)
-    clone.__dict__ = {**model.__dict__, "_modules": dict(model._modules), "_buffers": dict(model._buffers)}
-    clone.__dict__["_parameters"] = dict(model._parameters) if parameters else dict.fromkeys(model._parameters)
+    clone = shallow_copy(model, parameters)
     for name, child in model.named_children():
         full = f"{path}.{name}" if path else name
         if full in names:
             continue
         has_tensors = any(True for _ in child.parameters()) or any(True for _ in child.buffers())
         if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in names):
-            clone._modules[name] = _keeping(child, names, parameters=True, path=full)
+            clone.add_module(name, _keeping(child, names, parameters=True, path=full))
         elif has_tensors:
-            clone._modules[name] = Pass()
+            clone.add_module(name, Pass())
     return clone

@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from tlx.base.compat.python import registered_at_exit
+
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; exit with its exit code once the functions registered with `atexit` have run.
@@ -24,7 +26,7 @@ def run(main: Callable[[], None]) -> None:
     codes: list[int] = []
     # The function that is registered first runs last. Where a tool such as coverage has registered one before, Python
     # shuts the process down, so that it runs.
-    if atexit._ncallbacks() == 1:  # that of logging
+    if registered_at_exit() == 1:  # that of logging
         atexit.register(_leave, codes)
     try:
         main()

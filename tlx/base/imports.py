@@ -18,7 +18,6 @@ import atexit
 import gc
 import importlib.abc
 import importlib.machinery
-import logging
 import os
 import sys
 import threading
@@ -26,6 +25,9 @@ from collections.abc import Collection, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from tlx.base.compat import torchmetrics
+from tlx.base.compat.python import SEARCHES
 
 # Name -> the module it is in: what Lightning and tlx ask of the packages themselves.
 EARLY: dict[str, dict[str, str]] = {
@@ -40,7 +42,6 @@ EARLY: dict[str, dict[str, str]] = {
 # Those that import the most: the others come with one of them.
 LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 _EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
-_SEARCHES = ("whichmodule", "_getattribute")  # functions of skops and pickle that ask every module for a name
 _LOCK = threading.RLock()
 
 
@@ -63,7 +64,7 @@ class _Package(ModuleType):
             value = getattr(import_module(module), name)
             setattr(self, name, value)
             return value
-        searched = sys._getframe(1).f_code.co_name in _SEARCHES
+        searched = sys._getframe(1).f_code.co_name in SEARCHES
         if searched or (name.startswith("__") and name not in _EXECUTED_FOR):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here
@@ -92,11 +93,8 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ != "torchmetrics":
             return
-        module._logger = logging.getLogger("torchmetrics")  # type: ignore[attr-defined]
         try:
-            # In the order in which its own __init__ comes to them: they import one another.
-            for name in ("torchmetrics.utilities", "torchmetrics.collections", "torchmetrics.aggregation"):
-                import_module(name)
+            torchmetrics.begin(module)
         except (ImportError, AttributeError):  # another version of it: import it as it is
             for name in [name for name in sys.modules if name.startswith("torchmetrics.")]:
                 del sys.modules[name]

@@ -12,9 +12,10 @@ import secrets
 import shutil
 import sys
 import tempfile
-from multiprocessing import connection, process
+from multiprocessing import connection
 from multiprocessing.util import Finalize
 
+from tlx.base.compat.python import process_settings
 from tlx.base.errors import TlxError
 
 _LONGEST = 107 - len("/listener-12345678")  # of the folder, in bytes
@@ -30,7 +31,7 @@ def socket_folder() -> str:
     Raises:
         TlxError: No folder with a short path can be written to.
     """
-    settings = process.current_process()._config  # type: ignore[attr-defined]
+    settings = process_settings()
     folder = settings.get("tempdir")
     if folder is None or len(os.fsencode(folder)) > _LONGEST:
         folder = settings["tempdir"] = _make()
@@ -40,7 +41,7 @@ def socket_folder() -> str:
 
 def leave_folder() -> None:
     """Do not use the folder of the process that had this one started: it may be removed at any moment."""
-    process.current_process()._config["tempdir"] = None  # type: ignore[attr-defined]
+    process_settings()["tempdir"] = None
 
 
 def use_no_path() -> None:

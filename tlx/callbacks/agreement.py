@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tlx.base.compat.torch import default_store
 from tlx.base.interruption import Interruption
 from tlx.base.ranks import rank_and_world
 from tlx.base.waiting import waiting_for
@@ -104,7 +105,7 @@ def late(step: int) -> str:
 
     Each waiting process publishes its own step in the store, then reads those of the others.
     """
-    store = dist.distributed_c10d._get_default_store()
+    store = default_store()
     rank, world = rank_and_world()
     store.set(f"tlx/waits/{rank}", str(step))
     time.sleep(_REPORT_WAIT)

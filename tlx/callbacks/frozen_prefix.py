@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from tlx.base.compat.torch import BatchNorm
 from tlx.callbacks.stages import Stages
 from tlx.data.batches.dataset import RowSource
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
@@ -149,7 +149,7 @@ def unchanged_prefix(task: Task, stage: PlannedStage) -> tuple[str, ...]:
     trained = {id(p) for group in stage.trained for p in task.group_parameters(group)}
     for name in frozen_prefix(stage, task.group_names):
         modules = [part for module in task.group_modules(name) for part in module.modules()]
-        moves = stage.batch_norm == "adapt" and any(isinstance(part, _BatchNorm) for part in modules)
+        moves = stage.batch_norm == "adapt" and any(isinstance(part, BatchNorm) for part in modules)
         # A weight shared with a trained group above trains, too.
         if moves or any(id(p) in trained for p in task.group_parameters(name)):
             break

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from tlx.base.compat.torch import pull_towards
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.module import Task
 
@@ -40,7 +41,7 @@ class L2SP(pl.Callback):
         starts = [self._start[name] for name, _ in moved]
         gradients: list[Tensor] = [p.grad for _, p in moved if p.grad is not None]
         if moved:
-            torch._foreach_add_(gradients, torch._foreach_sub(weights, starts), alpha=self.strength)
+            pull_towards(gradients, weights, starts, self.strength)
 
 
 def _backbone(module: pl.LightningModule) -> list[tuple[str, torch.nn.Parameter]]:

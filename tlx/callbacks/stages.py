@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 
+from tlx.base.compat.lightning import wrap_again
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
@@ -99,7 +100,8 @@ class Stages(pl.Callback):
         if self._wrapped_for != self.index:
             pl_module.train_groups(self.stage)
             if isinstance(trainer.strategy, DDPStrategy):
-                _rewrap(trainer.strategy, pl_module)
+                # DDP leaves out parameters that were frozen when it wrapped them, and the ranks drift apart.
+                wrap_again(trainer.strategy, pl_module)
             self._wrapped_for = self.index
         if begins or not self._logged:
             log.info(self.line(pl_module))
@@ -170,9 +172,3 @@ class Stages(pl.Callback):
         trainer.strategy.barrier()
         checkpoint = torch.load(self.best_path, map_location="cpu", weights_only=True)
         trainer.strategy.load_model_state_dict(checkpoint, strict=True)
-
-
-def _rewrap(strategy: DDPStrategy, task: Task) -> None:
-    """Wrap again: DDP ignores parameters that were frozen when it wrapped them, so the ranks would drift apart."""
-    strategy.model = strategy._setup_model(task)
-    strategy._register_ddp_hooks()

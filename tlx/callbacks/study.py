@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tlx.base.allowed import VARIABLE, allowed_by_user
+from tlx.base.compat.optuna import resumed_trial
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
 from tlx.building.nodes import build_node
@@ -66,8 +67,6 @@ def refuse_pickles(study: Study, path: Path, sampler: str) -> None:
 
 def trial_of(place: TrialPlace) -> Trial | None:
     """Return a trial of a study for reporting; None if it has already ended."""
-    from optuna import Trial
-
     study = open_study(place.study, pruner=build_node(place.pruner, "hydra.sweeper.pruner"))
     trial = next(t for t in study.get_trials(deepcopy=False) if t.number == place.number)
-    return None if trial.state.is_finished() else Trial(study, trial._trial_id)
+    return None if trial.state.is_finished() else resumed_trial(study, trial)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
+from tlx.base.compat.sklearn import constraints
 from tlx.base.errors import Mistake
 from tlx.base.typecheck import show
 from tlx.building.listed import CLASSIFIERS
@@ -28,26 +28,11 @@ def wrong_values(node: Mapping[str, Any], own: set[str]) -> Iterator[Mistake]:
     for key, values in search.items() if isinstance(search, Mapping) else ():
         if key not in node and isinstance(values, list):  # a key that is given is not searched
             given |= {f"classifier.search.{key}[{i}]": (key, value) for i, value in enumerate(values)}
-    constraints = _constraints(str(node["_target_"])) if given else {}
+    target = str(node["_target_"])
+    known = constraints(target) if given and target in CLASSIFIERS else {}
     for path, (key, value) in given.items():
         if isinstance(value, float) and not math.isfinite(value):
             continue  # told wherever it stands
-        allowed = constraints.get(key, [])
+        allowed = known.get(key, [])
         if allowed and not any(one.is_satisfied_by(value) for one in allowed):
             yield Mistake(path, " or ".join(str(one) for one in allowed if not one.hidden), show(value))
-
-
-def _constraints(target: str) -> dict[str, list[Any]]:
-    """Return what each key may be, as far as scikit-learn says it, in a form that is its own and may change."""
-    module, _, name = target.rpartition(".")
-    if target not in CLASSIFIERS:
-        return {}
-    try:
-        from sklearn.utils._param_validation import make_constraint
-
-        told = getattr(import_module(module), name)._parameter_constraints
-        return {
-            key: [make_constraint(one) for one in allowed] for key, allowed in told.items() if isinstance(allowed, list)
-        }
-    except (ImportError, AttributeError, ValueError):
-        return {}

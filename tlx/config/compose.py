@@ -10,7 +10,6 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -20,6 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.base.compat.hydra import ConfigLoader
+from tlx.base.compat.omegaconf import raw_node
 from tlx.base.errors import ConfigError, Mistake, TlxError
 from tlx.base.places import place_mistakes
 from tlx.building.safety import foreign, trust_typed
@@ -145,11 +146,11 @@ class _hydra:
         self.own = None if config_dir is None else _own_dir(config_dir)
         self.before = GlobalHydra.instance().hydra
 
-    def __enter__(self) -> ConfigLoaderImpl:
+    def __enter__(self) -> ConfigLoader:
         GlobalHydra.instance().clear()
         initialize_config_dir(str(conf_dir()), version_base="1.3")
         loader = GlobalHydra.instance().config_loader()
-        assert isinstance(loader, ConfigLoaderImpl)
+        assert isinstance(loader, ConfigLoader)
         if self.own is not None:  # after ours, where hydra.main puts it too
             path = loader.get_search_path()
             path.prepend(provider="config-dir", path=f"file://{self.own}", anchor=SearchPathQuery(provider="schema"))
@@ -175,12 +176,12 @@ def _own_dir(config_dir: str | Path) -> Path:
     return own
 
 
-def _compositions(loader: ConfigLoaderImpl) -> Compositions:
+def _compositions(loader: ConfigLoader) -> Compositions:
     return Compositions(lambda overrides: hydra_compose(CONFIG_NAME, overrides=overrides), groups_of(loader))
 
 
 def _compose_one(
-    loader: ConfigLoaderImpl, overrides: list[str], compositions: Compositions
+    loader: ConfigLoader, overrides: list[str], compositions: Compositions
 ) -> tuple[DictConfig | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     groups = groups_of(loader)
@@ -261,7 +262,6 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return plain values, with what names the run as it stands: that needs the rest to be right first."""
     plain: dict[str, Any] = {}
     for key in map(str, config):
-        node = config._get_node(key)
         if key == "logger":
             plain[str(key)] = OmegaConf.to_container(config[key]) if OmegaConf.is_config(config[key]) else config[key]
             continue
@@ -278,7 +278,7 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
             found = [m for m in unresolved_at(config, key, str(key)) if not m.got.startswith(tuple(told))]
             nowhere = Mistake(str(key), "references that resolve", str(error).splitlines()[0])
             mistakes += found or ([] if mistakes else [nowhere])
-            node = config._get_node(key)
+            node = raw_node(config, key)
             plain[str(key)] = without_references(node) if OmegaConf.is_config(node) else None
     return plain
 

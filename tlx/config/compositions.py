@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, open_dict, read_write
+
+from tlx.base.compat.hydra import apply_overrides
 
 
 class Compositions:
@@ -37,7 +38,7 @@ class Compositions:
         if others not in self._kept:
             self._kept[others] = _without_hydra(self.load(list(others)))
         config = copy.deepcopy(self._kept[others])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        apply_overrides(values, config)
         return config
 
     def _is_value(self, override: Override) -> bool:

@@ -8,12 +8,12 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from tlx.base.compat.hydra import ConfigLoader
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.base.slurm import is_one_of_several
 from tlx.config.sweep_values import size_of
@@ -83,7 +83,7 @@ def sweep_name(overrides: Sequence[str]) -> str:
     return f"{label[:60] or 'single'}-{digest}"
 
 
-def sweep_mistakes(loader: ConfigLoaderImpl, overrides: Sequence[str], multirun: bool) -> list[Mistake]:
+def sweep_mistakes(loader: ConfigLoader, overrides: Sequence[str], multirun: bool) -> list[Mistake]:
     """Return what is wrong with the choice of launcher and sweeper, and with what they are to do."""
     chosen = plugins(overrides)
     asked = [kind for kind in DEFAULTS if any(o.key_or_group == f"hydra/{kind}" for o in parsed(overrides))]
@@ -120,7 +120,7 @@ def _missing_package(name: str) -> Iterator[Mistake]:
         yield Mistake(f"hydra/{kind}={name}", f"the package {package}", "none", hint)
 
 
-def _unknown_keys(loader: ConfigLoaderImpl, overrides: Sequence[str], kind: str, name: str) -> Iterator[Mistake]:
+def _unknown_keys(loader: ConfigLoader, overrides: Sequence[str], kind: str, name: str) -> Iterator[Mistake]:
     result = loader.repository.load_config(f"hydra/{kind}/{name}")
     node = result.config if result is not None else None
     if not isinstance(node, DictConfig) or not str(node.get("_target_")).startswith("hydra_plugins.tlx."):

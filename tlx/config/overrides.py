@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from tlx.base.compat.hydra import ConfigLoader
 from tlx.base.errors import Mistake, did_you_mean
 from tlx.base.legible import legible
 from tlx.config.leads import bare_hint, hydra_hint, option_hint, several_hint
@@ -26,7 +26,7 @@ from tlx.config.sweep_values import sweep_values
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")
 
 
-def check_override(loader: ConfigLoaderImpl, text: str, groups: list[str]) -> Iterator[Mistake]:
+def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterator[Mistake]:
     """Yield what is wrong with one override by itself; whether its key exists shows when it is composed."""
     if legible(text) != legible(text.encode("utf-8", "ignore").decode()):  # no file of a run could hold it
         typed, _, rest = text.partition("=")
@@ -154,12 +154,12 @@ def _option_hint(group: str, name: str, names: list[str]) -> str:
 # Both ask the repository itself: the loader's own methods copy it with all its nodes first, 20 ms each time.
 
 
-def groups_of(loader: ConfigLoaderImpl) -> list[str]:
+def groups_of(loader: ConfigLoader) -> list[str]:
     """Return the names of the groups: backbone, dataset, …"""
     return [str(g) for g in loader.repository.get_group_options("", ObjectType.GROUP) if g != "hydra"]
 
 
-def options_of(loader: ConfigLoaderImpl, group: str) -> list[str]:
+def options_of(loader: ConfigLoader, group: str) -> list[str]:
     """Return the names that can stand for a group."""
     names = loader.repository.get_group_options(group, ObjectType.CONFIG)
     return sorted({str(n) for n in names} - {"base"})
@@ -200,7 +200,7 @@ class _Choice:
     values: list[str]
 
 
-def sweep_jobs(overrides: Sequence[str], loader: ConfigLoaderImpl | None = None) -> Iterator[list[str]]:
+def sweep_jobs(overrides: Sequence[str], loader: ConfigLoader | None = None) -> Iterator[list[str]]:
     """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
 
     That finds every bad value without composing the whole product of a large sweep.

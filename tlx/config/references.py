@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tlx.base.compat.omegaconf import has_values, raw_node, reference
 from tlx.base.errors import Mistake
 
 _ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
@@ -23,15 +24,15 @@ def unresolved(node: DictConfig | ListConfig, path: str) -> Iterator[Mistake]:
 
 def unresolved_at(node: DictConfig | ListConfig, key: Any, path: str) -> Iterator[Mistake]:
     """Yield a mistake for each such value at and below a key of a node."""
-    raw = node._get_node(key)
+    raw = raw_node(node, key)
     if OmegaConf.is_interpolation(node, key):
-        text = str(raw._value())  # type: ignore[union-attr]
+        text = reference(node, key)
         try:
             OmegaConf.to_container(node[key], resolve=True) if OmegaConf.is_config(node[key]) else node[key]
         except OmegaConfBaseException as error:
             if "Environment variable" not in str(error) or _ENVIRONMENT.search(text):  # else told where it is named
                 yield _mistake(path, text, error)
-    elif isinstance(raw, DictConfig | ListConfig) and not raw._is_none():
+    elif has_values(raw):
         yield from unresolved(raw, path)
 
 
@@ -49,9 +50,9 @@ def repeated(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def without_references(node: Any) -> Any:
     """Return plain values: resolved where that can be done, the references themselves elsewhere."""
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+    if isinstance(node, DictConfig) and has_values(node):
         return {key: _value(node, key) for key in node}
-    if isinstance(node, ListConfig) and not node._is_none() and not node._is_interpolation():
+    if isinstance(node, ListConfig) and has_values(node):
         return [_value(node, key) for key in range(len(node))]
     return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
 

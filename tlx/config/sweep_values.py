@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from tlx.base.compat.hydra import ConfigLoader
 from tlx.base.errors import Mistake
 
 MOST = 100_000  # jobs of a sweep
 
 
-def sweep_values(override: Override, loader: ConfigLoaderImpl | None = None) -> list[str]:
+def sweep_values(override: Override, loader: ConfigLoader | None = None) -> list[str]:
     """Return the values to check of one swept key: all that were typed, of an interval or a range its ends.
 
     What is between the ends is of the same kind, and `range(0,60000)` took minutes to look through.
@@ -40,7 +40,7 @@ def sweep_values(override: Override, loader: ConfigLoaderImpl | None = None) -> 
         return []
 
 
-def values_mistakes(overrides: Sequence[str], loader: ConfigLoaderImpl) -> Iterator[Mistake]:
+def values_mistakes(overrides: Sequence[str], loader: ConfigLoader) -> Iterator[Mistake]:
     """Yield what is wrong with the number of values: none, or more jobs than anybody waits for."""
     jobs = 1.0
     for text in overrides:

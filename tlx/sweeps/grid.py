@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from tlx.base.compat.hydra import BasicSweeper
 
 
 class GridSweeper(BasicSweeper):

@@ -17,6 +17,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.base.compat.optuna import resumed_trial
 from tlx.base.errors import TlxError
 from tlx.base.files import is_locked, locked
 from tlx.building.nodes import build_node
@@ -115,7 +116,6 @@ class OptunaSweeper(Sweeper):
 
     def _next(self, study: Study, wanted: Space) -> list[Trial]:
         """Return the next trials to train: unfinished ones first, then new ones up to the planned total."""
-        from optuna import Trial
         from optuna.trial import TrialState
 
         known = study.get_trials(deepcopy=False)
@@ -125,7 +125,7 @@ class OptunaSweeper(Sweeper):
         for one in left:
             if one not in whole:  # a kill while it was being asked for left it incomplete: it cannot be resumed
                 study.tell(one.number, state=TrialState.FAIL)
-        trials = [Trial(study, t._trial_id) for t in whole[:at_once]]
+        trials = [resumed_trial(study, t) for t in whole[:at_once]]
         while len(trials) < at_once and len(study.get_trials(deepcopy=False)) < self.n_trials:
             trials.append(study.ask(dict(wanted.searched)))
         return trials

@@ -7,17 +7,15 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tlx.base import children
+from tlx.base.compat.ray import job_config
 from tlx.base.errors import TlxError
 from tlx.sweeps import gpus, ray_agents
 from tlx.sweeps.job import Job, run
 from tlx.sweeps.launcher import TlxLauncher, at_once
 from tlx.sweeps.stopping import SWEEP, Stop
-
-if TYPE_CHECKING:
-    from ray.job_config import JobConfig
 
 SAVING = 90.0  # seconds that jobs may take to save
 
@@ -62,7 +60,7 @@ class RayLauncher(TlxLauncher):
             here: dict[str, Any] = {} if self.address else {"num_cpus": cores, "num_gpus": len(gpus.installed())}
             quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
             with children.inherited():
-                ray.init(self.address, job_config=_config(), **quiet, **here)
+                ray.init(self.address, job_config=job_config(children.import_path()), **quiet, **here)
         with ray_agents.ending_with_this_process() if own and not self.address else nullcontext():
             self._run(ray, jobs, cores, own)
 
@@ -88,19 +86,6 @@ class RayLauncher(TlxLauncher):
         finally:
             if own:
                 ray.shutdown()
-
-
-class _FixedPath(list[str]):
-    """An import path for Ray's workers to which Ray cannot add the working directory."""
-
-    def extend(self, more: object) -> None:
-        """Add nothing."""
-
-
-def _config() -> JobConfig:
-    from ray.job_config import JobConfig
-
-    return JobConfig(_py_driver_sys_path=_FixedPath(reversed(children.import_path())))  # Ray prepends one by one
 
 
 def _work(job: Job) -> None:

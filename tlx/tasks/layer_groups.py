@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlx.backbones.backbone import Backbone
+from tlx.base.compat.torch import BatchNorm
 from tlx.base.gradients import no_gradients
 from tlx.strategies.plan import PlannedStage
 
@@ -140,7 +140,7 @@ class LayerGroups(pl.LightningModule):
 
 def _quicken_statistics(module: nn.Module) -> None:
     for part in module.modules():
-        if isinstance(part, _BatchNorm) and part.momentum is not None:  # None: the mean of all steps
+        if isinstance(part, BatchNorm) and part.momentum is not None:  # None: the mean of all steps
             part.momentum = max(part.momentum, _LEAST_MOMENTUM)
 
 
@@ -148,5 +148,5 @@ def _set_batch_norm(module: nn.Module, policy: str) -> None:
     if policy == "train":
         return
     for part in module.modules():
-        if isinstance(part, _BatchNorm):
+        if isinstance(part, BatchNorm):
             part.train(policy == "adapt")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
+from tlx.base.compat.lightning import trainer_of
 from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import TaskContract
 from tlx.tasks.layer_groups import Owned
@@ -104,10 +105,11 @@ class Learner(FeatureNetwork, TaskContract):
     def _may_fuse(self) -> bool:
         # Scaled float16 gradients must be unscaled before they are clipped, but fused kernels unscale inside the step.
         # Lightning applies the same rule to bfloat16.
-        if self._trainer is None:
+        trainer = trainer_of(self)
+        if trainer is None:
             return True
-        clipped = self._trainer.gradient_clip_val is not None
-        return self._trainer.precision != "16-mixed" and not (clipped and self._trainer.precision == "bf16-mixed")
+        clipped = trainer.gradient_clip_val is not None
+        return trainer.precision != "16-mixed" and not (clipped and trainer.precision == "bf16-mixed")
 
     def log_loss(self, loss: Tensor, images: int) -> None:
         """Log a step's loss, a scalar, as `train/batch_loss`, and at the last step the epoch's mean as `train/loss`.

@@ -18,10 +18,11 @@ from contextlib import contextmanager, nullcontext
 import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, ListConfig
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 
 from tlx.base import owner
 from tlx.base.children import environment
+from tlx.base.compat.lightning import UncheckedSlurm
 from tlx.base.errors import Interrupted, TlxError
 from tlx.base.interruption import Interruption
 from tlx.base.ranks import is_first
@@ -107,11 +108,8 @@ def cluster() -> list[ClusterEnvironment]:
     return [_Step(auto_requeue=False)] if tasks_of_step() > 1 else [LightningEnvironment()]
 
 
-class _Step(SLURMEnvironment):
+class _Step(UncheckedSlurm):
     """The processes of one `srun`, which may be fewer than the allocation allows; `check_world` checks their number."""
-
-    _validate_srun_used = staticmethod(lambda: None)
-    _validate_srun_variables = staticmethod(lambda: None)
 
     def world_size(self) -> int:
         """Return the total number of processes."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import input_side
 from tlx.backbones.preprocessing import sides
+from tlx.base.compat.torch import storage_key
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
 from tlx.tasks.catalog import kind_of
@@ -107,7 +108,7 @@ def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[
     def keep(tensor: Tensor) -> Tensor:
         if id(tensor) not in own:
             storage = tensor.untyped_storage()
-            held[storage._cdata] = storage  # a reference, so that its address is not reused
+            held[storage_key(storage)] = storage  # a reference, so that its address is not reused
         return tensor
 
     backbone.train()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn, optim
-from torch.nn.modules.batchnorm import _NormBase
 
+from tlx.base.compat.torch import NormBase
 from tlx.base.errors import TlxError
 from tlx.building.safety import locate
 from tlx.strategies.parameter_groups import NO_DECAY
@@ -75,6 +75,6 @@ def _fuses(choice: bool | str, cls: type, parameters: Sequence[nn.Parameter], ma
 
 
 def _is_norm_or_bias(owner: nn.Module, key: str, parameter: nn.Parameter) -> bool:
-    is_norm = isinstance(owner, (_NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower()
+    is_norm = isinstance(owner, (NormBase, nn.LayerNorm, nn.GroupNorm)) or "norm" in type(owner).__name__.lower()
     # ndim <= 1 covers biases of any name, layer scale and similar parameters.
     return is_norm or key == "bias" or parameter.ndim <= 1

@@ -46,7 +46,7 @@ class Sharded(ModelParallelStrategy):
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return, in process 0, the unsharded state as a single process would have it; all processes contribute."""
-        inner = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        inner = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
         sharded = inner.state_dict()
         whole = {i: {key: _unsharded(value) for key, value in state.items()} for i, state in sharded["state"].items()}
         return {**sharded, "state": whole} if self.global_rank == 0 else {}

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
+from tlx.base.compat.lightning import leave_signals_alone
 from tlx.base.errors import TlxError
 from tlx.base.interruption import Interruption
 from tlx.callbacks.checkpoints import Checkpoints, PlainIO
@@ -91,10 +92,9 @@ def build_trainer(
         default_root_dir=str(config.run_dir),
         profiler=_Unprofiled(),
     )
-    # tlx handles signals itself (tlx/base/interruption.py); Lightning's handlers would raise other errors.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    # So Lightning has no signal to broadcast to the other processes, for which it would wait on the device each step.
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    # tlx handles signals itself (tlx/base/interruption.py); Lightning's handlers would raise other errors. So Lightning
+    # has no signal to broadcast to the other processes, for which it would wait on the device each step.
+    leave_signals_alone(trainer)
     return trainer
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
-from torch.utils._pytree import tree_leaves, tree_map
 
+from tlx.base.compat.torch import map_tensors, tensors_in
 from tlx.data.batches.dataset import Batch
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Bat
 
     def start(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         with torch.cuda.stream(stream):
-            moved: Batch = tree_map(lambda value: value.to(device, non_blocking=True), batch)
+            moved: Batch = map_tensors(lambda value: value.to(device, non_blocking=True), batch)
             event = torch.cuda.Event()
             event.record(stream)
         return moved, event
@@ -37,7 +37,7 @@ def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Bat
         moved, event = started
         using = torch.cuda.current_stream(device)
         using.wait_event(event)
-        for value in tree_leaves(moved):
+        for value in tensors_in(moved):
             value.record_stream(using)  # or the next copy could take its memory too early
         return moved
 

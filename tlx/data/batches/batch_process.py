@@ -14,14 +14,14 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch.utils._pytree import tree_leaves
 from torch.utils.data import get_worker_info
 
 from tlx.base import owner, sockets
+from tlx.base.compat.python import on_unsent
+from tlx.base.compat.torch import tensors_in
 from tlx.base.errors import TlxError
 from tlx.data.batches.shared_memory import FOLDER
 from tlx.data.reading.pixels import memory_limit
@@ -44,7 +44,7 @@ def begin(worker: int) -> None:
     owner.watch_forker(lambda: os._exit(0))
     sockets.use_no_path()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    Queue._on_queue_feeder_error = staticmethod(_not_sent)  # type: ignore[attr-defined]
+    on_unsent(_not_sent)
     _limit_memory()
 
 
@@ -64,7 +64,7 @@ def handed_over(batch: T) -> T:
         return batch
     signal.setitimer(signal.ITIMER_REAL, 0)
     try:
-        for tensor in tree_leaves(batch):
+        for tensor in tensors_in(batch):
             tensor.share_memory_()
     except RuntimeError as error:
         raise TlxError(

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data._utils.pin_memory import pin_memory
 
 from tlx.base import owner
+from tlx.base.compat.torch import has_readers, pin_memory, reader_of_next, stop_readers
 from tlx.base.errors import TlxError
 from tlx.base.sockets import ABSTRACT, socket_folder
 from tlx.base.waiting import waiting_for
@@ -67,7 +67,7 @@ class EpochLoader(DataLoader[Batch]):
             dataset.take_memory(shared=self.num_workers > 0)
             yield from self._waited_for(super().__iter__())
             return
-        self._iterator = None  # ends processes that read images in an earlier stage
+        stop_readers(self)  # those of an earlier stage, which read images
         assert self.batch_sampler is not None
         for keys in self.batch_sampler:
             batch = dataset.__getitems__(keys)
@@ -79,7 +79,7 @@ class EpochLoader(DataLoader[Batch]):
             yield from batches
             return
         while True:
-            with waiting_for(lambda: f"a batch of process {_next_reader(batches)}, which reads images, has not come"):
+            with waiting_for(lambda: f"a batch of process {reader_of_next(batches)}, which reads images, has not come"):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -87,7 +87,7 @@ class EpochLoader(DataLoader[Batch]):
 
     def _prepare_processes(self) -> None:
         """See to it that processes which are yet to be started can hand over their batches; or read without them."""
-        if not self.num_workers or self._iterator is not None:
+        if not self.num_workers or has_readers(self):
             return
         why = too_small(self.image_bytes * (self.batch_size or 1), self.num_workers)
         if why:
@@ -109,13 +109,6 @@ class EpochLoader(DataLoader[Batch]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration, if it is one of the same epoch, after so many batches."""
         self._state = state
-
-
-def _next_reader(batches: Any) -> int:
-    """Return the process whose batch torch's iterator gives next."""
-    worker: int = batches._task_info[batches._rcvd_idx][0]
-    pid: int = batches._workers[worker].pid
-    return pid
 
 
 def as_it_is(batch: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlx.base.compat.torchvision import samples_of_fer2013, samples_of_gtsrb, samples_of_pets
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.data.sources.archives import unpacking_safely
 from tlx.data.sources.base import Source
@@ -206,7 +207,7 @@ def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
 def _from_fer2013(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
     import torch
 
-    pixels, targets = zip(*dataset._samples, strict=True)
+    pixels, targets = zip(*samples_of_fer2013(dataset), strict=True)
     return _rows(targets, torch.stack(pixels)[:, None], 0)
 
 
@@ -215,11 +216,11 @@ def _from_paths(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
 
 
 def _from_pets(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
-    return _files(root, zip(dataset._images, dataset._labels, strict=True))
+    return _files(root, samples_of_pets(dataset))
 
 
 def _from_gtsrb(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
-    return _files(root, dataset._samples)
+    return _files(root, samples_of_gtsrb(dataset))
 
 
 def _from_caltech101(dataset: Any, root: Path, known: TorchvisionSet) -> Split:

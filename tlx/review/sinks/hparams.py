@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tlx.base.compat.torch import summary_writer
 from tlx.measures.sections import Plain
-from tlx.review.sinks._compat import file_writer
 
 
 def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int) -> None:
@@ -37,4 +37,4 @@ def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int)
     ):
         about = metadata.create_summary_metadata(data)
         value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
-        file_writer(writer).add_summary(Summary(value=[value]), step)
+        summary_writer(writer).add_summary(Summary(value=[value]), step)

@@ -1,0 +1,31 @@
+"""Private names of Lightning."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+
+
+def trainer_of(module: pl.LightningModule) -> pl.Trainer | None:
+    """Return the trainer that a module is attached to; None where there is none, for which `trainer` raises."""
+    return module._trainer
+
+
+def leave_signals_alone(trainer: pl.Trainer) -> None:
+    """Keep a trainer from handling signals, and from asking in every step whether another process got one."""
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def wrap_again(strategy: DDPStrategy, module: pl.LightningModule) -> None:
+    """Wrap a module in a new DistributedDataParallel, which knows the parameters that have gradients now."""
+    strategy.model = strategy._setup_model(module)
+    strategy._register_ddp_hooks()
+
+
+class UncheckedSlurm(SLURMEnvironment):
+    """SLURM's variables, without warnings and errors about how `srun` was used."""
+
+    _validate_srun_used = staticmethod(lambda: None)
+    _validate_srun_variables = staticmethod(lambda: None)

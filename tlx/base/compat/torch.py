@@ -1,0 +1,119 @@
+"""Private names of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm  # BatchNorm1d, 2d, 3d, SyncBatchNorm, lazy ones
+from torch.nn.modules.batchnorm import _NormBase as NormBase  # these, and InstanceNorm
+from torch.utils import _pytree as trees
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+__all__ = [
+    "BatchNorm",
+    "NormBase",
+    "allowed_in_weights",
+    "changes",
+    "default_store",
+    "has_readers",
+    "map_tensors",
+    "pin_memory",
+    "pull_towards",
+    "reader_of_next",
+    "shallow_copy",
+    "stop_readers",
+    "storage_key",
+    "summary_writer",
+    "tensors_in",
+]
+
+T = TypeVar("T")
+
+
+def changes(tensor: Tensor) -> int:
+    """Return how often a tensor has been changed in place."""
+    return tensor._version
+
+
+def storage_key(storage: torch.UntypedStorage) -> int:
+    """Return a number that a storage has as long as it lives, on the meta device too, where it has no address."""
+    return int(storage._cdata)
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], values: T) -> T:
+    """Return dicts, lists and tuples of tensors with each tensor replaced by what a function makes of it."""
+    mapped: T = trees.tree_map(function, values)
+    return mapped
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """Return the tensors in dicts, lists and tuples."""
+    return trees.tree_leaves(values)
+
+
+def pull_towards(gradients: Sequence[Tensor], weights: Sequence[Tensor], starts: Sequence[Tensor], by: float) -> None:
+    """Add `by * (weight - start)` to each gradient, with few kernels for all of them."""
+    torch._foreach_add_(list(gradients), torch._foreach_sub(list(weights), list(starts)), alpha=by)
+
+
+def shallow_copy(module: nn.Module, parameters: bool) -> nn.Module:
+    """Return a module with the same contents whose own modules can be replaced without effect on the first one.
+
+    Args:
+        module: The module.
+        parameters: Whether the copy has the module's own parameters; otherwise each is None.
+    """
+    clone = module.__class__.__new__(module.__class__)
+    clone.__dict__ = {**module.__dict__, "_modules": dict(module._modules), "_buffers": dict(module._buffers)}
+    clone.__dict__["_parameters"] = dict(module._parameters) if parameters else dict.fromkeys(module._parameters)
+    return clone
+
+
+def allowed_in_weights() -> set[str]:
+    """Return the names that torch builds by itself when it loads a file with `weights_only=True`."""
+    return set(torch._weights_only_unpickler._get_allowed_globals())
+
+
+def default_store() -> Any:
+    """Return the store through which processes leave one another small values: `set`, `get` and `check` of texts."""
+    from torch.distributed import distributed_c10d
+
+    return distributed_c10d._get_default_store()
+
+
+def pin_memory(batch: T) -> T:
+    """Return a batch in memory from which a GPU copies without waiting for the host."""
+    from torch.utils.data._utils.pin_memory import pin_memory as pin
+
+    pinned: T = pin(batch)
+    return pinned
+
+
+def has_readers(loader: DataLoader[Any]) -> bool:
+    """Return whether a DataLoader with persistent workers has started its processes."""
+    return loader._iterator is not None
+
+
+def stop_readers(loader: DataLoader[Any]) -> None:
+    """End the processes of a DataLoader with persistent workers; it starts new ones when it is asked for batches."""
+    loader._iterator = None
+
+
+def reader_of_next(batches: Any) -> int:
+    """Return the id of the process whose batch the iterator of a DataLoader gives next."""
+    worker: int = batches._task_info[batches._rcvd_idx][0]
+    pid: int = batches._workers[worker].pid
+    return pid
+
+
+def summary_writer(writer: Any) -> Any:
+    """Return what a torch SummaryWriter writes to; `add_summary(summary, step)` of it takes any summary.
+
+    The writer's own methods write no row of the hparams tab without a list of its columns.
+    """
+    return writer._get_file_writer()
