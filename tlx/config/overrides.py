@@ -94,7 +94,7 @@ def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterat
             yield Mistake(key, f"an option of the group {key}", f"'{name}'", _option_hint(key, str(name), names))
 
 
-def _list_mistakes(loader: ConfigLoaderImpl, names: list[str], value: list[Any]) -> Iterator[Mistake]:
+def _list_mistakes(loader: ConfigLoader, names: list[str], value: list[Any]) -> Iterator[Mistake]:
     """Yield which loggers cannot stand in a list: none, and options of a user's own without a name of their keys."""
     if not value:
         yield Mistake("logger", "options of the group logger", "an empty list", "type: logger=none")
