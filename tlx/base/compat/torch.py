@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def changes(tensor: Tensor) -> int:
-    """Return how often a tensor has been changed in place."""
+    """Return how often a tensor of any shape has been changed in place."""
     return tensor._version
 
 
@@ -46,18 +46,18 @@ def storage_key(storage: torch.UntypedStorage) -> int:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], values: T) -> T:
-    """Return dicts, lists and tuples of tensors with each tensor replaced by what a function makes of it."""
+    """Return dicts, lists and tuples of tensors, of any shape, with a function applied to each tensor."""
     mapped: T = trees.tree_map(function, values)
     return mapped
 
 
 def tensors_in(values: Any) -> list[Tensor]:
-    """Return the tensors in dicts, lists and tuples."""
+    """Return the tensors, of any shape, in dicts, lists and tuples."""
     return trees.tree_leaves(values)
 
 
 def pull_towards(gradients: Sequence[Tensor], weights: Sequence[Tensor], starts: Sequence[Tensor], by: float) -> None:
-    """Add `by * (weight - start)` to each gradient, with few kernels for all of them."""
+    """Add `by * (weight - start)`, of the same shape, to each gradient, with few kernels for all of them."""
     torch._foreach_add_(list(gradients), torch._foreach_sub(list(weights), list(starts)), alpha=by)
 
 
