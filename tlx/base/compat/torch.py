@@ -57,7 +57,7 @@ def tensors_in(values: Any) -> list[Tensor]:
 
 
 def pull_towards(gradients: Sequence[Tensor], weights: Sequence[Tensor], starts: Sequence[Tensor], by: float) -> None:
-    """Add `by * (weight - start)`, of the same shape, to each gradient, with few kernels for all of them."""
+    """Add `by * (weight - start)`, of any shape, to each gradient, with few kernels for all of them."""
     torch._foreach_add_(list(gradients), torch._foreach_sub(list(weights), list(starts)), alpha=by)
 
 
