@@ -64,7 +64,7 @@ class _Demo:
         refuse_unwritable(output_dir, str(self.records.directory))
         self.records.open()
         about = {"swept": ["run", "seed"], "monitor": "val/accuracy", "mode": "max"}
-        self.records.tell(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
+        self.records.update_about(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
         self.jobs = at_once("auto", "n_jobs")
         self.devices = gpus.visible(gpus.installed(), os.environ)
         self._composing = threading.Lock()  # Hydra has one state for all threads

@@ -61,7 +61,7 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
     directory = Path(first.output_dir).expanduser() / "sweeps" / sweep_name(overrides)
     records = Records(directory)
     records.open()
-    records.tell(
+    records.update_about(
         command=["tlx", "train", *arguments],
         swept=swept_keys(overrides),
         monitor=monitored(first).name,

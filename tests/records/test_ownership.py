@@ -213,7 +213,7 @@ def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
     with pytest.raises(TlxError, match="expected a new directory or that of a sweep"):
         Records(project).open()
     sweep = Records(tmp_path / "sweep")
-    sweep.tell(total=1)
+    sweep.update_about(total=1)
     half = [beside(sweep.directory / "sweep.json"), sweep.directory / "jobs" / "0001.json.77.tmp"]
     half[1].parent.mkdir()
     theirs = sweep.directory / "jobs" / "mine.tmp"

@@ -54,7 +54,7 @@ def test_the_same_run_under_two_jobs_counts_once() -> None:
 @pytest.fixture
 def sweep(tmp_path: Path) -> Records:
     records = Records(tmp_path / "sweeps" / "x")
-    records.tell(monitor="val/loss", mode="min", total=3, swept=["lr"])
+    records.update_about(monitor="val/loss", mode="min", total=3, swept=["lr"])
     return records
 
 

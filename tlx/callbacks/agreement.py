@@ -116,7 +116,7 @@ def late(step: int) -> str:
         if not store.check([f"tlx/waits/{other}"]) or int(store.get(f"tlx/waits/{other}")) < step
     ]
     if not missing:
-        return f"step {step}: all processes have reached it, none has finished it"
+        return f"step {step}, which all processes have reached but this one has not finished"
     return f"step {step}, which rank {', rank '.join(map(str, missing))} has not reached"
 
 

@@ -63,7 +63,7 @@ class Divergence(pl.Callback):
         rates = {
             g: stage.rate(g, step - self.stages.first_step, self.stages.steps_of_stage(trainer)) for g in stage.trained
         }
-        spoilt = [g for g in pl_module.group_names if _spoilt(pl_module, g)]
+        broken = [g for g in pl_module.group_names if _has_non_finite(pl_module, g)]
         last = self.stages.best_path.with_name("last.ckpt")
         kept = (
             f"the checkpoint of epoch {trainer.current_epoch - 1} is kept: {last}"
@@ -73,18 +73,18 @@ class Divergence(pl.Callback):
         raise Diverged(
             f"train/loss: expected a number, got NaN or infinity in step {step} (epoch {trainer.current_epoch}, "
             f"stage {stage.name}); rates: {', '.join(f'{g} {rate:.2g}' for g, rate in rates.items())}; "
-            f"weights or gradients no longer finite in: {', '.join(spoilt) or 'none'}; {kept}",
+            f"weights or gradients no longer finite in: {', '.join(broken) or 'none'}; {kept}",
             f"Try a lower rate (optimizer.lr={max(rates.values()) / 10:.2g}) or trainer.gradient_clip_val=1.0",
             early=not last.is_file(),
         )
 
 
 def _on_cpu(number: Tensor) -> bool:
-    """Return whether reading it waits for no device."""
+    """Return whether reading the number does not wait for a device."""
     return number.device.type == "cpu"
 
 
-def _spoilt(task: Task, group: str) -> bool:
+def _has_non_finite(task: Task, group: str) -> bool:
     for parameter in task.group_parameters(group):
         if not parameter.isfinite().all() or (parameter.grad is not None and not parameter.grad.isfinite().all()):
             return True

@@ -179,7 +179,7 @@ def _carried(told: Plain, path: Path, expected: str) -> Plain:
     carried = told.get("carried") or {}
     if carried:
         check(carried, Carried, path, f"{expected}, carried")
-        if not isinstance(carried.setdefault("from", "not told"), str):
+        if not isinstance(carried.setdefault("from", "unknown"), str):
             raise unreadable(path, f"{expected}, carried", f"from: {_short(carried['from'])}")
     return dict(carried)
 

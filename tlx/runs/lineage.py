@@ -70,7 +70,7 @@ def table(run: RunDirectory) -> str:
     chain = [*run.description["lineage"], summary(run)]
     headline = _headline(chain[-1])
     heads = ["", "run", "data", "classes", "strategy", headline, "tensors", "head"]
-    first = chain[0]["carried"].get("from", "not told")
+    first = chain[0]["carried"].get("from", "unknown")
     rows = [heads, *([str(i), *map(one_line, _cells(one, headline))] for i, one in enumerate(chain, start=1))]
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     right = {3, 5}

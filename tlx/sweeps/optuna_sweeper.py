@@ -102,17 +102,17 @@ class OptunaSweeper(Sweeper):
             mode = self.records.about.get("mode", "min")
             study = open_study(self.journal, "minimize" if mode == "min" else "maximize")
             self.jobs.swept = list(wanted.searched)
-            self.records.tell(total=self.n_trials, swept=self.jobs.swept)
+            self.records.update_about(total=self.n_trials, swept=self.jobs.swept)
             if resumes:
                 refuse_pickles(study, self.journal, str(self.sampler["_target_"]))
-                self._tell_finished(study)
+                self._report_finished(study)
             study.sampler = self._sampler(before=len(study.get_trials(deepcopy=False)))
             while trials := self._next(study, wanted):
                 self.jobs.launch_jobs(
                     [(t.number, wanted.overrides(t.params), self._place(t).variable()) for t in trials]
                 )
                 for trial in trials:
-                    self._tell(study, trial.number)
+                    self._report(study, trial.number)
 
     def _next(self, study: Study, wanted: Space) -> list[Trial]:
         """Return the next trials to train: unfinished ones first, then new ones up to the planned total."""
@@ -130,7 +130,7 @@ class OptunaSweeper(Sweeper):
             trials.append(study.ask(dict(wanted.searched)))
         return trials
 
-    def _tell_finished(self, study: Study) -> None:
+    def _report_finished(self, study: Study) -> None:
         """Report the trials that ended but that a killed sweep did not report."""
         from optuna.trial import TrialState
 
@@ -138,9 +138,9 @@ class OptunaSweeper(Sweeper):
             if self.records.path(trial.number).is_file():
                 record = self.records.read(trial.number)
                 if record.run_dir and Run(record.run_dir).finished and not is_locked(Path(record.run_dir) / ".lock"):
-                    self._tell(study, trial.number)
+                    self._report(study, trial.number)
 
-    def _tell(self, study: Study, number: int) -> None:
+    def _report(self, study: Study, number: int) -> None:
         from optuna.trial import TrialState
 
         from tlx.callbacks.study import PRUNED

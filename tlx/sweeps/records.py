@@ -168,7 +168,7 @@ class Records:
         check(values, About, path, expected, _REMOVE)
         return dict(values)
 
-    def tell(self, **more: Any) -> None:
+    def update_about(self, **more: Any) -> None:
         """Add values to sweep.json."""
         write_text(self.directory / ABOUT, json.dumps({**self.about, **more}, indent=2))
 
