@@ -48,7 +48,7 @@ def make_task(make_backbone: type[Backbone], device: torch.device) -> Classifica
     torch.manual_seed(0)
     learning = Learning(make_optimizer=partial(build_optimizer, ADAMW))
     task = Classification(make_backbone(), [str(i) for i in range(CLASSES)], learning=learning)
-    task.set_layout(channels_last=True)
+    task.set_memory_format(channels_last=True)
     return task.to(device)
 
 

@@ -289,7 +289,7 @@ class PrefixCache:
             kept = {"pooled": "no"}
         # The rest serves whoever asks: features of the last group trained heads and classifiers alike; the maps that a
         # group takes a pyramid.
-        layout = "channels_last" if task.layout == torch.channels_last else "contiguous"
+        layout = "channels_last" if task.memory_format == torch.channels_last else "contiguous"
         key = prefix_key(
             task.backbone, names[: names.index(group) + 1], self.data.preprocessing, self.data.channels,
             precision=how.precision, layout=layout, device=task.mean.device.type, **kept,

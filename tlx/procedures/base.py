@@ -98,7 +98,7 @@ class Procedure(ABC):
         for text in (self.data.describe(), task.backbone.report, self._still_random(), task.head_report, summary):
             if text is not None and str(text):
                 log.info("%s", text)
-        task.set_layout(bool(config.trainer.channels_last))
+        task.set_memory_format(bool(config.trainer.channels_last))
         self.cache = build_cache(config, self.data, self.interruption)
 
     def _still_random(self) -> str:

@@ -85,7 +85,7 @@ class StagedTraining(Procedure):
     def _test(self, at: Mapping[str, Any]) -> None:
         """Test the weights that validation selected; the test split is read only here."""
         best = self.run.model
-        best.set_layout(bool(self.config.trainer.channels_last))
+        best.set_memory_format(bool(self.config.trainer.channels_last))
         recorder = self._recorder()
         untouched = [UntouchedPrefix(self.stages.stages, self.cache)] if self.cache is not None else []
         evaluator = build_trainer(self.config, [*untouched, recorder], [], self.stages.total_epochs, eval_only=True)
@@ -98,7 +98,7 @@ class StagedTraining(Procedure):
     def _oracle_selected(self) -> dict[str, float]:
         """Test the weights that the labels of the target domain would have selected: `oracle/test_…`."""
         chosen = self.run.with_weights("oracle.ckpt")
-        chosen.set_layout(bool(self.config.trainer.channels_last))
+        chosen.set_memory_format(bool(self.config.trainer.channels_last))
         evaluator = build_trainer(self.config, [], [], epochs=1, eval_only=True)
         tested = evaluator.test(chosen, datamodule=self.data, verbose=False)[0]
         return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}

@@ -30,7 +30,7 @@ class LayerGroups(pl.LightningModule):
         super().__init__()
         self.backbone = backbone
         _quicken_statistics(backbone)
-        self.layout = torch.contiguous_format
+        self.memory_format = torch.contiguous_format
         self._trained: frozenset[str] | None = None  # None: every group, until a stage selects some
         self._batch_norm = "train"
         self._sharded = False
@@ -108,10 +108,10 @@ class LayerGroups(pl.LightningModule):
         return self
 
     @no_gradients()
-    def set_layout(self, channels_last: bool) -> None:
+    def set_memory_format(self, channels_last: bool) -> None:
         """Set the memory format of images and of convolution weights."""
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.to(memory_format=self.layout)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
 
     # Sharding (FSDP2)
 

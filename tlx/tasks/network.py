@@ -36,7 +36,7 @@ class FeatureNetwork(LayerGroups):
     def normalise(self, image: Tensor) -> Tensor:
         """Return uint8 images (B, C, H, W) as float, normalised with the mean and std of the backbone."""
         image = image.to(self.mean.dtype).sub(self.mean).mul_(self.scale)
-        return image.contiguous(memory_format=self.layout)
+        return image.contiguous(memory_format=self.memory_format)
 
     def features(self, image: Tensor) -> Tensor:
         """Return the pooled features of images, uint8 (B, C, H, W) in [0, 255]: (B, num_features), the head's input."""

@@ -50,7 +50,7 @@ def suggested_rate(config: DictConfig, data: ImageDataModule, task: Task) -> str
 def _is_stable(config: DictConfig, batches: list[Batch], stage: PlannedStage, task: Task) -> bool:
     """Return whether the loss stays finite and close to the first one."""
     precision, clipped = str(config.trainer.precision), config.trainer.gradient_clip_val
-    task.set_layout(bool(config.trainer.channels_last))
+    task.set_memory_format(bool(config.trainer.channels_last))
     task.train_groups(stage)
     task.train()
     optimizer, rates = task.configure_optimizers(), dict(zip(stage.trained, stage.peak_lr, strict=True))

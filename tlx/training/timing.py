@@ -57,10 +57,10 @@ class TrainingSteps(Timing):
     @cached_property
     def way(self) -> Way:
         """The memory format and precision of the fastest step; sets `data.step_seconds` to its duration."""
-        layouts, precisions = candidates(self.config.trainer.channels_last, str(self.config.trainer.precision))
+        formats, precisions = candidates(self.config.trainer.channels_last, str(self.config.trainer.precision))
         seconds = {
             Way(*one): _measure(self.task, self._batch, self._stages[-1], *one, self._device)[0]
-            for one in itertools.product(layouts, precisions)
+            for one in itertools.product(formats, precisions)
         }
         for way, value in seconds.items():
             log.info("timing: %s, %s: %.0f ms a step", way.layout_name, way.precision, 1000 * value)
@@ -165,14 +165,14 @@ def _measure(
     task: Task,
     batch: Batch,
     stage: PlannedStage,
-    layout: bool,
+    channels_last: bool,
     precision: str,
     device: torch.device,
     compiled: bool = False,
 ) -> tuple[float, float]:
     """Return the seconds of a step, and the extra seconds of the warm-up steps."""
     model = copy.deepcopy(task).to(device)
-    model.set_layout(layout)
+    model.set_memory_format(channels_last)
     model.train_groups(stage)
     model.train()
     if compiled:
