@@ -119,7 +119,7 @@ def test_maps_of_tokens_above_the_image_know_their_shape() -> None:
         tokens = backbone(x, stop=first)
         (found,) = backbone.run(tokens, start=second, outputs=second, pooled=False).values()
         assert torch.equal(found, backbone.maps(x, [second])[0])
-        with pytest.raises(TlxError, match="expected the tokens of a square image, got 90; run from the image"):
+        with pytest.raises(TlxError, match="tokens of an image of 160 x 160 pixels, got 90; run from the image"):
             backbone.run(tokens[:, :-10], start=second, outputs=second, pooled=False)
 
 

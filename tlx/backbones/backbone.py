@@ -151,9 +151,10 @@ class Backbone(nn.Module):
         # The part above the last group is the pool.
         parts = [self._index(name) + (name == last and pooled is not False) for name in names]
         found = dict(zip(names, self._run(x, start, parts), strict=True))
-        # Tiles are square, and so is the image where nothing but the output of a group is known.
-        whole = self.tiles is None and start in (None, self.group_names[0])
-        size = (x.shape[-2], x.shape[-1]) if whole else None
+        # Of the image; None where only the output of a group is known, or tiles, which are square.
+        size = self._size if self.fixed_size and self.tiles is None else None
+        if self.tiles is None and start in (None, self.group_names[0]):
+            size = x.shape[-2], x.shape[-1]
         return {name: self._in_form(name, output, pooled, size) for name, output in found.items()}
 
     def maps(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
