@@ -1,1 +1,1 @@
-"""What a person looks at: curves in TensorBoard, a table of epochs, the review of a finished run."""
+"""The review of a finished run: its figures, pictures and tables, written to files and loggers."""

@@ -1,4 +1,4 @@
-"""The review of a finished run: its sections, written to each of its sinks."""
+"""Write the sections of a finished run's review to each of its sinks."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def report(
     figures: Mapping[str, float],
     loggers: Sequence[RunLogger],
 ) -> dict[str, float]:
-    """Write the review of a run: test_predictions.csv; with a logger also `review/`, and all of it to the loggers.
+    """Write the review of a run: test_predictions.csv; with a logger also `review/`, and everything to the loggers.
 
-    Everything is logged at the step `train/steps`. What cannot be drawn or written is a warning: the run is worth more.
+    Everything is logged at the step `train/steps`. A part that cannot be drawn or written causes a warning, no error.
 
     Args:
         run: The run.
-        hyperparameters: What decided its result, from `tlx.config.hyperparameters`.
-        sections: What the task says of the test split.
+        hyperparameters: The settings that determined its result, from `tlx.config.hyperparameters`.
+        sections: The task's review of the test split.
         figures: The run's final figures.
-        loggers: Of the run; none: no matplotlib, no pictures.
+        loggers: The run's loggers; without any, no pictures are drawn and matplotlib is not needed.
 
     Returns:
         The figures of the sections.
@@ -44,8 +44,8 @@ def report(
         run.files.add("test_predictions.csv")
         write_text(run.directory / "test_predictions.csv", sections.predictions.csv())
     if loggers:
-        every = {**figures, **sections.figures}
-        _write(sections, every, hyperparameters, sinks_of(run, sections, loggers, int(figures["train/steps"])))
+        all_figures = {**figures, **sections.figures}
+        _write(sections, all_figures, hyperparameters, sinks_of(run, sections, loggers, int(figures["train/steps"])))
     return dict(sections.figures)
 
 
@@ -54,30 +54,30 @@ def _write(
 ) -> None:
     sinks = [sink for sink in sinks if _opened(sink)]
     for sink in sinks:
-        with _worth_a_warning("figures", sink):
+        with _warn_on_error("figures", sink):
             sink.write_figures(figures, sections.compared)
-        with _worth_a_warning("hyperparameters", sink):
+        with _warn_on_error("hyperparameters", sink):
             sink.write_hyperparameters(hyperparameters)
     for picture in sections.pictures:
         pixels = None
-        with _worth_a_warning(f"{picture.name}.png"):
+        with _warn_on_error(f"{picture.name}.png"):
             pixels = _drawn(picture)
         for sink in sinks if pixels is not None else ():
-            with _worth_a_warning(f"{picture.name}.png", sink):
+            with _warn_on_error(f"{picture.name}.png", sink):
                 sink.write_picture(picture.name, pixels)
     for sink in sinks:
         for group in sections.tables:
-            with _worth_a_warning(group.name, sink):
+            with _warn_on_error(group.name, sink):
                 sink.write_tables(group)
         if sections.embedding is not None:
-            with _worth_a_warning("projector", sink):
+            with _warn_on_error("projector", sink):
                 sink.write_embedding(sections.embedding)
-        with _worth_a_warning("the end of the review", sink):
+        with _warn_on_error("the rest of the review", sink):
             sink.close()
 
 
 def _opened(sink: Sink) -> bool:
-    with _worth_a_warning("the review", sink):
+    with _warn_on_error("the review", sink):
         sink.open()
         return True
     return False
@@ -90,8 +90,8 @@ def _drawn(picture: Picture) -> np.ndarray:
 
 
 @contextmanager
-def _worth_a_warning(what: str, sink: Sink | None = None) -> Iterator[None]:
-    """Let a run end well although a part of its review could not be made or written."""
+def _warn_on_error(what: str, sink: Sink | None = None) -> Iterator[None]:
+    """Log a warning instead of failing if a part of the review cannot be drawn or written."""
     try:
         yield
     except Exception as error:

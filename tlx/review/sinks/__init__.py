@@ -1,1 +1,1 @@
-"""Where a review is written: plain files, TensorBoard and what else a run logs to."""
+"""Destinations of a review: plain files, TensorBoard and the run's other loggers."""

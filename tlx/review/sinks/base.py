@@ -1,4 +1,4 @@
-"""What a place is that a review is written to."""
+"""The interface of a sink, a destination of a review."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tlx.measures.sections import Embedding, Plain, TableGroup
 
 
 class Sink:
-    """A place that a review is written to. A sink leaves out what it cannot show.
+    """A destination of a review. A sink omits what it cannot show.
 
-    Each method may raise whatever it meets: the review goes on with the next part.
+    Each method may raise any exception: the review continues with the next part.
     """
 
     name: str  # in messages
 
     def open(self) -> None:
-        """Prepare what is written to. A sink that cannot be opened gets nothing of the review."""
+        """Prepare the destination. A sink that cannot be opened receives no part of the review."""
 
     def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
         """Write the final figures of the run.
 
         Args:
-            figures: By flat names.
-            compared: Names of those by which runs are compared.
+            figures: Values by flat name.
+            compared: Names of the figures by which runs are compared.
         """
 
     def write_hyperparameters(self, values: Mapping[str, Plain]) -> None:
-        """Write what decided the result of the run, by dotted keys."""
+        """Write the settings that determined the result of the run, by dotted key."""
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
         """Write a picture, uint8 (H, W, 3)."""
@@ -42,13 +42,13 @@ class Sink:
         """Write images as points."""
 
     def close(self) -> None:
-        """Write what is left to be written."""
+        """Write the remaining output."""
 
 
 def scalars(figures: Mapping[str, float], compared: Sequence[str]) -> dict[str, float]:
-    """Return the figures that are one point in a chart each: those of the test, and `best/…` of those to compare.
+    """Return the figures to chart as single points: those of the test, and `best/…` of those to compare.
 
-    Figures of classes would be a hundred charts of one point each; tables have them.
+    Per-class figures are left to tables: each would be a chart of one point.
     """
     tested = {name: value for name, value in figures.items() if name.startswith("test/") and not is_of_a_class(name)}
     return tested | best_figures(figures, compared)

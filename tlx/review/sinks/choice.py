@@ -1,4 +1,4 @@
-"""Which sinks the review of a run is written to: plain files, and one for each of its loggers."""
+"""Choose the sinks of a run's review: plain files, and one for each logger."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def sinks_of(run: RunDirectory, sections: Sections, loggers: Sequence[RunLogger]
 
     Args:
         run: The run.
-        sections: What will be written.
-        loggers: Of the run.
+        sections: The content of the review.
+        loggers: The run's loggers.
         step: The step to log at.
     """
     sinks: list[Sink] = [FileSink(run, sections)] if sections.tables or sections.pictures else []

@@ -1,4 +1,4 @@
-"""A review as plain files in `RUN/review`: pictures, a CSV file for each table, and review.md with all of it."""
+"""A review as plain files in `RUN/review`: pictures, a CSV file for each table, and review.md, which shows them all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FileSink(Sink):
 
     Args:
         run: The run.
-        sections: What will be written: the names of all files are noted before the first one is.
+        sections: The content of the review. All file names are recorded before the first file is written.
     """
 
     name = FOLDER
@@ -35,7 +35,7 @@ class FileSink(Sink):
         self._pictures: list[str] = []
 
     def open(self) -> None:
-        """Remove the files of an earlier review, and note the names of those to be written."""
+        """Remove the files of an earlier review and record the names of the new ones."""
         run, sections = self.run, self.sections
         names = [f"{picture.name}.png" for picture in sections.pictures]
         names += [f"{table.name}.csv" for group in sections.tables for table in group.tables]
@@ -45,7 +45,7 @@ class FileSink(Sink):
         run.files.add(*names)
 
     def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
-        """Write figures with their intervals; those of classes have a table of their own."""
+        """Write figures with their intervals. Per-class figures have their own table."""
         self._write(figures_table(figures))
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
@@ -70,7 +70,7 @@ class FileSink(Sink):
 
 
 def figures_table(figures: Mapping[str, float]) -> Table:
-    """Return figures by name with their intervals, without those of classes."""
+    """Return a table of figures with their intervals, without per-class figures."""
     rows: list[list[Cell]] = []
     for name, value in sorted(figures.items()):
         if not (is_end(name) or is_of_a_class(name)):

@@ -1,4 +1,4 @@
-"""A run's row in TensorBoard's hparams tab: what it was configured to, and what came out."""
+"""A run's row in TensorBoard's hparams tab: its hyperparameters and its results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tlx.measures.sections import Plain
 def write_hparams(writer: Any, values: Mapping[str, Plain], row: str, step: int) -> None:
     """Write a run's row.
 
-    torch's own `add_hparams` writes a list of columns with every run, of which TensorBoard takes the first it finds.
-    Without it TensorBoard makes the columns from all runs, and puts those in which they differ first.
+    torch's `add_hparams` writes a list of columns with every run, and TensorBoard uses the first list that it finds.
+    Without a list, TensorBoard builds the columns from all runs and puts those that differ first.
 
     Args:
         writer: A torch SummaryWriter.
-        values: What decided its result.
-        row: Name of the row; runs under one name would be averaged.
+        values: The settings that determined the run's result.
+        row: Name of the row; TensorBoard would average runs of the same name.
         step: The step to log at.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -1,4 +1,4 @@
-"""A review in any logger of Lightning's: figures, and pictures where it takes them."""
+"""A review in any Lightning logger: figures, and pictures if the logger accepts them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tlx.training.run_logger import RunLogger
 
 
 class LoggerSink(Sink):
-    """Writes a review by what Lightning's loggers have in common.
+    """Writes a review through the interface that all Lightning loggers share.
 
     Args:
-        logger: Of the run.
+        logger: The run's logger.
         step: The step to log at.
     """
 
@@ -22,13 +22,13 @@ class LoggerSink(Sink):
         self.logger, self.step, self.name = logger, step, logger.name
 
     def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
-        """Write one point for each figure that a chart shows."""
+        """Log each charted figure as one point."""
         self.logger.log_metrics(scalars(figures, compared), self.step)
 
     def write_picture(self, name: str, pixels: np.ndarray) -> None:
-        """Write a picture, uint8 (H, W, 3), as `review/NAME` to loggers that take pictures."""
+        """Write a picture, uint8 (H, W, 3), as `review/NAME` if the logger accepts pictures."""
         self.logger.log_image(f"review/{name}", [pixels], self.step)
 
     def close(self) -> None:
-        """Write what the logger holds back."""
+        """Write what the logger has buffered."""
         self.logger.save()

@@ -1,4 +1,4 @@
-"""A review in MLflow, whose logger in Lightning takes no pictures."""
+"""A review in MLflow. Lightning's MLflow logger accepts no pictures."""
 
 from __future__ import annotations
 

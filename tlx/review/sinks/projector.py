@@ -1,4 +1,4 @@
-"""Images as points for TensorBoard's projector: features, thumbnails, what each image is."""
+"""Images as points for TensorBoard's projector: features, thumbnails and metadata."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write_projector(directory: Path, points: Embedding) -> None:
     """Write `projector/` and the `projector_config.pbtxt` by which TensorBoard finds it.
 
     Args:
-        directory: Where the run's events are.
-        points: With at least two columns: TensorBoard takes a single one to have no heading.
+        directory: The folder of the run's event files.
+        points: The embedding, with at least two columns: TensorBoard expects no heading above a single column.
     """
     from google.protobuf import text_format
     from tensorboard.plugins.projector import ProjectorConfig
@@ -48,14 +48,14 @@ def sprite(thumbnails: np.ndarray) -> Image.Image:
     """Return all thumbnails, uint8 (M, h, w, 3), in one picture: row by row in a square grid.
 
     Raises:
-        ValueError: The picture would be larger than TensorBoard shows.
+        ValueError: The picture would exceed TensorBoard's limit.
     """
     count, height, width, _ = thumbnails.shape
-    a_side = math.ceil(math.sqrt(count))
-    if a_side * max(height, width) > SPRITE_AT_MOST:
-        raise ValueError(f"expected a sprite of at most {SPRITE_AT_MOST} pixels, got {a_side * max(height, width)}")
-    sheet = np.zeros((a_side * height, a_side * width, 3), dtype=np.uint8)
+    per_side = math.ceil(math.sqrt(count))
+    if per_side * max(height, width) > SPRITE_AT_MOST:
+        raise ValueError(f"expected a sprite of at most {SPRITE_AT_MOST} pixels, got {per_side * max(height, width)}")
+    sheet = np.zeros((per_side * height, per_side * width, 3), dtype=np.uint8)
     for place, image in enumerate(thumbnails):
-        row, column = divmod(place, a_side)
+        row, column = divmod(place, per_side)
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = image
     return Image.fromarray(sheet)

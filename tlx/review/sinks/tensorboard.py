@@ -20,8 +20,8 @@ class TensorBoardSink(Sink):
     """Writes a review at one step.
 
     Args:
-        logger: One of TensorBoard.
-        run: The run, whose name its row of the hparams tab has.
+        logger: A TensorBoard logger.
+        run: The run; its name labels its row of the hparams tab.
         step: The step.
     """
 
@@ -31,7 +31,7 @@ class TensorBoardSink(Sink):
         self.logger, self.run, self.step = logger, run, step
 
     def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
-        """Write one point for each figure that a chart shows."""
+        """Log each charted figure as one point."""
         self.logger.log_metrics(scalars(figures, compared), self.step)
 
     def write_hyperparameters(self, values: Mapping[str, Plain]) -> None:
@@ -47,12 +47,12 @@ class TensorBoardSink(Sink):
         self.logger.experiment.add_text(f"review/{group.name}", group.markdown(), self.step)
 
     def write_embedding(self, embedding: Embedding) -> None:
-        """Write the files of the projector beside the events."""
+        """Write the projector's files next to the event files."""
         folder = Path(self.logger.log_dir or self.run.directory)
         if folder.resolve() == self.run.directory.resolve():
             self.run.files.add(*PROJECTOR)
         write_projector(folder, embedding)
 
     def close(self) -> None:
-        """Write what the logger holds back."""
+        """Write what the logger has buffered."""
         self.logger.save()
