@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 from tlx.base.errors import TlxError
 from tlx.config.compose import conf_dir
-from tlx.features.classifiers import _divided, fit, from_bytes, to_bytes
+from tlx.features.classifiers import _fold_indices, fit, from_bytes, to_bytes
 
 SHIPPED = sorted(path.stem for path in (conf_dir() / "classifier").glob("*.yaml"))
 
@@ -94,7 +94,7 @@ def test_neighbours_are_no_more_than_there_are(iris):
     """Guards against a table of classifiers that ends at a set of 20 images."""
     features, labels = iris
     features, labels = features[:20], labels[:20]
-    fewest = min(len(seen) for seen, _ in _divided(labels, 5, 0, None))
+    fewest = min(len(seen) for seen, _ in _fold_indices(labels, 5, 0, None))
     assert fewest < 20
     assert fit(node("knn"), features, labels).chosen["n_neighbors"] in (1, 3, 5, 10)
     assert fit(node("knn", search={"n_neighbors": [50]}), features, labels).chosen == {"n_neighbors": fewest}
@@ -113,12 +113,12 @@ def test_images_of_a_group_are_in_one_fold():
     """Guards against a patient on both sides of the cross-validation."""
     labels = np.arange(60) % 3
     groups = [f"patient {i // 4}" for i in range(60)]
-    divided = _divided(labels, 5, 0, groups)
+    divided = _fold_indices(labels, 5, 0, groups)
     assert len(divided) == 5
     for one, other in divided:
         assert not {groups[i] for i in one} & {groups[i] for i in other}
     assert sorted(i for _, other in divided for i in other) == list(range(60))
-    assert len(_divided(labels, 5, 0, None)) == len(_divided(labels, 5, 0, [None] * 60)) == 5
+    assert len(_fold_indices(labels, 5, 0, None)) == len(_fold_indices(labels, 5, 0, [None] * 60)) == 5
 
 
 @pytest.mark.parametrize("name", ["logreg", "svm"])
@@ -176,7 +176,7 @@ def test_a_file_with_something_else_inside_is_refused(iris):
             changed.writestr(name, data)
     with pytest.raises(TlxError, match="classifier: expected"):
         from_bytes(written.getvalue())
-    with pytest.raises(TlxError, match="classifier: expected what skops wrote"):
+    with pytest.raises(TlxError, match="classifier: expected a file written by skops"):
         from_bytes(content[:100])
 
 

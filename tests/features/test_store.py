@@ -94,7 +94,7 @@ def test_only_entries_are_counted_and_removed(tmp_path, capsys):
     assert [entry.bytes > 3000 for entry in store.entries()] == [True, True]
     store.make_room(10**6, keep={other})
     assert [entry.key for entry in store.entries()] == [other]
-    named = "left alone, no entry of the cache: "
+    named = "left in place, not part of the cache: "
     main(["cache", "--dir", str(tmp_path)])
     assert f"{named}{'a' * 32}, {'b' * 32}, data.rows, extract, run7\n" in capsys.readouterr().out
     main(["cache", "clear", "--dir", str(tmp_path)])
@@ -161,7 +161,9 @@ def test_the_command_makes_no_folder(tmp_path, capsys, monkeypatch):
     in the working directory; a file in the place of the folder was a traceback."""
     monkeypatch.chdir(tmp_path)
     main(["cache", "--dir", "nosuch"])
-    assert capsys.readouterr().out == "nosuch/features: no such folder; tlx makes it when there is something to keep\n"
+    assert (
+        capsys.readouterr().out == "nosuch/features: no such folder; tlx creates it when there is something to store\n"
+    )
     main(["cache", "clear", "--dir", "nosuch"])
     assert capsys.readouterr().out == "0 entries removed, 0 kB, from nosuch/features\n"
     with pytest.raises(SystemExit):

@@ -60,7 +60,7 @@ def test_a_classifier_that_unpacks_to_much_more_is_refused() -> None:
         from_bytes(bomb("schema.json"))
     head = ClassicalHead(2)
     for state in (torch.zeros(1, dtype=torch.uint8).expand(10**11), torch.zeros(3, 3).to_sparse(), "x", None):
-        with pytest.raises(TlxError, match="expected the bytes of what skops wrote"):
+        with pytest.raises(TlxError, match="expected bytes written by skops"):
             head.set_extra_state(state)  # type: ignore[arg-type]
 
 

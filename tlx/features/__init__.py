@@ -1,4 +1,4 @@
-"""What layer groups give for images: computed once, kept on disk, shared by runs; or computed as fast as it goes."""
+"""Outputs of layer groups for images: computed once and cached on disk for all runs, or computed at full speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["extract"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "extract":  # imports torch, which the command `tlx cache` does without
+    if name == "extract":  # imports torch, which the command `tlx cache` does not need
         from tlx.features.pooled import extract
 
         return extract

@@ -1,4 +1,4 @@
-"""The callback that fits a classifier of scikit-learn on the features of the training images."""
+"""The callback that fits a scikit-learn classifier on the features of the training images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("tlx")
 
 
 class MemoryRows:
-    """Rows that lie in memory.
+    """Rows that are held in memory.
 
     Args:
         rows: One for each image of a split (N, F).
@@ -41,16 +41,16 @@ class MemoryRows:
 
 
 class ClassicalFit(pl.Callback):
-    """Fits the head before the first validation or test, and gives both the features in the place of images.
+    """Fits the head before the first validation or test, and feeds both with features instead of images.
 
-    Of several processes each computes its share of the features; the first one fits.
+    Each process computes its share of the features; process 0 fits the classifier.
 
     Args:
-        node: The classifier, a composed node as plain values.
+        node: The composed node of the classifier, as plain values.
         groups: Layer groups whose pooled outputs are the features, bottom to top.
         data: The images.
-        cache: Keeps features for other runs; None: nothing is kept.
-        limit: At most so many batches of each split; of the training images those that an epoch would begin with.
+        cache: Stores the features for other runs; None: they are not stored.
+        limit: Maximum number of batches of each split; for training, the first batches of an epoch.
         settings: Further arguments of `tlx.features.classifiers.fit`.
     """
 
@@ -63,11 +63,11 @@ class ClassicalFit(pl.Callback):
         self._boundary: Boundary | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fit, and have the features of what is looked at ready."""
+        """Fit the head if necessary, and prepare the features of the splits that select the best weights."""
         self._prepare(trainer, pl_module, self.data.selected_on)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """As for validation."""
+        """Fit the head if necessary, and prepare the features of the test split."""
         self._prepare(trainer, pl_module, ("test",))
 
     def _prepare(self, trainer: pl.Trainer, task: pl.LightningModule, splits: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ class ClassicalFit(pl.Callback):
             self._boundary = self.cache.outputs(task, self.groups, images, how)
         if task.head.estimator is None:
             self._fit(task, task.head, how)
-        last = task.backbone.group_names[-1]  # nothing of the network is left to be run
+        last = task.backbone.group_names[-1]  # no part of the network has to run
         for split in splits:
             if self.data.sizes[split]:
                 self.data.feed(split, {last: MemoryRows(self._features(task, split, how))})
@@ -90,10 +90,10 @@ class ClassicalFit(pl.Callback):
         content = [b""]
         if rank_and_world()[0] == 0:
             start = time.perf_counter()
-            places = self._places("train")
+            indices = self._indices("train")
             samples, groups = self.data.splits["train"].samples, self.data.sample_groups("train")
-            labels = np.array([samples[i].target for i in places])
-            fitted = fit(self.node, features, labels, groups=[groups[i] for i in places], **self.settings)
+            labels = np.array([samples[i].target for i in indices])
+            fitted = fit(self.node, features, labels, groups=[groups[i] for i in indices], **self.settings)
             seconds = time.perf_counter() - start
             chosen = ", ".join(f"{key} {value}" for key, value in fitted.chosen.items())
             score = (
@@ -106,21 +106,21 @@ class ClassicalFit(pl.Callback):
             content = [to_bytes(fitted.estimator)]
         if rank_and_world()[1] > 1:
             dist.broadcast_object_list(content)
-        head.estimator = from_bytes(content[0])  # what is judged is what will be read again
+        head.estimator = from_bytes(content[0])  # evaluate the classifier that a checkpoint restores
 
     def _features(self, task: Task, split: str, how: Numerics) -> Tensor:
-        """Return the features of the images of a split at `_places`, float32 (N, F)."""
+        """Return the features of the images of a split at `_indices`, float32 (N, F)."""
         if self.cache is None or self._boundary is None:
             return self._computed(task, split, how)
         rows = self.cache.rows(task, Request(split, None, self._boundary), how)
-        if rows is None:  # it cannot be written
+        if rows is None:  # the cache cannot be written
             self._boundary = None
             return self._computed(task, split, how)
-        places = torch.tensor(self._places(split))
-        return torch.cat([one.take(places).float() for one in rows.values()], 1)
+        indices = torch.tensor(self._indices(split))
+        return torch.cat([one.take(indices).float() for one in rows.values()], 1)
 
-    def _places(self, split: str) -> list[int]:
-        """Return which images of a split are looked at."""
+    def _indices(self, split: str) -> list[int]:
+        """Return the indices of the images of a split that are used."""
         size = self.data.sizes[split]
         if self.limit is None:
             return list(range(size))
@@ -130,9 +130,9 @@ class ClassicalFit(pl.Callback):
     @no_gradients()
     def _computed(self, task: Task, split: str, how: Numerics) -> Tensor:
         rank, world = rank_and_world()
-        places = self._places(split)
+        indices = self._indices(split)
         parts = []
-        for batch in self.data.images_of(split, places[rank::world]):
+        for batch in self.data.images_of(split, indices[rank::world]):
             with how.context():
                 parts.append(task.features(batch["image"].to(task.mean.device, non_blocking=True)).float().cpu())
         shares: list[Any] = [torch.cat(parts) if parts else None]
@@ -140,7 +140,7 @@ class ClassicalFit(pl.Callback):
             shares = [None] * world
             dist.all_gather_object(shares, torch.cat(parts) if parts else None)
         width = next(share.shape[1] for share in shares if share is not None)
-        whole = torch.empty(len(places), width)
+        whole = torch.empty(len(indices), width)
         for first, share in enumerate(shares):
             if share is not None:
                 whole[first::world] = share

@@ -1,4 +1,4 @@
-"""A classifier of scikit-learn in the place of a head."""
+"""A scikit-learn classifier as the head of a network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tlx.features.classifiers import from_bytes, to_bytes
 
 
 class ClassicalHead(nn.Module):
-    """Features (B, F) to the logarithms of class probabilities (B, K), computed on the CPU in double precision.
+    """Maps features (B, F) to log-probabilities of the classes (B, K), on the CPU in double precision.
 
-    Its state is the content of a .skops file in a tensor, so that a checkpoint holds it without pickle.
+    Its state is a tensor with the content of a .skops file, so that a checkpoint stores it without pickle.
 
     Args:
-        num_classes: K; those without a training image are impossible.
+        num_classes: K; a class without training images counts as impossible.
 
     Attributes:
-        estimator: The classifier; None until one is fitted or `load_state_dict` brings it.
+        estimator: The classifier; None until it is fitted or loaded by `load_state_dict`.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -32,7 +32,7 @@ class ClassicalHead(nn.Module):
         self.estimator: Any = None
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return log-probabilities (B, K), float32; an impossible class has the smallest normal number's."""
+        """Return log-probabilities (B, K), float32; an impossible class gets that of the smallest normal number."""
         assert self.estimator is not None, "the classifier was not fitted"
         probabilities = np.zeros((len(features), self.num_classes))
         if len(features):
@@ -46,23 +46,23 @@ class ClassicalHead(nn.Module):
         return torch.frombuffer(bytearray(to_bytes(self.estimator)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take a classifier over from bytes, uint8 (N,).
+        """Restore a classifier from bytes, uint8 (N,).
 
         Raises:
-            TlxError: It is none of scikit-learn's, or damaged.
+            TlxError: The bytes are damaged, or hold no scikit-learn classifier.
         """
         if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1 or not is_written_out(state):
-            raise TlxError("classifier: expected the bytes of what skops wrote, got something else")
+            raise TlxError("classifier: expected bytes written by skops, got something else")
         self.estimator = from_bytes(state.cpu().numpy().tobytes())
 
 
 def classical_head(backbone: Backbone, groups: tuple[str, ...], num_classes: int) -> dict[str, Any]:
-    """Return what a task is made with whose head is an empty one: the head, and what it reads.
+    """Return the arguments that give a task an unfitted classifier as its head: the head, and the groups it reads.
 
     Args:
         backbone: The network.
-        groups: The layer groups whose pooled outputs it reads side by side, bottom to top; the last one alone is what a
-            head reads anyway.
+        groups: The layer groups whose concatenated pooled outputs it reads, bottom to top. The last group alone is the
+            default of every head.
         num_classes: Number of classes.
     """
     reads = () if groups == (backbone.group_names[-1],) else groups

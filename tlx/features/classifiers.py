@@ -1,4 +1,4 @@
-"""A classifier of scikit-learn on features: scaling, a search by cross-validation, and a file without pickle."""
+"""Scikit-learn classifiers on features: scaling, search by cross-validation, and storage without pickle."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from tlx.features.stable_skops import stable
 log = logging.getLogger("tlx")
 Features = NDArray[np.float64]  # (N, F)
 Labels = NDArray[np.int64]  # (N,)
-_OWN = ("name", "scale", "search")  # keys of a node that are ours
-# What fitted classifiers hold besides the estimators that skops itself trusts; by exact names, for scikit-learn, NumPy
-# and SciPy have functions that run a text as code.
+_OWN = ("name", "scale", "search")  # keys of a node that tlx reads; the classifier gets the others
+# Types that fitted classifiers contain besides those that skops trusts. Exact names only: scikit-learn, NumPy and SciPy
+# have functions that run text as code.
 PARTS = frozenset(
     (
         *(f"sklearn.calibration.{n}" for n in ("_CalibratedClassifier", "_SigmoidCalibration", "_TemperatureScaling")),
@@ -51,12 +51,12 @@ PARTS = frozenset(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A classifier that was fitted, and how its keys were chosen.
+    """A fitted classifier and the parameters that were chosen for it.
 
     Args:
-        estimator: Gives probabilities; the last step before is scaling, where that was asked for.
-        chosen: The keys that cross-validation chose.
-        score: Their mean score over the folds; None where nothing was to be chosen.
+        estimator: Predicts probabilities; it scales the features first if that was requested.
+        chosen: The parameters that cross-validation chose.
+        score: Their mean score over the folds; None if there was no search.
     """
 
     estimator: BaseEstimator
@@ -74,49 +74,49 @@ def fit(
     seed: int = 0,
     groups: Sequence[str | None] | None = None,
 ) -> Fitted:
-    """Fit a classifier; keys of its `search` are chosen by cross-validation, except those that it is given beside it.
+    """Fit a classifier. Cross-validation chooses the keys of its `search`, except those that the node sets itself.
 
-    Scaling is learned in each fold anew, from its training part. A classifier without probabilities (support vector
-    machines) is given some by a softmax of its decision values, whose temperature is fitted by cross-validation too
-    (Guo et al. 2017): which class is most probable stays as it was.
+    Each fold learns scaling from its training part. A classifier without probabilities (support vector machines) gets
+    them from a softmax of its decision values. Cross-validation also fits the temperature of that softmax (Guo et al.
+    2017); the most probable class does not change.
 
     Args:
         node: A composed classifier node, plain values.
         features: (N, F).
         labels: (N,), each class at least once.
-        folds: Of the cross-validation; fewer where a class has fewer images.
-        scoring: scikit-learn's name of what is chosen by.
-        seed: Of folds and of classifiers that draw.
-        groups: Images of one group, such as a patient, are in one fold; None: each by itself.
+        folds: Number of folds of the cross-validation; fewer if a class has fewer images.
+        scoring: scikit-learn's name of the score to maximise.
+        seed: Seed of the folds and of randomised classifiers.
+        groups: Group of each image, such as a patient; a group stays in one fold. None: each image is its own group.
 
     Raises:
-        TlxError: It is no classifier, or does not take its keys.
+        TlxError: The node builds no classifier, or the classifier rejects its keys.
     """
     model = _pipeline(node, seed)
     search = {f"classifier__{k}": list(v) for k, v in node.get("search", {}).items() if k not in (*node, "n_jobs")}
-    divided = _divided(labels, folds, seed, groups)
+    splits = _fold_indices(labels, folds, seed, groups)
     chosen: dict[str, Any] = {}
     score = None
     try:
-        if search and divided:
-            if (key := "classifier__n_neighbors") in search:  # no more than there are
-                fewest = min(len(seen) for seen, _ in divided)
+        if search and splits:
+            if (key := "classifier__n_neighbors") in search:  # at most the images of a fold
+                fewest = min(len(seen) for seen, _ in splits)
                 search[key] = [count for count in search[key] if count <= fewest] or [fewest]
-            found = GridSearchCV(model, search, scoring=scoring, cv=divided, refit=False, error_score="raise")
-            # Many small fits: side by side, each on one thread, and so the same result on any number of cores.
+            found = GridSearchCV(model, search, scoring=scoring, cv=splits, refit=False, error_score="raise")
+            # Many small fits: in parallel, one thread each, so that the result does not depend on the number of cores.
             with parallel_config("threading", n_jobs=torch.get_num_threads()), threadpool_limits(1):
                 found.fit(features, labels)
             chosen = {key.removeprefix("classifier__"): value for key, value in found.best_params_.items()}
             score = float(found.best_score_)
             model.set_params(**found.best_params_)
         elif search:
-            log.info("classifier: a class has one training image: nothing to cross-validate, %s as it is", node["name"])
+            log.info("classifier: a class has one training image: no cross-validation, %s is not tuned", node["name"])
         if not hasattr(model, "predict_proba"):
             everything = np.arange(len(labels))
-            cross = divided or [(everything, everything)]
+            cross = splits or [(everything, everything)]
             model = CalibratedClassifierCV(model, method="temperature", ensemble=False, cv=cross)
         model.fit(features, labels)
-    except (ValueError, TypeError) as error:  # a value that the class does not take
+    except (ValueError, TypeError) as error:  # a value that the classifier rejects
         raise TlxError(f"classifier={node['name']}: expected keys and data that it takes, got: {error}") from error
     return Fitted(model, chosen, score)
 
@@ -124,7 +124,7 @@ def fit(
 def to_bytes(estimator: BaseEstimator) -> bytes:
     """Return a fitted classifier as the content of a .skops file: arrays and plain values, no code.
 
-    Two that were fitted alike give the same bytes.
+    Classifiers that were fitted in the same way give the same bytes.
     """
     return stable(skops.dumps(estimator))
 
@@ -133,7 +133,7 @@ def from_bytes(content: bytes) -> BaseEstimator:
     """Return the classifier of a .skops file.
 
     Raises:
-        TlxError: It names something that is no part of a listed classifier, which could run code; or it is damaged.
+        TlxError: The file is damaged, or names a type outside `PARTS`, which could run code.
     """
     try:
         refuse_bomb(BytesIO(content))
@@ -141,9 +141,9 @@ def from_bytes(content: bytes) -> BaseEstimator:
         foreign = [name for name in names if name not in PARTS]
         if not foreign:
             loaded = skops.loads(content, trusted=names)
-    except Exception as error:  # whatever a damaged file makes of itself
+    except Exception as error:  # a damaged file can raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TlxError(f"classifier: expected what skops wrote, got: {reason}") from error
+        raise TlxError(f"classifier: expected a file written by skops, got: {reason}") from error
     if foreign:
         raise TlxError(f"classifier: expected parts of scikit-learn's classifiers only, got {', '.join(foreign)}")
     _limit_jobs(loaded)
@@ -156,7 +156,7 @@ def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
     keys = {key: value for key, value in node.items() if key not in _OWN}
     classifier = build_node(keys, "classifier")
     if not (isinstance(classifier, BaseEstimator) and is_classifier(classifier)):
-        raise TlxError(f"classifier: expected a classifier of scikit-learn, got '{node['_target_']}'")
+        raise TlxError(f"classifier: expected a scikit-learn classifier, got '{node['_target_']}'")
     if "random_state" in classifier.get_params() and "random_state" not in keys:
         classifier.set_params(random_state=seed % 2**32)
     _limit_jobs(classifier)
@@ -165,7 +165,7 @@ def _pipeline(node: Mapping[str, Any], seed: int) -> Pipeline:
 
 
 def _limit_jobs(model: Any) -> None:
-    """Have no estimator in a fitted one start more processes or threads than a run may; no result depends on it."""
+    """Limit the jobs of all nested estimators to the processes that a run may use; results do not depend on it."""
     most = most_processes()
     waiting, seen = [model], set()
     while waiting:
@@ -185,9 +185,11 @@ def _limit_jobs(model: Any) -> None:
             waiting += held.values()
 
 
-def _divided(labels: Labels, folds: int, seed: int, groups: Sequence[str | None] | None) -> list[tuple[Labels, Labels]]:
-    """Return pairs of places to fit on and to judge by; none where a class has a single image or group."""
-    # An image without a group is one of its own.
+def _fold_indices(
+    labels: Labels, folds: int, seed: int, groups: Sequence[str | None] | None
+) -> list[tuple[Labels, Labels]]:
+    """Return (training, validation) index pairs; an empty list if a class has a single image or group."""
+    # An image without a group forms its own.
     names = [
         f"image {i}" if group is None else f"group {group}" for i, group in enumerate(groups or [None] * len(labels))
     ]

@@ -1,4 +1,4 @@
-"""Run the bottom of a network over images: what frozen layer groups give for them."""
+"""Compute the outputs of frozen layer groups for images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlx.features.segments import SegmentWriter
 from tlx.features.store import Entry
 from tlx.tasks.module import Task
 
-COMMIT_EVERY = 60.0  # seconds after which a kill no longer loses what was computed
+COMMIT_EVERY = 60.0  # seconds between commits: a kill loses at most the rows since the last one
 
 
 @no_gradients()
@@ -28,19 +28,19 @@ def compute(
     dtype: torch.dtype | None = None,
     pooled: bool | None = None,
 ) -> None:
-    """Run images through the prefix and write what the boundaries give.
+    """Run images through the prefix and write the outputs of the boundaries.
 
-    Whatever ends it, what was computed by then is kept.
+    If it is interrupted or fails, the rows computed so far are kept.
 
     Args:
         task: The network, its frozen groups in eval mode.
-        batches: Of images.
-        keys: Content of each image of the split that the batches are from.
-        wanted: Boundary, bottom to top -> its entry, the label of its segments, and the contents that are missing.
-        context: In which the network computes: autocast.
+        batches: Batches of images.
+        keys: Content key of each image of the split that the batches come from.
+        wanted: Boundary, bottom to top -> its entry, the label of its segments, and the missing content keys.
+        context: Makes the context in which the network runs: autocast.
         between: Called between two batches.
-        dtype: What floats are rounded to; None: they are kept as they are.
-        pooled: In which form the outputs are kept, see `Backbone.run`.
+        dtype: The type that floats are rounded to; None: no rounding.
+        pooled: The form of the stored outputs, see `Backbone.run`.
 
     Raises:
         OSError: The disk is full or cannot be written.

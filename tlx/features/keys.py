@@ -1,4 +1,4 @@
-"""What decides the output of a frozen prefix: the key of an entry, and the label of its segments."""
+"""The key of a cache entry and the label of its segments: hashes of all that determines a frozen prefix's output."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tlx.backbones.backbone import Backbone
     from tlx.backbones.preprocessing import Preprocessing
 
-_VERSION = 2  # of what is kept; another one makes everything anew
+_VERSION = 2  # of the stored rows; a change invalidates all entries
 
 
 def weights_hash(backbone: Backbone, groups: Sequence[str]) -> str:
-    """Hash of the weights and buffers of layer groups, of their names, types and shapes."""
+    """Return a hash of the weights and buffers of layer groups, with their names, types and shapes."""
     digest = blake2b(digest_size=16)
     for group in groups:
         for number, module in enumerate(backbone.group_modules(group)):
@@ -34,29 +34,29 @@ def weights_hash(backbone: Backbone, groups: Sequence[str]) -> str:
 def prefix_key(
     backbone: Backbone, groups: Sequence[str], preprocessing: Preprocessing, channels: int, **how: str
 ) -> str:
-    """Return the key of what a frozen prefix gives.
+    """Return the cache key of the output of a frozen prefix.
 
     Args:
         backbone: The network.
         groups: The prefix, bottom to top.
-        preprocessing: What its images went through.
-        channels: Of the images.
-        how: What else changes the last digits: precision, layout, device.
+        preprocessing: Preprocessing of the images.
+        channels: Channels of the images.
+        how: Other settings that change the last digits: precision, memory format, device.
     """
-    told = {
+    values = {
         "version": _VERSION, "weights": weights_hash(backbone, groups), "groups": list(groups),
         "architecture": backbone.architecture, "preprocessing": preprocessing.to_dict(), "channels": channels,
         "torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__, **how,
     }  # fmt: skip
     if backbone.tiles is not None:
-        told["tiles"] = dataclasses.asdict(backbone.tiles)
-    return _short(told, 16)
+        values["tiles"] = dataclasses.asdict(backbone.tiles)
+    return _short_hash(values, 16)
 
 
 def label(drawing: Mapping[str, Any]) -> str:
-    """Return the label of segments whose images were drawn in one and the same way."""
-    return _short(drawing, 6)
+    """Return the label of segments whose images were drawn in the same way."""
+    return _short_hash(drawing, 6)
 
 
-def _short(told: Mapping[str, Any], size: int) -> str:
-    return blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=size).hexdigest()
+def _short_hash(values: Mapping[str, Any], size: int) -> str:
+    return blake2b(json.dumps(values, sort_keys=True, default=str).encode(), digest_size=size).hexdigest()

@@ -1,4 +1,4 @@
-"""Pooled features of many images, in the layout and precision in which this network is fastest on this machine."""
+"""Pooled features of many images, in the memory format and precision that are fastest on this machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tlx.records.settled import AUTO
 
 log = logging.getLogger("tlx")
 TRIED = 16  # images
-_ROUNDS = 2  # timed after one that warms up
+_ROUNDS = 2  # timed rounds, after a warm-up round
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a network is run.
+    """The memory format and precision in which a network runs.
 
     Args:
-        channels_last: Memory layout of images and weights.
+        channels_last: Whether images and weights have the memory format channels_last.
         precision: `32-true` or `bf16-mixed`.
     """
 
@@ -35,12 +35,12 @@ class Way:
 
     @property
     def layout(self) -> torch.memory_format:
-        """As torch calls it."""
+        """The memory format, as torch names it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @property
     def layout_name(self) -> str:
-        """As logs call it."""
+        """The memory format, as logs name it."""
         return "channels_last" if self.channels_last else "contiguous"
 
 
@@ -59,11 +59,11 @@ def extract(
     about 1 % from those in float32.
 
     Args:
-        backbone: The network; it is put into eval mode, and left in the layout that was chosen.
+        backbone: The network; it is put into eval mode and keeps the chosen memory format.
         images: uint8 (N, C, H, W) in [0, 255], or batches of them.
-        precision: In which the network computes.
-        channels_last: Whether channels lie innermost in memory.
-        batch_size: Images at once, where `images` is one tensor.
+        precision: Precision of the computation.
+        channels_last: Whether to use the memory format channels_last.
+        batch_size: Images per batch, if `images` is one tensor.
 
     Examples:
         >>> import torch
@@ -86,13 +86,13 @@ def extract(
 
 @no_gradients()
 def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
-    """Return the fastest way to run a network; tries layouts first, then precisions in the better one.
+    """Return the fastest way to run a network: try memory formats first, then precisions in the faster one.
 
     Args:
         backbone: The network, in eval mode.
-        batch: uint8 (B, C, H, W), of which the first TRIED images are taken.
-        precision: The one to take, or `auto`.
-        channels_last: Whether channels lie innermost in memory, or `auto`.
+        batch: uint8 (B, C, H, W); the first TRIED images are used.
+        precision: A precision, or `auto`.
+        channels_last: Whether to use the memory format channels_last, or `auto`.
     """
     some = batch[:TRIED]
     layouts, precisions = candidates(channels_last, precision)
@@ -101,7 +101,7 @@ def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: st
 
 
 def candidates(channels_last: str | bool, precision: str) -> tuple[list[bool], list[str]]:
-    """Return the layouts and precisions to try: all of them for `auto`, otherwise the one that is named."""
+    """Return the memory formats and precisions to try: all for `auto`, otherwise only the given one."""
     layouts = [True, False] if channels_last == AUTO else [bool(channels_last)]
     return layouts, ["32-true", "bf16-mixed"] if precision == AUTO else [precision]
 
@@ -111,7 +111,7 @@ def _best(backbone: Backbone, batch: Tensor, ways: list[Way]) -> Way:
         return ways[0]
     seconds = {way: _seconds(backbone, batch, way) for way in ways}
     for way, value in seconds.items():
-        log.info("trial: %s, %s: %.0f images a second", way.layout_name, way.precision, len(batch) / value)
+        log.info("timing: %s, %s: %.0f images a second", way.layout_name, way.precision, len(batch) / value)
     return min(ways, key=lambda way: seconds[way])
 
 

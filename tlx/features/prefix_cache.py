@@ -1,4 +1,4 @@
-"""The frozen-prefix cache: what frozen layer groups give for the images of a run, computed once for all who ask."""
+"""The frozen-prefix cache: outputs of frozen layer groups for the images of a run, computed once and shared."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ log = logging.getLogger("tlx")
 
 @dataclass
 class Numerics:
-    """How a network computes what is kept.
+    """How a network computes the stored outputs.
 
     Args:
-        precision: Lightning's name for it.
-        context: In which it computes.
-        dtype: What is kept; None: what comes out.
+        precision: Lightning's name of the precision.
+        context: Makes the context in which the network runs.
+        dtype: Type of the stored values; None: that of the output.
     """
 
     precision: str
@@ -44,12 +44,12 @@ class Numerics:
 
 @dataclass(frozen=True)
 class Output:
-    """The output of a layer group, and where its rows lie.
+    """The output of a layer group, and where its rows are stored.
 
     Args:
         name: The group.
-        shape: What it gives for an image.
-        entry: Where that is kept.
+        shape: The shape of its output for one image.
+        entry: The entry that stores the rows.
     """
 
     name: str
@@ -58,17 +58,17 @@ class Output:
 
     @property
     def bytes(self) -> int:
-        """Bytes that an image takes."""
+        """Bytes per image."""
         return self.shape.bytes + KEY_BYTES
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """The upper end of a frozen prefix, and the outputs that are kept of it.
+    """The upper end of a frozen prefix, and the stored outputs.
 
     Args:
-        outputs: Bottom to top. The last one is that of the boundary itself; the others are read beside it.
-        pooled: The form in which they are kept, see `Backbone.run`.
+        outputs: Bottom to top. The last one is the output of the boundary itself; the task reads the others, too.
+        pooled: The form of the stored outputs, see `Backbone.run`.
     """
 
     outputs: tuple[Output, ...]
@@ -82,14 +82,14 @@ class Boundary:
 
 @dataclass
 class Request:
-    """Rows that are wanted.
+    """A request for rows.
 
     Args:
         split: A name of `ImageDataModule.splits`.
-        view: Number of an augmented view; None: as for evaluation.
-        boundary: Whose outputs.
-        also: Further boundaries below it, of the same form, which a later stage will ask for: they come with the same
-            pass.
+        view: Number of an augmented view; None: images as for evaluation.
+        boundary: The boundary whose outputs are requested.
+        also: Further boundaries below it, of the same form, that a later stage will request: the same pass computes
+            them.
     """
 
     split: str
@@ -99,13 +99,13 @@ class Request:
 
 
 class PrefixCache:
-    """Gives rows for the images of a run, and computes those that nobody has computed yet.
+    """Returns rows for the images of a run, and computes the missing ones.
 
     Args:
         node: The `cache` node of a configuration.
         data: The images.
-        owner: Whose they are, in words: the run directory.
-        interruption: Asks to stop between two batches.
+        owner: Name of the user of the rows: the run directory.
+        interruption: A request to stop, checked between two batches.
     """
 
     def __init__(
@@ -115,27 +115,27 @@ class PrefixCache:
         self.bf16 = node["precision"] == "bf16"
         self.data, self.owner = data, owner
         self.interruption = interruption
-        self.failed = False  # whether it could not be written; a run then leaves it alone
-        self.used: set[str] = set()  # entries of this run, which do not make room for one another
-        self._found: dict[tuple[str, str, str], CachedRows] = {}  # checked already: entry, split, label
+        self.failed = False  # whether writing failed; the run then stops using the cache
+        self.used: set[str] = set()  # entries of this run: none is removed to make room for another
+        self._found: dict[tuple[str, str, str], CachedRows] = {}  # by entry, split, label; complete
 
     def numerics(self, task: Task, precision: str, context: Callable[[], AbstractContextManager[object]]) -> Numerics:
-        """Return how prefixes are computed for a training of that precision, which has `context` around each step."""
+        """Return how prefixes are computed, given the precision of the training and the `context` of its steps."""
         if not self.bf16:
             return Numerics(precision, context)
         device = task.mean.device.type
         return Numerics("bf16", lambda: torch.autocast(device, torch.bfloat16), torch.bfloat16)
 
     def boundary(self, task: Task, prefix: Sequence[str], images: int, how: Numerics) -> Boundary | None:
-        """Return the highest boundary of a frozen prefix whose rows there is room for.
+        """Return the highest boundary of a frozen prefix whose rows fit in the cache; None if there is none.
 
-        With its output come those of the groups below that the task reads, all as the group above takes them.
+        It includes the outputs of lower groups that the task reads. Each has the form that the group above takes.
 
         Args:
             task: The network.
             prefix: The frozen groups, bottom to top.
-            images: How many rows there will be.
-            how: How they are computed.
+            images: Number of rows.
+            how: How the rows are computed.
         """
         shapes = self._shapes(task, prefix, how)
         for name in reversed(shapes):
@@ -146,7 +146,7 @@ class PrefixCache:
                 return found
             needed = images * sum(output.bytes for output in found.outputs)
             log.info(
-                "cache: the output of %s takes %s for %s images, %s may be used (cache.max_gb, disk)",
+                "cache: the output of %s takes %s for %s images, but only %s is available (cache.max_gb, disk)",
                 " and ".join(names), gigabytes(needed), f"{images:,}", gigabytes(max(0.0, self.store.room())),
             )  # fmt: skip
         return None
@@ -154,14 +154,14 @@ class PrefixCache:
     def outputs(
         self, task: Task, groups: Sequence[str], images: int, how: Numerics, pooled: bool = True
     ) -> Boundary | None:
-        """Return where the outputs of layer groups are kept; None where there is no room for them.
+        """Return where the outputs of layer groups are stored; None if they do not fit in the cache.
 
         Args:
             task: The network, frozen up to the last of the groups.
-            groups: Whose, bottom to top.
-            images: How many rows there will be of each.
-            how: How they are computed.
-            pooled: Whether features and means are kept, or maps, see `Backbone.run`.
+            groups: The layer groups, bottom to top.
+            images: Number of rows of each.
+            how: How the rows are computed.
+            pooled: Whether features and means are stored, or maps, see `Backbone.run`.
         """
         shapes = self._shapes(task, groups, how, pooled)
         outputs = tuple(Output(name, shapes[name], self._entry(task, name, how, pooled)) for name in groups)
@@ -169,12 +169,12 @@ class PrefixCache:
         return found if self._reserve(task, found, images) else None
 
     def rows(self, task: Task, request: Request, how: Numerics) -> dict[str, CachedRows] | None:
-        """Return the rows that are wanted, after computing those that are missing; None where they cannot be written.
+        """Compute the missing rows and return all that were requested; None if they cannot be written.
 
-        Every process of several calls it; each computes its share.
+        All processes must call it; each computes its share.
 
         Returns:
-            For each output of the boundary, by layer group and bottom to top, a row for each image of the split.
+            Layer group -> a row for each image of the split, for each output of the boundary, bottom to top.
         """
         keys = self.data.content_keys(request.split)
         drawn = label(self.data.drawing(request.split, request.view))
@@ -185,8 +185,6 @@ class PrefixCache:
                 return None
             self._found |= {known[name]: found for name, found in rows.items()}
         return {name: self._found[one] for name, one in known.items()}
-
-    # Inside
 
     def _complete(
         self, task: Task, request: Request, keys: Sequence[bytes], drawn: str, how: Numerics
@@ -200,21 +198,21 @@ class PrefixCache:
         rank, world = rank_and_world()
         with ExitStack() as held:
             if rank == 0:
-                for one in sorted(outputs, key=lambda one: one.entry.key):  # in one order: nobody waits for another
+                for one in sorted(outputs, key=lambda one: one.entry.key):  # the same order in all runs: no deadlock
                     held.enter_context(one.entry.alone())
-            _meet()
+            _wait_for_all()
             for share in ((rank, world), (_local("RANK", rank), _local("WORLD_SIZE", world))):
-                # The second time is for machines that do not see what the processes of another one have written.
+                # The second pass is for machines that do not see the files of other machines.
                 rows, missing = _lookup(request.boundary, drawn, keys)
                 if not _any(bool(missing), task):
                     break
                 mine = sorted(set().union(*missing.values()))[share[0] :: share[1]]
                 if not self._compute(task, request, outputs, mine, missing, keys, drawn, how):
                     break
-                _meet()
+                _wait_for_all()
             else:
                 rows, _ = _lookup(request.boundary, drawn, keys)
-            _meet()
+            _wait_for_all()
         self._note(task, outputs, how)
         return None if _any(rows is None, task) else rows
 
@@ -226,13 +224,13 @@ class PrefixCache:
 
         Args:
             task: The network.
-            request: What is wanted.
-            outputs: Of this boundary and of those that come along, bottom to top.
-            mine: Places in `keys` of this process's images.
-            missing: Places in `keys` that are missing of each output of this boundary.
-            keys: Content of each image of the split.
+            request: The requested rows.
+            outputs: Outputs of this boundary and of `request.also`, bottom to top.
+            mine: Indices in `keys` of this process's images.
+            missing: Indices in `keys` of the missing rows of each output of this boundary.
+            keys: Content key of each image of the split.
             drawn: Label of the segments.
-            how: How they are computed.
+            how: How the rows are computed.
         """
         wanted: dict[str, tuple[Entry, str, set[bytes]]] = {}
         contents = [keys[i] for i in mine]
@@ -248,7 +246,7 @@ class PrefixCache:
                 pooled = request.boundary.pooled
                 compute(task, batches, keys, wanted, how.context, self._between, how.dtype, pooled)
         except OSError as error:
-            log.warning("cache: cannot write %s: %s; the run goes on without it", self.store.folder, error)
+            log.warning("cache: cannot write %s: %s; the run continues without the cache", self.store.folder, error)
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
@@ -264,7 +262,7 @@ class PrefixCache:
             self.interruption.stop()
 
     def _reserve(self, task: Task, boundary: Boundary, images: int) -> bool:
-        """Make room for the rows of a boundary; return whether there is any."""
+        """Make room for the rows of a boundary; return whether they fit."""
         needed = images * sum(one.bytes for one in boundary.outputs)
         if _any(needed > self.store.room(), task):
             return False
@@ -287,8 +285,8 @@ class PrefixCache:
             kept = {"pooled": "mean"}
         elif pooled is False and (last or not is_map):
             kept = {"pooled": "no"}
-        # The rest serves whoever asks: features of the last group trained heads and classifiers alike; the maps that a
-        # group takes a pyramid.
+        # Other forms share an entry: trained heads and classifiers read the same features of the last group; a pyramid
+        # reads the maps that the next group takes.
         layout = "channels_last" if task.memory_format == torch.channels_last else "contiguous"
         key = prefix_key(
             task.backbone, names[: names.index(group) + 1], self.data.preprocessing, self.data.channels,
@@ -305,14 +303,14 @@ class PrefixCache:
                 "backbone": architecture.get("name", architecture.get("_target_", "?")), "boundary": one.name,
                 "size": self.data.preprocessing.size, "precision": how.precision, "device": task.mean.device.type,
             }  # fmt: skip
-            with suppress(OSError):  # a full disk: nothing depends on it
+            with suppress(OSError):  # a full disk: the run does not need the note
                 one.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
 
 
 def _lookup(
     boundary: Boundary, drawn: str, keys: Sequence[bytes]
 ) -> tuple[dict[str, CachedRows] | None, dict[str, list[int]]]:
-    """Return the rows of all outputs of a boundary, None where some are missing; and the places that are, by output."""
+    """Return the rows of all outputs of a boundary, None if any are missing; and the missing indices, by output."""
     rows: dict[str, CachedRows] = {}
     missing: dict[str, list[int]] = {}
     for one in boundary.outputs:
@@ -325,19 +323,19 @@ def _lookup(
 
 
 def _local(what: str, default: int) -> int:
-    """Rank of this process on its machine, or how many there are: torchrun and Lightning say so."""
+    """Return this process's rank on its machine, or the number of processes there, as torchrun and Lightning set it."""
     return int(os.environ.get(f"LOCAL_{what}", default))
 
 
-def _meet() -> None:
+def _wait_for_all() -> None:
     if rank_and_world()[1] > 1:
         dist.barrier()
 
 
 def _any(here: bool, task: Task) -> bool:
-    """Return whether something is so in any process."""
+    """Return whether `here` is true in any process."""
     if rank_and_world()[1] == 1:
         return here
-    told = torch.tensor(int(here), device=task.mean.device)
-    dist.all_reduce(told, op=dist.ReduceOp.MAX)
-    return bool(told)
+    anywhere = torch.tensor(int(here), device=task.mean.device)
+    dist.all_reduce(anywhere, op=dist.ReduceOp.MAX)
+    return bool(anywhere)

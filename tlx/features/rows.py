@@ -1,4 +1,4 @@
-"""The rows of a split, wherever they lie: looked up by content once, taken by index."""
+"""The rows of a split: found once by content, then read by index."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class CachedRows:
         return len(self.place)
 
     def take(self, index: Tensor) -> Tensor:
-        """Return copies of rows (len(index), …) in the layout in which they were given.
+        """Return copies of rows (len(index), …) in the memory format in which they were written.
 
         Args:
-            index: Places of images in the split, int64 (B,).
+            index: Indices of images in the split, int64 (B,).
         """
         first = self.segments[0]
         place = self.place[index]
@@ -59,11 +59,11 @@ def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[CachedRows 
 
     Args:
         entry: Where to look.
-        label: Of which segments: in which way the images were drawn.
-        keys: Content of each image.
+        label: Label of the segments: how the images were drawn.
+        keys: Content key of each image.
 
     Returns:
-        The rows, or None where some are missing; and the places in `keys` of those that are, each content once.
+        The rows, or None if any are missing; and the indices in `keys` of the missing ones, each content once.
     """
     wanted = set(keys)
     found: list[Segment] = []
@@ -87,5 +87,5 @@ def _intact(entry: Entry, label: str) -> Iterable[Segment]:
             if is_ours(path):
                 log.warning("cache: %s; it is removed and computed again", error)
                 path.unlink(missing_ok=True)
-        except OSError:  # removed by another process just now
+        except OSError:  # another process has just removed it
             continue

@@ -1,7 +1,7 @@
-"""A file of equally shaped rows, each under a 16-byte key: written once, whole or not at all, with checksums.
+"""A file of rows of one shape, each with a 16-byte key: written once, atomically, with checksums.
 
-Layout: a page of 4096 bytes that begins with MAGIC, the length and the CRC-32 of a JSON header, and the header; then
-the rows; then the keys. Plain numbers: nothing in it can run code.
+Format: a page of 4096 bytes that begins with MAGIC, the length and the CRC-32 of a JSON header, and the header; then
+the rows; then the keys. The file contains plain numbers, and nothing that can run code.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _PAGE = 4096
 _FIXED = struct.Struct("<8sII")  # magic, length of the header, its CRC-32
 _DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
 _NAME = re.compile(rf".+-[0-9a-f]{{12}}\{SUFFIX}")
-_AT_ONCE = 4 * 2**20  # bytes checked, or read before the pages are given back
+_AT_ONCE = 4 * 2**20  # bytes checked at a time, or read before the pages are released
 
 
 class Damaged(Exception):
-    """A segment that is not what was written."""
+    """A segment whose bytes are not those that were written."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a row is.
+    """The shape, type and memory format of a row.
 
     Args:
-        shape: As the network gives it, without the batch.
+        shape: Shape of the network's output, without the batch.
         dtype: Name of a floating torch type.
-        channels_last: Whether rows (C, H, W) lie in memory as (H, W, C), in which the network takes them.
+        channels_last: Whether rows (C, H, W) are stored as (H, W, C), the memory format of the network.
     """
 
     shape: tuple[int, ...]
@@ -53,7 +53,7 @@ class Shape:
 
     @classmethod
     def of(cls, rows: Tensor) -> Shape:
-        """Return the shape of rows (N, …) as they lie in memory."""
+        """Return the shape, type and memory format of rows (N, …)."""
         last = rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last) and not rows.is_contiguous()
         return cls(tuple(rows.shape[1:]), str(rows.dtype).removeprefix("torch."), last)
 
@@ -63,11 +63,11 @@ class Shape:
         return torch.Size(self.shape).numel() * _DTYPES[self.dtype].itemsize
 
     def to_memory(self, rows: Tensor) -> Tensor:
-        """Rows (N, …) as contiguous memory."""
+        """Return rows (N, …) as contiguous memory."""
         return (rows.permute(0, 2, 3, 1) if self.channels_last else rows).contiguous()
 
     def from_memory(self, flat: Tensor) -> Tensor:
-        """Rows (N, …) from memory (N, numbers of a row), without a copy."""
+        """Return rows (N, …) as a view of memory (N, numbers per row)."""
         if not self.channels_last:
             return flat.view(-1, *self.shape)
         channels, height, width = self.shape
@@ -75,11 +75,11 @@ class Shape:
 
 
 class SegmentWriter:
-    """Writes one segment beside its place; it counts from `commit` on.
+    """Writes one segment into a temporary file, which `commit` puts in its place.
 
     Args:
-        folder: Where it will lie.
-        label: First part of its name; segments are looked for by it.
+        folder: The folder of the segment.
+        label: First part of its name, by which segments are found.
     """
 
     def __init__(self, folder: Path, label: str) -> None:
@@ -108,7 +108,7 @@ class SegmentWriter:
         self._keys += keys
 
     def commit(self) -> None:
-        """Make it count; nothing happens where no row was written."""
+        """Put the segment in its place; do nothing if no row was written."""
         if self._file is None or self._shape is None:
             return
         keys = b"".join(self._keys)
@@ -128,7 +128,7 @@ class SegmentWriter:
         self._file = None
 
     def discard(self) -> None:
-        """Leave nothing behind of what was not committed."""
+        """Delete what was not committed."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -136,14 +136,14 @@ class SegmentWriter:
 
 
 class Segment:
-    """A segment on disk, mapped into memory and checked whole when it is opened.
+    """A segment on disk, mapped into memory. Opening it verifies all checksums.
 
     Args:
         path: The file.
 
     Raises:
-        Damaged: It is cut off, or its bytes are not those that were written.
-        OSError: It is gone or cannot be read.
+        Damaged: It is truncated, or its bytes are not those that were written.
+        OSError: It is missing or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -154,14 +154,14 @@ class Segment:
             self.count = int(header["count"])
             size = self.count * self.shape.bytes
             if os.fstat(file.fileno()).st_size != _PAGE + size + self.count * KEY_BYTES:
-                raise Damaged(f"{path} has not the length that its header tells")
-            # A private map: torch wants memory that may be written, the file stays as it is.
+                raise Damaged(f"{path} does not have the length that its header states")
+            # A private map: torch needs writable memory, and the file must not change.
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         if self._crc(_PAGE, _PAGE + size) != header["rows_crc"]:
-            raise Damaged(f"the rows of {path} are not what was written")
+            raise Damaged(f"the rows of {path} do not match their checksum")
         keys = self._map[_PAGE + size :]
         if zlib.crc32(keys) != header["keys_crc"]:
-            raise Damaged(f"the keys of {path} are not what was written")
+            raise Damaged(f"the keys of {path} do not match their checksum")
         self.keys = [keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES)]
         dtype = _DTYPES[self.shape.dtype]
         numbers = size // dtype.itemsize
@@ -169,15 +169,15 @@ class Segment:
         self._read = 0
 
     def take(self, positions: Tensor) -> Tensor:
-        """Return a copy of rows: (len(positions), numbers of a row). The memory that this maps stays small."""
+        """Return a copy of rows: (len(positions), numbers per row). The mapped memory stays small."""
         taken = self._rows[positions]
         self._read += len(positions) * max(self.shape.bytes, mmap.PAGESIZE)
         if self._read > _AT_ONCE:
-            self._give_back()
+            self._release()
         return taken
 
-    def _give_back(self) -> None:
-        """Unmap what was read: it stays in the system's cache and no longer counts as this process's memory."""
+    def _release(self) -> None:
+        """Release the pages read: they stay in the system's cache and no longer count as this process's memory."""
         self._read = 0
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -187,7 +187,7 @@ class Segment:
         view = memoryview(self._map)
         for at in range(start, stop, _AT_ONCE):
             crc = zlib.crc32(view[at : min(at + _AT_ONCE, stop)], crc)
-            self._give_back()
+            self._release()
         return crc
 
 
@@ -198,17 +198,17 @@ def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
         text = page[_FIXED.size : _FIXED.size + length]
         header: dict[str, Any] = json.loads(text)
         if magic != _MAGIC or zlib.crc32(text) != crc or header["dtype"] not in _DTYPES:
-            raise ValueError("the header is not what was written")
+            raise ValueError("the header is damaged")
     except (struct.error, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: {error}") from error
     return header
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file has the name of a segment that tlx wrote; what else ends in `.rows` is somebody's."""
+    """Return whether a file has the name of a segment that tlx wrote; other `.rows` files are the user's."""
     return _NAME.fullmatch(path.name) is not None and not path.is_symlink()
 
 
 def segments(folder: Path, label: str) -> Iterator[Path]:
-    """Yield the segments of a label that were committed, in the order of their names."""
+    """Yield the committed segments of a label, sorted by name."""
     yield from sorted(folder.glob(f"{label}-*{SUFFIX}"))

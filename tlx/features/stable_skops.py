@@ -1,6 +1,6 @@
-"""The content of a .skops file, the same bytes for the same classifier.
+"""Reproducible .skops files: the same bytes for the same classifier.
 
-skops names parts by their place in memory and dates them, so that no two files are equal.
+skops names parts by their memory address and dates them, so that no two files are equal.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 _SCHEMA = "schema.json"
-_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can tell
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip file
 
 
 def stable(content: bytes) -> bytes:
-    """Number the parts of a .skops file in the order in which its schema speaks of them, and date them alike.
+    """Number the parts of a .skops file in the order of its schema, and give all of them the same date.
 
     Args:
-        content: What `skops.io.dumps` returns.
+        content: The result of `skops.io.dumps`.
     """
     with ZipFile(BytesIO(content)) as written:
         parts = {name: written.read(name) for name in written.namelist()}
@@ -33,7 +33,7 @@ def stable(content: bytes) -> bytes:
 
 
 def _numbered(node: Any, numbers: dict[int, int], names: dict[str, str]) -> Any:
-    """Return a part of the schema with small numbers in the place of addresses; note old and new names of files."""
+    """Return a part of the schema with small numbers instead of addresses; record old and new names of files."""
     if isinstance(node, list):
         return [_numbered(part, numbers, names) for part in node]
     if not isinstance(node, dict):
@@ -41,7 +41,7 @@ def _numbered(node: Any, numbers: dict[int, int], names: dict[str, str]) -> Any:
     new: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__" and isinstance(value, int):
-            # Which plain values are one object tells nothing: it is other in a classifier that was read.
+            # The identity of plain values has no meaning: it differs in a classifier that was loaded.
             address = -1 - len(numbers) if node.get("is_json") else value
             new[key] = numbers.setdefault(address, len(numbers))
         elif key == "file" and isinstance(value, str):

@@ -1,9 +1,9 @@
-"""The folder in which outputs of frozen layer groups are kept: entries, their size, age and owners. Free of torch.
+"""The folder that stores outputs of frozen layer groups: entries, their size, age and owners. Free of torch.
 
-An entry is a folder named by its key. It holds segments (`tlx/features/segments.py`); `about.json`, whose time of
-change is when the entry was last used; `.lock`, which is held by the process that adds to it; and a mark, by which it
-is known for an entry. The folder of entries may be one that others use, too: what is no entry, or no file of one, is
-not counted and not removed.
+An entry is a folder named by its key. It contains segments (`tlx/features/segments.py`); `about.json`, whose
+modification time is the time of last use; `.lock`, held by the process that adds to the entry; and a mark that
+identifies it as an entry. Other programs may use the same folder: files that belong to no entry are neither counted
+nor removed.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from tlx.records import read_json
 
 log = logging.getLogger("tlx")
 GB = 10**9
-_SPARE = GB  # bytes of the disk that are left to others
-_OWNERS = 20  # runs that an entry remembers
-NO_FOLDER = "no such folder; tlx makes it when there is something to keep"
-_SHOWN = 10  # names of what is no entry
+_SPARE = GB  # bytes of the disk that stay free
+_OWNERS = 20  # most runs recorded in an entry
+NO_FOLDER = "no such folder; tlx creates it when there is something to store"
+_SHOWN = 10  # most names of other files in a message
 MARK = ".tlx-entry"
 _KEY = re.compile(r"[0-9a-f]{32}")
-_OLD_SEGMENT = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")  # what stands before `.PROCESS.tmp`, as tlx 0.1 wrote it
+_OLD_SEGMENT = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")  # before `.PROCESS.tmp`, in files of tlx 0.1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one frozen prefix gave."""
+    """The stored output of one frozen prefix."""
 
     folder: Path
 
     @property
     def exists(self) -> bool:
-        """Whether the folder is an entry: it bears the mark, or is one of tlx 0.1, which set none."""
+        """Whether the folder is an entry: it has the mark, or is one of tlx 0.1, which set none."""
         if self.folder.is_symlink() or not self.folder.is_dir():
             return False
         if (self.folder / MARK).is_file():
@@ -61,26 +61,26 @@ class Entry:
 
     @property
     def files(self) -> list[Path]:
-        """Its own files; others may have put more into the folder."""
+        """The entry's own files, without those that others put into the folder."""
         return [path for path in self.folder.glob("*") if _is_own(path.name)]
 
     @property
     def key(self) -> str:
-        """Hash of what its rows are made by."""
+        """Hash of all that determines its rows."""
         return self.folder.name
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """`backbone`, `boundary`, `size` (pixels), `precision`, `device`; {} where it is damaged."""
+        """`backbone`, `boundary`, `size` (pixels), `precision`, `device`; {} if it is damaged."""
         try:
-            held = read_json(self.folder / "about.json", "what an entry of the cache is")
+            held = read_json(self.folder / "about.json", "the description of a cache entry")
         except (FileNotFoundError, TlxError):
             return {}
         return held if isinstance(held, dict) else {}
 
     @property
     def owners(self) -> dict[str, str]:
-        """The runs that used it, the last one last, with their data sets."""
+        """The runs that used it, the most recent last -> their data sets."""
         held = self.about.get("owners")
         return {run: str(dataset) for run, dataset in held.items()} if isinstance(held, dict) else {}
 
@@ -95,14 +95,14 @@ class Entry:
 
     @property
     def used(self) -> float:
-        """When it was last used, in seconds since 1970; 0 where it does not tell."""
+        """Time of last use, in seconds since 1970; 0 if unknown."""
         try:
             return (self.folder / "about.json").stat().st_mtime
         except OSError:
             return 0.0
 
     def note(self, about: Mapping[str, Any], owner: str, dataset: str) -> None:
-        """Remember what it is and who uses it now."""
+        """Record its description and the run that uses it."""
         owners = self.owners
         owners.pop(owner, None)
         owners = dict([*owners.items(), (owner, dataset)][-_OWNERS:])
@@ -111,10 +111,10 @@ class Entry:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only process that adds to it. Files of its own that a killed process left half written are removed."""
+        """Lock the entry for adding rows. Remove its files that a killed process left half written."""
 
         def waiting() -> None:
-            log.info("cache: waits for the process that computes the same (%s)", self.key)
+            log.info("cache: waiting for another process that computes the same rows (%s)", self.key)
 
         with locked(self.folder / ".lock", waiting):
             for path in self.files:
@@ -123,7 +123,7 @@ class Entry:
             yield
 
     def remove(self) -> None:
-        """Delete its own files, and its folder once that is empty; a process that has it open goes on reading."""
+        """Delete its own files, then its folder if empty. A process that has a file open can still read it."""
         for path in sorted(self.files, key=lambda path: path.name == MARK):  # the mark last: a kill leaves an entry
             with suppress(OSError):
                 path.unlink()
@@ -135,12 +135,12 @@ class Store:
     """All entries of a folder.
 
     Args:
-        folder: Where they lie; None: `features` in tlx's cache.
-        max_gb: Most gigabytes (10^9 bytes) that they may take together.
-        make: Whether to make the folder; without it a folder that is missing has no entries.
+        folder: The entries are in its subfolder `features`; None: tlx's cache folder.
+        max_gb: Maximum size of all entries together, in gigabytes (10^9 bytes).
+        make: Whether to create the folder; a missing folder has no entries.
 
     Raises:
-        TlxError: The folder cannot be made, or cannot be listed.
+        TlxError: The folder cannot be created or listed.
     """
 
     def __init__(
@@ -150,11 +150,11 @@ class Store:
         self.max_bytes = max_gb * GB
 
     def entries(self) -> list[Entry]:
-        """All entries, the one used last first."""
+        """Return all entries, the most recently used first."""
         return sorted((entry for entry in self._found() if entry.exists), key=lambda entry: -entry.used)
 
     def others(self) -> list[str]:
-        """Names of what lies in the folder and is no entry."""
+        """Return the names of everything in the folder that is not an entry."""
         return sorted(entry.key for entry in self._found() if not entry.exists)
 
     def _found(self) -> list[Entry]:
@@ -168,32 +168,32 @@ class Store:
             ) from error
 
     def entry(self, key: str) -> Entry:
-        """The entry of a key; its folder is made where it is missing.
+        """Return the entry of a key; create its folder if it is missing.
 
         Raises:
-            TlxError: Something else is in its place.
+            TlxError: Something else has its name.
         """
         entry = Entry(self.folder / key)
         if not entry.exists:
             try:
                 entry.folder.mkdir(parents=True)
             except FileExistsError:
-                if not entry.exists:  # made by another process just now
+                if not entry.exists:  # another process has just created it
                     raise TlxError(
                         f"cache.dir: expected a folder of tlx's own, got {one_line(entry.folder)}, which holds "
                         "something else; move it elsewhere, or set another cache.dir"
                     ) from None
-        with suppress(OSError):  # there, or a full disk: its name and its files tell what it is, too
+        with suppress(OSError):  # it exists, or a full disk: name and files identify it, too
             create(entry.folder / MARK).close()
         return entry
 
     def room(self) -> float:
-        """Bytes that a new entry may have once everything else is gone that no process adds to."""
+        """Return the bytes available to a new entry if all others were removed."""
         free = shutil.disk_usage(self.folder).free + sum(entry.bytes for entry in self.entries())
         return min(self.max_bytes, free - _SPARE)
 
     def make_room(self, needed: int, keep: set[str]) -> None:
-        """Remove what was not used for longest until `needed` more bytes fit; entries in `keep` stay."""
+        """Remove the least recently used entries until `needed` more bytes fit; those locked or in `keep` stay."""
         entries = self.entries()
         sizes = {entry.key: entry.bytes for entry in entries}
         while entries and (
@@ -203,14 +203,14 @@ class Store:
             oldest = entries.pop()
             if oldest.key in keep or is_locked(oldest.folder / ".lock"):
                 continue
-            log.info("cache: %s removed, %s, to make room", oldest.key, gigabytes(sizes.pop(oldest.key)))
+            log.info("cache: removed %s, %s, to make room", oldest.key, gigabytes(sizes.pop(oldest.key)))
             oldest.remove()
 
     def find(self, names: list[str]) -> list[Entry]:
-        """Return the entries whose keys begin with the given words; all where none is given.
+        """Return the entries whose keys begin with one of the names; all if there are no names.
 
         Raises:
-            TlxError: There is no such entry.
+            TlxError: A name fits no entry.
         """
         entries = self.entries()
         keys = [entry.key for entry in entries]
@@ -221,7 +221,7 @@ class Store:
 
 
 def gigabytes(size: float) -> str:
-    """Return a size in a unit that suits it."""
+    """Return a size in bytes as text, in a suitable unit."""
     for unit, factor in (("GB", GB), ("MB", 10**6)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
@@ -229,12 +229,12 @@ def gigabytes(size: float) -> str:
 
 
 def count(entries: Sequence[Entry]) -> str:
-    """Return how many they are, in words."""
+    """Return the number of entries as text."""
     return "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
 
 
 def table(store: Store) -> list[str]:
-    """Return the entries as lines for a person: key, size, age, what it is, who used it."""
+    """Return the entries as the lines of a table: key, size, age, content, users."""
     entries = store.entries()
     if not entries:
         return [f"{one_line(store.folder)}: {'no entry' if store.folder.exists() else NO_FOLDER}", *left_alone(store)]
@@ -256,15 +256,15 @@ def table(store: Store) -> list[str]:
 
 
 def left_alone(store: Store) -> list[str]:
-    """Return a line that names what lies among the entries and is none; no line where there is nothing."""
+    """Return a line that names what else is in the folder; no line if there is nothing."""
     others = store.others()
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     named = ", ".join(map(one_line, others[:_SHOWN]))
-    return [f"left alone, no entry of the cache: {named}{more}"] if others else []
+    return [f"left in place, not part of the cache: {named}{more}"] if others else []
 
 
 def _is_own(name: str) -> bool:
-    """Whether a file in an entry has a name that tlx gives."""
+    """Return whether tlx gives this name to files of an entry."""
     whole = temporary_of(name)
     if whole is not None:
         return bool(_OLD_SEGMENT.fullmatch(whole)) or _is_own(whole)
@@ -278,11 +278,11 @@ def _ago(seconds: float) -> str:
     return "now"
 
 
-def _folder(told: str | os.PathLike[str] | None, make: bool) -> Path:
-    base = cache_folder() if told is None else Path(told).expanduser()
+def _folder(folder: str | os.PathLike[str] | None, make: bool) -> Path:
+    base = cache_folder() if folder is None else Path(folder).expanduser()
     if base is None:
         raise TlxError("cache.dir: expected a folder that can be written, got none; set cache.dir or TLX_CACHE")
-    if told == "":
+    if folder == "":
         raise TlxError("cache.dir: expected a folder, got an empty text; type '.' for the current one")
     if not make:
         return base / "features"
