@@ -17,7 +17,7 @@ from dataclasses import replace
 from practices import KINDS, arguments
 from real_sets import DATA
 from report import machine, write_section
-from seeds import accuracies, options, outcomes, spread, two_at_a_time
+from seeds import accuracies, mean_and_sd, options, outcomes, two_at_a_time
 
 WAYS = {
     "full": "its weights, everything tuned",
@@ -60,7 +60,7 @@ def main() -> None:
     for name in args.networks:
         for kind in SETS:
             found = [runs.get((name, kind, way)) for way in WAYS]
-            row = " | ".join("-" if cell is None else spread(accuracies(cell)) for cell in found)
+            row = " | ".join("-" if cell is None else mean_and_sd(accuracies(cell)) for cell in found)
             table.append(f"| `{name}` | {kind} | {row} |")
     text = "\n".join([*table, "", f"{args.seeds} seeds. {machine()}, two runs at a time, one thread each."])
     print(text)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from real_sets import DATA, chosen
 from report import machine, write_section
-from seeds import accuracies, one_run, options, outcomes, spread, two_at_a_time
+from seeds import accuracies, mean_and_sd, one_run, options, outcomes, two_at_a_time
 
 COMMON = ("dataset.image_size=64", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
 LITE0 = "backbone=efficientnet_lite0"
@@ -77,7 +77,7 @@ def main() -> None:
     for name in args.chains:
         chain = chains()[name]
         straight, over, classes = measure(chain, range(args.seeds), args.output)
-        cells = [chain.middle, chain.target, str(chain.epochs), spread(straight), spread(over), str(classes)]
+        cells = [chain.middle, chain.target, str(chain.epochs), mean_and_sd(straight), mean_and_sd(over), str(classes)]
         table.append(f"| {' | '.join(cells)} |")
         print(table[-1], flush=True)
     how = f"`full`, 64 px; {args.seeds} seeds. {machine()}, two runs at a time, one thread each."

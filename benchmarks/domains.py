@@ -17,7 +17,7 @@ from pathlib import Path
 
 from real_sets import chosen
 from report import machine, write_section
-from seeds import FROM_RUN, SMALL, options, outcomes, spread, two_at_a_time
+from seeds import FROM_RUN, SMALL, mean_and_sd, options, outcomes, two_at_a_time
 
 STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
 TWO = ("scratch", "mcc")  # the strategy that was best between MNIST and USPS, on the other pairs of such sets
@@ -100,8 +100,8 @@ def lines(pair: str, results: Results) -> list[str]:
     rows = []
     for strategy, found in results.items():
         cells = [pair.replace("_to_", " to ").replace("_", " "), NAMES.get(strategy, strategy)]
-        cells += [spread([m["test/accuracy"] for m in found])]
-        cells += [spread([m["oracle/test_accuracy"] for m in found]) if strategy != FEW else "-"]
+        cells += [mean_and_sd([m["test/accuracy"] for m in found])]
+        cells += [mean_and_sd([m["oracle/test_accuracy"] for m in found]) if strategy != FEW else "-"]
         cells += [str(len(found)), f"{statistics.mean(m['train/seconds'] for m in found):.0f}"]
         rows.append(f"| {' | '.join(cells)} |")
     return rows

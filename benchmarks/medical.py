@@ -14,7 +14,7 @@ import statistics
 
 from real_sets import DATA
 from report import machine, write_section
-from seeds import options, outcomes, spread, two_at_a_time
+from seeds import mean_and_sd, options, outcomes, two_at_a_time
 
 COMMON = (
     "backbone=efficientnet_lite0", "dataset=folder", f"dataset.root={DATA / 'brain_tumor_mri'}", "dataset.name=mri",
@@ -37,7 +37,15 @@ def line(title: str, found: list[dict[str, float]]) -> str:
     first = found[0]
     interval = f"{100 * first['test/accuracy_low']:.1f} to {100 * first['test/accuracy_high']:.1f}"
     seconds = statistics.mean(m["train/seconds"] for m in found)
-    cells = [title, spread(accuracy), interval, spread(auroc), spread(least), str(len(found)), f"{seconds:.0f}"]
+    cells = [
+        title,
+        mean_and_sd(accuracy),
+        interval,
+        mean_and_sd(auroc),
+        mean_and_sd(least),
+        str(len(found)),
+        f"{seconds:.0f}",
+    ]
     return f"| {' | '.join(cells)} |"
 
 

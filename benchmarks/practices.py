@@ -20,7 +20,7 @@ from pathlib import Path
 
 from real_sets import DATA, chosen, korean
 from report import ROOT, machine, write_section
-from seeds import Outcome, accuracies, options, outcomes, spread, two_at_a_time
+from seeds import Outcome, accuracies, mean_and_sd, options, outcomes, two_at_a_time
 
 COMMON = ("backbone=efficientnet_lite0", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
 # Strategy -> parts of the epochs that its stages get.
@@ -122,7 +122,7 @@ def table(results: dict[str, dict[str, list[Outcome]]]) -> str:
     for strategy in PARTS:
         cells = [NAMES.get(strategy, strategy)]
         for name, runs in results.items():
-            score = spread(accuracies(runs[strategy]))
+            score = mean_and_sd(accuracies(runs[strategy]))
             seconds = statistics.mean(metrics["train/seconds"] for metrics, _ in runs[strategy])
             cost = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
             cells.append(f"{f'**{score}**' if strategy in KINDS[name].best else score}, {cost}")

@@ -56,16 +56,16 @@ def accuracies(runs: list[Outcome]) -> list[float]:
     return [metrics["test/accuracy"] for metrics, _ in runs]
 
 
-def options(told: str | None, what: str, names: Iterable[str], folder: str) -> argparse.ArgumentParser:
+def options(description: str | None, what: str, names: Iterable[str], folder: str) -> argparse.ArgumentParser:
     """Options of a table: `--WHAT` chooses some of it, `--seeds` says how many, `--output` where runs are kept."""
-    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(f"--{what}", type=lambda text: text.split(","), default=list(names))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=CACHE / folder)
     return parser
 
 
-def run_jobs(scores: list[float]) -> str:
+def mean_and_sd(scores: list[float]) -> str:
     """Mean and standard deviation in per cent."""
     sd = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     return f"{100 * statistics.mean(scores):.1f}{sd}"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from real_sets import chosen
 from report import ROOT, machine, write_section
-from seeds import accuracies, one_run, options, outcomes, spread, two_at_a_time
+from seeds import accuracies, mean_and_sd, one_run, options, outcomes, two_at_a_time
 
 from tlx import compose
 
@@ -131,7 +131,7 @@ def main() -> None:
     for name in args.rows:
         results[name] = measure(name, range(args.seeds), args.output)
         for way, scores in results[name].items():
-            cells = [spread(scores[n]) if n in scores else "-" for n in (1, 5, 10, 50, None)]
+            cells = [mean_and_sd(scores[n]) if n in scores else "-" for n in (1, 5, 10, 50, None)]
             table.append(f"| `{name}` | {way} | {' | '.join(cells)} |")
             print(table[-1], flush=True)
     how = f"Columns: labels a class; {args.seeds} seeds. {machine()}, two runs at a time, one thread each."
