@@ -99,7 +99,7 @@ def _begin(config: DictConfig, run: Run) -> DictConfig:
 def _take_up(config: DictConfig, run: Run) -> DictConfig:
     settle_files(run.checkpoints)
     at = progress(run.checkpoints / "last.ckpt")
-    log.info("goes on after %d epochs, %d steps (force=true trains anew)", at["epochs"], at["global_step"])
+    log.info("resuming after epoch %d, step %d (force=true trains again from scratch)", at["epochs"], at["global_step"])
     if read := paths_read(config):
         log.info("reads %s", ", ".join(read))
     return run.go_on(config)

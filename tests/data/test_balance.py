@@ -159,6 +159,6 @@ def test_a_run_that_stops_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(
         with pytest.raises(Interrupted):
             train(tmp_path / "cut", uneven, *how)
     again = train(tmp_path / "cut", uneven, *how)
-    assert "goes on after 1 epochs, 9 steps" in (again.directory / "tlx.log").read_text()
+    assert "resuming after epoch 1, step 9" in (again.directory / "tlx.log").read_text()
     states = [torch.load(r.checkpoints / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, again)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

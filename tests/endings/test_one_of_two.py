@@ -60,7 +60,7 @@ def goes_on_to_its_end(directory: Path, run: Run, overrides: list[str]) -> None:
     again = start(directory, *overrides)
     said, told = again.communicate(timeout=300)
     assert again.returncode == 0, told
-    assert "goes on after" in said + told
+    assert "resuming after" in said + told
     assert run.finished
 
 

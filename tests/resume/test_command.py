@@ -103,7 +103,7 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
     told = process.communicate(timeout=60)[0]
     assert process.returncode == 130, told
-    assert f"goes on after {before} epochs" in told
+    assert f"resuming after epoch {before}" in told
 
     process = command(tmp_path, "train", *arguments)  # the same command again
     before = epochs_of(run)
@@ -160,7 +160,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
         process = command(tmp_path, "train", *arguments, f"run_name={name}")
         told = process.communicate(timeout=180)[0]
         assert process.returncode == 0, told
-        assert ("goes on after" in told) == (name == "two")
+        assert ("resuming after" in told) == (name == "two")
     for name in ("best.ckpt", "last.ckpt"):
         mine, theirs = (torch.load(r.checkpoints / name, weights_only=True)["state_dict"] for r in (run, undisturbed))
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs), name
@@ -192,7 +192,7 @@ def test_a_full_disk_ends_in_a_message_and_room_lets_it_go_on(tmp_path):
         process = command(tmp_path, "train", f"resume={disk / 'run'}")
         told = process.communicate(timeout=120)[0]
         assert process.returncode == 0, told
-        assert "goes on after 1 epochs" in told
+        assert "resuming after epoch 1" in told
         assert run.finished
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -255,7 +255,7 @@ def test_an_interrupted_run_goes_on_and_a_forced_one_begins_anew(interrupted):
     assert run.status["reason"] == "stopped by SIGTERM"
     assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
     first = tlx.train(tlx.compose(overrides))
-    assert "goes on after 2 epochs" in (run.directory / "tlx.log").read_text()
+    assert "resuming after epoch 2" in (run.directory / "tlx.log").read_text()
     assert len(first.environment) == 2
     weights = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
     again = tlx.train(tlx.compose([*overrides, "force=true"]))

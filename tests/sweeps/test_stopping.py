@@ -60,7 +60,7 @@ def test_a_killed_sweep_leaves_no_job_behind_and_a_stopped_one_says_where_it_sta
     assert "1 not begun:\n  seed=1" in told
     assert run.status["state"] == "interrupted"
     assert rows(place.directory) > trained
-    assert "goes on after" in (run.directory / "tlx.log").read_text()
+    assert "resuming after" in (run.directory / "tlx.log").read_text()
 
 
 def test_ctrl_c_stops_jobs_that_run_at_once(place: Place) -> None:
