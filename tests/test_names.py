@@ -154,8 +154,6 @@ def test_the_command_prints_in_ascii_and_on_narrow_terminals(tmp_path, columns):
 def test_a_path_of_undecodable_bytes_is_refused_before_anything_is_trained(tmp_path):
     """Guards against a run whose config.yaml nobody can read, and a hint that nobody can type."""
     root = pictures(Path(os.fsdecode(os.fsencode(tmp_path / "na") + b"\xefve")), ODD[:2])
-    with pytest.raises(
-        tlx.TlxError, match=r"expected a text in UTF-8, got '.*xefve'\n +rename it, or lead a link"
-    ) as told:
+    with pytest.raises(tlx.TlxError, match=r"expected a text in UTF-8, got '.*xefve'\n +rename it, or link") as told:
         tlx.compose(["backbone=small_cnn", "dataset=folder", f"dataset.root={root}"])
     assert "1 mistake in" in str(told.value)

@@ -88,7 +88,7 @@ def test_a_users_own_option_without_a_name_of_its_keys_stands_alone(tmp_path):
     folder = own(tmp_path / "own", "logger/mine.yaml", node)
     assert logger_of("logger=mine", config_dir=folder)["save_dir"] == "x"
     (found,) = mistakes("logger=[tensorboard,mine]", config_dir=folder)
-    assert "let its file begin with `mine:`" in found
+    assert "start its file with `mine:`" in found
 
 
 def test_a_missing_package_is_told_in_one_line(monkeypatch):

@@ -1,4 +1,4 @@
-"""Configuration: compose conf/, check it whole, name the run. Importing this imports no torch."""
+"""Configuration: compose conf/, check all of it, name the run. Importing this does not import torch."""
 
 from tlx.config.compose import check_command_line, compose, for_hydra, options
 

@@ -1,4 +1,4 @@
-"""Overrides of a stored configuration, which no file of options stands behind: `dataset.root=~/pets` of `tlx test`."""
+"""Apply overrides to a stored configuration without reading conf/: `tlx test RUN dataset.root=~/pets`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _KEY = re.compile(r"\+{0,2}\w[\w-]*(\.[\w-]+|\[[\w-]+\])*")
 
 
 def amended(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the plain values of a configuration with overrides `key=value`, whose values are read as YAML.
+    """Return the plain values of a configuration after overrides `key=value`. Values are parsed as YAML.
 
     Raises:
-        TlxError: An override cannot be read, does not fit into the configuration, or refers to what does not exist.
+        TlxError: An override cannot be parsed, does not fit the configuration, or refers to a missing key.
     """
     for text in overrides:
         key, equals, _ = text.partition("=")

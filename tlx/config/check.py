@@ -1,4 +1,4 @@
-"""Check a composed configuration whole, before anything heavy is imported or built."""
+"""Check all of a composed configuration before torch is imported or anything is built."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def check(config: Node, doubtful: frozenset[str] = frozenset()) -> list[Mistake]
 
     Args:
         config: Plain values.
-        doubtful: Paths of nodes and keys that are not what the user asked for, because that does not exist:
-            nothing is concluded from them.
+        doubtful: Paths of nodes and keys that differ from what the user asked for because that does not exist.
+            The check draws no conclusions from them.
     """
     refused = list(_check_foreign(config))
-    told = frozenset({*doubtful, *(m.path for m in refused)})
+    reported = frozenset({*doubtful, *(m.path for m in refused)})
     found = [_placed(config, m) for m in _check_rest(config, {_part(path) for path in doubtful}, refused)]
-    return [*refused, *(leads.follow(m, config) for m in found if not _below(m.path, told))]
+    return [*refused, *(leads.follow(m, config) for m in found if not _below(m.path, reported))]
 
 
 def _part(path: str) -> str:
-    """Return the node at the top that a path lies in."""
+    """Return the top-level node of a path."""
     return path.partition(".")[0].partition("[")[0]
 
 
@@ -64,8 +64,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         mistakes += check_optimizer(config["optimizer"])
     if "logger" in config:
         mistakes += check_logger(config["logger"])
-    told = {m.path for m in [*mistakes, *refused]}
-    mistakes += [m for m in check_plain(config) if m.path not in told]
+    reported = {m.path for m in [*mistakes, *refused]}
+    mistakes += [m for m in check_plain(config) if m.path not in reported]
     for key in ("output_dir", "run_name", "run_dir"):
         if config.get(key) == "":
             mistakes.append(Mistake(key, "a text", "an empty one", "leave it out"))
@@ -74,7 +74,7 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
             Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
         )
     broken = {_part(m.path) for m in [*mistakes, *refused]} | doubtful
-    # Questions that span nodes are asked only of nodes that are well formed by themselves.
+    # Checks that span several nodes run only on nodes that are valid on their own.
     if "dataset" not in broken:
         found = source_of(config["dataset"]).mistakes()
         mistakes += found
@@ -93,13 +93,13 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
         kind = kind_of(config["task"]) if isinstance(config.get("task"), Mapping) else None
-        if names and kind is not None and kind.schema is not None:  # others are checked when they are built
+        if names and kind is not None and kind.schema is not None:  # a user's own task is checked when it is built
             mistakes += check_plan(config["strategy"], optimizer, [*names, *kind.upper_groups])
     return mistakes
 
 
 def _placed(config: Node, mistake: Mistake) -> Mistake:
-    """Of a key at the top that is known in one of the nodes, or nearly so, say where: `lr` is `optimizer.lr`."""
+    """Add a hint to an unknown top-level key that a node has, or nearly has: `lr` is `optimizer.lr`."""
     if mistake.expected != "a known key" or mistake.path not in config:
         return mistake
     nodes = {part: node for part, node in config.items() if isinstance(node, Mapping)}
@@ -109,21 +109,24 @@ def _placed(config: Node, mistake: Mistake) -> Mistake:
 
 
 def _check_foreign(config: Node) -> Iterator[Mistake]:
-    """What a file names and the user has not allowed; of what should be in tlx, or is no path, more is told below."""
+    """Yield targets in files that the user has not allowed.
+
+    `_check_target_node` reports names that start with `tlx.` and names that are not dotted paths.
+    """
     for found in safety.foreign(config):
         text = str(found.value)
-        told_below = found.key == "_target_" and found.place in ("backbone", "dataset", "target", "task")
-        if not (told_below and ("." not in text or text.startswith("tlx."))):
+        checked_as_node = found.key == "_target_" and found.place in ("backbone", "dataset", "target", "task")
+        if not (checked_as_node and ("." not in text or text.startswith("tlx."))):
             yield Mistake(found.path, found.expected, found.got, found.hint)
 
 
 def group_names(backbone: Node) -> tuple[str, ...] | None:
-    """Return a backbone's layer groups without building it, or None where only building it tells (timm, user's own)."""
+    """Return a backbone's layer groups without building it; None if it must be built (timm, a user's own)."""
     target = str(backbone.get("_target_"))
     if target == "tlx.backbones.run_backbone":
         try:
             return tuple(read_model(Path(backbone["run"]).expanduser())["group_names"])
-        except (TlxError, FileNotFoundError):  # told as a mistake of backbone.run
+        except (TlxError, FileNotFoundError):  # reported as a mistake of backbone.run
             return None
     name = str(backbone.get("architecture") if target == "tlx.backbones.file_backbone" else backbone.get("name"))
     known = target in SCHEMAS and target != "tlx.backbones.timm_backbone"
@@ -138,18 +141,18 @@ def _check_target_node(node: Any, part: str) -> Iterator[Mistake]:
         yield Mistake(f"{part}.name", "a label", f"'{node['name']}', which is another one of the group {part}", hint)
     target = node.get("_target_")
     if target is not None and not isinstance(target, str):
-        return  # told where all targets are looked at
+        return  # reported by check_plain
     if target in SCHEMAS:
         yield from check_node(node, SCHEMAS[target], part)
     elif part in ("dataset", "target") and isinstance(target, str):
         source = source_of(node)
         yield from check_node(node, source.keys, part, allow_extra=source.has_further_keys)
         if target.startswith("tlx.") and target not in SOURCES:
-            yield _unknown_target(part, target, "something that tlx has")
+            yield _unknown_target(part, target, "a class or function of tlx")
     elif not isinstance(target, str) or "." not in target:
-        yield _unknown_target(part, target, "a dotted path of what to build")
+        yield _unknown_target(part, target, "the dotted path of a class or function")
     elif target.startswith("tlx."):
-        yield _unknown_target(part, target, "something that tlx has")
+        yield _unknown_target(part, target, "a class or function of tlx")
 
 
 def _unknown_target(part: str, target: Any, expected: str) -> Mistake:
@@ -158,7 +161,7 @@ def _unknown_target(part: str, target: Any, expected: str) -> Mistake:
 
 
 def _check_figures(config: Node) -> Iterator[Mistake]:
-    """The figures by which a strategy selects, which are those of the task."""
+    """Check that the task has the metrics by which the strategy selects."""
     strategy, task = config.get("strategy"), config.get("task")
     if not isinstance(strategy, Mapping) or not isinstance(task, Mapping):
         return
@@ -170,7 +173,7 @@ def _check_figures(config: Node) -> Iterator[Mistake]:
 
 
 def _check_adapt(config: Node) -> Iterator[Mistake]:
-    """A strategy that adapts, and what it asks of the rest."""
+    """Check a strategy that adapts, and what it requires of the other nodes."""
     strategy, target = config.get("strategy"), config.get("target")
     if not isinstance(strategy, Mapping):
         return
@@ -178,7 +181,7 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
     if adapt is not None:
         yield from _check_target_node(adapt, "strategy.adapt")
         if target is None:
-            expected = f"a set of the target domain for strategy={strategy.get('name')}"
+            expected = f"a data set of the target domain for strategy={strategy.get('name')}"
             yield Mistake("target", expected, "none", "such as target=usps; all: tlx list targets")
         yield from _check_adapted_task(strategy, adapt, config.get("task"))
         if isinstance(trainer, Mapping) and trainer.get("strategy") == "fsdp":
@@ -188,13 +191,11 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
     asked["task.monitor"] = task.get("monitor") if isinstance(task, Mapping) else None
     for path, monitor in asked.items():
         if target is None and str(monitor).startswith("target/"):
-            yield Mistake(
-                path, "a figure of val where there is no target domain", f"'{monitor}'", "val/loss, or target=…"
-            )
+            yield Mistake(path, "a metric of val/ without a target domain", f"'{monitor}'", "val/loss, or target=…")
 
 
 def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mistake]:
-    """An adaptation that compares class scores, and a task that has none; one of the user's own may have some."""
+    """Check that the task gives class scores if the adaptation needs them. A user's own task may give them."""
     if not isinstance(adapt, Mapping) or not isinstance(task, Mapping) or adapt.get("_target_") not in OF_CLASS_SCORES:
         return
     kind = kind_of(task)
@@ -204,18 +205,18 @@ def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mista
 
 
 def _check_classifier(config: Node) -> Iterator[Mistake]:
-    """A classifier on features, and the strategy that has a use for one."""
+    """Check a classifier on features, and that the strategy extracts features for it."""
     strategy, node = config.get("strategy"), config.get("classifier")
     if not isinstance(strategy, Mapping):
         return
     reads = strategy.get("groups") is not None
     if reads and strategy.get("stages") and strategy.get("name") == "features":
-        expected = "no stages where strategy.groups are given: nothing trains"
+        expected = "no stages with strategy.groups: no layers are trained"
         yield Mistake("strategy.stages", expected, "some", "leave strategy.stages out")
         return
     if reads and strategy.get("stages"):
         typed = f"type: strategy=features strategy.groups={strategy['groups']}, or leave strategy.groups out"
-        yield Mistake("strategy.groups", "strategy=features beside it", f"strategy={strategy.get('name')}", typed)
+        yield Mistake("strategy.groups", "strategy=features with it", f"strategy={strategy.get('name')}", typed)
         return
     if reads and node is None:
         yield Mistake(
@@ -224,38 +225,38 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
     if node is None:
         return
     if not reads:
-        told = f"strategy={strategy.get('name')}"
+        got = f"strategy={strategy.get('name')}"
         yield Mistake(
-            "classifier", "a strategy that gives features", told, "type: strategy=features, or leave classifier out"
+            "classifier", "a strategy that extracts features", got, "type: strategy=features, or leave classifier out"
         )
         return
-    if isinstance(node, Mapping) and node.get("_target_") is None:  # keys alone: what of is not said
+    if isinstance(node, Mapping) and node.get("_target_") is None:  # keys without a class
         yield Mistake("classifier", "one option of the group classifier", "none", "such as classifier=logreg")
         return
-    for path in ("task.class_weights", "dataset.sampling"):  # nothing is trained by steps
+    for path in ("task.class_weights", "dataset.sampling"):  # a classifier is not trained in batches
         part, _, key = path.partition(".")
         value = config[part].get(key) if reads and isinstance(config.get(part), Mapping) else None
         if value is not None:
             hint = "for most classifiers: classifier.class_weight=balanced"
-            yield Mistake(path, "null beside a classifier", show(value), hint)
+            yield Mistake(path, "null with a classifier", show(value), hint)
     yield from check_classifier(node)
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
     if target.get("sampling") is not None:
         hint = "to balance the source: dataset.sampling=balanced"
-        yield Mistake("target.sampling", "null: classes of the target are not known", show(target["sampling"]), hint)
+        yield Mistake("target.sampling", "null: target labels are not used", show(target["sampling"]), hint)
     for key in ("labels_per_class", "fraction"):
         if target.get(key) is not None:
             hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
-            yield Mistake(f"target.{key}", "null: labels of the target are not used", show(target[key]), hint)
+            yield Mistake(f"target.{key}", "null: target labels are not used", show(target[key]), hint)
     found = source_of(target).mistakes()
     yield from (replace(m, path=_of_target(m.path), hint=_of_target(m.hint)) for m in found)
     own, others = (source_of(node).class_names() for node in (dataset, target))
     if not found and own is not None and others is not None and not set(others) <= set(own):
         unknown = [name for name in others if name not in own]
-        hint = f"choose some: target.classes=[{','.join(name for name in own if name in others)}]"
-        yield Mistake("target", f"classes of the source: {', '.join(own)}", f"besides {', '.join(unknown)}", hint)
+        hint = f"choose among them: target.classes=[{','.join(name for name in own if name in others)}]"
+        yield Mistake("target", f"classes of the source: {', '.join(own)}", f"also {', '.join(unknown)}", hint)
 
 
 def _of_target(text: str) -> str:
@@ -279,14 +280,14 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
         try:
             read_model(run)
         except TlxError as error:
-            told, _, hint = str(error).rpartition("; ")
-            yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}': {told}", hint)
+            reason, _, hint = str(error).rpartition("; ")
+            yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}': {reason}", hint)
     if target == "tlx.backbones.file_backbone":
         yield from _check_weight_file(node["path"])
         name = node["architecture"]
         if not name.startswith("timm/") and name not in _fixed_architectures():
             hint = did_you_mean(name, _fixed_architectures())
-            yield Mistake("backbone.architecture", "a torchvision model, timm/NAME or our own", f"'{name}'", hint)
+            yield Mistake("backbone.architecture", "a network of torchvision or tlx, or timm/NAME", f"'{name}'", hint)
 
 
 def _check_weight_file(name: str) -> Iterator[Mistake]:
@@ -294,7 +295,7 @@ def _check_weight_file(name: str) -> Iterator[Mistake]:
     try:
         kind = kind_of_file(path)
         what, hint = nothing_there(path) if kind is None else (kind.what, kind.hint)
-    except (OSError, ValueError) as error:  # no leave to look; a name that no system takes
+    except (OSError, ValueError) as error:  # no permission; a name that the system does not accept
         kind, what, hint = None, f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
     if kind is None or kind.reader is None:
         yield Mistake("backbone.path", "a file with weights", f"{show(name)} ({what})", hint)
@@ -303,7 +304,7 @@ def _check_weight_file(name: str) -> Iterator[Mistake]:
 def _check_monitor(task: Node) -> Iterator[Mistake]:
     monitor, mode = task.get("monitor"), task.get("mode")
     right = best_of(str(monitor))
-    if mode in ("min", "max") and mode != right:  # the worst checkpoint would pass for the best
+    if mode in ("min", "max") and mode != right:  # otherwise the worst checkpoint is kept as the best
         yield Mistake("task.mode", f"{right} for task.monitor={monitor}", f"'{mode}'", f"type: task.mode={right}")
 
 

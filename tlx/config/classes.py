@@ -1,4 +1,4 @@
-"""Nodes that name a class of another library: does it exist, and does it take the keys?"""
+"""Check nodes that name a class of another library: the class exists and accepts the keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_optimizer(node: Any) -> Iterator[Mistake]:
     own = set(Optimizer.__dataclass_fields__)
     names = own | set(accepted) - {"params", "foreach", "capturable", "differentiable", "maximize"}
     for key in (k for k in node if k not in own and k not in accepted):
-        # Another class by _target_ still gets what the option's file says.
+        # A class set by _target_ also receives the keys of the option's file.
         near = closest(key, names)
         hint = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(names))};"
         hint += f" or leave it out: ~optimizer.{key}"
@@ -43,7 +43,7 @@ def check_logger(node: Any) -> Iterator[Mistake]:
     for key in (k for k in node if k != "_target_" and "logger" not in nodes and f"logger.{k}" not in nodes):
         if nodes:
             first = next(iter(nodes))
-            yield Mistake(f"logger.{key}", "the name of a logger before a key", f"'{key}'", f"type: {first}.{key}=…")
+            yield Mistake(f"logger.{key}", "a logger's name before the key", f"'{key}'", f"type: {first}.{key}=…")
         else:
             yield Mistake(f"logger.{key}", "a known key", f"'{key}'", "logger=none has none")
     for place, one in nodes.items():
@@ -55,7 +55,7 @@ def _check_one_logger(node: Mapping[str, Any], place: str) -> Iterator[Mistake]:
     if target is None:
         yield Mistake(f"{place}._target_", "the dotted path of a logger", "nothing")
     elif not isinstance(target, str):
-        return  # told where all targets are looked at
+        return  # reported by check_plain
     elif package := lacks_package(target):
         yield Mistake(place, f"the package {package}", "none", f"type: pip install 'tlx[{package}]'")
     elif target in SCHEMAS:
@@ -91,10 +91,10 @@ def check_classifier(node: Any) -> Iterator[Mistake]:
 def _accepted(
     node: Any, schema: type, part: str, what: str, example: str
 ) -> Generator[Mistake, None, list[str] | None]:
-    """Yield what is wrong with our own keys, and that there is no such class.
+    """Yield mistakes of tlx's own keys, and a mistake if the class does not exist.
 
     Returns:
-        The keys that the class takes; None: any, as far as can be told.
+        The keys that the class accepts; None: any, or unknown.
     """
     if not isinstance(node, Mapping):
         yield Mistake(part, f"one option of the group {part}", show(node))
@@ -102,7 +102,7 @@ def _accepted(
     yield from check_node(node, schema, part, allow_extra=True)
     target = str(node.get("_target_"))
     if not isinstance(node.get("_target_"), str) or not target.isprintable():
-        return None  # told where all targets are looked at
+        return None  # reported by check_plain
     try:
         return targets.parameters(target)
     except LookupError as error:

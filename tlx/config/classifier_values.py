@@ -1,7 +1,7 @@
-"""Values of a classifier's keys, compared with what scikit-learn says of them before any image is read.
+"""Check the values of a classifier's keys against scikit-learn's constraints before any image is read.
 
-Its modules are imported for it, which takes a second or two: what a class takes is made up of those that it inherits
-from. Only listed classes are imported; of another one the values are told when it is fitted.
+This imports scikit-learn, one or two seconds: a class inherits part of its constraints. Only listed classes are
+imported; another class checks its values when it is fitted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tlx.building.listed import CLASSIFIERS
 
 
 def wrong_values(node: Mapping[str, Any], own: set[str]) -> Iterator[Mistake]:
-    """Yield the values that a classifier's class does not take: a C of -1, no neighbours.
+    """Yield the values that a classifier's class does not accept: C=-1, n_neighbors=0.
 
     Args:
-        node: The classifier node; its `_target_` is a text.
-        own: Its keys that do not go to the class.
+        node: The classifier node; its `_target_` is a string.
+        own: Its keys that are not passed to the class.
     """
     search = node.get("search")
     given = {f"classifier.{key}": (key, value) for key, value in node.items() if key not in own}
@@ -32,7 +32,7 @@ def wrong_values(node: Mapping[str, Any], own: set[str]) -> Iterator[Mistake]:
     known = constraints(target) if given and target in CLASSIFIERS else {}
     for path, (key, value) in given.items():
         if isinstance(value, float) and not math.isfinite(value):
-            continue  # told wherever it stands
+            continue  # reported by check_plain
         allowed = known.get(key, [])
         if allowed and not any(one.is_satisfied_by(value) for one in allowed):
             yield Mistake(path, " or ".join(str(one) for one in allowed if not one.hidden), show(value))

@@ -1,4 +1,4 @@
-"""Compose conf/ with Hydra so that every mistake of a command line is found in one go."""
+"""Compose conf/ with Hydra and report every mistake of a command line at once."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ from tlx.data.files.image_files import why_no_folder
 from tlx.data.sources.torchvision_table import TORCHVISION
 
 CONFIG_NAME = "train"
-# Read by `logging.config`, which builds whatever a `()`, a `class` or an `ext://` names.
+# `logging.config` reads these and builds whatever a `()`, a `class` or an `ext://` names.
 _LOGGING = ("job_logging", "hydra_logging")
 
 
 def conf_dir() -> Path:
-    """Return the directory of our configuration: inside the package in a wheel, beside it in a checkout."""
+    """Return tlx's configuration directory: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for candidate in (package / "conf", package.parent / "conf"):
         if (candidate / f"{CONFIG_NAME}.yaml").is_file():
             return candidate
-    raise TlxError(f"expected conf/{CONFIG_NAME}.yaml inside or beside {package}, got neither: reinstall tlx")
+    raise TlxError(f"expected conf/{CONFIG_NAME}.yaml inside or next to {package}, got neither: reinstall tlx")
 
 
 @functools.cache
 def register() -> None:
-    """Register resolvers, and the options that follow a rule instead of having a file each."""
+    """Register resolvers, and the options that are generated instead of written as files."""
     register_resolvers()
     store = ConfigStore.instance()
-    Plugins.instance()  # which stores options of its own by now
+    Plugins.instance()  # stores the options of plugins
     launchers = store.repo.get("hydra", {}).get("launcher", {})
     for path in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
-        launchers.pop(path.name, None)  # a plugin's option of the same name would be taken for the schema of ours
+        launchers.pop(path.name, None)  # Hydra takes a plugin's option of the same name as the schema of tlx's
     for name in backbone_catalog.TORCHVISION:
         node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
         store.store(group="backbone", name=name, node=node, provider="tlx")
     for name in TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
-        flip = TORCHVISION[name].horizontal_flip  # not for characters
+        flip = TORCHVISION[name].horizontal_flip  # false for characters
         full = {"defaults": ["base", "_self_"], **own, "test_fraction": 0.2, "horizontal_flip": flip}
         store.store(group="dataset", name=name, node=full, provider="tlx")
     files = {path.stem for path in (conf_dir() / "dataset").glob("*.yaml")} - {"base"}
-    for name in sorted(files | set(TORCHVISION)):  # every set can be the target domain
+    for name in sorted(files | set(TORCHVISION)):  # every data set can be the target domain
         store.store(group="target", name=name, node={"defaults": [{"/dataset@_here_": name}]}, provider="tlx")
 
 
@@ -77,10 +77,10 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
     Args:
         overrides: As on the command line, such as `["backbone=resnet50", "optimizer.lr=3e-4"]`.
-        config_dir: A directory of the user's own options, searched after ours.
+        config_dir: A directory of the user's own options, searched after tlx's.
 
     Raises:
-        ConfigError: With every mistake that was found.
+        ConfigError: It lists every mistake.
 
     Examples:
         >>> import tlx
@@ -108,7 +108,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 
 
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
-    """Return every mistake of a command line; for a multirun, of each value that it sweeps over."""
+    """Return every mistake of a command line; for a multirun, those of each swept value."""
     with _hydra(config_dir) as loader:
         overrides = readable(overrides)
         if in_parts := list(parted(overrides)):
@@ -126,20 +126,20 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
 
 
 def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[str]:
-    """Return the overrides in the form that Hydra takes for keys that the schema knows and a file leaves out."""
+    """Return the overrides in the form in which Hydra accepts keys that the schema has and a file omits."""
     with _hydra(config_dir) as loader:
         groups = groups_of(loader)
         return [force(text, groups) for text in readable(overrides)]
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:
-    """Return the names that can stand for a group."""
+    """Return the names of a group's options."""
     with _hydra(config_dir) as loader:
         return options_of(loader, group)
 
 
 class _hydra:
-    """A Hydra set up on conf/ for a moment; whatever Hydra was set up before is put back."""
+    """Initialise Hydra on conf/ inside a `with` block; restore the earlier Hydra at its end."""
 
     def __init__(self, config_dir: str | Path | None) -> None:
         register()
@@ -151,7 +151,7 @@ class _hydra:
         initialize_config_dir(str(conf_dir()), version_base="1.3")
         loader = GlobalHydra.instance().config_loader()
         assert isinstance(loader, ConfigLoader)
-        if self.own is not None:  # after ours, where hydra.main puts it too
+        if self.own is not None:  # after tlx's, as in hydra.main
             path = loader.get_search_path()
             path.prepend(provider="config-dir", path=f"file://{self.own}", anchor=SearchPathQuery(provider="schema"))
             loader.repository.initialize_sources(path)
@@ -162,7 +162,7 @@ class _hydra:
 
 
 def _own_dir(config_dir: str | Path) -> Path:
-    """Return the user's own directory; a file in it with the name of one of ours would be passed over in silence."""
+    """Return the user's own directory. Refuse files named as tlx's: Hydra would ignore them silently."""
     own = Path(config_dir).expanduser().resolve()
     if not own.is_dir():
         raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' ({why_no_folder(own)})")
@@ -171,7 +171,7 @@ def _own_dir(config_dir: str | Path) -> Path:
     ours += [f"dataset/{n}.yaml" for n in TORCHVISION]
     taken = [name for name in ours if (own / name).is_file()]
     if taken and own != conf_dir():
-        expected = "files that have other names than tlx's own"
+        expected = "file names that tlx does not use"
         raise TlxError(f"--config-dir: expected {expected}, got {', '.join(sorted(taken))} in {own}: rename them")
     return own
 
@@ -193,23 +193,23 @@ def _compose_one(
             kept.append(force(text, groups))
             trust_typed(text)
         elif text.partition("=")[0] not in groups and (quoted := in_quotes(text)) is not None:
-            kept.append(force(quoted, groups))  # what else is wrong is found with the value that was meant
+            kept.append(force(quoted, groups))  # check the rest with the value that was meant
     try:
         config = compositions.compose(kept)
         return checked(config, mistakes)
     except (HydraException, OmegaConfBaseException, ValueError, KeyError) as error:  # KeyError: hydra.job.env_copy
         return None, [*mistakes, Mistake("conf", "files that compose", str(error).strip().replace("\n", "\n    "))]
-    except Exception as error:  # a YAML syntax error in a user's file arrives as the parser's own class
+    except Exception as error:  # a YAML syntax error in a user's file raises the parser's own class
         if type(error).__module__.split(".")[0] != "yaml":
             raise
         return None, [*mistakes, Mistake("conf", "valid YAML", str(error).replace("\n", "\n    "))]
 
 
 def _foreign_to_hydra(overrides: Sequence[str]) -> list[Mistake]:
-    """What a directory of options would have Hydra itself build, run around the jobs, or put into the environment."""
+    """Return what a directory of options makes Hydra build, run around the jobs, or set in the environment."""
     try:
         node = hydra_compose(CONFIG_NAME, list(overrides), return_hydra_config=True).hydra
-    except Exception:  # told already, when the job was composed
+    except Exception:  # reported when the job was composed
         return []
     plain: Any = OmegaConf.to_container(node)
     found = [Mistake(f.path, f.expected, f.got, f.hint) for f in foreign(plain, "hydra")]
@@ -218,12 +218,12 @@ def _foreign_to_hydra(overrides: Sequence[str]) -> list[Mistake]:
     for name in variables if isinstance(variables, dict) else ["?"]:  # LD_PRELOAD, PYTHONPATH, TLX_ALLOW_TARGETS, …
         path = f"hydra.job.env_set.{name}"
         if path not in typed:
-            found.append(Mistake(path, "no variable of the environment from a file", "one", "set it in your shell"))
+            found.append(Mistake(path, "no environment variable from a file", "one", "set it in your shell"))
     with _hydra(None):
         usual: Any = OmegaConf.to_container(hydra_compose(CONFIG_NAME, [], return_hydra_config=True).hydra)
     for key in _LOGGING:
         if plain.get(key) != usual[key]:
-            found.append(Mistake(f"hydra.{key}", "no settings of the log from a file", "some", "leave them out"))
+            found.append(Mistake(f"hydra.{key}", "no logging settings from a file", "some", "leave them out"))
     return found
 
 
@@ -232,7 +232,7 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
 
     Args:
         config: As Hydra composed it, without Hydra's own node.
-        mistakes: What was found before; nothing is concluded from the keys and nodes that they are about.
+        mistakes: Mistakes found before. The check draws no conclusions from their keys and nodes.
     """
     mistakes = list(mistakes)
     lift_logger(config)
@@ -241,7 +241,7 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
     found = [m for m in check(plain, frozenset(doubtful)) if "${" not in m.got]
     repeats = dict(repeated(OmegaConf.to_container(config)))
     wrong = doubtful | {m.path for m in found}
-    mistakes = [m for m in (*mistakes, *found) if repeats.get(m.path) not in wrong]  # told of what is repeated
+    mistakes = [m for m in (*mistakes, *found) if repeats.get(m.path) not in wrong]  # report the referenced key only
     if mistakes:
         return None, mistakes
     try:
@@ -249,17 +249,17 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
     except OmegaConfBaseException as error:
         left = [m for key in ("run_name", "run_dir", "logger") for m in unresolved_at(config, key, key)]
         nowhere = Mistake(error.full_key or "conf", "references that resolve", str(error).splitlines()[0])
-        return None, left[:1] or [nowhere]  # each needs the one before it
+        return None, left[:1] or [nowhere]  # each depends on the one before it
 
 
 def _about(path: str) -> str:
-    """Return the key that a mistake is about; that of an override which cannot be read is all that was typed."""
+    """Return the key of a mistake. The path of an unreadable override is the whole text that was typed."""
     key = path.partition("=")[0].strip().lstrip("+~").partition("@")[0]
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", key)
 
 
 def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
-    """Return plain values, with what names the run as it stands: that needs the rest to be right first."""
+    """Return plain values; leave the keys that name the run unresolved, because they need all others to be valid."""
     plain: dict[str, Any] = {}
     for key in map(str, config):
         if key == "logger":
@@ -274,8 +274,8 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
             is_node = OmegaConf.is_config(value)
             plain[str(key)] = OmegaConf.to_container(value, resolve=True, throw_on_missing=False) if is_node else value
         except OmegaConfBaseException as error:
-            told = [f"'${{{m.path}}}'" for m in mistakes]
-            found = [m for m in unresolved_at(config, key, str(key)) if not m.got.startswith(tuple(told))]
+            reported = [f"'${{{m.path}}}'" for m in mistakes]
+            found = [m for m in unresolved_at(config, key, str(key)) if not m.got.startswith(tuple(reported))]
             nowhere = Mistake(str(key), "references that resolve", str(error).splitlines()[0])
             mistakes += found or ([] if mistakes else [nowhere])
             node = raw_node(config, key)

@@ -1,4 +1,4 @@
-"""Configurations that differ in values only are composed once: Hydra takes 0.1 s for each, a sweep has hundreds."""
+"""Compose configurations that differ only in values once: Hydra takes 0.1 s for each, and a sweep has hundreds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tlx.base.compat.hydra import apply_overrides
 
 
 class Compositions:
-    """Composes as `load` does, and keeps what it composed for each choice of options.
+    """Composes as `load` does, and caches one configuration for each choice of options.
 
     Args:
         load: Composes a list of overrides; 0.1 s.
-        groups: Names of the groups, whose options decide which files are read.
+        groups: Names of the groups. Their options decide which files are read.
     """
 
     def __init__(self, load: Callable[[list[str]], DictConfig], groups: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class Compositions:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         values = [override for override in parsed if self._is_value(override)]
         others = tuple(text for text, override in zip(overrides, parsed, strict=True) if override not in values)
-        if any(text.startswith("~") for text in others):  # may take away what a value adds: their order counts
+        if any(text.startswith("~") for text in others):  # may delete what a value adds: the order matters
             return _without_hydra(self.load(list(overrides)))
         if others not in self._kept:
             self._kept[others] = _without_hydra(self.load(list(others)))

@@ -1,4 +1,4 @@
-"""Keys that a file of the user's own leaves out have the defaults of the schema."""
+"""Fill in keys that a user's own file omits with the defaults of the schema."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def complete(config: DictConfig) -> DictConfig:
-    """Add to a checked configuration what its nodes leave out, in place; return it."""
+    """Add the omitted keys to a checked configuration, in place; return it."""
     lift_logger(config)
     for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "target"):
         node = config.get(part)
@@ -51,7 +51,7 @@ def complete(config: DictConfig) -> DictConfig:
 
 
 def lift_logger(config: DictConfig) -> None:
-    """Bring a logger node into the form that a run stores, in place: Hydra composes each below its own name."""
+    """Convert a logger node to the stored form, in place: Hydra composes each logger under its own name."""
     node = None if OmegaConf.is_interpolation(config, "logger") else config.get("logger")
     if isinstance(node, DictConfig):
         plain: Any = OmegaConf.to_container(node)

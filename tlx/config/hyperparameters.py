@@ -1,4 +1,4 @@
-"""The values by which runs are compared: one flat row a run, of plain values."""
+"""Hyperparameters for comparing runs: one flat row of plain values for each run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LEFT_OUT = ("dataset._target_", "backbone._target_", "task._target_", "task.mon
 
 
 def hyperparameters(config: DictConfig) -> dict[str, Plain]:
-    """Return what decides a run's result as one flat dict of plain values, by dotted key in alphabetical order.
+    """Return the values that decide a run's result as a flat dict, by dotted key in alphabetical order.
 
-    The optimizer is told by its class, the stages of the strategy by their names and epochs; `none` stands for null.
+    The optimizer is its class name, the stages are their names and epochs, and null is `none`.
     """
     nodes = {key: value for key, value in identity(config).items() if key != "strategy"}
     values = {key: _plain(value) for key, value in flat(nodes).items()}
-    if values.get("dataset.subset_seed") == values["seed"]:  # as it is unless set: no column of its own
+    if values.get("dataset.subset_seed") == values["seed"]:  # the default needs no column
         del values["dataset.subset_seed"]
     values["optimizer.name"] = str(values.pop("optimizer._target_")).rpartition(".")[2]
     values["strategy.name"] = config.strategy.name

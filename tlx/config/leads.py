@@ -1,4 +1,4 @@
-"""What to type instead of a word that tlx does not know: another tool's word, or a key of another option."""
+"""Suggest what to type instead of an unknown word: another tool's word, or a key of another option."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PARTS: dict[str, type] = {
     "task": ClassificationKeys,
     "strategy.stages.0": schema.Stage,
 }
-# Which option has a key that another one of its group lacks; the first that has it is named.
+# Options by group, to find one that has a key which the chosen option lacks; hints name the first one.
 _OPTIONS_OF: dict[str, dict[str, type]] = {
     "dataset": {
         "folder": FolderKeys,
@@ -60,10 +60,10 @@ _UNKNOWN = "a known key"
 
 
 def follow(mistake: Mistake, config: Mapping[str, Any]) -> Mistake:
-    """Return the mistake with a hint to what exists, where its key or its value is a word of the field.
+    """Return the mistake with a hint to tlx's own word, if its key or value is a known word of another tool.
 
     Args:
-        mistake: Of a composed configuration.
+        mistake: A mistake of a composed configuration.
         config: Plain values.
     """
     unknown = mistake.expected == _UNKNOWN or re.match(r"optimizer\.\w+: expected a key that", str(mistake))
@@ -93,7 +93,7 @@ def key_hint(path: str, value: Any, config: Mapping[str, Any] | None = None) -> 
     elif lead.typed == "trainer.accelerator=VALUE" and (number := re.fullmatch(r"(?:cuda:)?(\d+)", str(value))):
         lead = Lead("trainer.devices=VALUE" if isinstance(value, int) else f"trainer=gpu trainer.devices=[{number[1]}]")
     elif lead.typed.startswith("task.monitor=") and (known := _find(VALUES["task.monitor"], str(value))):
-        lead = replace_said(known, lead.said)
+        lead = Lead(known.typed, lead.note)
     elif lead.typed == "backbone=VALUE" and str(value) not in _networks():
         return option_hint("backbone", str(value), [*_networks()]) or _say(lead, None)
     elif lead.typed == "optimizer=VALUE" and str(value) not in ("adamw", "sgd"):
@@ -102,11 +102,11 @@ def key_hint(path: str, value: Any, config: Mapping[str, Any] | None = None) -> 
 
 
 def option_hint(group: str, name: str, names: list[str]) -> str:
-    """Return what to type instead of an option that does not exist, or ''."""
+    """Return what to type instead of an unknown option, or ''."""
     like = "dataset" if group == "target" else group
     lead = _find(OPTIONS.get(like, {}), name)
     if lead is not None and group == "target":
-        lead = Lead(lead.typed.replace("dataset", "target"), lead.said)
+        lead = Lead(lead.typed.replace("dataset", "target"), lead.note)
     if lead is None and group in ("dataset", "target") and ("/" in name or os.path.exists(os.path.expanduser(name))):
         lead = _of_path(group, name)
     if lead is not None:
@@ -117,10 +117,10 @@ def option_hint(group: str, name: str, names: list[str]) -> str:
 
 
 def bare_hint(word: str, sets: list[str]) -> str:
-    """Return what to type instead of a word without a key: a path or the name of a data set; else ''."""
+    """Return what to type instead of a path or the name of a data set without a key; '' for other words."""
     path = os.path.expanduser(word)
     if os.path.isfile(os.path.join(path, "status.json")):
-        return f"type: {shlex.quote(f'resume={word}')} (to go on with this run)"
+        return f"type: {shlex.quote(f'resume={word}')} (to resume this run)"
     if os.path.isdir(path) or (os.path.isfile(path) and _is_file(word)):
         return _say(_of_path("dataset", word), word)
     if word in sets:
@@ -131,13 +131,13 @@ def bare_hint(word: str, sets: list[str]) -> str:
 def several_hint(key: str, typed: str) -> str:
     """Return what to type instead of `key=a,b` without -m."""
     listed = f"{key}=[{typed}]"
-    each = "add -m to train with each of them"
+    each = "add -m to train with each value"
     takes_a_list = "." in key and _takes(key, [_number(word.strip()) for word in typed.split(",")])
     return f"{each}; for a list type {shlex.quote(listed)}" if takes_a_list else each
 
 
 def label_hint(part: str, node: Mapping[str, Any]) -> str:
-    """Return what to type where a name that is only a label is that of another network or set; else ''."""
+    """Return what to type if a name, which is only a label, is that of another network or data set; else ''."""
     own, name = str(node.get("_target_")).rpartition(".")[2], str(node.get("name"))
     if part == "backbone" and own in ("efficientnet_lite0", "small_cnn") and name != own:
         if name in _networks():
@@ -148,18 +148,18 @@ def label_hint(part: str, node: Mapping[str, Any]) -> str:
 
 
 def verb_hint(word: str, verbs: Mapping[str, object]) -> str:
-    """Return what to type instead of a verb that does not exist."""
+    """Return what to type instead of an unknown verb."""
     lead = _find(VERBS, word)
     return did_you_mean(word, verbs) if lead is None else _say(lead, None)
 
 
 def listed(word: str) -> str:
-    """Return what `tlx list` calls a thing that others call by `word`; the word itself where it is not known."""
+    """Return the word of `tlx list` for another tool's word; an unknown word is returned unchanged."""
     return next((name for words, name in LISTED.items() if word.lower() in words.split()), word)
 
 
 def flag_hint(flag: str, value: str) -> str:
-    """Return what to type instead of `--flag value`: there are no flags."""
+    """Return the override to type instead of `--flag value`."""
     key = flag.lstrip("-").replace("-", "_")
     plain: Any = int(value) if value.isdecimal() and len(value) < 20 else value
     hint = key_hint(key, plain if value else None)
@@ -167,24 +167,19 @@ def flag_hint(flag: str, value: str) -> str:
 
 
 def hydra_hint(key: str, value: str) -> str:
-    """Return what to type instead of a key of Hydra's own that tlx sets, or ''."""
+    """Return what to type instead of a Hydra key that tlx sets, or ''."""
     lead = HYDRA.get(key)
     return "" if lead is None else _say(lead, value)
 
 
-def replace_said(lead: Lead, said: str) -> Lead:
-    """Return the lead with other words before it."""
-    return Lead(lead.typed, said)
-
-
 def _say(lead: Lead, value: Any) -> str:
-    """Return `type: …`, or what tlx has not and what is nearest, with the user's value where the key takes it."""
+    """Return `type: …`, or what tlx lacks and the nearest option, with the user's value if the key accepts it."""
     if not lead.typed:
-        return lead.said
+        return lead.note
     words = [_filled(word, value) for word in shlex.split(lead.typed)]
-    if lead.said.startswith("tlx"):
-        return f"{lead.said}: {' '.join(words)}"
-    return f"type: {' '.join(words)}" + (f" ({lead.said})" if lead.said else "")
+    if lead.note.startswith("tlx"):
+        return f"{lead.note}: {' '.join(words)}"
+    return f"type: {' '.join(words)}" + (f" ({lead.note})" if lead.note else "")
 
 
 def _filled(override: str, value: Any) -> str:
@@ -195,14 +190,14 @@ def _filled(override: str, value: Any) -> str:
 
 
 def _typed(value: Any) -> str:
-    """A plain value as it is typed."""
+    """Return a plain value as a user types it."""
     if isinstance(value, list):
         return f"[{','.join(map(_typed, value))}]"
     return value if isinstance(value, str) else show(value)
 
 
 def _takes(key: str, value: Any) -> bool:
-    """Whether a key takes a value; a text that Hydra would read as something else is not put into a hint."""
+    """Return whether a key accepts a value. A string that Hydra would parse as something else is not accepted."""
     if value is None or (isinstance(value, str) and not re.fullmatch(r"[\w./~+-][\w ./~+@:-]*", value)):
         return False
     part, _, name = key.rpartition(".")
@@ -241,7 +236,7 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def _leaf(value: Any, path: str) -> tuple[Any, str]:
-    """Of `data.path=x`, of whose keys none is known, the value and the path of what was typed."""
+    """Return the value and path that were typed, given the outermost unknown key: `data` of `data.path=x`."""
     while isinstance(value, Mapping) and len(value) == 1:
         ((key, value),) = value.items()
         if str(key) != "name":
@@ -250,12 +245,12 @@ def _leaf(value: Any, path: str) -> tuple[Any, str]:
 
 
 def _other_option(path: str, value: Any, config: Mapping[str, Any]) -> str:
-    """Of a key that the chosen option lacks and another one of its group has: `dataset.root` of dataset=digits."""
+    """Return a hint for a key that only another option of the group has: `dataset.root` of dataset=digits."""
     part, _, key = path.partition(".")
     like = "dataset" if part == "target" else part
     node = config.get(part)
     chosen = node.get("_target_") if isinstance(node, Mapping) else None
-    if part == "backbone" and key in ("weights", "pretrained"):  # the same thing by two names
+    if part == "backbone" and key in ("weights", "pretrained"):  # two names for the same setting
         untrained = value in (None, False, "none")
         if chosen == "tlx.backbones.torchvision_backbone":
             return "type: backbone.weights=null" if untrained else "leave it out: it has pretrained weights"
@@ -278,7 +273,7 @@ def _other_option(path: str, value: Any, config: Mapping[str, Any]) -> str:
 
 
 def _of_epochs(epochs: int, config: Mapping[str, Any]) -> Lead | None:
-    """`trainer.stage_epochs` only makes stages shorter; for longer ones it is the stage's own number."""
+    """Return the stages' own keys if the epochs exceed them: `trainer.stage_epochs` only shortens stages."""
     strategy = config.get("strategy")
     stages = strategy.get("stages") if isinstance(strategy, Mapping) else None
     try:
@@ -303,7 +298,7 @@ def _networks() -> set[str]:
 
 
 def _of_timm(name: str, names: list[str]) -> str:
-    """Return timm's name of a network: the same, or the shortest that begins so, where none of tlx's own is nearer."""
+    """Return the same or the shortest timm name that starts like `name`, unless a network of tlx is closer."""
     known, plain = timm_names(), _normal(name.partition(".")[0])
     if plain in known:
         return name
@@ -318,7 +313,7 @@ def _begins(name: str, names: list[str]) -> bool:
 
 @functools.cache
 def timm_names() -> frozenset[str]:
-    """Return the names of timm's networks, read from its source: to import it takes seconds."""
+    """Return the names of timm's networks, read from its source: importing timm takes seconds."""
     found = importlib.util.find_spec("timm")
     if found is None or found.origin is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""What can stand for a group, a line each."""
+"""List the options of a group, one line each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINE = 110  # characters
 
 
 def overview(config_dir: str | None = None) -> list[str]:
-    """Return what can be listed, a line each, with its options as far as the line goes."""
+    """Return one line for each group, with as many of its options as fit."""
     width = max(map(len, GROUPS))
     return [
         f"{what:<{width}}  {shorten(', '.join(options(group, config_dir)), LINE - width, placeholder=' …')}"
@@ -39,15 +39,15 @@ def overview(config_dir: str | None = None) -> list[str]:
 
 
 def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[str]:
-    """Return lines `NAME  what it is` of a group, the plural or the singular of its name.
+    """Return lines `NAME  description` for the options of a group.
 
     Args:
-        what: `backbones`, `datasets`, …
-        glob: Of names, or a part of them; one that begins with `timm/` asks timm, which takes seconds to import.
+        what: The name of the group, plural or singular: `backbones`, `datasets`, …
+        glob: A glob or a part of a name. `timm/…` imports timm, which takes seconds.
         config_dir: A directory of the user's own options.
 
     Raises:
-        TlxError: There is no such group, or nothing matches.
+        TlxError: The group is unknown, or nothing matches.
     """
     what = listed(what)
     group = GROUPS.get(what, what)
@@ -63,12 +63,12 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
         width = max((len(n) for n in names), default=0)
         lines = [f"{n:<{width}}  {_describe(group, n, config_dir)}".rstrip() for n in names]
     if not lines:
-        raise TlxError(f"expected a glob that matches one of the {what}, got '{glob}'; tlx list {what} shows all")
+        raise TlxError(f"expected a glob that matches {what}, got '{glob}'; list all: tlx list {what}")
     return lines
 
 
 def _matching(names: Iterable[str], glob: str) -> list[str]:
-    """Names that match a glob; where none does and it holds no `*`, those in which it occurs."""
+    """Return the names that match a glob, or that contain it if none does and it has no wildcards."""
     names = list(names)
     wider = f"*{glob}*" if not set(glob) & set("*?[") else glob
     return [n for n in names if fnmatch(n, glob)] or [n for n in names if fnmatch(n.lower(), wider.lower())]
@@ -90,7 +90,7 @@ def _timm(glob: str) -> Iterator[str]:
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:
     if group == "target" and not (conf_dir() / group / f"{name}.yaml").is_file():
-        group = "dataset"  # the same sets
+        group = "dataset"  # the same data sets
     for directory in (conf_dir(), Path(config_dir).expanduser() if config_dir else None):
         file = directory / group / f"{name}.yaml" if directory else None
         if file is not None and file.is_file():
@@ -103,6 +103,6 @@ def _describe(group: str, name: str, config_dir: str | None) -> str:
 
 
 def _comment(text: str) -> str:
-    """The first line of a file, Hydra's own aside, names the command that uses it and says what it is."""
+    """Return the description in the first line of a file, after Hydra's `# @package`."""
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
     return lines[0].removeprefix("#").strip() if lines else ""

@@ -1,4 +1,4 @@
-"""What the command line of a multirun says about the sweep: its swept keys, its name, and mistakes known beforehand."""
+"""Read the command line of a multirun: its swept keys, the name of the sweep, and its mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.base.slurm import is_one_of_several
 from tlx.config.sweep_values import size_of
 
-# The package that an option needs, and the extra of tlx that brings it.
+# The package that an option needs, and the extra of tlx that installs it.
 NEEDS = {
     "joblib": ("joblib", "sweep"),
     "submitit_local": ("submitit", "sweep"),
@@ -30,7 +30,7 @@ DEFAULTS = {"launcher": "basic", "sweeper": "basic"}
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
-    """Return the overrides that Hydra can read; the others are reported elsewhere."""
+    """Return the overrides that Hydra can parse; `check_override` reports the others."""
     found = []
     for text in overrides:
         try:
@@ -51,12 +51,12 @@ def plugins(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def swept_keys(overrides: Sequence[str]) -> list[str]:
-    """Return the keys with several values, in the order of the command line."""
+    """Return the keys with several values, in command-line order."""
     return [o.key_or_group for o in parsed(overrides) if o.is_sweep_override()]
 
 
 def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
-    """Return a job's values of the swept keys, as text."""
+    """Return a job's values of the swept keys, as strings."""
     values = {}
     for text in overrides:
         key, _, value = text.lstrip("+").partition("=")
@@ -66,7 +66,7 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
 
 
 def count(overrides: Sequence[str]) -> int | None:
-    """Return the number of combinations; None where an interval or a range has no end of them."""
+    """Return the number of combinations; None if an interval or a range has infinitely many."""
     sweeps = [o for o in parsed(overrides) if o.is_sweep_override()]
     if not all(o.is_discrete_sweep() for o in sweeps):
         return None
@@ -75,7 +75,7 @@ def count(overrides: Sequence[str]) -> int | None:
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
-    """Return `KEYS-HASH`: the same command finds its directory again, with whichever launcher."""
+    """Return `KEYS-HASH`: the same command finds its directory again, with any launcher."""
     sweeper = plugins(overrides)["sweeper"]
     kept = sorted(o.lstrip("+") for o in overrides if not o.lstrip("+").startswith(("hydra.", "hydra/", "force=")))
     digest = hashlib.sha256("\n".join([sweeper, *kept]).encode()).hexdigest()[:8]
@@ -84,12 +84,12 @@ def sweep_name(overrides: Sequence[str]) -> str:
 
 
 def sweep_mistakes(loader: ConfigLoader, overrides: Sequence[str], multirun: bool) -> list[Mistake]:
-    """Return what is wrong with the choice of launcher and sweeper, and with what they are to do."""
+    """Return the mistakes in the choice of launcher and sweeper, their keys and the swept values."""
     chosen = plugins(overrides)
     asked = [kind for kind in DEFAULTS if any(o.key_or_group == f"hydra/{kind}" for o in parsed(overrides))]
     if not multirun:
-        expected = "-m beside it, as it is about several jobs"
-        return [Mistake(f"hydra/{kind}", expected, "a command without", "add -m") for kind in asked]
+        expected = "-m with it, as it applies to several jobs"
+        return [Mistake(f"hydra/{kind}", expected, "a command without -m", "add -m") for kind in asked]
     return [
         *(m for name in chosen.values() for m in _missing_package(name)),
         *(m for kind, name in chosen.items() for m in _unknown_keys(loader, overrides, kind, name)),
@@ -102,13 +102,13 @@ def refuse_several_processes(environment: Mapping[str, str] = os.environ) -> Non
     """Refuse a multirun that torchrun or srun started several times: each process would run the whole sweep.
 
     Raises:
-        TlxError: It is one of several processes.
+        TlxError: This process is one of several.
     """
     if is_one_of_several(environment):
         raise TlxError(
-            "expected one process for a multirun, which starts those of its jobs by itself, got one of several of "
+            "expected one process for a multirun, which starts the processes of its jobs, got one of several of "
             "torchrun or srun; type tlx train -m … without torchrun (srun with --ntasks=1), and trainer.devices=N "
-            "for jobs of several devices"
+            "for several devices in each job"
         )
 
 
@@ -116,7 +116,7 @@ def _missing_package(name: str) -> Iterator[Mistake]:
     package, extra = NEEDS.get(name, ("tlx", ""))
     if importlib.util.find_spec(package) is None:
         kind = "sweeper" if name == "optuna" else "launcher"
-        hint = f"type: pip install {package}, or tlx with its extra: pip install 'tlx[{extra}]'"
+        hint = f"type: pip install {package}, or pip install 'tlx[{extra}]'"
         yield Mistake(f"hydra/{kind}={name}", f"the package {package}", "none", hint)
 
 
@@ -139,7 +139,7 @@ def _one_directory(overrides: Sequence[str]) -> Iterator[Mistake]:
     for override in parsed(overrides):
         value = str(override.value())
         if override.key_or_group in ("run_dir", "run_name") and "${" not in value and count(overrides) != 1:
-            hint = f"leave it out: each run has a name of its own, or {override.key_or_group}='…${{seed}}'"
+            hint = f"leave it out: each run has its own name, or type {override.key_or_group}='…${{seed}}'"
             yield Mistake(override.key_or_group, "one for each job", f"'{value}' for several", hint)
 
 
@@ -147,7 +147,7 @@ def _intervals(overrides: Sequence[str], sweeper: str) -> Iterator[Mistake]:
     for override in parsed(overrides):
         if sweeper == "basic" and override.is_sweep_override() and not override.is_discrete_sweep():
             got = override.input_line or override.key_or_group
-            hint = "a search tries points of it: add hydra/sweeper=optuna; or list values: a,b,c"
+            hint = "to search it, add hydra/sweeper=optuna; or list values: a,b,c"
             yield Mistake(override.key_or_group, "values to combine", f"an interval: {got.partition('=')[2]}", hint)
 
 

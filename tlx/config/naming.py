@@ -1,4 +1,4 @@
-"""A run is named by what it is: a readable label and a hash of all that decides its result."""
+"""Name a run: a readable label and a hash of everything that decides its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tlx.data.catalog import source_of
 from tlx.records.files import read_model
 from tlx.records.settled import made_again
 
-# What changes where or how fast a run goes, but not what it is.
+# Keys that change where or how fast a run computes, but not its result.
 _READING = made_again("dataset") | {"download", "check", "on_bad"}
 NOT_IDENTITY = {
     "trainer": made_again("trainer") | {"num_nodes", "model_summary", "log_every_n_steps"},
@@ -26,7 +26,7 @@ NOT_IDENTITY = {
     "target": _READING,
     "cache": {"enabled", "dir", "max_gb"},
 }
-# Keys that came later: at their default nothing is other than before, and runs from before are found again.
+# Keys added after the first release: left out at their default, so that older runs keep their names.
 _ADDED_TO_SETS = {
     **{"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None},
     "extension": None,
@@ -40,15 +40,15 @@ ADDED: dict[str, dict[str, Any]] = {
     "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean", "class_weights": None},
     "strategy": {"groups": None, "folds": 5, "scoring": "accuracy"},
 }
-_LONGEST = 255  # bytes that the name of a folder has at most
+_LONGEST = 255  # bytes of a folder's name
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
     """Return the part of a configuration that decides the result of its run, as plain values.
 
-    What lies behind a path stands in the path's place: the same files in another folder are the same run, other files
-    in the same folder another one.
+    File contents replace paths: the same files in another folder are the same run, and other files in the same folder
+    are another run.
     """
     kept: dict[str, Any] = {}
     for part in PARTS:
@@ -66,7 +66,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
 
 
 def _with_keys_of_one_type(value: Any) -> Any:
-    """Turn keys into text where numbers stand beside words, as of the weights of classes A and 0: they are sorted."""
+    """Convert keys to strings if a mapping mixes numbers and strings (class weights), so that they can be sorted."""
     if isinstance(value, dict):
         text = len({type(key) for key in value}) > 1
         return {str(key) if text else key: _with_keys_of_one_type(inner) for key, inner in value.items()}
@@ -74,7 +74,7 @@ def _with_keys_of_one_type(value: Any) -> Any:
 
 
 def _without_paths(part: str, node: dict[str, Any]) -> dict[str, Any]:
-    """Put content in the place of paths; a path that nobody here can follow stays, as an absolute one."""
+    """Replace paths by their content; a path that cannot be read stays and is made absolute."""
     content = _content(part, json.dumps(node, sort_keys=True, default=str))
     paths = {key for key in ("root", "path", "run") if isinstance(node.get(key), str)}
     if content is None:
@@ -89,28 +89,28 @@ def _content(part: str, node: str) -> dict[str, Any] | None:
         return source_of(plain).identity()
     try:
         if plain["_target_"] == "tlx.backbones.run_backbone":
-            told = read_model(Path(plain["run"]).expanduser())
-            return {"run": told["identity"]} if told.get("identity") is not None else None
+            model = read_model(Path(plain["run"]).expanduser())
+            return {"run": model["identity"]} if model.get("identity") is not None else None
         if plain["_target_"] == "tlx.backbones.file_backbone":
             with Path(plain["path"]).expanduser().open("rb") as file:
                 return {"file": hashlib.file_digest(file, "sha256").hexdigest()}
-    except (OSError, ValueError, KeyError, TlxError):  # the check of the configuration says what is wrong
+    except (OSError, ValueError, KeyError, TlxError):  # the check of the configuration reports it
         return None
     return None
 
 
 def look_again() -> None:
-    """Forget what lay behind paths: a command looks once, as one run asks for its name many times."""
+    """Clear the cached contents of paths: a command reads each once, because a run resolves its name many times."""
     _content.cache_clear()
 
 
 def identity_hash(config: DictConfig) -> str:
-    """Return a hash of all that decides the result of a run."""
+    """Return a hash of everything that decides the result of a run."""
     return hashlib.sha256(json.dumps(identity(config), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def difference(one: DictConfig, other: DictConfig) -> str:
-    """Return the keys in which two configurations differ, as far as their results depend on them, with both values."""
+    """Return the keys that decide the result and differ between two configurations, with both values."""
     first, second = flat(identity(one)), flat(identity(other))
     keys = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
     shown = [f"{key}: {first.get(key)} there, {second.get(key)} here" for key in keys[:4]]
@@ -125,9 +125,9 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver behind `${run_name:}`.
+    """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver of `${run_name:}`.
 
-    With a target domain the first part is `SOURCE_to_TARGET`, with a classifier the third is `features_CLASSIFIER`.
+    With a target domain the first part is `SOURCE_to_TARGET`; with a classifier the third is `features_CLASSIFIER`.
     """
     digest = identity_hash(_root_)[:8]
     words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
@@ -137,12 +137,12 @@ def run_name(*, _root_: DictConfig) -> str:
         words[0] += f"_to_{_root_.target.get('name', 'target')}"
     label = "-".join(re.sub(r"[/ \0-\x1f\x7f]", "_", word) for word in words)
     end = f"-s{_root_.seed}-{digest}"
-    if len(os.fsencode(label + end)) > _LONGEST:  # bytes; the hash tells names apart whose ends are cut off
+    if len(os.fsencode(label + end)) > _LONGEST:  # bytes; the hash distinguishes truncated names
         label = os.fsencode(label)[: _LONGEST - len(end)].decode(errors="ignore")
     return label + end
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}` and `${expanduser:PATH}` known to OmegaConf."""
+    """Register `${run_name:}` and `${expanduser:PATH}` with OmegaConf."""
     OmegaConf.register_new_resolver("expanduser", os.path.expanduser, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)

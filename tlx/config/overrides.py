@@ -1,4 +1,4 @@
-"""Overrides of a command line, one by one: right groups and options, `~`, sweeps, the form that Hydra takes."""
+"""Check and convert the overrides of a command line: groups and options, `~`, sweeps, Hydra's form."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tlx.base.legible import legible
 from tlx.config.leads import bare_hint, hydra_hint, option_hint, several_hint
 from tlx.config.sweep_values import sweep_values
 
-# What of Hydra's own a command line chooses; the rest tlx sets, and would pass over in silence.
+# Hydra keys that a command line may set; tlx sets the others, and would ignore an override of them silently.
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")
 
 
 def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterator[Mistake]:
-    """Yield what is wrong with one override by itself; whether its key exists shows when it is composed."""
-    if legible(text) != legible(text.encode("utf-8", "ignore").decode()):  # no file of a run could hold it
+    """Yield the mistakes of one override; composing it checks whether its key exists."""
+    if legible(text) != legible(text.encode("utf-8", "ignore").decode()):  # a run's files could not store it
         typed, _, rest = text.partition("=")
-        hint = "rename it, or lead a link to it: ln -s NAME OTHER"
+        hint = "rename it, or link to it: ln -s NAME OTHER"
         yield Mistake(legible(typed), "a text in UTF-8", f"'{legible(rest)}'", hint)
         return
     try:
@@ -56,7 +56,7 @@ def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterat
             yield Mistake(text, "key=value", str(error).splitlines()[0], hint)
             return
         hint = f"type: {shlex.quote(quoted)}"
-        yield Mistake(typed, "a value in quotes, where it is more than a word", f"'{rest}'", hint)
+        yield Mistake(typed, "a value in quotes if it is more than a word", f"'{rest}'", hint)
         return
     key = override.key_or_group
     if not key:
@@ -64,7 +64,7 @@ def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterat
         return
     if re.match(r"hydra\b", key) and not key.startswith(_HYDRAS):
         hint = hydra_hint(key, text.partition("=")[2]) or "leave it out"
-        yield Mistake(key, "a key of tlx", "one of Hydra's own, which tlx sets", hint)
+        yield Mistake(key, "a key of tlx", "a Hydra key, which tlx sets", hint)
         return
     if override.is_sweep_override():
         typed = text.partition("=")[2]
@@ -83,7 +83,7 @@ def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterat
         yield from _list_mistakes(loader, [str(name) for name in value if str(name) in names], value)
     elif isinstance(value, list) and key != "experiment":
         yield Mistake(
-            key, f"one option of the group {key}", f"{value}", "to train with each of them: -m and no brackets"
+            key, f"one option of the group {key}", f"{value}", "to train with each option: -m and no brackets"
         )
         return
     for name in value if isinstance(value, list) else [value]:
@@ -95,18 +95,18 @@ def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterat
 
 
 def _list_mistakes(loader: ConfigLoader, names: list[str], value: list[Any]) -> Iterator[Mistake]:
-    """Yield which loggers cannot stand in a list: none, and options of a user's own without a name of their keys."""
+    """Yield the loggers that cannot be in a list: `none`, and a user's own whose keys are not under a name."""
     if not value:
         yield Mistake("logger", "options of the group logger", "an empty list", "type: logger=none")
     for name in names if len(value) > 1 else ():
         result = loader.repository.load_config(f"logger/{name}")
         if result is not None and isinstance(result.config, DictConfig) and "_target_" in result.config:
-            hint = f"let its file begin with `{name}:`, and all keys stand below" if name != "none" else "leave it out"
-            yield Mistake("logger", "loggers whose keys stand below their name", f"'{name}' in a list", hint)
+            hint = f"start its file with `{name}:` and indent its keys" if name != "none" else "leave it out"
+            yield Mistake("logger", "loggers whose keys are under their name", f"'{name}' in a list", hint)
 
 
 def parted(overrides: Sequence[str]) -> Iterator[Mistake]:
-    """Yield of which values a space made several words: `dataset.root=my pets`, where there is such a folder."""
+    """Yield values that the shell split at a space: `dataset.root=my pets`, if that folder exists."""
     for i, text in enumerate(overrides):
         key, equals, value = text.partition("=")
         for end in range(i + 2, len(overrides) + 1):
@@ -115,16 +115,14 @@ def parted(overrides: Sequence[str]) -> Iterator[Mistake]:
             whole = " ".join([value, *overrides[i + 1 : end]])
             if os.path.exists(os.path.expanduser(whole)):
                 got = f"{end - i} words, {' '.join(overrides[i:end])}"
-                yield Mistake(
-                    key, "a value in quotes, where it has spaces", got, f"type: {shlex.quote(f'{key}={whole}')}"
-                )
+                yield Mistake(key, "a value in quotes if it has spaces", got, f"type: {shlex.quote(f'{key}={whole}')}")
                 break
 
 
 def in_quotes(text: str) -> str | None:
-    """`key=value` with quotes around the value, where Hydra takes it with them and not without; else None.
+    """Return `key=value` with its value in quotes if Hydra accepts it only so; else None.
 
-    A list or a mapping, which may want a bracket, is none that quotes mend.
+    Quotes do not correct a list or a mapping, which may lack a bracket.
     """
     parser = OverridesParser.create()
     key, equals, value = text.partition("=")
@@ -151,7 +149,7 @@ def _option_hint(group: str, name: str, names: list[str]) -> str:
     return f"{hint} (all: tlx list {plural})".strip() if listed else hint
 
 
-# Both ask the repository itself: the loader's own methods copy it with all its nodes first, 20 ms each time.
+# Both query the repository directly: the loader's methods first copy it with all its nodes, 20 ms each time.
 
 
 def groups_of(loader: ConfigLoader) -> list[str]:
@@ -160,19 +158,19 @@ def groups_of(loader: ConfigLoader) -> list[str]:
 
 
 def options_of(loader: ConfigLoader, group: str) -> list[str]:
-    """Return the names that can stand for a group."""
+    """Return the names of a group's options."""
     names = loader.repository.get_group_options(group, ObjectType.CONFIG)
     return sorted({str(n) for n in names} - {"base"})
 
 
 def at_home(overrides: Sequence[str]) -> list[str]:
-    """`root=~/pets` with the home directory in place of `~`, which no shell puts there after a dotted key."""
-    home = os.path.expanduser("~")  # stays ~ where there is none: a user without an entry may have no home at all
+    """Expand `~` in values such as `root=~/pets`: a shell does not expand it after a dotted key."""
+    home = os.path.expanduser("~")  # stays ~ for a user without a home directory
     return [re.sub(r"(^[^=~]+=|,)~(?=[/,]|$)", lambda match: match[1] + home, text) for text in overrides]
 
 
 def readable(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra reads them: `at_home`, and a regular expression in quotes, without which it takes none."""
+    """Return overrides that Hydra can parse: `~` expanded, and regular expressions in quotes."""
     return [re.sub(r"^(\+{0,2}\w+\.group_pattern)=(?!null$|['\"])(.+)$", _quoted, text) for text in at_home(overrides)]
 
 
@@ -185,7 +183,7 @@ def _escaped(value: str) -> str:
 
 
 def force(text: str, groups: list[str]) -> str:
-    """`key=value` becomes `++key=value`: the check that follows, not Hydra, says which keys exist."""
+    """Return `++key=value` for `key=value`: the later check, not Hydra, reports unknown keys."""
     override = OverridesParser.create().parse_override(text)
     key = override.key_or_group
     is_value = key not in groups and not key.startswith(("hydra.", "hydra/")) and override.package is None
@@ -201,9 +199,9 @@ class _Choice:
 
 
 def sweep_jobs(overrides: Sequence[str], loader: ConfigLoader | None = None) -> Iterator[list[str]]:
-    """Yield one list of overrides for each value of each swept key, the other swept keys at their first value.
+    """Yield one list of overrides for each value of each swept key, with the other swept keys at their first value.
 
-    That finds every bad value without composing the whole product of a large sweep.
+    This finds every bad value without composing all combinations of a large sweep.
     """
     choices: list[_Choice] = []
     fixed: list[str] = []
@@ -211,7 +209,7 @@ def sweep_jobs(overrides: Sequence[str], loader: ConfigLoader | None = None) -> 
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException:
-            fixed.append(text)  # reported when it is checked
+            fixed.append(text)  # check_override reports it
             continue
         if override.is_sweep_override():
             values = list(dict.fromkeys(sweep_values(override, loader)))

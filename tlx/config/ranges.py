@@ -1,4 +1,4 @@
-"""Values that no schema has: arguments of optimizers, and what is wrong wherever it stands."""
+"""Check values that no schema covers: arguments of optimizers, and values that are wrong under any key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tlx.base.typecheck import check_value, show
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _BELOW_1 = {"low": 0, "high": 1, "open_high": True}
-# Arguments of torch's and timm's optimizers, which have one meaning whatever the class: the type and the limits.
+# Arguments with the same meaning in all optimizers of torch and timm: type and limits.
 _ARGUMENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "momentum": (float, _BELOW_1),
     "alpha": (float, {"low": 0, "high": 1}),
@@ -29,25 +29,25 @@ _ARGUMENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "eps": (float, {"low": 0, "high": 1, "open_low": True}),
     **{key: (bool, {}) for key in ("amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov")},
 }
-# Optimizers of torch that cannot train layer groups at rates of their own.
+# Optimizers of torch that cannot train layer groups at different learning rates.
 _UNFIT = {
-    "torch.optim.LBFGS": "takes one group of parameters",
-    "torch.optim.SparseAdam": "takes sparse gradients",
-    "torch.optim.Muon": "takes matrices alone, no convolutions and no biases",
+    "torch.optim.LBFGS": "takes one parameter group",
+    "torch.optim.SparseAdam": "takes only sparse gradients",
+    "torch.optim.Muon": "takes only matrices, not convolutions and biases",
 }
 
 
 def check_arguments(node: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield the arguments of an optimizer that have no meaning: a momentum of 2, one beta, an eps of 0."""
+    """Yield the invalid arguments of an optimizer: a momentum of 2, one beta, an eps of 0."""
     target = str(node.get("_target_"))
     if target in _UNFIT:
-        expected = "an optimizer that takes a group of parameters for each layer group"
+        expected = "an optimizer that takes a parameter group for each layer group"
         yield Mistake(
             "optimizer._target_", expected, f"'{target}', which {_UNFIT[target]}", "for example torch.optim.AdamW"
         )
     of_torch = target.startswith("torch.optim.")
     for key, value in node.items():
-        if key not in _ARGUMENTS or (key == "eps" and isinstance(value, list)):  # Adafactor's eps are two
+        if key not in _ARGUMENTS or (key == "eps" and isinstance(value, list)):  # Adafactor has two eps
             continue
         hint, limits = _ARGUMENTS[key]
         path = f"optimizer.{key}"
@@ -63,13 +63,13 @@ def check_arguments(node: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def check_plain(node: Any, path: str = "") -> Iterator[Mistake]:
-    """Yield what is wrong wherever it stands: NaN, infinity, a zero byte, a `_target_` that is no dotted path."""
+    """Yield values that are wrong under any key: NaN, infinity, a zero byte, a `_target_` that is not a dotted path."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             place = f"{path}.{key}" if path else str(key)
             if key == "_target_" and value is not None:
                 if not isinstance(value, str) or not _DOTTED.fullmatch(value):
-                    yield Mistake(place, "a dotted path of what to build", show(value))
+                    yield Mistake(place, "the dotted path of a class or function", show(value))
             else:
                 yield from check_plain(value, place)
     elif isinstance(node, list):

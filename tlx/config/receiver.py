@@ -1,7 +1,7 @@
-"""What of a stored configuration its receiver decides: where anything is written, and how much of a machine is taken.
+"""Keys of a stored configuration that its receiver decides: where files are written, and how many resources are used.
 
-A run directory may come from elsewhere, and nothing in it can prove that it does not. So none of these keys is taken
-from it, of a run of one's own neither: they are the defaults, until somebody types others. None changes a result.
+A run directory may come from elsewhere, and nothing in it can prove its origin. So these keys are never read from it,
+not even from the user's own run: they have their defaults unless the user types others. None changes a result.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ READ = {"dataset": ("root", "path"), "target": ("root", "path"), "backbone": ("r
 
 
 def received(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
-    """Return a stored configuration, plain values, with the receiver's own in place of whatever says where or how much.
+    """Return a stored configuration, plain values, with the receiver's places and resources.
 
     Args:
         config: From a run directory.
-        run_dir: Where that lies now.
+        run_dir: The current path of that directory.
     """
     mine = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
     mine |= {"run_dir": run_dir, "output_dir": "outputs", "force": False, "logger": _logger(config, run_dir)}
@@ -35,36 +35,36 @@ def received(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
     for part in ("dataset", "target"):
         if mine.get(part) is not None:
             mine[part]["num_workers"] = "auto"
-            if "download" in mine[part]:  # into the folder that the configuration names
+            if "download" in mine[part]:  # would write into a folder that the configuration names
                 mine[part]["download"] = False
     return mine
 
 
 def _logger(config: Mapping[str, Any], run_dir: str) -> dict[str, Any]:
-    """TensorBoard in the run directory, or none where the run had none; no other one, which might send figures away."""
+    """Return TensorBoard in the run directory, or no logger if the run had none. Others might upload data."""
     if not logger_nodes(config["logger"]):
         return {"_target_": None}
     return {"_target_": TENSORBOARD, "save_dir": run_dir, "name": "", "version": "", "default_hp_metric": False}
 
 
 def not_taken(config: Mapping[str, Any]) -> str:
-    """Say which keys of a stored configuration were left where they are; '' where they are the defaults anyway."""
+    """Return a message with the keys of a stored configuration that are not used; '' if all have their defaults."""
     cache = config.get("cache", {})
     targets = [str(node.get("_target_")) for node in logger_nodes(config["logger"]).values()]
     left = [f"cache.{k}={cache[k]}" for k, usual in (("dir", None), ("max_gb", Cache.max_gb)) if cache.get(k) != usual]
     left += [f"logger {target}" for target in targets if target != TENSORBOARD]
-    return f"not taken from config.yaml: {', '.join(left)}; type what you want of it" if left else ""
+    return f"not taken from config.yaml: {', '.join(left)}; type those that you want" if left else ""
 
 
 def refuse_a_crowd(config: Mapping[str, Any], started: bool) -> None:
-    """Refuse more processes than this machine has cores for, and other machines that nobody has started.
+    """Refuse more processes than this machine has cores for, and several machines if no launcher started them.
 
     Args:
-        config: The configuration, with what was typed.
+        config: The configuration, with the overrides that were typed.
         started: Whether torchrun or SLURM started this process.
 
     Raises:
-        TlxError: It says what to type.
+        TlxError: Too many processes or machines; the message says what to type.
     """
     trainer = config["trainer"]
     most = most_processes()
@@ -75,27 +75,27 @@ def refuse_a_crowd(config: Mapping[str, Any], started: bool) -> None:
                        "trainer.devices=…")  # fmt: skip
     if trainer.get("num_nodes", 1) > 1 and not started:
         raise TlxError(
-            f"resume: expected a run of one machine, got trainer.num_nodes={trainer['num_nodes']}; start it by "
-            "torchrun or srun on each of them, or type trainer.num_nodes=1"
+            f"resume: expected a run of one machine, got trainer.num_nodes={trainer['num_nodes']}; start it with "
+            "torchrun or srun on each machine, or type trainer.num_nodes=1"
         )
 
 
 def paths_read(config: Mapping[str, Any]) -> list[str]:
-    """Return the paths that a configuration reads from, as `dataset.root=/data/pets`."""
+    """Return the input paths of a configuration, as `dataset.root=/data/pets`."""
     nodes = {part: config.get(part) or {} for part in READ}
     return [f"{part}.{key}={nodes[part][key]}" for part, keys in READ.items() for key in keys if nodes[part].get(key)]
 
 
 def find_paths(config: DictConfig, started: Path) -> None:
-    """Take a relative path that leads nowhere from here as meant from where the run was started; in place.
+    """Resolve relative paths that do not exist here against the directory in which the run was started, in place.
 
     Args:
-        config: Of a run.
+        config: The configuration of a run.
         started: The working directory of its last start.
     """
     for part, keys in READ.items():
         node = config.get(part)
         for key in keys if isinstance(node, DictConfig) else ():
-            told = node.get(key)
-            if isinstance(told, str) and not Path(told).expanduser().exists() and (started / told).exists():
-                node[key] = str(started / told)
+            path = node.get(key)
+            if isinstance(path, str) and not Path(path).expanduser().exists() and (started / path).exists():
+                node[key] = str(started / path)

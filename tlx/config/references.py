@@ -1,4 +1,4 @@
-"""References in a configuration (`${key}`, `${oc.env:NAME}`) that lead nowhere."""
+"""Find references in a configuration (`${key}`, `${oc.env:NAME}`) that do not resolve."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ _ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
 def unresolved(node: DictConfig | ListConfig, path: str) -> Iterator[Mistake]:
-    """Yield a mistake for each value below a node whose reference does not resolve, by the value's own key."""
+    """Yield a mistake for each value below a node with a reference that does not resolve."""
     for key in list(node) if isinstance(node, DictConfig) else range(len(node)):
         yield from unresolved_at(node, key, f"{path}.{key}" if isinstance(node, DictConfig) else f"{path}[{key}]")
 
 
 def unresolved_at(node: DictConfig | ListConfig, key: Any, path: str) -> Iterator[Mistake]:
-    """Yield a mistake for each such value at and below a key of a node."""
+    """Yield the same mistakes at and below a key of a node."""
     raw = raw_node(node, key)
     if OmegaConf.is_interpolation(node, key):
         text = reference(node, key)
         try:
             OmegaConf.to_container(node[key], resolve=True) if OmegaConf.is_config(node[key]) else node[key]
         except OmegaConfBaseException as error:
-            if "Environment variable" not in str(error) or _ENVIRONMENT.search(text):  # else told where it is named
+            # A reference to a key that names a missing variable is not reported again.
+            if "Environment variable" not in str(error) or _ENVIRONMENT.search(text):
                 yield _mistake(path, text, error)
     elif has_values(raw):
         yield from unresolved(raw, path)
 
 
 def repeated(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the paths of plain values that only repeat another key, with that key: `dataset.subset_seed`, `seed`."""
+    """Yield (path, key) for each value that only refers to another key: `dataset.subset_seed`, `seed`."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from repeated(value, f"{path}.{key}" if path else str(key))
@@ -49,7 +50,7 @@ def repeated(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def without_references(node: Any) -> Any:
-    """Return plain values: resolved where that can be done, the references themselves elsewhere."""
+    """Return plain values, in which references that do not resolve stay as text."""
     if isinstance(node, DictConfig) and has_values(node):
         return {key: _value(node, key) for key in node}
     if isinstance(node, ListConfig) and has_values(node):
@@ -69,5 +70,5 @@ def _mistake(path: str, text: str, error: Exception) -> Mistake:
     if found is None:
         return Mistake(path, "a reference that resolves", f"'{text}': {str(error).splitlines()[0]}")
     typed = shlex.quote(f"{path}={text.replace(found[0], found[0][:-1] + ',DEFAULT}')}")
-    hint = f"set it before: export {found[1]}=…, or say what stands for it: {typed}"
-    return Mistake(path, f"an environment variable {found[1]}", f"'{text}', of which there is none", hint)
+    hint = f"set it: export {found[1]}=…, or give a default: {typed}"
+    return Mistake(path, f"an environment variable {found[1]}", f"'{text}', which is not set", hint)

@@ -1,8 +1,7 @@
-"""The shape of a configuration: one dataclass a kind of node, with ranges and choices where they exist.
+"""The schema of a configuration: one dataclass for each kind of node, with ranges and choices.
 
-Nothing here imports torch. A node of conf/ that names one of our own parts by `_target_` is checked against the class
-that SCHEMAS gives for it, a dataset node against the keys of its source (`tlx.data.catalog`); a node with a target from
-elsewhere is checked against the signature of that target.
+Nothing here imports torch. A node whose `_target_` is part of tlx is checked against its class in SCHEMAS, a dataset
+node against the keys of its source (`tlx.data.catalog`), and a node with another target against its signature.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class TorchvisionBackbone:
 
 @dataclass
 class TimmBackbone:
-    """A timm model whose features timm can list."""
+    """A timm model that supports timm's feature extraction."""
 
     _target_: str
     name: str = field(metadata=NAME)
@@ -48,7 +47,7 @@ class TimmBackbone:
 
 @dataclass
 class SmallCnn:
-    """A small convolutional network for small pictures."""
+    """A small convolutional network for small images."""
 
     _target_: str
     name: str = field(default="small_cnn", metadata=NAME)
@@ -66,7 +65,7 @@ class RunBackbone:
 
 @dataclass
 class FileBackbone:
-    """A state dict in a file, for a named architecture."""
+    """A state dict in a file, for the named architecture."""
 
     _target_: str
     name: str = field(metadata=NAME)
@@ -108,7 +107,7 @@ class Strategy:
 
 @dataclass
 class Classifier:
-    """A classifier of scikit-learn; further keys go to its class and are checked against that one's signature."""
+    """A classifier of scikit-learn; further keys are passed to its class and checked against its signature."""
 
     _target_: str
     name: str = field(metadata=NAME)
@@ -118,7 +117,7 @@ class Classifier:
 
 @dataclass
 class Optimizer:
-    """An optimizer by name; further keys go to its class and are checked against that one's signature."""
+    """An optimizer; further keys are passed to its class and checked against its signature."""
 
     _target_: str
     lr: float = field(default=1e-3, metadata=within(0, 1000, open_low=True))
@@ -132,7 +131,7 @@ class Optimizer:
 
 @dataclass
 class Trainer:
-    """How Lightning runs it."""
+    """How Lightning trains: devices, precision, limits."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
     devices: int | Literal["auto"] | list[int] = field(default="auto", metadata=within(-1, 1024))
@@ -155,7 +154,7 @@ class Trainer:
 
 @dataclass
 class Cache:
-    """What frozen layer groups give, kept on disk."""
+    """Cache on disk for the outputs of frozen layer groups."""
 
     enabled: bool = True
     views: int = field(default=4, metadata=within(0, 10_000))
@@ -167,7 +166,7 @@ class Cache:
 
 @dataclass
 class TensorBoard:
-    """TensorBoard events; keys that are left out have Lightning's defaults."""
+    """TensorBoard events; omitted keys have Lightning's defaults."""
 
     _target_: str
     save_dir: str = field(metadata=FOLDER)
@@ -186,7 +185,7 @@ class TensorBoard:
 
 @dataclass
 class Csv:
-    """One CSV file of all that is logged, a row a call."""
+    """One CSV file of all logged metrics, one row for each call."""
 
     _target_: str
     save_dir: str = field(metadata=FOLDER)
@@ -198,7 +197,7 @@ class Csv:
 
 @dataclass
 class Wandb:
-    """A run of Weights & Biases; `version` is its id, by which tlx takes it up again."""
+    """A run of Weights & Biases; `version` is its id, with which tlx resumes it."""
 
     _target_: str
     project: str | None = None
@@ -217,7 +216,7 @@ class Wandb:
 
 @dataclass
 class MlFlow:
-    """A run of MLflow, in a server or in files."""
+    """A run of MLflow, on a server or in files."""
 
     _target_: str
     experiment_name: str = "lightning_logs"

@@ -1,4 +1,4 @@
-"""The configuration that a run directory holds: read as text, checked node by node, built from nothing but lists."""
+"""Read the configuration in a run directory: as text, checked node by node, with only listed targets."""
 
 from __future__ import annotations
 
@@ -18,43 +18,42 @@ from tlx.data.catalog import source_class
 from tlx.data.sources.keys import SourceKeys
 from tlx.records.escapes import escaped
 from tlx.records.files import read_config
-from tlx.records.reading import told, unreadable
+from tlx.records.reading import first_mistakes, unreadable
 
 _OTHERS: dict[str, type] = {"optimizer": Optimizer, "classifier": Classifier}
 _OTHERS |= {"dataset": SourceKeys, "target": SourceKeys}
 
 
 def stored_config(directory: Path) -> DictConfig:
-    """Return config.yaml of a run; no reference in it is resolved, and nothing is looked up or built.
+    """Return config.yaml of a run, without resolving references, looking up names or building anything.
 
     Raises:
-        FileNotFoundError: There is none.
-        TlxError: It is damaged, or holds keys or values that no configuration of tlx has.
+        FileNotFoundError: The file is missing.
+        TlxError: It is damaged, or has keys or values that are invalid in tlx.
     """
     plain = read_config(directory)
     for found in foreign(plain):
-        if (
-            found.key != "_target_" or listed_at(found.place) is None
-        ):  # of those, whoever builds them asks for permission
+        # Permission for a _target_ in a place with a list is checked when it is built.
+        if found.key != "_target_" or listed_at(found.place) is None:
             expected = f"{found.expected} in {found.path}"
             raise unreadable(directory / "config.yaml", expected, found.got, found.hint)
     mistakes = list(malformed(plain))
     if mistakes:
-        raise unreadable(directory / "config.yaml", "a configuration of tlx", told(mistakes))
+        raise unreadable(directory / "config.yaml", "a configuration of tlx", first_mistakes(mistakes))
     return as_config(plain)
 
 
 def as_config(plain: Mapping[str, Any]) -> DictConfig:
-    """Return plain values as a configuration that gives them back: a `${` in them stays text."""
+    """Return plain values as a configuration in which `${` stays text."""
     config = OmegaConf.create(escaped(dict(plain)))
     assert isinstance(config, DictConfig)
     return config
 
 
 def settled(config: DictConfig) -> DictConfig:
-    """Return a configuration with the values of its references in their place.
+    """Return a configuration with its references replaced by their values.
 
-    OmegaConf's own `resolve` would take a value that is the text `${x}` for a reference the next time it is asked for.
+    After OmegaConf's own `resolve`, the next access would resolve a value that is the text `${x}`.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     values = as_config(plain)
@@ -63,9 +62,9 @@ def settled(config: DictConfig) -> DictConfig:
 
 
 def malformed(config: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield what is wrong with the form of a stored configuration: unknown keys, wrong types, numbers out of range.
+    """Yield the mistakes in the form of a stored configuration: unknown keys, wrong types, numbers out of range.
 
-    What lies behind paths is not looked at, and a class of the user's own is not looked for.
+    This reads no paths and does not look up a user's own classes.
     """
     yield from check_node(config, Experiment, "")
     for part in ("backbone", "dataset", "target", "task", "optimizer", "classifier", "strategy.adapt"):

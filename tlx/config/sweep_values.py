@@ -1,4 +1,4 @@
-"""The values that an override of a multirun sweeps over: which they are, how many, and what is wrong with them."""
+"""The values that an override of a multirun sweeps over: the values, their number and their mistakes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MOST = 100_000  # jobs of a sweep
 
 
 def sweep_values(override: Override, loader: ConfigLoader | None = None) -> list[str]:
-    """Return the values to check of one swept key: all that were typed, of an interval or a range its ends.
+    """Return the values of one swept key to check: all typed values, or the ends of an interval or a range.
 
-    What is between the ends is of the same kind, and `range(0,60000)` took minutes to look through.
+    Values between the ends have the same type, and checking all of `range(0,60000)` took minutes.
 
     Args:
-        override: Of a key with several values.
-        loader: Knows the options that a glob matches; without it a glob matches nothing.
+        override: An override with several values.
+        loader: Finds the options that a glob matches; without it a glob matches nothing.
     """
     value = override.value()
     if isinstance(value, IntervalSweep):
@@ -41,32 +41,32 @@ def sweep_values(override: Override, loader: ConfigLoader | None = None) -> list
 
 
 def values_mistakes(overrides: Sequence[str], loader: ConfigLoader) -> Iterator[Mistake]:
-    """Yield what is wrong with the number of values: none, or more jobs than anybody waits for."""
+    """Yield mistakes in the number of values: no value, or more than MOST jobs."""
     jobs = 1.0
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException:
-            continue  # told elsewhere
+            continue  # check_override reports it
         if not override.is_sweep_override() or isinstance(override.value(), IntervalSweep):
             continue
         key, typed = override.key_or_group, text.partition("=")[2]
         if key.startswith("hydra"):
-            yield Mistake(key, "one value for the whole sweep", f"several: {typed}", "one command for each")
+            yield Mistake(key, "one value for the whole sweep", f"several: {typed}", "type one command for each value")
             continue
         is_glob = isinstance(override.value(), Glob)
         size = len(sweep_values(override, loader)) if is_glob else size_of(override)
         if size == 0:
-            hint = "a glob is of the options of a group: strategy='glob(*)'" if is_glob else "such as range(0,3)"
+            hint = "a glob matches options of a group: strategy='glob(*)'" if is_glob else "such as range(0,3)"
             yield Mistake(key, "several values", f"none: {typed}", hint)
         jobs *= size
     if jobs > MOST:
-        many = "without end" if math.isinf(jobs) else f"{jobs:,.0f}"
-        yield Mistake("-m", f"at most {MOST:,} jobs", many, "a search tries some of them: hydra/sweeper=optuna")
+        many = "infinitely many" if math.isinf(jobs) else f"{jobs:,.0f}"
+        yield Mistake("-m", f"at most {MOST:,} jobs", many, "to try only some of them: hydra/sweeper=optuna")
 
 
 def _ends(override: Override) -> list[str]:
-    """Return the first two values of a range, which shows whether they are whole numbers, and the last one."""
+    """Return the first two values of a range, which show whether they are integers, and the last one."""
     size = size_of(override)
     if not 0 < size <= MOST:
         return list(islice(override.sweep_string_iterator(), 2)) if size else []
@@ -75,7 +75,7 @@ def _ends(override: Override) -> list[str]:
 
 
 def size_of(override: Override) -> float:
-    """The number of values without going through them: `range(0,1e12)` is typed soon; inf: without end."""
+    """Return the number of values without iterating, because a range may be `range(0,1e12)`; inf: infinitely many."""
     value = override.value()
     if not isinstance(value, RangeSweep):
         return sum(1 for _ in override.sweep_iterator())

@@ -1,7 +1,7 @@
-"""Words that the field has for what tlx calls otherwise, or has not: only tables. tlx/config/leads.py reads them.
+"""Tables of other tools' words for what tlx names differently or lacks. tlx/config/leads.py reads them.
 
-A row is `words: (what to type, what is said before it)`. VALUE stands for what the user typed; words in capitals are
-the user's own to fill in. The second is '' where the first says it all.
+A row is `words: (what to type, a note)`. VALUE stands for the user's value; the user fills in other words in capitals.
+The note is '' if what to type needs none.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from typing import NamedTuple
 
 
 class Lead(NamedTuple):
-    """Where a word leads.
+    """What to suggest for a word.
 
     Args:
-        typed: Overrides that exist, or '' where nothing is near.
-        said: What is said before them.
+        typed: Overrides of tlx, or '' if none is similar.
+        note: A remark shown with them.
     """
 
     typed: str
-    said: str = ""
+    note: str = ""
 
 
 _FOLDER = "dataset=folder dataset.root=DIR"
 _TABLE = "dataset=table dataset.path=TABLE"
-_LACKS_LAYERS = "tlx adds no small trained layers to a network; nearest, with few trained weights"
+_LACKS_LAYERS = "tlx has no adapter layers; nearest, with few trained weights"
 _LACKS_LOGGER = "tlx logs to TensorBoard, CSV, Weights & Biases and MLflow; nearest"
 _ONLY_CLASSES = "tlx classifies images, one label each"
-_COUNTS = "tlx counts epochs of a stage; nearest"
+_COUNTS = "tlx counts the epochs of each stage; nearest"
 
 KEYS = {
     "epochs epoch max_epochs num_epochs n_epochs nepochs": Lead("trainer.stage_epochs=VALUE", "at most, in each stage"),
@@ -64,7 +64,7 @@ KEYS = {
     "log_every log_interval print_freq logging_steps": Lead("trainer.log_every_n_steps=VALUE"),
     "progress verbose": Lead("trainer.progress_bar=true"),
     "model arch architecture network net backbone_name model_name encoder": Lead("backbone=VALUE"),
-    "pretrained imagenet": Lead("strategy=scratch", "networks have pretrained weights; from random ones"),
+    "pretrained imagenet": Lead("strategy=scratch", "networks have pretrained weights; for random weights"),
     "weights checkpoint ckpt ckpt_path checkpoint_path load_from init_from pretrained_weights state_dict": Lead(
         "backbone=file backbone.path=VALUE backbone.architecture=NETWORK"
     ),
@@ -84,7 +84,7 @@ KEYS = {
     "subset train_fraction": Lead("dataset.fraction=VALUE"),
     "weighted_sampler oversample oversampling balanced balance sampler": Lead("dataset.sampling=balanced"),
     "kfold k_fold folds cv cross_validation n_splits": Lead(
-        "-m dataset.split_seed=0,1,2", "tlx has no folds; nearest, as many other divisions"
+        "-m dataset.split_seed=0,1,2", "tlx has no folds; nearest, several random splits"
     ),
     "augmentation augmentations aug augment data_augmentation transforms transform": Lead("dataset.augment=VALUE"),
     "auto_augment autoaugment randaugment rand_augment randaug trivial_augment": Lead("dataset.augment=trivial"),
@@ -95,14 +95,14 @@ KEYS = {
     "dropout drop_rate dropout_rate drop": Lead("task.dropout=VALUE"),
     "label_smoothing smoothing": Lead("task.label_smoothing=VALUE"),
     "loss criterion loss_fn focal_loss focal": Lead(
-        "task.class_weights=balanced", "tlx has one loss, cross entropy; for uneven classes"
+        "task.class_weights=balanced", "tlx has one loss, cross-entropy; for imbalanced classes"
     ),
     "class_weights class_weight weighted_loss": Lead("task.class_weights=balanced"),
     "metric metrics monitor": Lead(
-        "task.monitor=val/accuracy task.mode=max", "every run has all figures; to select by"
+        "task.monitor=val/accuracy task.mode=max", "every run has all metrics; this one selects the weights"
     ),
     "scheduler lr_scheduler sched lr_schedule schedule": Lead(
-        "strategy.stages.0.schedule=VALUE", "each stage has its own: constant, linear or cosine"
+        "strategy.stages.0.schedule=VALUE", "for each stage: constant, linear or cosine"
     ),
     "warmup warmup_epochs warmup_steps warmup_ratio": Lead("strategy.stages.0.warmup=0.1", "as a fraction of a stage"),
     "output out out_dir outdir output_path save_dir log_dir logdir results result_dir workdir work_dir exp_dir": Lead(
@@ -115,7 +115,7 @@ KEYS = {
     "mlflow": Lead("logger=mlflow"),
     "comet neptune clearml": Lead("logger=tensorboard", _LACKS_LOGGER),
     "tensorboard": Lead("logger=tensorboard"),
-    "no_cache use_cache": Lead("cache=off", "what frozen layers give is kept; to keep nothing"),
+    "no_cache use_cache": Lead("cache=off", "the outputs of frozen layers are cached; to switch it off"),
     "svm knn logreg": Lead("strategy=features classifier=svm"),
     "lora adapter adapters peft": Lead("strategy=last_layers", _LACKS_LAYERS),
     "ema swa model_ema tta test_time_augmentation distill distillation teacher": Lead("", "tlx has none"),
@@ -141,7 +141,7 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "adversarial domain_adaptation uda da": Lead("strategy=dann target=usps"),
         "pseudo_label pseudo_labels pseudolabel": Lead("strategy=self_training target=usps"),
         "svm knn logreg classical": Lead("strategy=features classifier=svm"),
-        "ddp fsdp": Lead("trainer.strategy=VALUE", "how processes share the work is the trainer's"),
+        "ddp fsdp": Lead("trainer.strategy=VALUE", "distributed training is set in the trainer"),
         "distill distillation meta maml prototypical": Lead("", "tlx has no such strategy; all: tlx list strategies"),
     },
     "backbone": {
@@ -251,7 +251,7 @@ OPTIONS: dict[str, dict[str, Lead]] = {
     },
 }
 
-#: Values that other tools take for a key.
+#: Values that other tools accept for a key.
 VALUES: dict[str, dict[str, Lead]] = {
     "trainer.precision": {
         "16 fp16 half float16 mixed amp": Lead("trainer.precision=16-mixed"),
@@ -279,13 +279,13 @@ VALUES: dict[str, dict[str, Lead]] = {
     },
 }
 
-#: Keys of Hydra's own that tlx sets itself.
+#: Hydra keys that tlx sets.
 HYDRA = {
-    "hydra.run.dir": Lead("run_dir=VALUE", "where a run goes"),
-    "hydra.sweep.dir": Lead("output_dir=VALUE", "where runs go"),
+    "hydra.run.dir": Lead("run_dir=VALUE", "the directory of a run"),
+    "hydra.sweep.dir": Lead("output_dir=VALUE", "the directory of all runs"),
     "hydra.sweep.subdir": Lead("run_name=VALUE", "the name of a run"),
     "hydra.job.name": Lead("run_name=VALUE", "the name of a run"),
-    "hydra.searchpath": Lead("--config-dir DIR", "options of your own"),
+    "hydra.searchpath": Lead("--config-dir DIR", "your own options"),
     "hydra.mode": Lead("-m", "a sweep"),
 }
 
@@ -307,7 +307,7 @@ VERBS = {
     "export onnx deploy serve": Lead("tlx predict RUN IMAGES", "tlx exports no network; nearest"),
 }
 
-#: What people ask `tlx list` for.
+#: Other words for what `tlx list` lists.
 LISTED = {
     "models networks nets architectures archs": "backbones",
     "data sets": "datasets",

@@ -62,10 +62,10 @@ def check(value: Any, schema: type, path: Path, expected: str, hint: str = RESTO
 
     mistakes = list(check_node(value, schema, "", allow_extra=True))
     if mistakes:
-        raise unreadable(path, expected, told(mistakes), hint)
+        raise unreadable(path, expected, first_mistakes(mistakes), hint)
 
 
-def told(mistakes: list[Mistake]) -> str:
+def first_mistakes(mistakes: list[Mistake]) -> str:
     """Return the first mistakes of a file in one line."""
     shown = [" ".join(f"{m.path or 'it'}: {m.got} for {m.expected}".split()) for m in mistakes[:3]]
     return "; ".join(shown) + (f"; and {len(mistakes) - 3} more" if len(mistakes) > 3 else "")
