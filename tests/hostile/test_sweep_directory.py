@@ -9,11 +9,12 @@ import pytest
 
 from tests.hostile.test_code import Payload
 from tlx import TlxError
+from tlx.base import children
 from tlx.base.allowed import VARIABLE
 from tlx.base.children import import_path
+from tlx.base.compat.ray import job_config
 from tlx.callbacks.study import open_study, refuse_pickles
 from tlx.cli import main
-from tlx.sweeps.ray_launcher import _config
 from tlx.sweeps.records import Records
 from tlx.sweeps.submitit_launcher import LocalLauncher
 
@@ -37,7 +38,7 @@ def test_jobs_load_nothing_that_was_there_before(tmp_path: Path) -> None:
 def test_workers_of_ray_look_where_the_sweep_does() -> None:
     """Guards against the working directory, which Ray puts first on the path of its workers."""
     pytest.importorskip("ray")
-    config = _config()
+    config = job_config(children.import_path())
     config._py_driver_sys_path.extend(["/the/working/directory"])  # what ray.init does
     sent = list(config._get_proto_job_config().py_driver_sys_path)
     assert list(reversed(sent)) == import_path()
