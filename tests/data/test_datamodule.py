@@ -327,7 +327,7 @@ def test_automatic_workers(tree, node, preprocessing, monkeypatch, caplog):
     """Guards against idle processes for sets in memory, and against more processes than cores under torchrun."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("tlx.data.datamodule.WORTH_A_TRIAL", 20)  # there are 26 images to train on
+    monkeypatch.setattr("tlx.data.datamodule.WORTH_MEASURING", 20)  # there are 26 images to train on
     monkeypatch.setattr("tlx.data.datamodule.seconds_an_image", lambda _: 0.1)
     caplog.set_level("INFO", "tlx")
     for step, local_world, expected in (

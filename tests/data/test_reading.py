@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tlx.base.errors import TlxError
-from tlx.data.batches.reading_processes import Reading, choose_workers, seconds_an_image, told
+from tlx.data.batches.reading_processes import Reading, choose_workers, describe_reading, seconds_an_image
 
 UNKNOWN = None
 
@@ -75,9 +75,9 @@ def test_a_broken_file_is_left_to_the_training():
 
 def test_the_choice_is_told():
     """Guards against a line that leaves out what was not measured, or says it was."""
-    assert told(2, Reading(0.16, 0.9, 2, 1, False)) == (
+    assert describe_reading(2, Reading(0.16, 0.9, 2, 1, False)) == (
         "reading processes: 2 (reading a batch takes 160 ms in one process, a step takes 900 ms; 2 cores)"
     )
-    assert told(1, Reading(None, None, 1, 4, False)) == (
+    assert describe_reading(1, Reading(None, None, 1, 4, False)) == (
         "reading processes: 1 (how long reading takes is not known; 1 core for 4 processes)"
     )

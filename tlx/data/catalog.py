@@ -1,4 +1,4 @@
-"""From a dataset node to its source: what is known of the set before anything heavy is imported."""
+"""From a dataset node to its source, without importing torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlx.data.sources.base import OwnSource, Source
 
 
 def source_of(node: Mapping[str, Any]) -> Source:
-    """Return the source that a composed dataset node names by its `_target_`: one of tlx's, or the user's own."""
+    """Return the source named by `_target_` in a composed dataset node: one of tlx's or the user's."""
     target = str(node.get("_target_"))
     return source_class(target)(node) if target in SOURCES else _users(target)(node)
 
@@ -25,11 +25,11 @@ def source_class(target: str) -> type[Source]:
 
 
 def _users(target: str) -> type[Source]:
-    """A class of the user's own is imported, where the user allows it; a function is not, before it is called."""
+    """Import a user's class if the user allows it; a function is imported only when it is called."""
     if not targets.is_class(target):
         return OwnSource
     try:
         found = locate(target, "dataset")
-    except Exception:  # whatever the user's module raises: it is told when the set is loaded
+    except Exception:  # any error of the user's module is reported when the set is loaded
         return OwnSource
     return found if isinstance(found, type) and issubclass(found, Source) else OwnSource

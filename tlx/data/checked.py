@@ -1,4 +1,4 @@
-"""A data set whose files were opened before anything is trained on them."""
+"""A data set whose files are opened before training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tlx.data.splits.similar import keeping_together, similar_pairs
 
 _REMEDY = "mend or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files named in a message
-_CLASSES = 200  # that are listed with their images
+_CLASSES = 200  # classes that are listed with their numbers of images
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Broken:
 
 @dataclass(frozen=True)
 class CheckedSet:
-    """A set without its broken files, and what was found out about it.
+    """A set without its broken files, and the facts of its files.
 
     Args:
         node: The dataset node.
         images: The set as its source returned it, without the broken files.
-        broken: These, in the order of the splits.
-        facts: Split -> what is known of each of its files; empty where they were not opened.
+        broken: The broken files, in the order of the splits.
+        facts: Split -> facts of each of its files; empty if they were not opened.
     """
 
     node: Mapping[str, Any]
@@ -63,12 +63,12 @@ class CheckedSet:
 
     @property
     def opened(self) -> int:
-        """Files that were opened, or known from before."""
+        """Number of files that were opened, now or by an earlier run."""
         return sum(f.decoded for facts in self.facts.values() for f in facts) + len(self.broken)
 
     @cached_property
     def by_file(self) -> dict[Path, Facts]:
-        """What is known of each file."""
+        """The facts of each file."""
         pairs = ((self.images.splits[part].samples, facts) for part, facts in self.facts.items())
         return {
             s.source: f
@@ -79,7 +79,7 @@ class CheckedSet:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """The three splits; train with as few labels as asked for."""
+        """The three splits; train is reduced to the configured number of labels."""
         images, node = self.images, self.node
         rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
         exact = bool(node.get("labels_exact", False))
@@ -89,7 +89,7 @@ class CheckedSet:
         return {**images.splits, "train": train}
 
     @cached_property
-    def _standing(self) -> list[str]:
+    def _size_independent(self) -> list[str]:
         """Findings that do not depend on the size of the input."""
         found = [*self.images.notes, *class_findings(self.images), *group_findings(self.images)]
         found += label_findings(self.images, self.node.get("labels_per_class"))
@@ -105,26 +105,26 @@ class CheckedSet:
         return found
 
     def _similar(self, keys: Mapping[str, list[bytes]]) -> list[tuple[int, int]]:
-        """Pictures that are nearly the same, by their places in train, val and test one after another."""
+        """Return pairs of nearly identical images, as positions in the concatenation of train, val and test."""
         parts = self.images.splits
         thumbnails = [fact.thumbnail for part in parts for fact in self.facts[part]]
         return similar_pairs([key for part in parts for key in keys[part]], thumbnails)
 
     def _keys(self, part: str) -> list[bytes]:
-        """The content of each sample of a split."""
+        """Return the content hash of each sample of a split."""
         split = self.images.splits[part]
         known = [facts.key for facts in self.facts.get(part, ())]
         whole = [bytes.fromhex(key) for key in known if key]
         return whole if len(whole) == len(split) else content_keys(split)
 
     def findings(self, input_size: int | None) -> list[str]:
-        """What a person should know of the set, a line each; `tlx.data.findings` has the rules.
+        """Return the findings about the set, one line each; `tlx.data.findings` has the rules.
 
         Args:
-            input_size: The shorter side of the input in pixels; None: not known, sizes are not compared.
+            input_size: The shorter side of the input in pixels; None: unknown, so sizes are not compared.
         """
         if input_size is None or source_of(self.node).is_enlarged:
-            return self._standing
+            return self._size_independent
         names: list[str] = []
         sides: list[int] = []
         for part, split in self.images.splits.items():
@@ -134,10 +134,10 @@ class CheckedSet:
                 if side or in_memory:
                     names.append(sample.name)
                     sides.append(side or in_memory)
-        return [*self._standing, *size_findings(names, sides, input_size)]
+        return [*self._size_independent, *size_findings(names, sides, input_size)]
 
     def report(self, input_size: int | None) -> str:
-        """All that is known of the set, with every broken file; for `tlx check`."""
+        """Return the full report of `tlx check`, with every broken file."""
         lines = self.describe() if self.images.train else [f"{self.images.name}: no images that can be read"]
         lines = [line for line in lines if not line.startswith("  left out")]
         lines += class_counts(self.images, self.splits) if self.images.train else []
@@ -155,7 +155,7 @@ class CheckedSet:
         return "\n".join(lines)
 
     def describe(self) -> list[str]:
-        """How many images and classes each split has, how the splits came about, what was left out; a line each."""
+        """Return lines with the images and classes of each split, how the set was split, and what was left out."""
         images = self.images
         classes = f"{counted(len(images.class_names), 'class', 'classes')}; " if images.class_names else ""
         lines = [f"{images.name}: {classes}{images.rule}"]
@@ -178,7 +178,7 @@ class CheckedSet:
 
 
 def class_counts(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
-    """Return a line a class with its images in each split, under a heading; a line more where there are too many."""
+    """Return a heading and, per class, a line with its images in each split; a last line counts omitted classes."""
     class_names = images.class_names
     if not class_names:
         return []
@@ -194,14 +194,14 @@ def class_counts(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     """Return the set of a composed dataset node; its files are opened unless `check` is false.
 
-    Where an image lies does not depend on whether others are broken: these are left out after the split.
+    Broken files are left out after the split, so they do not change the split of other images.
 
     Args:
         node: The dataset node. `_target_` names the source.
         stop: Whether broken files are an error where `on_bad` is `stop`.
 
     Raises:
-        TlxError: Files are broken; the message names them. Or what the source raises.
+        TlxError: Files are broken, and the message names them; or the source raised it.
     """
     check = bool(node.get("check", True))
     skips = node.get("on_bad", "stop") == "skip"
@@ -229,9 +229,9 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
 
 def folders_passed_over(folders: Collection[str]) -> str:
     """Say how many folders could not be read, and which (the first 20)."""
-    told = ", ".join(one_line(folder) for folder in sorted(folders)[:_NAMED])
+    names = ", ".join(one_line(folder) for folder in sorted(folders)[:_NAMED])
     more = f" and {len(folders) - _NAMED:,} more" if len(folders) > _NAMED else ""
-    return f"passed over {len(folders):,} folder{'s' if len(folders) > 1 else ''} that may not be read: {told}{more}"
+    return f"passed over {len(folders):,} folder{'s' if len(folders) > 1 else ''} that may not be read: {names}{more}"
 
 
 def broken_files(broken: Sequence[Broken]) -> str:
@@ -244,7 +244,7 @@ def broken_files(broken: Sequence[Broken]) -> str:
 
 
 def _written(broken: Sequence[Broken]) -> Path | None:
-    """Write the list of broken files into the cache; return where, or None where that cannot be written."""
+    """Write the list of broken files into the cache; return its path, or None if it cannot be written."""
     folder = cache_folder()
     text = "".join(f"{one_line(entry.sample.source)}\t{one_line(entry.reason)}\n" for entry in broken)
     try:

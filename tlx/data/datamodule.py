@@ -21,8 +21,14 @@ from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
 from tlx.data.batches.kept import KeptImages, images_to_keep
-from tlx.data.batches.loader import EpochLoader, as_it_is
-from tlx.data.batches.reading_processes import READING_PROCESSES, WORTH_A_TRIAL, Reading, seconds_an_image, told
+from tlx.data.batches.loader import EpochLoader, uncollated
+from tlx.data.batches.reading_processes import (
+    READING_PROCESSES,
+    WORTH_MEASURING,
+    Reading,
+    describe_reading,
+    seconds_an_image,
+)
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
@@ -37,12 +43,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tlx")
 
-WORTH_WORKERS = 5_000  # images held in memory, from which on augmenting them takes longer than starting processes
-FORWARD_PART = 3  # a step takes about so many times as long as the prediction of its batch
+WORTH_WORKERS = 5_000  # images in memory; augmenting fewer takes less time than starting processes
+FORWARD_PART = 3  # a step takes about this many times as long as the prediction of its batch
 
 
 class ImageDataModule(LabelledImages, pl.LightningDataModule):
-    """Batches of a labelled set of images; what is known of the set is told by `LabelledImages`.
+    """Batches of a labelled set of images; `LabelledImages` describes the set.
 
     Batches are dicts (`tlx.data.batches.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order
     and augmentation depend on (seed, epoch, index) alone: neither the number of workers nor earlier runs matter.
@@ -52,12 +58,12 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         dataset: A composed dataset node.
         preprocessing: Input size and interpolation of the backbone.
         seed: Seed of order and augmentation.
-        view_seed: Seed of the views that stages with a frozen prefix are given, see `take_turns`.
+        view_seed: Seed of the views that stages with a frozen prefix train on, see `take_turns`.
         target: A node of the target domain.
-        paired: Whether training batches bring images of the target domain along.
+        paired: Whether training batches include images of the target domain.
 
     Attributes:
-        step_seconds: What a training step takes, where that was measured; `num_workers=auto` goes by it.
+        step_seconds: Seconds of a training step, once measured; `num_workers=auto` uses it.
 
     Examples:
         >>> import tlx
@@ -94,12 +100,12 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self._turns = (0, 0)
         self.step_seconds: float | None = None
         self._image_seconds: float | None = None
-        self._told = ""
+        self._last_line = ""
 
     # Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Download what has to be downloaded, in one process of each machine."""
+        """Download missing data, in one process of each machine."""
         if self.dataset.get("download"):
             _ = self.image_set
         if self.target is not None and self.target.get("download"):
@@ -114,7 +120,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         _ = self.splits
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning's fit loop tells the samplers by itself."""
+        """Set the next epoch; Lightning's fit loop sets that of the samplers."""
         self._epoch = epoch
         for sampler in self._samplers:
             sampler.set_epoch(epoch)
@@ -127,23 +133,23 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return ("train", domains.TRAIN) if self.paired else ("train",)
 
     def drawing(self, split: str, view: int | None) -> dict[str, Any]:
-        """Return what decides the pixels of an image besides its content, preprocessing and channels: plain values.
+        """Return the settings besides preprocessing and channels that decide the pixels made of an image's content.
 
         Args:
             split: Its split.
             view: Number of an augmented view, from 0; None: as for evaluation.
         """
         node = self._set_of(split).node
-        told = {"decode": node.get("decode", "full")}
+        settings = {"decode": node.get("decode", "full")}
         if node.get("window") is not None:
-            told["window"] = [float(value) for value in node["window"]]
+            settings["window"] = [float(value) for value in node["window"]]
         if view is None:
-            return told
+            return settings
         drawn = {"augment": node.get("augment", "light"), "flip": node.get("horizontal_flip", True)}
-        return {**told, **drawn, "view": view, "view_seed": self.view_seed}
+        return {**settings, **drawn, "view": view, "view_seed": self.view_seed}
 
     def take_turns(self, views: int, first_epoch: int) -> None:
-        """From the next epoch on, draw `views` views of each training image in turn; 0: something new in every epoch.
+        """From the next epoch on, draw `views` views of each training image in turn; 0: a new draw in every epoch.
 
         Args:
             views: How many.
@@ -154,7 +160,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             sampler.views, sampler.first_epoch = self._turns
 
     def feed(self, split: str, rows: Mapping[str, RowSource] | None) -> None:
-        """From the next epoch on, give what frozen layer groups made of the images of a split in the images' place.
+        """From the next epoch on, replace the images of a split by the outputs of frozen layer groups.
 
         Args:
             split: Its name.
@@ -168,7 +174,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self._datasets[split].rows = rows
 
     def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> EpochLoader:
-        """Batches of some images of a split, in the order given; as for evaluation, or an augmented view of them."""
+        """Return batches of some images of a split, in the given order: as for evaluation, or an augmented view."""
         draw = 0 if view is None else view_draw(view)
         chosen = Chosen([(draw, index) for index in indices])
         dataset = self._dataset(split, augmented=view is not None)
@@ -177,7 +183,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return self._loader(dataset, chosen)
 
     def test_images(self, index: Tensor) -> Tensor:
-        """Return test images as the network sees them, uint8 (B, C, H, W); `index` holds their places (B,)."""
+        """Return test images as the network sees them, uint8 (B, C, H, W); `index` holds their positions (B,)."""
         return self._datasets["test"].images([0] * len(index), index)
 
     def train_dataloader(self) -> EpochLoader:
@@ -199,14 +205,14 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return self._loader(dataset, sampler, drop_last=drop_last)
 
     def in_order(self, split: str) -> EpochLoader:
-        """Batches of this process's share of a split: images as for evaluation, whether or not rows stand for them."""
+        """Return batches of this process's share of a split: images as for evaluation, even where rows replace them."""
         rank, world = rank_and_world()
         dataset = self._dataset(split, augmented=False)
         self._keep(split, dataset)
         return self._loader(dataset, EpochSampler(self.sizes[split], self.seed, shuffle=False, rank=rank, world=world))
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
-        """In order, every image once; padding between processes has index -1. No loader where there are no images.
+        """In order, every image once; padding between processes has index -1. An empty split has no loader.
 
         With a target domain there are two: of `val` and of `target_val`.
         """
@@ -225,10 +231,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     # Loaders
 
     def batch_share(self, world: int) -> int:
-        """Return the images of a batch that each of `world` processes takes: the batch is the same for any number.
+        """Return the batch size of each of `world` processes; the size of the whole batch does not depend on `world`.
 
         Raises:
-            TlxError: The batch cannot be shared out evenly.
+            TlxError: The batch size is not a multiple of `world`.
         """
         if self.batch_size % world:
             near = max(1, round(self.batch_size / world)) * world
@@ -279,11 +285,11 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
 
     def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
-        """At which size files are decoded, see `read_image`."""
+        """Return the least shorter side of JPEGs decoded at a reduced size, see `read_image`; None: the full size."""
         return needed_side(self.preprocessing, augment) if node.get("decode", "full") == "reduced" else None
 
     def _keep(self, split: str, dataset: SplitDataset) -> None:
-        """Give a data set that will be read more than once the images that were kept of that split before."""
+        """Let a data set that is read more than once use the images already kept for its split."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
             size = None if drawn or dataset.labels.moves else self.preprocessing.height_width
@@ -306,13 +312,13 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             batch_size=self.batch_share(sampler.world),
             sampler=sampler,
             drop_last=drop_last,
-            collate_fn=as_it_is,
+            collate_fn=uncollated,
             worker_init_fn=begin,
             multiprocessing_context=START_METHOD if workers else None,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self.seed),  # or it would draw from the generator of the training
+            generator=torch.Generator().manual_seed(self.seed),  # keeps the training's generator untouched
         )
         loader.device = device
         loader.say = self._say
@@ -320,11 +326,11 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
-        """As many as asked for; with `auto` as many as a trial finds are needed, none where it would not pay."""
+        """Return the configured number of workers; for `auto` measure and choose it, 0 if none pays off."""
         asked = self.dataset.get("num_workers", AUTO)
         if asked != AUTO:
             return int(asked)
-        least = WORTH_WORKERS if dataset.split.in_memory else WORTH_A_TRIAL
+        least = WORTH_WORKERS if dataset.split.in_memory else WORTH_MEASURING
         if len(dataset) < least or (dataset.split.in_memory and dataset.seed is None) or dataset.rows is not None:
             return 0
         if self._image_seconds is None:
@@ -335,26 +341,26 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         reading = Reading(read, step, cores_here(), processes, self._on_gpu())
         workers: int = READING_PROCESSES.choose(reading)
-        self._say(told(workers, reading))
+        self._say(describe_reading(workers, reading))
         return workers
 
     def _say(self, line: str) -> None:
         """Log a line about reading processes, once for all loaders and processes of the run."""
-        if rank_and_world()[0] == 0 and line != self._told:
+        if rank_and_world()[0] == 0 and line != self._last_line:
             log.info("%s", line)
-        self._told = line
+        self._last_line = line
 
     def _on_gpu(self) -> bool:
         device = self._device
         return torch.cuda.is_available() if device is None else device.type != "cpu"
 
     def _gpu(self) -> torch.device | None:
-        """The GPU that this process trains on, where it is one to which batches can be copied ahead."""
+        """The CUDA device that this process trains on, to which batches are copied ahead; None for other devices."""
         return self._device if self._device is not None and self._device.type == "cuda" else None
 
     @property
     def _device(self) -> torch.device | None:
-        """What this process trains on, or None before a Trainer says so."""
+        """The device that this process trains on; None before a Trainer is attached."""
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
 
 

@@ -1,4 +1,4 @@
-"""The target domain of an adaptation: images whose labels nobody sees before the test."""
+"""The target domain of an adaptation: its labels are not used before the test."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of
 class TargetDomain:
     """Another set with the classes of the source.
 
-    Its training and validation images come without labels, in an order and a division that no label decides: parts that
-    its source carved a class at a time are put together and divided again by content alone.
+    Its training and validation images have no labels, and neither their order nor their split depends on labels. Splits
+    that its source carved per class are merged and divided again by content alone.
 
     Args:
-        checked: The set as it was loaded.
-        class_names: The source's classes; targets of the test split are places in them.
+        checked: The loaded set.
+        class_names: The source's classes; labels of the test split are indices into them.
     """
 
     checked: CheckedSet
@@ -39,7 +39,7 @@ class TargetDomain:
         """Load the set of a composed `target` node.
 
         Raises:
-            TlxError: It has classes that the source has not, or what its source raises.
+            TlxError: It has classes that the source lacks; or its source raised it.
         """
         checked = load_checked(node)
         unknown = [name for name in checked.images.class_names if name not in class_names]
@@ -52,13 +52,13 @@ class TargetDomain:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """`target_train` and `target_val`, no label known, and `test` where the set has labels."""
+        """`target_train` and `target_val` without labels, and `test` if the set has labels."""
         tested = {"test": self._labelled["test"]} if self.checked.images.class_names else {}
         return {**{name: _unlabelled(self._labelled[name], self._labels) for name in (TRAIN, VAL)}, **tested}
 
     @property
     def hidden_targets(self) -> Tensor:
-        """Targets of `target_val` (N,), for a figure that says that it has seen them."""
+        """Labels of `target_val` (N,), only for figures that are marked as having seen them."""
         targets: Tensor = self._labels.collate([sample.target for sample in self._labelled[VAL].samples])
         return targets
 
@@ -85,12 +85,12 @@ class TargetDomain:
 
 
 def _together(splits: Sequence[Split]) -> Split:
-    """Splits of one set, which share their pixels, as one."""
+    """Merge splits of one set, which share their pixels."""
     return Split([sample for split in splits for sample in split.samples], splits[0].pixels)
 
 
 def _by_content(split: Split, labels: LabelKind, places: Mapping[int, int]) -> Split:
-    """The samples in the order of their content, which is not that of class folders."""
+    """Sort the samples by content, so that their order does not reveal their class folders."""
     keyed = sorted(zip(content_keys(split), split.samples, strict=True), key=lambda pair: (pair[0], pair[1].name))
     named = [(sample, labels.only(sample.target, places)) for _, sample in keyed]
     known = [replace(sample, target=labels.unknown if label is None else label) for sample, label in named]

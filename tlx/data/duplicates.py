@@ -1,4 +1,4 @@
-"""Find images that lie in two splits: what a test figure must not rest on."""
+"""Find images that are in two splits and would falsify a test figure."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tlx.data.splits.samples import Sample, Split
 
 
 def leaks(seen: Split, held_out: Split) -> list[tuple[Sample, Sample]]:
-    """Pairs of samples of equal content, one of each split; one pair for each held-out sample that was seen."""
+    """Return pairs of samples with equal content, one of each split; one pair per held-out sample that was seen."""
     return identical(seen.samples, content_keys(seen), held_out.samples, content_keys(held_out))

@@ -1,16 +1,16 @@
-"""What a person should know of a set before trusting a figure: pure functions from labels, content and sizes to lines.
+"""Findings about a set that may invalidate a figure: pure functions from labels, content and sizes to lines.
 
 The rules:
 
-- a set of one class only, and a class without images in a split, are named;
+- a set with only one class is named, and so is a class without images in a split;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
-- classes of which fewer images are trained on than `labels_per_class` asks for are named;
+- classes with fewer training images than `labels_per_class` are named;
 - files that are copies of another one in their split are named, the first five;
-- pictures that are nearly the same (`tlx.data.splits.similar`) are named, the first five, by their splits;
-- images of equal content in two splits are counted, and in one split or two those whose labels contradict one another;
-- groups (patients, plates, scenes) that lie in two splits are counted: carving divides none, official splits may;
-- images of more than 8 bits are dark where the greatest value of all is less than an eighth of 65,535;
-- an image is far smaller than the input where its shorter side is less than half of the input's.
+- nearly identical images (`tlx.data.splits.similar`) are named by split, the first five;
+- images with equal content in two splits are counted, and so are those with contradicting labels in one split or two;
+- groups (patients, plates, scenes) in two splits are counted: carving never divides a group, official splits may;
+- images of more than 8 bits are dark if the largest value of all is below an eighth of 65,535;
+- an image is far smaller than the input if its shorter side is less than half of the input's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Keys = Mapping[str, Sequence[bytes]]  # split -> content of each sample
 
 
 def class_findings(images: ImageSet) -> Iterator[str]:
-    """Yield what is odd about the number of images of each class."""
+    """Yield findings about the number of images of each class."""
     if not images.class_names:  # a target domain without labels
         return
     if len(images.class_names) < images.labels.least_classes:
@@ -61,7 +61,7 @@ def _dominating(images: ImageSet) -> Iterator[str]:
 
 
 def label_findings(images: ImageSet, labels_per_class: int | None) -> Iterator[str]:
-    """Yield of which classes fewer images are trained on than were asked for, because there are no more."""
+    """Yield the classes that have fewer training images than `labels_per_class`."""
     counts = images.counts(images.train)
     fewer = [
         f"{name} {counts[target]:,}"
@@ -70,8 +70,8 @@ def label_findings(images: ImageSet, labels_per_class: int | None) -> Iterator[s
     ]
     if fewer:
         classes = counted(len(fewer), "class has", "classes have")
-        told = f"labels_per_class={labels_per_class}: {classes} fewer for training, and all of them are taken"
-        yield f"{told}: {enumerated(fewer)} (dataset.labels_exact=true refuses this)"
+        summary = f"labels_per_class={labels_per_class}: {classes} fewer for training, and all of them are taken"
+        yield f"{summary}: {enumerated(fewer)} (dataset.labels_exact=true refuses this)"
 
 
 def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
@@ -85,8 +85,8 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         if wrong:
             one, other = (_with_classes(images, sample) for sample in wrong[0])
             count = counted(len(wrong), f"{held_out} image is", f"{held_out} images are")
-            told = f"{count} identical to one of another class in {seen}"
-            yield f"{told}: {other} is {one}{', …' if len(wrong) > 1 else ''}"
+            summary = f"{count} identical to one of another class in {seen}"
+            yield f"{summary}: {other} is {one}{', …' if len(wrong) > 1 else ''}"
     for part, split in images.splits.items():
         pairs = contradictions(images, split, keys[part])
         if pairs:
@@ -97,7 +97,7 @@ def content_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
 
 
 def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
-    """Yield which files are copies of another file of their split, with the same label."""
+    """Yield the files that are copies of another file in their split with the same label."""
     named: list[str] = []
     for part, split in images.splits.items():
         first: dict[tuple[bytes, tuple[int, ...]], Sample] = {}
@@ -111,11 +111,11 @@ def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
 
 
 def similar_findings(images: ImageSet, pairs: Sequence[tuple[int, int]]) -> Iterator[str]:
-    """Yield which pictures are nearly the same, those of two splits first, and what keeps them on one side.
+    """Yield nearly identical images, pairs across two splits first, with the remedy.
 
     Args:
         images: The set.
-        pairs: Places of two such pictures in train, val and test one after another, the smaller one first.
+        pairs: Positions of both images in the concatenation of train, val and test, the smaller one first.
     """
     places = [(part, sample) for part, split in images.splits.items() for sample in split.samples]
     by_parts: dict[tuple[str, str], dict[str, str]] = {}  # parts -> name -> what it is like
@@ -150,13 +150,13 @@ def group_findings(images: ImageSet) -> Iterator[str]:
 def identical(
     seen: Sequence[Sample], seen_keys: Sequence[bytes], held_out: Sequence[Sample], held_out_keys: Sequence[bytes]
 ) -> list[tuple[Sample, Sample]]:
-    """Pairs of samples of equal content, one of each split; one pair for each held-out sample that was seen."""
+    """Return pairs of samples with equal content, one of each split; one pair per held-out sample that was seen."""
     by_key = dict(zip(reversed(seen_keys), reversed(seen), strict=True))
     return [(by_key[key], sample) for key, sample in zip(held_out_keys, held_out, strict=True) if key in by_key]
 
 
 def contradictions(images: ImageSet, split: Split, keys: Sequence[bytes]) -> list[tuple[Sample, Sample]]:
-    """(first sample of a content, sample of the same content and another class), for each such sample."""
+    """Return pairs (first sample with a content, later sample with this content but another class)."""
     first: dict[bytes, Sample] = {}
     pairs = []
     for sample, key in zip(split.samples, keys, strict=True):
@@ -170,7 +170,7 @@ def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: 
     """Yield how many images are far smaller than the input.
 
     Args:
-        names: Of the images.
+        names: Names of the images.
         short_sides: Their shorter sides in pixels.
         input_size: The shorter side of the input in pixels.
     """
@@ -185,10 +185,10 @@ def size_findings(names: Sequence[str], short_sides: Sequence[int], input_size: 
 
 
 def depth_findings(peaks: Sequence[int]) -> Iterator[str]:
-    """Yield whether images of 16 bits use so little of them that they arrive nearly black.
+    """Yield a finding if 16-bit images use so little of their range that they arrive nearly black.
 
     Args:
-        peaks: The greatest value of each image of 16 bits.
+        peaks: The largest value of each 16-bit image.
     """
     top = max(peaks, default=0)
     if 0 < top < DARK:

@@ -1,4 +1,4 @@
-"""What is known of a labelled set of images before any is loaded: its classes, its splits, what is odd about it."""
+"""The classes, splits and findings of a labelled set of images, before any image is loaded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class LabelledImages:
-    """A set of images in splits, with the target domain beside it where there is one.
+    """A set of images in splits, with its target domain if there is one.
 
     Args:
         dataset: A composed dataset node. `_target_` names the source, a function that takes the node's own keys and
             `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
         preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
         target: A node of another set with the same classes, the target domain; size, channels and batches are those of
-            `dataset`. Its test split takes the place of the source's, `target_train` and `target_val` have no labels.
+            `dataset`. Its test split replaces the source's; `target_train` and `target_val` have no labels.
     """
 
     def __init__(
@@ -48,34 +48,34 @@ class LabelledImages:
 
     @cached_property
     def checked(self) -> CheckedSet:
-        """The set as the source returns it, its files opened unless `dataset.check` is false."""
+        """The set that the source returns; its files are opened unless `dataset.check` is false."""
         return load_checked(self.dataset)
 
     @property
     def image_set(self) -> ImageSet:
-        """The set before labels are taken away, without the files that were left out."""
+        """The set with all its labels, without the files that were left out."""
         return self.checked.images
 
     @cached_property
     def domain(self) -> TargetDomain | None:
-        """The target domain, where there is one."""
+        """The target domain, if there is one."""
         return None if self.target is None else TargetDomain.load(self.target, self.class_names)
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits; train with as few labels as asked for."""
+        """The splits; train is reduced to the configured number of labels."""
         own = self.checked.splits
         return own if self.domain is None else {**own, **self.domain.splits}
 
     def _set_of(self, split: str) -> CheckedSet:
-        """The set that a split is of; its node says how images are drawn."""
+        """Return the set that a split belongs to; its node configures how images are read and augmented."""
         if self.domain is not None and split in self.domain.splits:
             return self.domain.checked
         return self.checked
 
     @property
     def class_names(self) -> list[str]:
-        """Class names; a target is an index into them."""
+        """Class names; a class label is an index into them."""
         return self.image_set.class_names
 
     @property
@@ -95,14 +95,14 @@ class LabelledImages:
 
     @property
     def class_counts(self) -> list[float]:
-        """Training images of each class as they are drawn: images of an epoch, before a rest of a batch is left out."""
+        """Images of each class that an epoch draws, before an incomplete last batch is dropped."""
         there = self.image_set.counts(self.splits["train"])
         counts: list[float] = [there[target] for target in range(self.num_classes)]
         images = self.sizes["train"]
         return [images / len(there) if count else 0.0 for count in counts] if self.balanced else counts
 
     def need_trainable(self) -> None:
-        """Refuse a set that no run can learn from, select by or be tested on, before anything is computed.
+        """Refuse a set that cannot be used for training, validation or test, before anything is computed.
 
         Raises:
             TlxError: Training images are of too few classes for this kind of labels, or a split is empty.
@@ -111,9 +111,9 @@ class LabelledImages:
         sizes = {part: self.sizes[part] for part in ("train", "val", "test")}
         empty = [part for part, size in sizes.items() if not size]
         if empty:
-            told = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
+            found = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
             raise TlxError(
-                f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({told}); "
+                f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({found}); "
                 "put more images there; what is found where: tlx check, with the same keys"
             )
         there = [label for label, count in zip(self.class_names, self.class_counts, strict=True) if count]
@@ -127,7 +127,7 @@ class LabelledImages:
             )
 
     def describe(self) -> str:
-        """How many images and classes each split has, how the splits came about, and what is odd about the set."""
+        """Describe the set: images and classes of each split, how it was split, and its findings as warnings."""
         sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
         lines: list[str] = []
         for one in sets:
@@ -140,21 +140,21 @@ class LabelledImages:
         return "\n".join(lines)
 
     def sample_names(self, split: str) -> list[str]:
-        """What a person calls the images of `train`, `val` or `test`, in the order of a batch's `index`."""
+        """Return the display names of the images of `train`, `val` or `test`, in the order of a batch's `index`."""
         return [sample.name for sample in self.splits[split].samples]
 
     def sample_groups(self, split: str) -> list[str | None]:
-        """What each of them shares with others, such as its patient, in the same order; None: nothing that is known."""
+        """Return the group of each image, such as its patient, in the same order; None: not known."""
         return self.splits[split].groups
 
     def sample_paths(self, split: str) -> list[Path | None]:
-        """Their files, in the same order; None for images held in memory."""
+        """Return the file of each image, in the same order; None for images in memory."""
         return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
 
     def fingerprint(self) -> str:
-        """A hash of what is trained and selected on: names, targets and sizes in bytes. Another set has another one.
+        """Return a hash of the training and validation samples: names, labels and file sizes in bytes.
 
-        Targets of the target domain are all -1.
+        All labels of the target domain count as unknown (-1).
         """
         digest = blake2b(digest_size=16)
         for part in (name for name in self.splits if name != "test"):
@@ -166,15 +166,15 @@ class LabelledImages:
 
     @property
     def selected_on(self) -> tuple[str, ...]:
-        """The splits that are looked at after every epoch."""
+        """The splits that are evaluated after every epoch."""
         return ("val",) if self.domain is None else ("val", domains.VAL)
 
     def augmented(self, split: str = "train") -> bool:
-        """Whether anything is drawn for an image of a split in training."""
+        """Whether training augments the images of a split."""
         return str(self._set_of(split).node.get("augment", "light")) != "none"
 
     def content_keys(self, split: str) -> list[bytes]:
-        """A hash of the content of each image of a split."""
+        """Return a hash of the content of each image of a split."""
         if split not in self._keys:
             self._keys[split] = content_keys(self.splits[split])
         return self._keys[split]

@@ -1,7 +1,7 @@
-"""What labels are, as far as splits, subsets, checks and batches need to know: the classes that an image shows.
+"""Kinds of labels: what splits, subsets, checks and batches need, such as the classes that an image shows.
 
-`Sample.target` holds a label and `ImageSet.labels` says of which kind it is. Here a label is the class of an image.
-Boxes and masks are further kinds: subclasses of `LabelKind` whose labels move with their image.
+`Sample.target` holds a label; `ImageSet.labels` is its kind. Here a label is the class of an image.
+Boxes and masks are subclasses of `LabelKind` with labels that move with their image.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ if TYPE_CHECKING:  # sets of files are listed, split and checked without importi
 
     from tlx.data.augmentation.distortion import Distortion
 
-NO_CLASS = -1  # stands for the images that show no class, where images are counted by class
+NO_CLASS = -1  # the key for images without a class, where images are counted by class
 
 
 class LabelKind(ABC):
     """One kind of labels; it has no state."""
 
     least_classes: ClassVar[int] = 1  # of training images, below which there is nothing to learn
-    moves: ClassVar[bool] = False  # whether a label changes where its image is cropped, mirrored or rotated
-    unknown: ClassVar[Any]  # the label of an image of which nothing is known
+    moves: ClassVar[bool] = False  # whether a label changes when its image is cropped, mirrored or rotated
+    unknown: ClassVar[Any]  # the label of an unlabelled image
 
     @abstractmethod
     def class_ids(self, label: Any) -> tuple[int, ...]:
-        """Return the classes that an image of this label shows, each once: several, one or none."""
+        """Return the classes that an image with this label shows, without duplicates; empty for none."""
 
     @abstractmethod
     def only(self, label: Any, places: Mapping[int, int]) -> Any | None:
-        """Return a label in terms of some classes; None: the image shows none of them and is left out.
+        """Return the label with only some classes, renumbered; None: the image shows none of them and is left out.
 
         Args:
-            label: Of all classes.
-            places: Class -> its index among those that are chosen.
+            label: Label over all classes.
+            places: Class -> its index among the chosen classes.
         """
 
     @abstractmethod
@@ -44,37 +44,37 @@ class LabelKind(ABC):
 
     @abstractmethod
     def take(self, collated: Any, index: Tensor) -> Any:
-        """Return the labels at some places of what `collate` returned.
+        """Return the labels at some positions of a result of `collate`.
 
         Args:
-            collated: Of a whole split.
-            index: The places (B,), int64; below 0 stands for padding, whose label is `unknown`.
+            collated: Labels of a whole split.
+            index: Positions (B,), int64; a negative one is padding, with the label `unknown`.
         """
 
     def transform(self, transform: Callable[..., Any], image: Tensor, label: Any) -> tuple[Tensor, Any]:
-        """Return what a transform of torchvision's v2 makes of an image (C, H, W) and of its label.
+        """Apply a torchvision v2 transform to an image (C, H, W) and its label.
 
-        A label that moves is handed over as a `tv_tensors.Mask` or `tv_tensors.BoundingBoxes` behind the image.
+        A label that moves is passed after the image, as a `tv_tensors.Mask` or `tv_tensors.BoundingBoxes`.
         """
         return transform(image), label
 
     def distort(self, labels: Any, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Any:
-        """Return the labels of a batch after its images of size (height, width) were distorted as was drawn."""
+        """Return the labels of a batch, distorted like its images of size (height, width) with the drawn parameters."""
         return labels
 
 
 class ClassLabels(LabelKind):
-    """A label is the index of the image's class, from 0; -1 where it is not known."""
+    """A label is the index of the image's class, from 0; -1: unknown."""
 
     least_classes = 2
     unknown = -1
 
     def class_ids(self, label: int) -> tuple[int, ...]:
-        """Return the class, or nothing where it is not known."""
+        """Return the class; empty if unknown."""
         return (label,) if label >= 0 else ()
 
     def only(self, label: int, places: Mapping[int, int]) -> int | None:
-        """Return the class's index among those that are chosen."""
+        """Return the class's index among the chosen classes."""
         return places.get(label)
 
     def collate(self, labels: Sequence[int]) -> Tensor:

@@ -45,7 +45,7 @@ def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Bat
 
 
 def one_ahead(items: Iterable[T], start: Callable[[T], Started], finish: Callable[[Started], T]) -> Iterator[T]:
-    """Yield what `finish` makes of each item after `start`; the next item is started before one is given out."""
+    """Yield what `finish` makes of each item after `start`; each item is started before the previous one is yielded."""
     waiting: list[Started] = []
     for item in items:
         waiting.append(start(item))

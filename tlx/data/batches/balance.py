@@ -1,4 +1,4 @@
-"""Every class equally often: which images an epoch draws, as a function of (classes, seed, epoch)."""
+"""Class-balanced sampling: the images of an epoch are a function of (classes, seed, epoch)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def members_of(classes: Sequence[Sequence[int]]) -> dict[int, Tensor]:
     """Return class -> images (n,) that show it, ascending, int64.
 
     Args:
-        classes: Of each image; one that shows none is drawn in no epoch.
+        classes: Classes of each image; an image without a class is never drawn.
     """
     members: dict[int, list[int]] = {}
     for image, own in enumerate(classes):
@@ -24,21 +24,21 @@ def members_of(classes: Sequence[Sequence[int]]) -> dict[int, Tensor]:
 
 
 def balanced_epoch(members: Mapping[int, Tensor], size: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-    """Return as many images as there are, of every class equally many.
+    """Return the images of an epoch, equally many of each class.
 
-    What does not divide evenly goes to some classes in one epoch and to others in the next. The images of a class come
-    round by round, each round in an order of its own, so that none is drawn twice more than another: those of a small
-    class come several times in an epoch, those of a large one take turns over epochs.
+    A remainder goes to some classes in one epoch and to others in the next. The images of a class are drawn in rounds,
+    each in a new order, so no image is drawn twice more than another of its class. Images of a small class come several
+    times in an epoch; those of a large class take turns over epochs.
 
     Args:
         members: Class -> images that show it, see `members_of`.
-        size: Images of an epoch N, as many as there are.
+        size: Images of an epoch N: the size of the set.
         seed: Any integer.
         epoch: From 0.
 
     Returns:
-        The images in the order in which they are seen (N,), and how often each of them was drawn before (N,), in this
-        epoch too: no image of one class has a number twice.
+        The images in training order (N,), and how often each was drawn before (N,), this epoch included: the number of
+        an image of one class never repeats.
     """
     images, rounds = [], []
     for place, (one, own) in enumerate(members.items()):
@@ -52,17 +52,17 @@ def balanced_epoch(members: Mapping[int, Tensor], size: int, seed: int, epoch: i
 
 
 def _drawn_before(epoch: int, place: int, size: int, classes: int) -> int:
-    """How many images of a class, the `place`-th, all epochs before this one have drawn."""
+    """Return how many images of the `place`-th class all earlier epochs have drawn."""
     each, rest = divmod(size, classes)
-    turns, left = divmod(epoch * rest, classes)  # those that are left over go round
+    turns, left = divmod(epoch * rest, classes)  # the remainder rotates over the classes
     return epoch * each + turns + (place < left)
 
 
 def _of_a_class(members: Tensor, first: int, last: int, seed: int, one: int) -> list[tuple[Tensor, Tensor]]:
-    """Draws `first` to `last` - 1 of a class: images and rounds, part by part."""
+    """Return the draws `first` to `last` - 1 of a class, in parts of (images, rounds)."""
     count = len(members)
     parts = []
-    whole = range(-(-first // count), last // count)  # rounds of which every image is drawn: their order is no matter
+    whole = range(-(-first // count), last // count)  # complete rounds: their order does not matter
     if whole:
         numbers = torch.arange(whole.start, whole.stop)
         parts.append((members.repeat(len(whole)), numbers.repeat_interleave(count)))

@@ -1,7 +1,7 @@
-"""What a process that reads batches for a DataLoader does at its beginning, for each file and with each batch.
+"""What a reading process of a DataLoader does at its start, for each file and with each batch.
 
-It is forked, and ends when the process that forked it does. It reads files of others, so it has limits of time and
-memory. And what goes wrong in it must reach the one who waits for its batches, or that one waits for ever.
+It is forked, and ends with the process that forked it. It reads untrusted files, so its time and memory are limited.
+Its errors must reach the process that waits for its batches, or that one would wait for ever.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tlx.base.errors import TlxError
 from tlx.data.batches.shared_memory import FOLDER
 from tlx.data.reading.pixels import memory_limit
 
-# A job of a sweep would have its readers forked from yet another server, which imports torch once more.
+# In a job of a sweep, a fork server for the readers would import torch once more.
 START_METHOD = "fork" if sys.platform == "linux" else None
-TIME = 300.0  # seconds that one file may take; when it was checked it took no more than 60
-_BESIDE = 2**30  # bytes that a batch and what reads it may take beside the largest image
+TIME = 300.0  # seconds allowed per file; the check of the file allowed 60
+_BESIDE = 2**30  # bytes allowed for a batch and its reader, besides the largest image
 _ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
 T = TypeVar("T")
 
 
 def begin(worker: int) -> None:
-    """Be a helper of the process that forked this one; `worker_init_fn` of a DataLoader."""
-    # Sent to all processes of a run, these signals are for the one that trains; from that one, a SIGTERM is the end.
+    """Set up a reading process; `worker_init_fn` of a DataLoader."""
+    # These signals, sent to all processes of a run, are for the training process; a SIGTERM from it ends this one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -49,13 +49,13 @@ def begin(worker: int) -> None:
 
 
 def next_file() -> None:
-    """Let the kernel end a process that reads batches if the next file takes too long; elsewhere nothing happens."""
+    """In a reading process, let the kernel end it if the next file takes too long; elsewhere do nothing."""
     if get_worker_info() is not None:
         signal.setitimer(signal.ITIMER_REAL, TIME)
 
 
 def handed_over(batch: T) -> T:
-    """Move a batch into shared memory here, where an error is told to the one who waits; torch does it in a thread.
+    """Move a batch into shared memory, so that an error reaches the waiting process; torch would do it in a thread.
 
     Raises:
         TlxError: There is no room in shared memory, or no handle left.
@@ -75,26 +75,26 @@ def handed_over(batch: T) -> T:
 
 
 def ended(error: RuntimeError) -> TlxError | None:
-    """What torch says of a process that ended before its batch came, in tlx's words; None: it says something else."""
+    """Translate torch's error about a reading process that ended early; None: it is another error."""
     found = _ENDED.search(str(error))
     if found is None:
         return None
-    found = _ENDED.search(str(error.__cause__)) or found  # which may know the signal
+    found = _ENDED.search(str(error.__cause__)) or found  # the cause may name the signal
     why = found[2].split("\n")[0].rstrip(". ")
     if "Alarm clock" in why:
         why = f"took longer than {TIME:.0f} seconds for a file"
     hint = ", perhaps for want of memory" if "Killed" in why else ""
     return TlxError(
-        f"expected batches from process {found[1]}, which reads images, but it {why}{hint}; what it said stands above; "
+        f"expected batches from process {found[1]}, which reads images, but it {why}{hint}; its output is above; "
         "dataset.num_workers=0 reads without such processes"
     )
 
 
 @contextmanager
 def readers_named() -> Iterator[None]:
-    """Inside, a reading process that ends is told of in tlx's words.
+    """Translate torch's errors about reading processes that end inside this context.
 
-    torch looks after them with a signal, and so raises wherever the one who trains is at that moment.
+    torch watches them with a signal handler, so the error can be raised anywhere in the training process.
 
     Raises:
         TlxError: Which process ended, and how.
@@ -102,10 +102,10 @@ def readers_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        told = ended(error)
-        if told is None:
+        translated = ended(error)
+        if translated is None:
             raise
-        raise told from None
+        raise translated from None
 
 
 def _obey_owner() -> None:
@@ -115,7 +115,7 @@ def _obey_owner() -> None:
 
 
 def _not_sent(error: BaseException, batch: Any) -> None:
-    """A batch could not be sent, and nobody would hear of it: the end of the process is noticed."""
+    """End the process after a failed send: the training process notices an exit, not the error."""
     traceback.print_exception(error)
     os._exit(1)
 
@@ -124,8 +124,8 @@ def _limit_memory() -> None:
     with suppress(ImportError, ValueError, OSError, IndexError):  # a system without such limits
         import resource
 
-        told = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        now = next(1024 * int(line.split()[1]) for line in told if line.startswith("VmData"))
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        now = next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData"))
         limit = now + 3 * memory_limit() + _BESIDE
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         if hard == resource.RLIM_INFINITY or limit < hard:

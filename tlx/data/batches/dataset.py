@@ -1,4 +1,4 @@
-"""The images of one split as torch sees them: a (draw, index) pair goes in, pixels of the input size come out."""
+"""A split as a torch dataset: maps (draw, index) pairs to pixels of the input size."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tlx.data.reading.pixels import read_pixels
 from tlx.data.reading.windows import Window
 from tlx.data.splits.samples import Split
 
-RESIZED_AT_MOST = 512 * 2**20  # bytes that a set in memory may take once more, in the input size
+RESIZED_AT_MOST = 512 * 2**20  # bytes allowed for the resized copy of a set in memory
 _AT_ONCE = 1024  # images
 
 
 class Batch(TypedDict, total=False):
-    """What a step is given.
+    """The input of a step.
 
-    `image` uint8 (B, C, H, W), not normalised; or `prefix` in its place, outputs of frozen groups (B, …) by group;
-    `target` their labels, of classes int64 (B,), -1 where one is not known; `index` int64 (B,), the places of the
-    images in their split, PADDING where a row only fills the batch up (see `real`). `drawn` float32 (B, 21), where
-    the images are still to be distorted, as `Distortion` has drawn it. `unlabelled`: a batch of the target domain,
-    whose labels are not known.
+    `image` uint8 (B, C, H, W), not normalised; or instead `prefix`, outputs of frozen groups (B, …) by group;
+    `target` their labels, for classes int64 (B,), -1 if unknown; `index` int64 (B,), the positions of the images in
+    their split, PADDING for rows that only fill the batch (see `real`). `drawn` float32 (B, 21): the parameters that
+    `Distortion` drew, if the images are still to be distorted. `unlabelled`: a batch of the target domain, without
+    labels.
     """
 
     image: Tensor
@@ -46,18 +46,18 @@ class Batch(TypedDict, total=False):
 
 
 def real(batch: Mapping[str, Any]) -> Tensor:
-    """Return which rows of a batch are images of the split (B,), bool; the others are padding, and count nowhere."""
+    """Return which rows of a batch are images of the split (B,), bool; the others are padding and never count."""
     index: Tensor = batch["index"]
     return index != PADDING
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the views of an image are drawn from: a seed and the image's content, so that subsets share them.
+    """The seeds of an image's views: a number and the image's content, so that subsets share views.
 
     Args:
         seed: Any integer.
-        keys: Content of each image.
+        keys: Content hash of each image.
     """
 
     seed: int
@@ -65,7 +65,7 @@ class Views:
 
 
 class RowSource(Protocol):
-    """What frozen layer groups gave for each image of a split."""
+    """Outputs of frozen layer groups for each image of a split."""
 
     def take(self, index: Tensor) -> Tensor:
         """Return rows (len(index), …)."""
@@ -74,26 +74,26 @@ class RowSource(Protocol):
 class SplitDataset(Dataset[Batch]):
     """Read, transform and batch the samples of a split.
 
-    What is drawn for an image depends on (seed, epoch, index) alone, or for a view on (view_seed, view, content). A set
-    in memory is transformed once where `transform` draws nothing.
+    The random draws for an image depend only on (seed, epoch, index), or for a view on (view_seed, view, content).
+    A set in memory is transformed once if `transform` draws nothing.
 
     Args:
         split: The samples.
         transform: uint8 (C, H, W) -> uint8 of the input's height and width.
-        channels: Channels of the images that come out.
-        seed: Seed of what `transform` and `distort` draw; None: they draw nothing.
-        views: What views are drawn from, where the sampler asks for any.
-        min_side: At which size files are decoded, see `tlx.data.reading.images.read_image`.
-        distort: What is done to whole batches after that; what it draws follows what `transform` draws.
-        still: Whether `transform` draws nothing although there is a seed, which is for `distort`.
-        window: Centre and width of what is shown of files of more than 8 bits, see `tlx.data.read_image`.
-        labels: What the targets of the samples are.
+        channels: Channels of the returned images.
+        seed: Seed of the draws of `transform` and `distort`; None: they draw nothing.
+        views: Seeds of the views, if the sampler asks for views.
+        min_side: Least shorter side of a JPEG decoded at a reduced size, see `tlx.data.reading.images.read_image`.
+        distort: Applied to whole batches after `transform`, and draws after it.
+        still: Whether `transform` draws nothing and the seed is only for `distort`.
+        window: Centre and width of the displayed range of files with more than 8 bits, see `tlx.data.read_image`.
+        labels: Kind of the samples' labels.
 
     Attributes:
-        targets: Of all samples, before images are transformed.
-        distort_later: Whether batches are left as they are, with `drawn`, for somebody else to distort.
-        rows: Where set, batches hold in the place of images what layer groups made of them, under `prefix` by group.
-        kept: Where set, images that were read before are taken from it.
+        targets: Labels of all samples, before images are transformed.
+        distort_later: Whether batches are returned undistorted, with `drawn`, for `finish`.
+        rows: If set, batches hold outputs of layer groups instead of images, under `prefix` by group.
+        kept: If set, the store of images that were read before.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class SplitDataset(Dataset[Batch]):
         self.channels = channels
         self.seed = seed
         self.targets = labels.collate([sample.target for sample in split.samples])
-        alike = (seed is None or still) and not labels.moves  # the same pixels each time, and the label as it is
+        alike = (seed is None or still) and not labels.moves  # the same pixels and label each time
         self._resized = self._resize_once() if alike and split.in_memory else None
 
     def __len__(self) -> int:
@@ -146,22 +146,22 @@ class SplitDataset(Dataset[Batch]):
         return batch if self.distort_later else self.finish(batch)
 
     def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
-        """Return images, uint8 (B, channels, H, W), whether or not `rows` stand for them.
+        """Return images, uint8 (B, channels, H, W), even if `rows` is set.
 
         Args:
-            draws: What is drawn for each of them.
-            index: Their places in the split, int64 (B,).
+            draws: Draw of each image, see `EpochSampler`.
+            index: Their positions in the split, int64 (B,).
         """
         image, _, drawn = self._undistorted(draws, index)
         return image if drawn is None or self.distort is None else self.distort(image, drawn)
 
     def take_memory(self, shared: bool) -> None:
-        """Take the memory for images that are kept; `shared` where other processes read."""
+        """Allocate the memory for kept images; `shared` if other processes read."""
         if self.kept is not None:
             self.kept.take_memory(shared)
 
     def finish(self, batch: Batch) -> Batch:
-        """Do to a batch, wherever it is by now, what was left for later."""
+        """Distort a batch that `distort_later` left undistorted, on its current device."""
         if "drawn" not in batch:
             return batch
         assert self.distort is not None
@@ -171,7 +171,7 @@ class SplitDataset(Dataset[Batch]):
         return {"image": image, "target": target, "index": batch["index"]}
 
     def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-        """Images, their labels, and what was drawn to distort both; None: they are not to be distorted."""
+        """Return images, labels, and the parameters drawn to distort both; None: no distortion."""
         places = index.clamp(min=0)
         if self.seed is None and self._resized is not None:
             image = to_channels(self._resized[places], self.channels).contiguous()
@@ -190,7 +190,7 @@ class SplitDataset(Dataset[Batch]):
         return torch.stack(images), target, torch.stack(drawn) if drawn else None
 
     def _item(self, index: int) -> tuple[Tensor, Any]:
-        """An image as it goes into a batch, before it is distorted, and its label."""
+        """Return a transformed, undistorted image and its label."""
         label = self.split.samples[index].target
         if self._resized is not None:
             return to_channels(self._resized[index], self.channels), label
@@ -204,7 +204,7 @@ class SplitDataset(Dataset[Batch]):
         return image, label
 
     def _read(self, index: int) -> Tensor:
-        """An image as it was decoded, (C, H, W)."""
+        """Return a decoded image, (C, H, W)."""
         source = self.split.samples[index].source
         if not isinstance(source, Path):
             assert self.split.pixels is not None
@@ -226,7 +226,7 @@ class SplitDataset(Dataset[Batch]):
 
     @no_gradients()
     def _resize_once(self) -> Tensor | None:
-        """All images in the input size (N, C, height, width), in their own channels; None where that is too much."""
+        """Return all images in the input size (N, C, height, width), with their own channels; None if too large."""
         if not self.split.samples:
             return None
         assert self.split.pixels is not None
@@ -267,14 +267,14 @@ class PairedDataset(Dataset[Batch]):
 
     @property
     def rows(self) -> Mapping[str, RowSource] | None:
-        """Rows of both, or of none: they are given to both together."""
+        """The source's rows; rows are always set for both data sets or neither."""
         return self.source.rows
 
     def take_memory(self, shared: bool) -> None:
-        """Take the memory for images that are kept."""
+        """Allocate the memory for kept images."""
         self.source.take_memory(shared)
         self.target.take_memory(shared)
 
     def finish(self, batch: Batch) -> Batch:
-        """Do to both batches what was left for later."""
+        """Distort both batches, if `distort_later` left them undistorted."""
         return {**self.source.finish(batch), "unlabelled": self.target.finish(batch["unlabelled"])}

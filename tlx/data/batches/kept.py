@@ -1,8 +1,8 @@
-"""Images of a small set, kept in memory after they were read for the first time.
+"""Images of a small set, kept in memory after their first reading.
 
-Where nothing is drawn for an image its pixels are kept as they go into a batch, otherwise as they were decoded, and are
-transformed anew each time. Reading processes share the memory: what one has read all have. It is bounded, and taken
-whole or not at all; where it cannot be had, images are read again each time, with the same result.
+Without augmentation the transformed pixels are kept; otherwise the decoded pixels are, and are transformed each time.
+Reading processes share the memory: an image read by one is available to all. The memory is bounded and allocated as a
+whole; if that fails, images are read again each time, with the same result.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 
 class KeptImages:
-    """uint8 pixels of images, by their place in a split.
+    """uint8 pixels of images, by their position in a split.
 
     Args:
-        sizes: Bytes that each image takes; one that turns out to take more is not kept.
-        transformed: Whether they are kept as they go into a batch, or as they were decoded.
+        sizes: Expected bytes of each image; a larger image is not kept.
+        transformed: Whether transformed pixels are kept, or decoded ones.
     """
 
     def __init__(self, sizes: Sequence[int], transformed: bool) -> None:
@@ -44,20 +44,20 @@ class KeptImages:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Total bytes."""
         return self._starts[-1]
 
     @property
     def count(self) -> int:
-        """Images that are kept by now."""
+        """Number of images kept so far."""
         return int(self._there.sum())
 
     @no_gradients()
     def take_memory(self, shared: bool) -> None:
-        """Take the memory, once; before that nothing is kept.
+        """Allocate the memory, once; before that nothing is kept.
 
         Args:
-            shared: Whether several processes read, which are yet to be started.
+            shared: Whether reading processes will be started.
         """
         if self._pixels is not None and (not shared or self._pixels.is_shared()):
             return
@@ -76,7 +76,7 @@ class KeptImages:
             self._pixels = None
 
     def get(self, index: int) -> Tensor | None:
-        """Return the pixels of an image, uint8 (C, H, W) or (H, W), to be read only; None where they are not there."""
+        """Return the pixels of an image, uint8 (C, H, W) or (H, W), read-only; None if not kept."""
         if self._pixels is None or not self._there[index]:
             return None
         shape = [side for side in self._shapes[index].tolist() if side]
@@ -84,26 +84,26 @@ class KeptImages:
         return self._pixels[start : start + prod(shape)].view(shape)
 
     def put(self, index: int, pixels: Tensor) -> None:
-        """Keep the pixels of an image, uint8 (C, H, W) or (H, W), unless they are there or there is no room."""
+        """Keep the pixels of an image, uint8 (C, H, W) or (H, W), unless already kept or without room."""
         start, end = self._starts[index : index + 2]
         if self._pixels is None or self._there[index] or not 0 < pixels.numel() <= end - start:
             return
         self._pixels[start : start + pixels.numel()].view(pixels.shape).copy_(pixels)
         self._shapes[index, : pixels.ndim] = torch.tensor(pixels.shape, dtype=torch.int32)
-        self._there[index] = 1  # last: what another process sees there is whole
+        self._there[index] = 1  # last, so that other processes see only complete images
 
 
 def images_to_keep(
     split: Split, facts: Mapping[Path, Facts], channels: int, min_side: int | None, size: tuple[int, int] | None
 ) -> KeptImages | None:
-    """Return room for the images of a split, of which no memory is taken yet; None where they are not to be kept.
+    """Return a store, not yet allocated, for the images of a split; None if they should not be kept.
 
     Args:
         split: The samples.
-        facts: What is known of their files.
+        facts: Facts of their files.
         channels: Channels of the images of a batch.
-        min_side: How files are decoded, see `tlx.data.reading.images.read_image`.
-        size: Height and width of the images of a batch, where nothing is drawn for them; None: something is.
+        min_side: Least shorter side of a JPEG decoded at a reduced size, see `tlx.data.reading.images.read_image`.
+        size: Height and width of the images of a batch without augmentation; None: with augmentation.
     """
     if split.in_memory:
         return None
@@ -120,17 +120,17 @@ def images_to_keep(
 
 
 def decoded_bytes(path: Path | int, facts: Facts, channels: int, min_side: int | None) -> int:
-    """Bytes that `read_pixels` returns for a file, as far as its extension tells whether it is a JPEG."""
+    """Return the bytes that `read_pixels` returns for a file; its extension decides whether it is a JPEG."""
     is_jpeg = isinstance(path, Path) and path.suffix.lower() in _JPEG
     by = reduction(facts.width, facts.height, min_side if is_jpeg else None)
     return (facts.width // by) * (facts.height // by) * (channels if channels in (1, 2, 4) else 3)
 
 
 def _at_most() -> int:
-    """Bytes that this process may keep of a split: those of one machine share what there is."""
+    """Return the bytes that this process may keep of a split; processes of one machine share the memory."""
     return min(KEPT_AT_MOST, memory_available() // 4) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def _room(shared: bool) -> int:
-    """Bytes that can be had now. Batches pass through shared memory too, which is small in a container."""
+    """Return the bytes available now. Batches use shared memory too, which is small in a container."""
     return min(_at_most(), room() // 4) if shared else _at_most()

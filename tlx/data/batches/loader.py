@@ -1,4 +1,4 @@
-"""A DataLoader that is told its epoch in time, and takes whole batches from its dataset."""
+"""A DataLoader that knows its epoch before it draws, and takes whole batches from its dataset."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ log = logging.getLogger("tlx")
 class EpochLoader(DataLoader[Batch]):
     """A DataLoader that asks its sampler for the order when the first batch is drawn, not before.
 
-    Lightning makes the iterator of a resumed run before it tells the sampler the epoch. torch's loader with workers
+    Lightning makes the iterator of a resumed run before it sets the sampler's epoch. torch's loader with workers
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
 
-    Batches of rows (`SplitDataset.rows`) are taken in this process: they are a copy from memory. For a GPU (`device`)
-    batches arrive there, copied ahead, and are distorted there, where their data set leaves that to somebody else.
+    Batches of rows (`SplitDataset.rows`) are copied from memory in this process. For a GPU (`device`) batches are
+    copied ahead, and distorted there if their data set has `distort_later`.
 
-    Its state is how many batches of the epoch were drawn. Lightning keeps it in checkpoints and hands it back where a
-    run goes on in the middle of an epoch: the iteration of that epoch then begins after them.
+    Its state is the number of batches drawn in the epoch. Lightning stores it in checkpoints and restores it when a run
+    resumes within an epoch; the iteration of that epoch then skips these batches.
     """
 
     device: torch.device | None = None
     say: Callable[[str], object] = log.info
-    image_bytes = 0  # of one image of a batch, with that of the target domain, if there is one
+    image_bytes = 0  # of one image of a batch, including that of the target domain if there is one
     _drawn = 0
     _state: dict[str, int] | None = None
 
@@ -74,7 +74,7 @@ class EpochLoader(DataLoader[Batch]):
             yield pin_memory(batch) if self.pin_memory else batch
 
     def _waited_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Say in the log for which process a batch is waited."""
+        """Log which reading process is late with its batch."""
         if not self.num_workers:
             yield from batches
             return
@@ -86,7 +86,7 @@ class EpochLoader(DataLoader[Batch]):
             yield batch
 
     def _prepare_processes(self) -> None:
-        """See to it that processes which are yet to be started can hand over their batches; or read without them."""
+        """Prepare the transfer of batches from processes that are about to start; without room read in this process."""
         if not self.num_workers or has_readers(self):
             return
         why = too_small(self.image_bytes * (self.batch_size or 1), self.num_workers)
@@ -99,18 +99,18 @@ class EpochLoader(DataLoader[Batch]):
         owner.handle()
 
     def _whole(self, batch: Batch) -> Batch:
-        """Do what is still to be done to a batch."""
+        """Distort a batch that was left undistorted."""
         return self.dataset.finish(batch) if isinstance(self.dataset, SplitDataset | PairedDataset) else batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches of which epoch were drawn."""
+        """Return the epoch and the number of its batches drawn."""
         return {"epoch": self.sampler.epoch if isinstance(self.sampler, EpochSampler) else 0, "batches": self._drawn}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next iteration, if it is one of the same epoch, after so many batches."""
+        """Skip the drawn batches in the next iteration, if it is of the same epoch."""
         self._state = state
 
 
-def as_it_is(batch: Any) -> Any:
+def uncollated(batch: Any) -> Any:
     """Collate nothing: `SplitDataset` returns whole batches."""
     return handed_over(batch)

@@ -1,4 +1,4 @@
-"""How many processes read images: by how long reading takes, and how long a training step."""
+"""The number of reading processes, chosen from the times of reading and of a training step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Protocol
 from tlx.base.errors import TlxError
 from tlx.records.settled import Resolver
 
-WORTH_A_TRIAL = 200  # images; fewer are read by this process before others would have paid for themselves
-MOST = 16  # processes; beyond that it is the disk that is waited for
-_PATIENCE = 0.4  # seconds that the trial takes, and the image that it ends with
+WORTH_MEASURING = 200  # images; this process reads fewer sooner than others start
+MOST = 16  # processes; with more the disk is the bottleneck
+_PATIENCE = 0.4  # seconds of the measurement, plus its last image
 _IMAGES = 64
-_HARDLY_ANY = 0.03  # part of a step; reading that takes less waits for no process
-_FAST = 0.005  # seconds for a batch; likewise, where nothing is known of the step
-_HEADROOM = 1.25  # on a GPU, which waits when a single batch is late
+_NEGLIGIBLE = 0.03  # part of a step; faster reading needs no reading process
+_FAST = 0.005  # seconds for a batch; faster reading needs no reading process if the step's time is unknown
+_HEADROOM = 1.25  # on a GPU, which idles when a batch is late
 
 
 class _Images(Sized, Protocol):
@@ -24,14 +24,14 @@ class _Images(Sized, Protocol):
 
 
 class Reading(NamedTuple):
-    """What the number of reading processes depends on.
+    """The inputs that decide the number of reading processes.
 
     Args:
-        read_seconds: What one process takes to read and transform a batch; None: not known.
-        step_seconds: What a step takes; None: not known.
-        cores: That all training processes of this machine may use.
+        read_seconds: Seconds for one process to read and transform a batch; None: unknown.
+        step_seconds: Seconds of a step; None: unknown.
+        cores: Cores that all training processes of this machine may use.
         processes: Training processes on this machine.
-        on_gpu: Whether steps leave the cores free. One of several is then left to the training process.
+        on_gpu: Whether steps leave the cores free. Of several cores the training process then keeps one.
     """
 
     read_seconds: float | None
@@ -42,10 +42,10 @@ class Reading(NamedTuple):
 
 
 def choose_workers(reading: Reading) -> int:
-    """Return how many processes should read for each training process.
+    """Return the number of reading processes of each training process.
 
-    As many as read a batch in the time of a step, and never more than there are cores for. On a CPU reading and
-    training take turns on the same cores: there is no headroom in it.
+    Enough to read a batch in the time of a step, limited by the cores. On a CPU reading and training share the cores:
+    there is no headroom.
     """
     read_seconds, step_seconds, cores, processes, on_gpu = reading
     share = min(MOST, cores // processes)
@@ -54,21 +54,21 @@ def choose_workers(reading: Reading) -> int:
     if read_seconds is None or step_seconds is None:
         fast = read_seconds is not None and read_seconds < _FAST
         return 0 if fast else min(8 if on_gpu else 4, share)
-    if read_seconds < _HARDLY_ANY * step_seconds:
+    if read_seconds < _NEGLIGIBLE * step_seconds:
         return 0
-    batches = read_seconds / max(step_seconds, 1e-9)  # that could be trained on while one is read
+    batches = read_seconds / max(step_seconds, 1e-9)  # trained on while one is read
     return min(share, math.ceil(round(_HEADROOM * batches if on_gpu else batches, 6)))
 
 
 def seconds_an_image(dataset: _Images) -> float | None:
-    """Read some images of a data set, one by one and spread evenly; return the seconds an image.
+    """Read evenly spaced images of a data set, one by one; return the seconds per image.
 
-    None where one cannot be read: who trains on it will be told.
+    None if one cannot be read: training will report it.
     """
     count = min(_IMAGES, len(dataset))
     places = [k * len(dataset) // count for k in range(count)]
     try:
-        _ = dataset[0, places[0]]  # the first one loads what reads the others
+        _ = dataset[0, places[0]]  # not timed: it also loads the decoder
         start, done = time.perf_counter(), 0
         for place in places:
             _ = dataset[0, place]
@@ -80,12 +80,12 @@ def seconds_an_image(dataset: _Images) -> float | None:
         return None
 
 
-# Made at every start, by the data module: before a loader is there, nobody knows what it will read.
+# Chosen by the data module at every start: what will be read is known only when a loader is made.
 READING_PROCESSES = Resolver("dataset.num_workers", choose_workers)
 
 
-def told(workers: int, reading: Reading) -> str:
-    """Say in a line how many processes read, and why."""
+def describe_reading(workers: int, reading: Reading) -> str:
+    """Return a line with the number of reading processes and the reason."""
     read_seconds, step_seconds, cores, processes, _ = reading
     read = "how long reading takes is not known"
     if read_seconds is not None:

@@ -1,4 +1,4 @@
-"""In which order images are seen: a pure function of (seed, epoch), shared out among processes."""
+"""The order of images: a pure function of (seed, epoch), divided among processes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tlx.data.augmentation.randomness import mix
 from tlx.data.batches.balance import balanced_epoch
 
 Members = Mapping[int, Tensor]  # class -> images that show it
-PADDING = -1  # an index that stands for no image
+PADDING = -1  # the index of a row without an image
 
 
 def view_draw(view: int) -> int:
-    """Return the number that stands for an augmented view, from 0 on, in the place of an epoch."""
+    """Return the draw of an augmented view (from 0): a negative number, unlike an epoch."""
     return -1 - view
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Yield (draw, index) pairs, so that workers know without being told what to draw for an image.
+    """Yield (draw, index) pairs; the draw tells workers how to augment the image.
 
-    A draw is the epoch, for augmentation that no epoch repeats; or, with `views`, one of that many views in turn, as
-    `view_draw` numbers them. Where classes are balanced, an image may come several times in an epoch: the draw is then
-    how often it came before, except with `views`, of which all images of an epoch show the same.
+    The draw is the epoch, so augmentation never repeats; with `views` it is one of that many views in turn, numbered by
+    `view_draw`. With balanced classes an image may come several times in an epoch: the draw is then how often it came
+    before. With `views` all images of an epoch have the same view.
 
     Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
-    processes, put together, are the batches of one process with B * world. All processes get equally many: for training
-    the last few images of the order are left out (or, with fewer images than processes, repeated); otherwise PADDING is
-    yielded, so that every image counts exactly once.
+    processes together are the batches of one process with B * world. All processes get equally many indices. In
+    training the last few images of the order are dropped (or, with fewer images than processes, repeated). In
+    evaluation PADDING is added, so that every image counts exactly once.
 
     Args:
         size: Number of images.
@@ -38,8 +38,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: A new order each epoch (training), or the order of the samples with PADDING (evaluation).
         rank: Number of this process, from 0.
         world: Number of processes.
-        members: Class -> images that show it, of which each class is to come equally often, see `balanced_epoch`; None:
-            each image once. For training only.
+        members: Class -> images that show it, to draw each class equally often, see `balanced_epoch`; None: each image
+            once. For training only.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
-        self.views = 0  # how many views take turns; 0: something new is drawn in every epoch
-        self.first_epoch = 0  # the epoch whose view is the first
-        self.skipped = 0  # indices left out at the beginning of the next iteration, for a run that goes on
+        self.views = 0  # number of views that take turns; 0: a new draw in every epoch
+        self.first_epoch = 0  # the epoch with the first view
+        self.skipped = 0  # indices that the next iteration skips, for a resumed run
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is; Lightning does so before each."""
+        """Set the epoch of the next iteration; Lightning calls this before each."""
         self.epoch = epoch
 
     @property
     def draw(self) -> int:
-        """What is drawn in this epoch."""
+        """The draw of this epoch."""
         return view_draw((self.epoch - self.first_epoch) % self.views) if self.views else self.epoch
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 yield draw, PADDING
 
     def _order(self) -> tuple[list[int], list[int] | None]:
-        """The images of this epoch, and what is drawn for each; None: the same for all."""
+        """Return the images of this epoch and the draw of each; None: the same draw for all."""
         if not self.shuffle:
             return list(range(self.size)), None
         if self.members is not None:
@@ -93,15 +93,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class PairedSampler(EpochSampler):
-    """Yield pairs: what `EpochSampler` gives of the source in training, and beside it a (draw, index) of the target.
+    """Yield pairs: a (draw, index) of the source as `EpochSampler` yields it in training, and one of the target domain.
 
-    The target's images come round by round in orders of their own, whatever an epoch of the source is, so none is seen
-    twice before all were seen. Which they are is a function of (seed, epoch, position), as everything here is.
+    The target domain's images come in rounds, each in a new order and independent of the source's epochs: none repeats
+    before all were seen. They are a function of (seed, epoch, position).
 
     Args:
         size: Number of images of the source.
         seed: Seed of both orders.
-        other: Number of images of the target.
+        other: Number of images of the target domain.
         rank: Number of this process, from 0.
         world: Number of processes.
         members: Images of the source's classes, to be balanced; None: each image once.
@@ -128,13 +128,13 @@ class PairedSampler(EpochSampler):
 
 
 class Chosen(Sampler[tuple[int, int]]):
-    """Yields the (draw, index) pairs that it is given.
+    """Yield given (draw, index) pairs.
 
     Args:
-        pairs: Of the images that are wanted.
+        pairs: Pairs of the wanted images.
     """
 
-    world = 1  # each process is given pairs of its own
+    world = 1  # each process has its own pairs
 
     def __init__(self, pairs: list[tuple[int, int]]) -> None:
         self.pairs = pairs

@@ -1,30 +1,30 @@
-"""Room in shared memory, through which reading processes hand over their batches. A container has 64 MB of it."""
+"""Free shared memory, through which reading processes pass their batches. A container has 64 MB by default."""
 
 from __future__ import annotations
 
 import os
 
 FOLDER = "/dev/shm"
-PREFETCHED = 2  # batches that a reading process is ahead, as torch has it
+PREFETCHED = 2  # batches that a reading process is ahead: torch's default
 _IN_USE = 2  # batches that this process holds
 
 
 def room() -> int:
-    """Bytes of shared memory that this process may use: those of one machine share it. Plenty where nobody says."""
+    """Return the shared memory in bytes for this process, a share of the machine's; 2**60 where it is unknown."""
     try:
         about = os.statvfs(FOLDER)
-    except (OSError, AttributeError):  # a system that has it elsewhere, without a bound of its own
+    except (OSError, AttributeError):  # a system without this folder, and without a bound
         return 2**60
     return about.f_bavail * about.f_frsize // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def needed(batch: int, processes: int) -> int:
-    """Bytes of shared memory that so many reading processes need for batches of so many bytes."""
+    """Return the bytes of shared memory that `processes` reading processes need for batches of `batch` bytes."""
     return (PREFETCHED * processes + _IN_USE) * batch
 
 
 def too_small(batch: int, processes: int) -> str:
-    """Why so many processes cannot read batches of so many bytes; '' where they can."""
+    """Return why shared memory is too small for `processes` with batches of `batch` bytes; '' if it is not."""
     need, there = needed(batch, processes), room()
     if need <= there:
         return ""
