@@ -1,4 +1,4 @@
-"""What is known of loggers without importing one: which send figures away, what they need, where their nodes stand."""
+"""Facts about loggers, without importing one: which send data to a server, which packages they need, their nodes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
 CSV = "pytorch_lightning.loggers.CSVLogger"
-# Both write where the run is and nowhere else.
+# Both write only into the run directory.
 LOCAL = (CSV, TENSORBOARD)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A logger that may send figures away: a file that names it is no permission, typing its option is.
+    """A logger that may send data to a server. The user allows it by typing its option; a file cannot allow it.
 
     Args:
         option: Its name in conf/logger.
-        package: The package that it needs; the extra of tlx has the same name.
-        advice: What to do where it cannot begin.
+        package: The package that it needs; tlx's extra has the same name.
+        advice: What to do if it cannot start.
     """
 
     option: str
@@ -33,13 +33,13 @@ REMOTE = {
         "wandb", "wandb", "type: wandb login, or WANDB_MODE=offline tlx …, or logger=none"
     ),
     "pytorch_lightning.loggers.MLFlowLogger": Remote(
-        "mlflow", "mlflow", "see to the server that MLFLOW_TRACKING_URI names, or type: logger=none"
+        "mlflow", "mlflow", "check the server that MLFLOW_TRACKING_URI names, or type: logger=none"
     ),
 }
 
 
 def logger_nodes(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the node of each logger by its place: `logger`, or `logger.NAME` of several; nothing of `logger=none`."""
+    """Return the node of each logger by its path: `logger`, or `logger.NAME` for several; {} for `logger=none`."""
     if "_target_" in node:
         return {"logger": node} if node["_target_"] is not None else {}
     return {f"logger.{name}": one for name, one in node.items() if isinstance(one, Mapping)}
@@ -48,8 +48,8 @@ def logger_nodes(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def lifted(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a composed logger node in the form that a run stores.
 
-    An option of conf/logger stands below its own name, so that Hydra composes a list of them. What is there alone
-    takes the place of the whole; a key beside it is its key: `logger.save_dir=x`.
+    An option of conf/logger has its keys below its own name, so that Hydra can compose a list of options. A single
+    option replaces the whole node, together with keys typed next to it, such as `logger.save_dir=x`.
     """
     inner = {name: one for name, one in node.items() if isinstance(one, Mapping) and "_target_" in one}
     if len(inner) != 1:
@@ -59,7 +59,7 @@ def lifted(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def lacks_package(target: str) -> str:
-    """Return the package that a logger needs and that is not installed; '' where nothing is missing."""
+    """Return the package that a logger needs if it is not installed, otherwise ''."""
     remote = REMOTE.get(target)
     if remote is None:
         return ""

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 
 def procedure_module(config: Mapping[str, Any] | DictConfig) -> str:
-    """Return the module of a configuration's procedure. This is the only place that decides it."""
-    classical = config.get("classifier") is not None  # scikit-learn takes a second to import
-    return f"{__name__}.{'classical' if classical else 'stages'}"
+    """Return the module of a configuration's procedure."""
+    return f"{__name__}.{'classical' if _is_classical(config) else 'stages'}"  # scikit-learn takes a second to import
 
 
 def procedure_of(config: DictConfig) -> type[Procedure]:
@@ -48,8 +47,13 @@ def plan_table(config: DictConfig) -> str:
         batch norm                  frozen     frozen
         starts from                      -       best
     """
-    if procedure_module(config).endswith("classical"):
+    if _is_classical(config):
         from tlx.training.plan_table import feature_table as table
     else:
         from tlx.training.plan_table import stage_table as table
     return table(config)
+
+
+def _is_classical(config: Mapping[str, Any] | DictConfig) -> bool:
+    """Return whether a classifier replaces training by stages. This is the only place that decides it."""
+    return config.get("classifier") is not None

@@ -35,11 +35,10 @@ class ClassicalClassifier(Procedure):
 
     def _fit(self, from_scratch: bool) -> None:
         config, data, task = self.config, self.data, self.task
-        groups = feature_groups(config, task.group_names)
         self._introduce(data.fingerprint())
         node: Any = OmegaConf.to_container(config.classifier, resolve=True)
         choice = {"folds": config.strategy.folds, "scoring": config.strategy.scoring, "seed": config.seed}
-        fitting = ClassicalFit(node, groups, data, self.cache, config.trainer.limit_batches, **choice)
+        fitting = ClassicalFit(node, task.feature_groups, data, self.cache, config.trainer.limit_batches, **choice)
         recorder = self._recorder()
         evaluator = build_trainer(config, [fitting, recorder], [], epochs=1, eval_only=True)
         start = time.perf_counter()

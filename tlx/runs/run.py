@@ -220,7 +220,7 @@ class Run(RunDirectory):
             "carried": carried_over(task),
         }
         if config.get("classifier") is not None:
-            description["reads"] = list(task.reads or task.backbone.group_names[-1:])
+            description["reads"] = list(task.feature_groups)
         description = escaped(description)
         self.write("model.json", json.dumps(description, indent=2))
         return {"model": description, "config": escaped(OmegaConf.to_container(config, resolve=True)), "data": data}

@@ -33,6 +33,11 @@ class FeatureNetwork(LayerGroups):
         self.mean: Tensor
         self.scale: Tensor
 
+    @property
+    def feature_groups(self) -> tuple[str, ...]:
+        """The layer groups whose pooled outputs are the features."""
+        return self.reads or (self.backbone.group_names[-1],)
+
     def normalise(self, image: Tensor) -> Tensor:
         """Return uint8 images (B, C, H, W) as float, normalised with the mean and std of the backbone."""
         image = image.to(self.mean.dtype).sub(self.mean).mul_(self.scale)

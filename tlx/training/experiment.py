@@ -26,13 +26,13 @@ from tlx.training.planning import build_backbone, plan
 MakeHead = Callable[[DictConfig, Backbone, int], dict[str, Any]]
 
 
-def own_head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
-    """Return no arguments: the task makes its own head."""
-    return {}
+def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageDataModule, Task]:
+    """Build the data and the task of a configuration: the network with its weights and a new head.
 
-
-def build(config: DictConfig, make_head: MakeHead = own_head) -> tuple[ImageDataModule, Task]:
-    """Build the data and the task of a configuration: the network with its weights and a new head."""
+    Args:
+        config: The configuration.
+        make_head: Makes another head; None: the task makes its own.
+    """
     refuse_foreign_targets(OmegaConf.to_container(config, resolve=True), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
@@ -45,7 +45,7 @@ def build(config: DictConfig, make_head: MakeHead = own_head) -> tuple[ImageData
         adapt=partial(_adaptation, config.strategy.adapt, data) if data.paired else None,
         class_counts=data.class_counts,
     )
-    more = make_head(config, backbone, data.num_classes)
+    more = {} if make_head is None else make_head(config, backbone, data.num_classes)
     task: Task = build_node(
         config.task, "task", backbone=backbone, class_names=data.class_names, learning=learning, **more
     )

@@ -1,7 +1,7 @@
-"""What a source is: one format of labelled images, in two halves.
+"""The contract of a source, one format of labelled images, in two halves.
 
-The first half describes the set and runs before the configuration is checked: keys, class names, mistakes, identity. It
-imports nothing heavy. The second half, `read`, returns the images; it imports what it needs.
+The first half describes the set without loading it: keys, class names, mistakes, identity. The check of a configuration
+calls it, so it imports nothing heavy. The second half, `read`, returns the images and imports what it needs.
 
 A new format is one file here with a subclass of `Source` and a function that returns its `ImageSet`, and a line in
 `tlx.building.listed.SOURCES`. A user's own source is a subclass, or only the function, that `dataset._target_` names.
@@ -27,18 +27,18 @@ from tlx.data.splits.typed_classes import class_called
 
 
 class Source(ABC):
-    """Where the images of a dataset node come from.
+    """The source of the images of a dataset node.
 
-    Subclasses define `read`, and of the methods before it those of which something is known without loading.
+    Subclasses define `read`, and override the methods before it where something is known without loading.
 
     Args:
-        node: The composed node, plain values. Before it was checked a key may be missing or `???`, see `is_set`.
+        node: The composed node, plain values. Before the check, a key may be missing or `???`, see `is_set`.
     """
 
     keys: ClassVar[type[SourceKeys]] = SourceKeys  # the node's keys, with types and ranges
-    has_further_keys: ClassVar[bool] = False  # whether the node may have keys that nobody here knows
-    chooses_classes: ClassVar[bool] = False  # whether its key `classes` chooses some of the set's classes
-    is_enlarged: ClassVar[bool] = False  # whether its images are smaller than any input, so that nobody need say so
+    has_further_keys: ClassVar[bool] = False  # whether the node may have keys that `keys` does not list
+    chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
+    is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged, so that no warning is needed
 
     def __init__(self, node: Mapping[str, Any]) -> None:
         self.node = node
@@ -46,7 +46,7 @@ class Source(ABC):
     # What a format defines
 
     def all_class_names(self) -> list[str] | None:
-        """Return all class names in the order of targets, before `classes` chooses; None: only loading tells.
+        """Return all class names in the order of targets, before `classes` selects; None: not known without loading.
 
         Raises:
             TlxError: There is no such set; `own_mistakes` says so.
@@ -54,19 +54,19 @@ class Source(ABC):
         return None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return what is wrong with the node, whose keys have the right types; a key that is `???` is passed over."""
+        """Return the mistakes of the node, whose keys have the right types; a key that is `???` is skipped."""
         return []
 
     def content(self) -> dict[str, Any] | None:
-        """Return what stands in the identity of a run in place of the node's paths, see `identity`.
+        """Return the part of a run's identity that replaces the node's paths, see `identity`.
 
         Raises:
-            TlxError, OSError, KeyError, TypeError: There is nothing there.
+            TlxError, OSError, KeyError, TypeError: The paths lead nowhere.
         """
         return None
 
     def file_names(self) -> Iterable[str]:
-        """Return the names of the files as far as they are known, to see which libraries are needed to read them."""
+        """Return the known file names, from which follows which libraries are needed to read them."""
         return ()
 
     @abstractmethod
@@ -74,13 +74,13 @@ class Source(ABC):
         """Return the images with all their classes; none of their files needs to be opened.
 
         Raises:
-            TlxError: The set is not there, or not understood.
+            TlxError: The set does not exist or cannot be parsed.
         """
 
     # What tlx asks
 
     def class_names(self) -> list[str] | None:
-        """Return the class names in the order of targets; None: only loading tells."""
+        """Return the class names in the order of targets; None: not known without loading."""
         with self._passing_over():
             known = self._all_class_names()
         if self.chooses_classes and self.node.get("classes") is not None:
@@ -88,22 +88,22 @@ class Source(ABC):
         return known
 
     def num_classes(self) -> int | None:
-        """Return the number of classes; None: only loading tells."""
+        """Return the number of classes; None: not known without loading."""
         names = self.class_names()
         return None if names is None else len(names)
 
     def mistakes(self) -> list[Mistake]:
-        """Return what is wrong with the node, whose keys are all there and of the right type."""
+        """Return the mistakes of the node, whose keys are complete and of the right type."""
         with self._passing_over():
             found = self.own_mistakes()
             common = [*keys.mistakes(self.node), *self._classes_mistakes()]
             return [*found, *common, *(() if found else self._without_pydicom())]
 
     def identity(self) -> dict[str, Any] | None:
-        """Return what stands in the identity of a run in place of the node's keys `root` and `path`.
+        """Return the part of a run's identity that replaces the node's keys `root` and `path`.
 
-        It is the same wherever the set lies, and another one once its files change. A set that its name says all about
-        has {}; None means that a path must stand for itself; {"missing": True} that there is nothing there.
+        It does not depend on the folder of the set, and changes when its files change. {}: the name identifies the set;
+        None: the paths themselves are part of the identity; {"missing": True}: the set does not exist.
         """
         try:
             with self._passing_over():
@@ -112,10 +112,10 @@ class Source(ABC):
             return {"missing": True}
 
     def load(self) -> ImageSet:
-        """Return the images, with the classes that are chosen.
+        """Return the images of the selected classes.
 
         Raises:
-            TlxError: There is no such class, or what `read` raises.
+            TlxError: There is no such class; or an error of `read`.
         """
         images = self.read()
         classes = self.node.get("classes") if self.chooses_classes else None
@@ -133,7 +133,7 @@ class Source(ABC):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keys of the node that are for `read`."""
+        """The arguments of `read`: the node's own keys."""
         found = keys.arguments(self.node)
         return {key: value for key, value in found.items() if key != "classes" or not self.chooses_classes}
 
@@ -159,7 +159,7 @@ class Source(ABC):
             yield Mistake("dataset.classes", expected, str(chosen), hint)
 
     def _without_pydicom(self) -> Iterator[Mistake]:
-        """Said once and at once, not of each of ten thousand files; nothing is imported."""
+        """Yield one mistake if DICOM files need pydicom, instead of an error for every file; imports nothing."""
         if find_spec("pydicom") is not None:
             return
         first = next((file for file in self.file_names() if os.path.splitext(file)[1].lower() in DICOM), None)
@@ -168,12 +168,12 @@ class Source(ABC):
 
 
 class OwnSource(Source):
-    """A function of the user's own that returns an `ImageSet`: nothing is known of it before it is called."""
+    """A user's function that returns an `ImageSet`: nothing is known about it before it is called."""
 
     has_further_keys = True
 
     def mistakes(self) -> list[Mistake]:
-        """Return nothing: what its keys mean, such as `test_fraction` or `classes`, is the function's to say."""
+        """Return nothing: the function defines what keys such as `test_fraction` or `classes` mean."""
         return []
 
     def read(self) -> ImageSet:

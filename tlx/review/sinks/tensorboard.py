@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tlx.measures.sections import Embedding, Plain, TableGroup
 from tlx.records.directory import RunDirectory
-from tlx.review.sinks.base import Sink, scalars
 from tlx.review.sinks.hparams import write_hparams
+from tlx.review.sinks.loggers import LoggerSink
 from tlx.review.sinks.projector import FILES as PROJECTOR
 from tlx.review.sinks.projector import write_projector
 from tlx.training.run_logger import RunLogger
 
 
-class TensorBoardSink(Sink):
+class TensorBoardSink(LoggerSink):
     """Writes a review at one step.
 
     Args:
@@ -25,14 +25,9 @@ class TensorBoardSink(Sink):
         step: The step.
     """
 
-    name = "TensorBoard"
-
     def __init__(self, logger: RunLogger, run: RunDirectory, step: int) -> None:
-        self.logger, self.run, self.step = logger, run, step
-
-    def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
-        """Log each charted figure as one point."""
-        self.logger.log_metrics(scalars(figures, compared), self.step)
+        super().__init__(logger, step)
+        self.run, self.name = run, "TensorBoard"
 
     def write_hyperparameters(self, values: Mapping[str, Plain]) -> None:
         """Write the run's row."""
@@ -52,7 +47,3 @@ class TensorBoardSink(Sink):
         if folder.resolve() == self.run.directory.resolve():
             self.run.files.add(*PROJECTOR)
         write_projector(folder, embedding)
-
-    def close(self) -> None:
-        """Write what the logger has buffered."""
-        self.logger.save()

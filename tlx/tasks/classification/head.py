@@ -10,15 +10,15 @@ from torch import nn
 from tlx.backbones.report import HeadSource
 
 
-def take_over(linear: nn.Linear, class_names: Sequence[str], source: HeadSource | None) -> list[str]:
+def take_over(linear: nn.Linear, class_names: Sequence[str], source: HeadSource) -> list[str]:
     """Copy rows of a run's head into a new one by class name; return the classes whose rows were copied.
 
     Args:
         linear: The new head, (K, F); rows of other classes are left unchanged.
         class_names: Its K classes, in the order of the rows.
-        source: The head of the run; nothing is copied if it is None or reads another number of features.
+        source: The head of the run; nothing is copied if it reads another number of features.
     """
-    if source is None or source.weight.shape[1] != linear.in_features:
+    if source.weight.shape[1] != linear.in_features:
         return []
     shared = [name for name in class_names if name in source.class_names]
     with torch.no_grad():
