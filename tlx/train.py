@@ -14,7 +14,8 @@ from tlx.base.errors import Interrupted
 from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_unwritable
 from tlx.base.ranks import is_first
-from tlx.callbacks.checkpoints import progress, settle_files
+from tlx.callbacks.checkpoint_reading import progress
+from tlx.callbacks.checkpoints import settle_files
 from tlx.config.receiver import paths_read
 from tlx.config.stored import settled
 from tlx.procedures import procedure_of

@@ -6,6 +6,7 @@ import io
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,16 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier
 
 from tlx import Run, TlxError
+from tlx.backbones import small_cnn
 from tlx.backbones.state_files import read_state, read_weights
 from tlx.base.machine import most_processes
+from tlx.callbacks.stages import Stages
 from tlx.data.sources import arrays as arrays_module
 from tlx.data.sources.arrays import arrays
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import _pipeline, from_bytes, to_bytes
+from tlx.strategies.plan import plan_stages
+from tlx.tasks import Classification
 
 LARGE = bytes(2**27)
 
@@ -43,6 +48,18 @@ def test_a_checkpoint_that_unpacks_to_much_more_is_refused(tiny_run: Run, tmp_pa
     for read in (read_state, read_weights):
         with pytest.raises(TlxError, match=r"best\.ckpt': it unpacks to 134,"):
             read(path)
+
+
+def test_the_best_weights_of_a_stage_that_unpack_to_much_more_are_refused(tmp_path: Path) -> None:
+    """Guards against a bomb beside the last checkpoint of a run that is resumed, unpacked in the next stage."""
+    (tmp_path / "stage_best.ckpt").write_bytes(bomb("archive/data.pkl"))
+    stages = [{"name": "a", "train": "head"}, {"name": "b", "train": "all", "start_from": "best"}]
+    task = Classification(small_cnn(width=4), ["x", "y"])
+    callback = Stages(plan_stages({"stages": stages}, {"lr": 0.1}, task.group_names), "val/loss", "min", tmp_path)
+    callback.load_state_dict({"index": 1, "first_epoch": 3, "first_step": 9, "best": None, "waited": 0})
+    strategy = SimpleNamespace(barrier=lambda: None, load_model_state_dict=task.load_state_dict)
+    with pytest.raises(TlxError, match=r"stage_best\.ckpt: it unpacks to 134,"):
+        callback.on_train_epoch_start(SimpleNamespace(current_epoch=3, strategy=strategy), task)  # type: ignore[arg-type]
 
 
 def test_a_number_that_stands_for_a_huge_tensor_is_refused(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import tlx.train
 from tlx import Run, TlxError
 from tlx.base.errors import Diverged, Interrupted
 from tlx.base.files import locked
+from tlx.callbacks.checkpoint_reading import progress
 from tlx.runs.resume import resumed
 
 TINY = [
@@ -149,7 +150,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
         told = process.communicate(timeout=120)[0]
         assert process.returncode == 143, told
         assert run.status["state"] == "interrupted"
-        if tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["global_step"] % 15:
+        if progress(run.checkpoints / "last.ckpt")["global_step"] % 15:
             break
     else:
         pytest.fail("it was never stopped within an epoch")
@@ -186,7 +187,7 @@ def test_a_full_disk_ends_in_a_message_and_room_lets_it_go_on(tmp_path):
         assert "No space left on device" in told
         assert "the run resumes from its last checkpoint" in told
         assert not list(run.checkpoints.glob("*.tmp"))
-        done = tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"]
+        done = progress(run.checkpoints / "last.ckpt")["epochs"]
         assert done == 1
         ballast.unlink()
         process = command(tmp_path, "train", f"resume={disk / 'run'}")
@@ -216,7 +217,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert "Diverged" in run.status["traceback"]
     held = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all() for value in held["state_dict"].values())
-    assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
+    assert progress(run.checkpoints / "last.ckpt")["epochs"] == 2
 
 
 @pytest.mark.slow
@@ -253,7 +254,7 @@ def test_an_interrupted_run_goes_on_and_a_forced_one_begins_anew(interrupted):
     run, overrides = interrupted
     assert run.status["state"] == "interrupted"
     assert run.status["reason"] == "stopped by SIGTERM"
-    assert tlx.callbacks.checkpoints.progress(run.checkpoints / "last.ckpt")["epochs"] == 2
+    assert progress(run.checkpoints / "last.ckpt")["epochs"] == 2
     first = tlx.train(tlx.compose(overrides))
     assert "resuming after epoch 2" in (run.directory / "tlx.log").read_text()
     assert len(first.environment) == 2

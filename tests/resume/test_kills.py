@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.conftest import ROOT
 from tests.resume import kill_points
-from tlx.callbacks.checkpoints import progress
+from tlx.callbacks.checkpoint_reading import progress
 from tlx.runs.run import Run
 
 pytestmark = pytest.mark.slow

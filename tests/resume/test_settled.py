@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from tlx import Run
-from tlx.callbacks.checkpoints import progress, settle_files
+from tlx.callbacks.checkpoint_reading import progress
+from tlx.callbacks.checkpoints import settle_files
 
 
 def save(path, step):

@@ -17,11 +17,10 @@ from pytorch_lightning.callbacks import Checkpoint
 from tlx.base.errors import Diverged, TlxError
 from tlx.base.files import beside, create, sync, temporary_of
 from tlx.base.interruption import Interruption
-from tlx.base.zip_bombs import refuse_bomb
 from tlx.callbacks.agreement import Agreement, share
+from tlx.callbacks.checkpoint_reading import progress
 from tlx.callbacks.stages import Stages
 from tlx.records.ownership import CHECKPOINTS, NEXT
-from tlx.records.reading import as_mapping, unreadable
 from tlx.tasks.module import Task
 
 ORACLE = "oracle/accuracy"  # what tlx.callbacks.oracle logs
@@ -231,69 +230,6 @@ def settle_files(directory: Path) -> None:
             waiting.replace(directory / name)
         else:  # from an epoch that will be trained again
             waiting.unlink()
-
-
-def progress(path: Path) -> dict[str, Any]:
-    """Return the progress of the run that wrote a checkpoint.
-
-    The keys are `epochs` (completed ones), `global_step`, `seconds`, `done`, `data` and `figures`.
-
-    Raises:
-        TlxError: The checkpoint cannot be read.
-    """
-    held = read_checkpoint(path)
-    try:
-        own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
-        _check_counts(held["loops"])
-        epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-        counts = {
-            "epochs": epochs,
-            "global_step": int(held["global_step"]),
-            "data": str(held.get("tlx", {}).get("data", "")),
-        }
-        figures = {str(name): float(value) for name, value in dict(own.get("figures", {})).items()}
-        return {**counts, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
-    except KeyError as error:
-        raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
-    except Exception as error:  # values of unexpected types
-        raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
-
-
-def _check_counts(node: Any) -> None:
-    """Raise ValueError if one of Lightning's counts of epochs, batches or steps is not a natural number."""
-    for key, value in node.items() if isinstance(node, dict) else ():
-        if key in ("ready", "started", "processed", "completed") and (not isinstance(value, int) or value < 0):
-            raise ValueError(f"{key}: {value!r:.40}")
-        _check_counts(value)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the tensors and plain values of a checkpoint; tensors stay on the disk until they are used.
-
-    Raises:
-        TlxError: The checkpoint cannot be read, or it holds other objects, which could run code.
-    """
-    try:
-        refuse_bomb(path)
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many types for a damaged or hostile file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TlxError(f"cannot read checkpoint {path}: {reason}; force=true trains the run from scratch") from error
-    return dict(as_mapping(held, path, "a checkpoint of tlx"))
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint by name.
-
-    Raises:
-        TlxError: The checkpoint cannot be read, or holds something other than tensors.
-    """
-    held = read_checkpoint(path).get("state_dict")
-    weights = as_mapping(held, path, "a checkpoint of tlx with weights")
-    for name, value in weights.items():
-        if not isinstance(value, torch.Tensor):
-            raise unreadable(path, "tensors by name", f"{name}: a {type(value).__name__}")
-    return dict(weights)
 
 
 def _flush(trainer: pl.Trainer) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from tlx.base.compat.lightning import wrap_again
+from tlx.callbacks.checkpoint_reading import read_weights
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
@@ -170,5 +170,4 @@ class Stages(pl.Callback):
 
     def _load_best(self, trainer: pl.Trainer) -> None:
         trainer.strategy.barrier()
-        checkpoint = torch.load(self.best_path, map_location="cpu", weights_only=True)
-        trainer.strategy.load_model_state_dict(checkpoint, strict=True)
+        trainer.strategy.load_model_state_dict({"state_dict": read_weights(self.best_path)}, strict=True)

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from tlx.base.errors import Diverged, TlxError
 from tlx.base.interruption import Interruption
-from tlx.callbacks.checkpoints import Checkpoints, progress
+from tlx.callbacks.checkpoint_reading import progress
+from tlx.callbacks.checkpoints import Checkpoints
 from tlx.callbacks.frozen_prefix import UntouchedPrefix
 from tlx.callbacks.stages import Stages
 from tlx.data.batches.batch_process import readers_named

@@ -104,7 +104,7 @@ class Run(RunDirectory):
         from tlx.backbones.preprocessing import Preprocessing
         from tlx.backbones.rebuild import rebuild
         from tlx.building.nodes import build_node
-        from tlx.callbacks.checkpoints import read_weights
+        from tlx.callbacks.checkpoint_reading import read_weights
 
         description, config = self.description, self.config
         file = self.directory / "model.json"

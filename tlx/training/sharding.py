@@ -13,7 +13,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from tlx.callbacks.checkpoints import read_checkpoint
+from tlx.callbacks.checkpoint_reading import read_checkpoint
 
 
 class Sharded(ModelParallelStrategy):
