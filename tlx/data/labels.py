@@ -21,6 +21,7 @@ NO_CLASS = -1  # the key for images without a class, where images are counted by
 class LabelKind(ABC):
     """One kind of labels; it has no state."""
 
+    name: ClassVar[str] = "own"  # what its labels are called: `classes`, `masks`
     least_classes: ClassVar[int] = 1  # of training images, below which there is nothing to learn
     moves: ClassVar[bool] = False  # whether a label changes when its image is cropped, mirrored or rotated
     unknown: ClassVar[Any]  # the label of an unlabelled image
@@ -66,6 +67,7 @@ class LabelKind(ABC):
 class ClassLabels(LabelKind):
     """A label is the index of the image's class, from 0; -1: unknown."""
 
+    name = "classes"
     least_classes = 2
     unknown = -1
 

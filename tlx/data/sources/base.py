@@ -37,6 +37,7 @@ class Source(ABC):
 
     keys: ClassVar[type[SourceKeys]] = SourceKeys  # the node's keys, with types and ranges
     has_further_keys: ClassVar[bool] = False  # whether the node may have keys that `keys` does not list
+    labels: ClassVar[str] = "classes"  # name of the kind of labels that it reads, see `LabelKind.name`
     chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
     is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged, so that no warning is needed
 

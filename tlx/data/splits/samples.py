@@ -26,12 +26,14 @@ class Sample:
         target: Its label: the index of its class, from 0, -1 where it is not known; or what another kind of labels has.
         name: What a person calls it: the path relative to the set's root, or the row.
         group: What it shares with images that must stay on one side of a split, such as its patient; None: nothing.
+        region: The part of the image that the sample shows: top, left, height and width in pixels; None: all of it.
     """
 
     source: Path | int
     target: Any
     name: str
     group: str | None = None
+    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Masks as labels: a class for each pixel of an image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tlx.data.labels import LabelKind
+
+if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
+    import numpy as np
+    from torch import Tensor
+
+    from tlx.data.augmentation.distortion import Distortion
+
+IGNORED = 255  # the value of pixels that count in no loss and no metric; classes are below it
+
+
+class Mask(ABC):
+    """The label of an image for segmentation; its pixels are read when they are needed."""
+
+    @property
+    @abstractmethod
+    def pixel_counts(self) -> Mapping[int, int]:
+        """Pixels of each class that the mask shows, without `IGNORED`."""
+
+    @abstractmethod
+    def read(self) -> np.ndarray:
+        """Return the class of each pixel, uint8 (H, W), upright like its image; `IGNORED` for pixels that do not count.
+
+        Raises:
+            TlxError: The file is missing or broken; the message names it.
+        """
+
+
+class MaskLabels(LabelKind):
+    """A label is a `Mask`; a batch holds uint8 (B, H, W)."""
+
+    name = "masks"
+    moves = True
+    unknown = None
+
+    def class_ids(self, label: Mask | None) -> tuple[int, ...]:
+        """Return the classes that the mask shows, ascending."""
+        return () if label is None else tuple(sorted(label.pixel_counts))
+
+    def only(self, label: Mask, places: Mapping[int, int]) -> Any | None:
+        """Raise: the class map of the masks selects their classes."""
+        raise NotImplementedError("masks select their classes by a class map")
+
+    def collate(self, labels: Sequence[Tensor]) -> Tensor:
+        """Return masks (B, H, W) from masks (H, W) that moved with their images."""
+        import torch
+
+        return torch.stack(list(labels))
+
+    def take(self, collated: Tensor, index: Tensor) -> Tensor:
+        """Return masks (B, H, W), `IGNORED` for padding."""
+        taken = collated[index.clamp(min=0)]
+        return taken.masked_fill((index < 0).view(-1, 1, 1), IGNORED)
+
+    def transform(self, transform: Callable[..., Any], image: Tensor, label: Mask) -> tuple[Tensor, Tensor]:
+        """Apply a torchvision v2 transform to an image (C, H, W) and its mask; return (C, h, w) and uint8 (h, w)."""
+        import torch
+        from torchvision import tv_tensors
+
+        mask = tv_tensors.Mask(torch.from_numpy(label.read()))
+        moved_image, moved_mask = transform(tv_tensors.Image(image), mask)
+        return moved_image.as_subclass(torch.Tensor), moved_mask.as_subclass(torch.Tensor)
+
+    def distort(self, labels: Tensor, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return masks (B, H, W) moved like their images; what comes from outside is `IGNORED`."""
+        from tlx.data.augmentation.moved_labels import moved_masks
+
+        return moved_masks(labels, distortion, drawn, beyond=IGNORED)
+
+
+MASKS = MaskLabels()
