@@ -139,7 +139,7 @@ def test_unknown_and_reversed_groups_are_errors() -> None:
         backbone(x[:, :1])
     with pytest.raises(TlxError, match=r"set dataset\.image_size=224"):
         torchvision_backbone("vit_b_32", load=False)(x)
-    with pytest.raises(TlxError, match=r"expected groups that give maps \(block1, .*got 'dense'"):
+    with pytest.raises(TlxError, match=r"expected groups that output maps \(block1, .*got 'dense'"):
         torchvision_backbone("alexnet", load=False).maps(torch.randn(1, 3, 64, 64), ["dense"])
 
 

@@ -33,10 +33,10 @@ def test_other_channels() -> None:
     ("changes", "words"),
     [
         ({"size": 0}, "size of at least 1 pixel"),
-        ({"mean": (0.5,)}, "a mean and a std per channel"),
+        ({"mean": (0.5,)}, "one mean and std per channel"),
         ({"std": (0.1, 0.0, 0.1)}, "std above 0"),
         ({"crop": 1.5}, r"a crop in \(0, 1\]"),
-        ({"interpolation": "bilinaer"}, "expected an interpolation of bilinear"),
+        ({"interpolation": "bilinaer"}, "expected an interpolation \\(bilinear"),
     ],
 )
 def test_ranges(changes: dict, words: str) -> None:

@@ -21,15 +21,15 @@ from tlx.tasks import Classification
 def test_tiles_cover_an_image_and_overlap_as_asked_for():
     """Guards against a strip at the edge that no tile shows, and against tiles beyond the edge."""
     for side, size, overlap in itertools.product((32, 33, 63, 64, 65, 100, 255), (8, 16, 32), (0.0, 0.25, 0.5, 0.9)):
-        places = Tiles(size, overlap).places(side)
-        assert places[0] == 0
-        assert places[-1] == side - size
-        steps = [b - a for a, b in itertools.pairwise(places)]
-        assert all(0 < step <= max(1, np.ceil(size * (1 - overlap))) for step in steps), (side, size, overlap, places)
-    assert Tiles(32).places(128) == [0, 32, 64, 96]
-    assert Tiles(32).places(32) == [0]
+        offsets = Tiles(size, overlap).offsets(side)
+        assert offsets[0] == 0
+        assert offsets[-1] == side - size
+        steps = [b - a for a, b in itertools.pairwise(offsets)]
+        assert all(0 < step <= max(1, np.ceil(size * (1 - overlap))) for step in steps), (side, size, overlap, offsets)
+    assert Tiles(32).offsets(128) == [0, 32, 64, 96]
+    assert Tiles(32).offsets(32) == [0]
     with pytest.raises(TlxError, match=r"task\.tile_size: expected at most"):
-        Tiles(32).places(31)
+        Tiles(32).offsets(31)
 
 
 def test_cutting_shows_every_part_where_it_is():
@@ -111,7 +111,7 @@ def test_no_more_tiles_than_that_are_in_the_network_at_once(network):
     backbone.tiles = Tiles(16, 0.5, at_once=6)
     backbone(image)
     assert max(seen) == 6
-    assert sum(seen) == 2 * len(Tiles(16, 0.5).places(40)) * len(Tiles(16, 0.5).places(64))
+    assert sum(seen) == 2 * len(Tiles(16, 0.5).offsets(40)) * len(Tiles(16, 0.5).offsets(64))
 
 
 def test_a_network_of_a_fixed_size_sees_tiles_of_that_size():

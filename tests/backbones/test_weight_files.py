@@ -88,7 +88,7 @@ def test_objects_beside_the_tensors_are_passed_over(tmp_path: Path, zipped: bool
 def test_a_whole_network_gives_its_tensors(tmp_path: Path) -> None:
     """Guards against torch.save(model) that is refused, although its tensors can be read without its class."""
     torch.save(nn.DataParallel(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))), tmp_path / "whole.pth")
-    with pytest.raises(TlxError, match=r"names there: module\.0\.weight, module\.0\.bias, module\.1\.weight"):
+    with pytest.raises(TlxError, match=r"names in the file: module\.0\.weight, module\.0\.bias, module\.1\.weight"):
         file_backbone(str(tmp_path / "whole.pth"), SMALL)
 
 
@@ -108,7 +108,7 @@ def test_no_code_of_a_file_runs(tmp_path: Path, function: Callable[..., Any], zi
     if function is np.save:  # a name of a library: passed over
         assert loaded(tmp_path / "w.pth")[0]
     else:
-        with pytest.raises(TlxError, match=r"it asks for .*nothing of it was run"):
+        with pytest.raises(TlxError, match=r"it refers to .*no code of it was run"):
             loaded(tmp_path / "w.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
@@ -120,7 +120,7 @@ def test_averaged_weights_are_told_and_taken(tmp_path: Path) -> None:
         torch.save({usual: other, averaged: state(), "optimizer": {"state": {"x": other}}}, tmp_path / "w.pth")
         same, notes = loaded(tmp_path / "w.pth")
         assert not same
-        assert f"averaged weights too; to take them: backbone.state_key={averaged}" in notes
+        assert f"averaged weights; to load them: backbone.state_key={averaged}" in notes
         assert loaded(tmp_path / "w.pth", averaged) == (True, "")
     with pytest.raises(TlxError, match=r"got 'params_em'; did you mean 'params_ema'\?"):
         loaded(tmp_path / "w.pth", "params_em")
@@ -132,7 +132,7 @@ def test_teacher_and_student(tmp_path: Path) -> None:
     torch.save({"student": behind("module.backbone.", other), "teacher": behind("backbone.", state())}, tmp_path / "d")
     same, notes = loaded(tmp_path / "d")
     assert same
-    assert "under 'teacher'" in notes
+    assert "taken from 'teacher'" in notes
     assert "backbone.state_key=student" in notes
     both = {"module.encoder_q.": state(), "module.encoder_k.": other}
     torch.save({"state_dict": {k: v for p, s in both.items() for k, v in behind(p, s).items()}}, tmp_path / "moco")
@@ -144,7 +144,7 @@ def test_teacher_and_student(tmp_path: Path) -> None:
     flat = behind("model._orig_mod.", state()) | behind("ema_model.module.", other)
     torch.save({"state_dict": flat}, tmp_path / "flat")
     assert loaded(tmp_path / "flat") == (
-        True, "further weights that fit lie under 'ema_model'; to take them: backbone.state_key=ema_model",
+        True, "'ema_model' contains further weights that fit; to load them: backbone.state_key=ema_model",
     )  # fmt: skip
 
 
@@ -185,18 +185,18 @@ def _no_weights(folder: Path) -> dict[str, str]:
         "pointer.pth": "git lfs pull",
         "text.pth": "a text: AccessDenied",
         "empty.pth": "an empty file",
-        "zeros.pth": "zeros only",
-        "cut.pth": "cut off or damaged",
-        "cut_legacy.pth": "cut off",
-        "cut_early.pth": "cut off",
-        "cut.safetensors": "cut off",
+        "zeros.pth": "only zeros",
+        "cut.pth": "truncated or damaged",
+        "cut_legacy.pth": "truncated",
+        "cut_early.pth": "truncated",
+        "cut.safetensors": "truncated",
         "packed.pth": "gzip",
         "keras.pth": "HDF5",
         "net.onnx": "an ONNX model",
         "pickle.pth": "a pickle of Python objects",
         "arrays.pth": "NumPy arrays",
         "folder.pth": "a folder",
-        "pipe.pth": "no regular file",
+        "pipe.pth": "not a regular file",
         "protocol.pth": "pickle protocol 4",
     }
 
@@ -225,7 +225,7 @@ def test_before_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda value: value * float("nan"), "values that are NaN"),
+        (lambda value: value * float("nan"), "NaN values"),
         (lambda value: value.to("meta"), "without values"),
         (lambda value: value.to(torch.complex64), "complex64"),
     ],

@@ -142,10 +142,10 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     torch.save({"lr": 0.1, "names": ["a"]}, tmp_path / "numbers.pth")
     (tmp_path / "weights.zip").write_text("")
     for name, words in {
-        "object.pth": r"expected tensors by name in .*got only objects that need code .*Pickled",
+        "object.pth": r"expected named tensors in .*got only objects that need their own code.*Pickled",
         "text.pth": r"expected a file with weights.*\(a text: no weights\)",
         "text.safetensors": r"expected a file with weights.*\(a text: no weights at all\)",
-        "numbers.pth": "expected tensors by name in .* got a dict with lr, names",
+        "numbers.pth": "expected named tensors in .* got a dict with lr, names",
         "weights.zip": "an empty file",
         "objects.pth": "no such file.*did you mean '.*object.pth'",
     }.items():

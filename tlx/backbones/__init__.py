@@ -1,6 +1,6 @@
 """Backbones: pretrained networks as ordered lists of layer groups.
 
-Names are imported when they are first asked for, so that `tlx.backbones.catalog` stays free of torch.
+Names are imported on first use, so that importing `tlx.backbones.catalog` does not import torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "torchvision_backbone",
 ]
 
-# No file has the name of what it holds: importing the file would put the module in the place of the function.
+# No file has the name of a function in it: importing the file would replace the function by the module.
 _FILES = {
     "Backbone": "backbone",
     "HeadSource": "report",

@@ -19,21 +19,21 @@ class Backbone(nn.Module):
     """Layer groups from bottom to top, then a pool: images (B, C, H, W) to features (B, num_features).
 
     Args:
-        groups: Layer groups in the order of running; each takes the output of the one before, the first takes the
-            normalised image.
-        pool: Takes the last group's output, gives (B, num_features). Its parameters belong to the last group.
-        architecture: Plain dict that `tlx.backbones.build` turns into the same backbone without weights or download.
-        preprocessing: What the images must have gone through.
+        groups: Layer groups in running order. The first takes the normalised image, each other one the output of the
+            group below it.
+        pool: Maps the last group's output to (B, num_features). Its parameters belong to the last group.
+        architecture: Plain dict from which `tlx.backbones.build` builds the same backbone without weights or download.
+        preprocessing: The preprocessing that the network expects of its images.
         num_features: Width of the features.
-        layouts: How a group's output is laid out, where it is not (B, C, H, W).
-        strides: Strides in pixels that are known; others are found by a run on the meta device.
+        layouts: Dimensions of the groups' outputs that are not (B, C, H, W).
+        strides: Known strides in pixels; the others are measured on the meta device.
         fixed_size: Whether only images of `preprocessing.size` pixels are accepted.
         original_names: Name in `state_dict()` -> name in the model that the groups were cut from.
 
     Attributes:
-        tiles: Where set, images are cut into tiles, each of which goes through the network by itself.
-        report: What was loaded; None for fresh weights.
-        head_source: The head of the run that the weights come from, if there is one.
+        tiles: If set, images are cut into tiles that pass through the network separately.
+        report: Which weights were loaded; None for random weights.
+        head_source: The head of the run that the weights come from, if any.
 
     Examples:
         >>> import torch
@@ -71,7 +71,7 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.layouts = {name: (layouts or {}).get(name, Layout("map")) for name in self.groups}
         self.fixed_size = fixed_size
-        self._size = preprocessing.height_width  # `preprocessing` may be replaced by that of larger images
+        self._size = preprocessing.height_width  # `preprocessing` may be replaced later, for larger images
         self.original_names = dict(original_names or {})
         self.tiles: Tiles | None = None
         self.report: LoadReport | None = None
@@ -100,7 +100,7 @@ class Backbone(nn.Module):
         return {name: channels for name, (_, channels) in self._measured().items()}
 
     def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Tensor:
-        """Run the layer groups from `start` to `stop`, both included: `run` for one output.
+        """Run the layer groups from `start` to `stop`, both included, and return one output.
 
         Args:
             x: The normalised image (B, C, H, W); with `start`, the output of the group below it.
@@ -108,8 +108,8 @@ class Backbone(nn.Module):
             stop: Last group to run; None: through the last group and the pool.
 
         Returns:
-            Features (B, num_features); with `stop`, the output of that group as it is, not pooled. With `tiles` outputs
-            of groups have one more dimension, (B, T, …).
+            Features (B, num_features); with `stop`, the unpooled output of that group. With `tiles`, outputs of groups
+            have one more dimension, (B, T, …).
 
         Raises:
             TlxError: A group is unknown, `start` is above `stop`, or a fixed-size network gets another size.
@@ -125,24 +125,24 @@ class Backbone(nn.Module):
         outputs: str | Sequence[str] | None = None,
         pooled: bool | None = None,
     ) -> dict[str, Tensor]:
-        """Run the layer groups from `start` up and return the outputs of one or several of them, from one pass.
+        """Run the layer groups from `start` up and return the outputs of one or several of them from one forward pass.
 
         Args:
             x: The normalised image (B, C, H, W); with `start`, the output of the group below it, as `pooled=None`
                 returns it.
             start: First group to run; None: from the image.
             outputs: Groups whose outputs are returned; None: the last one.
-            pooled: The form of the outputs. None: as the group above takes them, in the network's inner layout; for the
-                last group, which has none above, the features. True: features (B, num_features) for the last group,
-                for others the mean over all places (B, channels). False: maps (B, channels, H', W').
+            pooled: The form of the outputs. None: the input of the next group; for the last group, the features.
+                True: features (B, num_features) for the last group, the mean over all positions (B, channels) for
+                others. False: maps (B, channels, H', W').
 
         Returns:
-            The output of each group, in the order of `outputs`. With `tiles` an output that another group takes has one
-            more dimension, (B, T, …); one that is pooled has not: the tiles are pooled at the end.
+            The output of each group, in the order of `outputs`. With `tiles`, the input of a next group has one more
+            dimension, (B, T, …); pooled outputs do not, because the pool includes the tiles.
 
         Raises:
-            TlxError: A group is unknown or lies below `start`; a fixed-size network gets another size; a map is asked
-                for where there is none: of a vector, or of an image that is cut into tiles.
+            TlxError: A group is unknown or below `start`; a fixed-size network gets another size; a map of a vector or
+                of an image cut into tiles is requested.
         """
         last = self.group_names[-1]
         names = [last] if outputs is None else [outputs] if isinstance(outputs, str) else list(dict.fromkeys(outputs))
@@ -151,7 +151,7 @@ class Backbone(nn.Module):
         # The part above the last group is the pool.
         parts = [self._index(name) + (name == last and pooled is not False) for name in names]
         found = dict(zip(names, self._run(x, start, parts), strict=True))
-        # Of the image; None where only the output of a group is known, or tiles, which are square.
+        # Size of the image; None if it is unknown (`x` is the output of a group), and for tiles, which are square.
         size = self._size if self.fixed_size and self.tiles is None else None
         if self.tiles is None and start in (None, self.group_names[0]):
             size = x.shape[-2], x.shape[-1]
@@ -165,7 +165,7 @@ class Backbone(nn.Module):
             names: Layer groups, in any order.
 
         Returns:
-            One map (B, channels[name], H', W') a name, in the order of `names`, whatever the inner layout.
+            One map (B, channels[name], H', W') per name, in the order of `names`.
 
         Raises:
             TlxError: A group is unknown, or its output is not a map.
@@ -174,7 +174,7 @@ class Backbone(nn.Module):
         return [found[name] for name in names]
 
     def above(self, name: str) -> str | None:
-        """Return the layer group above another one; None for the last one, whose output goes to the pool.
+        """Return the layer group above another one; None for the last one, which is followed by the pool.
 
         Raises:
             TlxError: The group is unknown.
@@ -182,7 +182,7 @@ class Backbone(nn.Module):
         return next(iter(self.group_names[self._index(name) + 1 :]), None)
 
     def group_modules(self, name: str) -> list[nn.Module]:
-        """Return the modules of a layer group: its own, and the pool for the last one.
+        """Return the modules of a layer group; those of the last group include the pool.
 
         Raises:
             TlxError: The group is unknown.
@@ -191,7 +191,7 @@ class Backbone(nn.Module):
         return [self.groups[name], self.pool] if last else [self.groups[name]]
 
     def group_parameters(self, name: str) -> Iterator[nn.Parameter]:
-        """Yield the parameters of a layer group, the pool's with the last one.
+        """Yield the parameters of a layer group; those of the last group include the pool's.
 
         Raises:
             TlxError: The group is unknown.
@@ -207,14 +207,14 @@ class Backbone(nn.Module):
         names = self.group_names
         if name not in names:
             hint = did_you_mean(name, names)
-            raise TlxError(f"backbone: expected a layer group of {', '.join(names)}, got '{name}'; {hint}")
+            raise TlxError(f"backbone: expected a layer group ({', '.join(names)}), got '{name}'; {hint}")
         return names.index(name)
 
     def _run(self, x: Tensor, start: str | None, ends: Sequence[int]) -> list[Tensor]:
-        """Run the parts of the network, its groups and then the pool, from `start` up.
+        """Run the parts of the network (its groups, then the pool) from `start` up.
 
         Returns:
-            The outputs of the parts with the indices `ends`, as they are; with `tiles`, (B, T, …).
+            The outputs of the parts with the indices `ends`; with `tiles`, (B, T, …).
         """
         first = 0 if start is None else self._index(start)
         if ends and min(ends) < first:
@@ -225,13 +225,13 @@ class Backbone(nn.Module):
         if first == 0:
             self._check_image(x)
         parts = [*self.groups.values(), self.pool][first : max(ends, default=-1) + 1]
-        network = functools.partial(_one_after_another, parts, [end - first for end in ends])
+        network = functools.partial(_run_in_turn, parts, [end - first for end in ends])
         if self.tiles is None:
             return network(x)
         return self.tiles.run(network, self.tiles.cut(x) if first == 0 else x)
 
     def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int] | None) -> Tensor:
-        """Return what `_run` gave for a group in the form that `run` was asked for."""
+        """Return a group's output from `_run` in the form that `pooled` selects; see `run`."""
         if name == self.group_names[-1] and pooled is not False:
             return output if self.tiles is None else self.tiles.pooled(output)
         if pooled is None:
@@ -245,16 +245,16 @@ class Backbone(nn.Module):
 
     def _check_maps(self, names: Sequence[str]) -> None:
         if self.tiles is not None:
-            # Tiles overlap, and each has borders of its own: what would be put together is no map of the image.
+            # Tiles overlap, and each has its own padding: joined maps of tiles differ from the map of the image.
             raise TlxError(
                 f"backbone: expected whole images for maps, got images that are cut into tiles of {self.tiles.size} "
-                f"pixels; set task.tile_size=null, or ask for outputs with pooled=True"
+                f"pixels; set task.tile_size=null, or call with pooled=True"
             )
         for name in names:
             self._index(name)
             if self.layouts[name].kind == "vector":
                 maps = [n for n in self.groups if self.layouts[n].kind != "vector"]
-                raise TlxError(f"backbone: expected groups that give maps ({', '.join(maps)}), got '{name}'")
+                raise TlxError(f"backbone: expected groups that output maps ({', '.join(maps)}), got '{name}'")
 
     def _check_image(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -266,7 +266,7 @@ class Backbone(nn.Module):
         if self.fixed_size and (height, width) != own:
             key = "dataset.image_size" if self.tiles is None else "task.tile_size"
             raise TlxError(
-                f"backbone: expected images of {own[0]} x {own[1]} pixels (this network takes no other size), "
+                f"backbone: expected images of {own[0]} x {own[1]} pixels (this network accepts no other size), "
                 f"got {height} x {width}; set {key}={own[0]}"
             )
 
@@ -277,8 +277,8 @@ class Backbone(nn.Module):
         return self._measures
 
 
-def _one_after_another(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor) -> list[Tensor]:
-    """Return the outputs of the parts with the indices `ends`, in the order of `ends`."""
+def _run_in_turn(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor) -> list[Tensor]:
+    """Run parts in turn; return the outputs of those with the indices `ends`, in the order of `ends`."""
     found: dict[int, Tensor] = {}
     for index, part in enumerate(parts):
         x = part(x)

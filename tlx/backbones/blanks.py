@@ -1,9 +1,8 @@
-"""Files of torch.save that hold objects beside their tensors, read without any code of these objects.
+"""Read files of torch.save that contain objects besides tensors, without running code of these objects.
 
-torch reads with `weights_only=True`, which makes tensors and plain values only. Each other name in the file
-(argparse.Namespace, omegaconf.DictConfig, a number of NumPy's, a class of the script) gets an empty class in its place:
-nothing is imported and nothing of it is called. What the file asks to be built from the name is dropped, or, of a whole
-network, kept as a dict.
+torch reads with `weights_only=True`, which builds only tensors and plain values. Each other name in the file
+(argparse.Namespace, omegaconf.DictConfig, a NumPy number, a class of the script) is replaced by an empty class: nothing
+is imported or called for it. The object's content is dropped; for a saved network, it is kept as a dict.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import torch
 from tlx.base.compat.python import name_in_python3
 from tlx.base.compat.torch import allowed_in_weights
 
-# What no file of weights has a reason to name. Nothing of it would run; it is refused so that its user learns of it.
+# Names that no weights need. They would not be called; the file is refused to warn its user.
 _SUSPICIOUS = re.compile(
     r"(os|posix|nt|sys|subprocess|shutil|importlib|runpy|socket|ctypes|pty|webbrowser|pickle|code|multiprocessing)\..*"
     r"|builtins\.(eval|exec|compile|__import__|open|input|breakpoint)|torch\.(hub|jit|utils\.cpp_extension)\..*"
@@ -29,7 +28,7 @@ _MOST_NAMES, _MOST_TRIES = 1000, 20
 
 
 class Refused(Exception):
-    """A file names what no file of weights has a reason to name; the argument is that name."""
+    """A file contains a name that no weights need; the argument is that name."""
 
 
 class Unreadable(Exception):
@@ -37,23 +36,23 @@ class Unreadable(Exception):
 
 
 class Blank:
-    """Stands in for an object of a file: it calls nothing and keeps what the file says of it."""
+    """A placeholder for an object of a file: it calls nothing and stores the object's state."""
 
-    state: Any = None  # of the class: a file makes objects without __init__, too
+    state: Any = None  # an attribute of the class, because unpickling may skip __init__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take whatever the file gives."""
+        """Accept and ignore any arguments."""
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
 def load_with_blanks(path: Path) -> tuple[Any, list[str]]:
-    """Return what a file of torch.save holds, and the names of the objects that are blanks in it.
+    """Return the content of a file of torch.save, and the names of the objects that placeholders replace.
 
     Raises:
-        Refused: It names functions that start programs and the like.
-        Exception: Whatever torch raises for a file that it cannot read.
+        Refused: It names functions that start programs or run code.
+        Exception: torch cannot read the file.
     """
     names = foreign_names(path)
     if suspicious := next((name for name in names if _SUSPICIOUS.fullmatch(name)), None):
@@ -64,23 +63,23 @@ def load_with_blanks(path: Path) -> tuple[Any, list[str]]:
             try:
                 return torch.load(path, map_location="cpu", weights_only=True), sorted(blanks)
             except Exception as error:
-                # Whether an object is a kind of dict or list shows when the file puts entries into it.
+                # An object turns out to be a dict or list when the file adds entries to it.
                 found = re.search(r"(Can only (?:append|extend|\w*SETITEMS?).*) but got <class '<(.*)>'>", str(error))
                 if found is None or found[2] not in blanks:
                     raise
                 blanks[found[2]] = _blank_list(found[2]) if "list" in found[1] else _blank_dict(found[2])
-    raise Unreadable("too many kinds of objects in it")
+    raise Unreadable("it contains too many kinds of objects")
 
 
 def foreign_names(path: Path) -> list[str]:
-    """Return the names in a file's pickle that torch does not build by itself; the pickle is read, not run."""
+    """Return the names in a file's pickle that torch does not allow; the pickle is parsed, not run."""
     found: dict[str, None] = {}
     for module, name in _globals(path):
         found[name_in_python3(module, name)] = None
     known = allowed_in_weights()
     foreign = [name for name in found if name not in known]
     if len(foreign) > _MOST_NAMES:
-        raise Unreadable(f"{len(foreign):,} kinds of objects in it")
+        raise Unreadable(f"it contains {len(foreign):,} kinds of objects")
     return foreign
 
 
@@ -92,7 +91,7 @@ def _globals(path: Path) -> list[tuple[str, str]]:
             _collect(archive.read(inner), found)
         return found
     with path.open("rb") as file:
-        for _ in range(4):  # the magic number, the version, the system, the object
+        for _ in range(4):  # magic number, version, system, object
             _collect(file, found)
     return found
 
@@ -114,7 +113,7 @@ def _blank(name: str) -> type:
 
 
 def _blank_dict(name: str) -> type:
-    """A class whose instances are ordered dicts: the only ones that torch lets a file both fill and give attributes."""
+    """Return a class whose instances are ordered dicts: the only kind for which torch allows entries and attributes."""
     return type(f"<{name}>", (), {"__new__": lambda cls, *args: OrderedDict()})
 
 

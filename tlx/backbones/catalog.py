@@ -1,4 +1,4 @@
-"""Names of the backbones that tlx can build and of their layer groups, known without importing torch."""
+"""Names of the backbones that tlx can build and of their layer groups; does not import torch."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ TORCHVISION: tuple[str, ...] = tuple(_FACTS)
 _PYRAMID = ("stem", "stage1", "stage2", "stage3", "stage4")
 _BLOCKS = ("block1", "block2", "block3", "block4", "block5", "dense")
 
-# First prefix that fits decides: (prefix, title, layer groups from bottom to top).
+# (prefix of the name, title, layer groups from bottom to top); the first matching prefix applies.
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("alexnet", "AlexNet (2012)", _BLOCKS),
     ("vgg", "VGG (2014)", _BLOCKS),
@@ -134,7 +134,7 @@ def group_names(name: str) -> tuple[str, ...]:
         name: A name of `TORCHVISION`, 'efficientnet_lite0' or 'small_cnn'.
 
     Raises:
-        TlxError: The name is unknown, or its groups depend on a file (timm, run, file).
+        TlxError: The name is unknown, or its groups depend on a model or file (timm, run, file).
     """
     if name in _OTHER_GROUPS:
         return _OTHER_GROUPS[name]
@@ -142,12 +142,12 @@ def group_names(name: str) -> tuple[str, ...]:
 
 
 def family(name: str) -> str:
-    """Return the prefix that names the family of a torchvision model, such as 'resnet' of 'resnet50'."""
+    """Return the prefix that names the family of a torchvision model, such as 'resnet' for 'resnet50'."""
     return _family(name)[0]
 
 
 def description(name: str) -> str:
-    """Return one line on a backbone for lists: family, size, input side."""
+    """Return a one-line description of a backbone: family, size, input side."""
     if name in _OTHER_DESCRIPTIONS:
         return _OTHER_DESCRIPTIONS[name]
     title = _family(name)[1]
@@ -156,7 +156,7 @@ def description(name: str) -> str:
 
 
 def input_side(name: str) -> int | None:
-    """Return the side of the square input of a backbone in pixels, or None where only building it tells (timm, run)."""
+    """Return the side of a backbone's square input in pixels; None if it is known only after building (timm, run)."""
     if name in _FACTS:
         return _FACTS[name][1]
     return {"efficientnet_lite0": 224, "small_cnn": 32}.get(name)

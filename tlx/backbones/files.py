@@ -19,23 +19,23 @@ def file_backbone(
     name: str = "file",
     state_key: str | None = None,
 ) -> Backbone:
-    """Build a named architecture and fill it from a state dict; `report` says what fitted.
+    """Build a named architecture and load a state dict from a file; `report` lists the loaded tensors.
 
     Args:
-        path: A file of safetensors or torch.save, whatever it is called; see `load_state` for the names that fit.
+        path: A file of safetensors or torch.save with any file name; `load_state` describes the accepted tensor names.
         architecture: A torchvision name, 'timm/NAME', 'efficientnet_lite0', 'small_cnn', or a dict for `build`.
-        in_channels: Channels of the images; a first convolution for others is adapted.
+        in_channels: Channels of the images. A first convolution for another number is adapted.
         load: False: only the architecture, with random weights; the file is not read.
-        name: Without effect: the name of the configuration's node.
-        state_key: Under which of the file's keys the weights lie, such as `state_dict_ema`; None: the usual ones.
+        name: Ignored; the name of the configuration node.
+        state_key: Key of the weights in the file, such as `state_dict_ema`; None: one of the usual keys.
 
     Raises:
-        TlxError: The file cannot be read, the architecture is unknown, or nothing fits.
+        TlxError: The file cannot be read, the architecture is unknown, or the weights do not fit.
     """
-    described = architecture_of(architecture) if isinstance(architecture, str) else architecture
-    backbone = build(described, load=False, in_channels=in_channels)
+    node = architecture_of(architecture) if isinstance(architecture, str) else architecture
+    backbone = build(node, load=False, in_channels=in_channels)
     if load:
-        held = read_weights(path, state_key)
-        backbone.report = load_state(backbone, held.state, source=str(path))
-        backbone.report.notes.extend(held.notes)
+        weights = read_weights(path, state_key)
+        backbone.report = load_state(backbone, weights.state, source=str(path))
+        backbone.report.notes.extend(weights.notes)
     return backbone

@@ -1,4 +1,4 @@
-"""The first convolution for another number of input channels."""
+"""Adapt the first convolution to another number of input channels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tlx.base.errors import TlxError
 
 
 def adapt_kernel(kernel: Tensor, channels: int) -> Tensor:
-    """Return a kernel (O, I, h, w) as (O, channels, h, w).
+    """Return a kernel (O, I, h, w) as (O, channels, h, w), by timm's rule for `in_chans`.
 
-    One channel: the sum over the I input channels, so that a gray image gives what its copy in every channel gave.
-    Otherwise the input channels are repeated cyclically (1, 2, 3, 1, …), cut at `channels` and scaled by
-    I / channels, so that equal channels give what they gave before. It is timm's rule for `in_chans`.
+    One channel: the sum over the I input channels. The output for a gray image equals the previous output for its copy
+    in every channel. Otherwise the input channels are repeated cyclically (1, 2, 3, 1, …) up to `channels` and scaled
+    by I / channels, so that the output for equal channels does not change.
     """
     present = kernel.shape[1]
     if channels == present:
@@ -25,17 +25,17 @@ def adapt_kernel(kernel: Tensor, channels: int) -> Tensor:
 
 
 def adapt_first_convolution(module: nn.Module, channels: int) -> str | None:
-    """Replace the first convolution of a network, in place, by one for another number of channels.
+    """Change the first convolution of a network, in place, to another number of input channels.
 
     Args:
         module: A network whose first `nn.Conv2d`, in the order of its modules, takes the image.
         channels: Number of channels of the images.
 
     Returns:
-        A note on what was done; None if nothing had to be done.
+        A note on the change; None if the number of channels is already right.
 
     Raises:
-        TlxError: There is no convolution, or it has groups.
+        TlxError: There is no convolution, or it is grouped.
     """
     if channels < 1:
         raise TlxError(f"backbone.in_channels: expected at least 1, got {channels}")

@@ -1,4 +1,4 @@
-"""How the output of a layer group is laid out, and its stride and channels."""
+"""The dimensions of a layer group's output, its stride and its channels."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch.func import functional_call
 
 from tlx.base.errors import TlxError
 
-SIZES = (256, 512)  # sides in pixels of the images by which a network of any size is measured
+SIZES = (256, 512)  # sides in pixels of the images that measure a network without a fixed size
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of a tensor that a layer group gives.
+    """The order and meaning of the dimensions of a layer group's output.
 
     Args:
         kind: 'map' (B, C, H, W), 'channels_last' (B, H, W, C), 'tokens' (B, prefix + H·W, C) or 'vector' (B, C).
-        prefix: Number of tokens before those of the patches, such as a class token.
+        prefix: Number of tokens before the patch tokens, such as a class token.
         patch: Side of a patch in pixels, for tokens.
     """
 
@@ -35,10 +35,10 @@ class Layout:
 
         Args:
             output: The group's output, in this layout.
-            size: Height and width in pixels of the image that it was computed from; None: it was a square.
+            size: Height and width in pixels of the image that it was computed from; None: a square image.
 
         Returns:
-            Shape (B, C, H', W').
+            Shape (B, C, H', W'); a vector (B, C) is returned unchanged.
 
         Raises:
             TlxError: An image of that size has another number of tokens.
@@ -56,23 +56,23 @@ class Layout:
         return output
 
     def mean(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
-        """Return the mean of a group's output over its places, (B, C); arguments as for `to_map`."""
+        """Return the mean of a group's output over its positions, (B, C); arguments as for `to_map`."""
         return output if self.kind == "vector" else self.to_map(output, size).mean(dim=(2, 3))
 
 
 def measure(
     groups: nn.ModuleDict, layouts: Mapping[str, Layout], channels: int, sizes: tuple[int, ...]
 ) -> dict[str, tuple[int, int]]:
-    """Return (stride in pixels, channels) of every layer group's output; stride 0 where it is not a map.
+    """Return (stride in pixels, channels) of every layer group's output; the stride of a vector is 0.
 
-    Runs the groups on the meta device: shapes only, no memory, no arithmetic. Two sizes are run because a network
-    without padding gives 13 where 14 would be exact: the difference of two sizes is free of such borders.
+    Runs the groups on the meta device, which computes shapes only. It runs two sizes because a network without padding
+    loses pixels at the borders (13 instead of 14); the difference of two sizes is free of that loss.
 
     Args:
-        groups: Bottom to top.
-        layouts: Of their outputs.
-        channels: Of an image.
-        sizes: Sides in pixels of the images to run: the only one that the network takes, or `SIZES`.
+        groups: Layer groups, bottom to top.
+        layouts: Layouts of their outputs.
+        channels: Channels of the images.
+        sizes: Sides in pixels of the images to run: the only one that the network accepts, or `SIZES`.
     """
     outputs = [_shapes(groups, layouts, channels, size) for size in sizes]
     measures = {}

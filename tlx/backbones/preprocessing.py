@@ -1,4 +1,4 @@
-"""What a backbone expects of its input: size, normalisation, interpolation."""
+"""The input that a backbone expects: size, normalisation, interpolation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes the input of a backbone.
+    """How an image is turned into the input of a backbone.
 
     The shorter side is resized to `round(size / crop)` pixels, a square of `size` pixels is cut from the centre, and
-    values in [0, 1] are normalised as `(value - mean) / std`. For an input that is no square the image is resized so
-    that it covers `(height / crop, width / crop)`.
+    values in [0, 1] are normalised as `(value - mean) / std`. For a rectangular input the image is resized so that it
+    covers `(height / crop, width / crop)`.
 
     Args:
-        size: Side of the square input in pixels, or its height and width; those of a square become one number.
+        size: Side of the square input in pixels, or its height and width; equal height and width become one number.
         mean: Mean of each channel, of values in [0, 1].
         std: Standard deviation of each channel, of values in [0, 1].
         interpolation: One of `INTERPOLATIONS`.
-        crop: Part of the resized image's shorter side that the crop keeps, in (0, 1].
+        crop: Fraction of the resized image's shorter side that the crop keeps, in (0, 1].
 
     Raises:
         TlxError: A value is out of range.
@@ -44,14 +44,14 @@ class Preprocessing:
             raise TlxError(f"preprocessing: expected a size of at least 1 pixel, got {self.size}")
         object.__setattr__(self, "size", height if height == width else (height, width))
         if not self.mean or len(self.mean) != len(self.std):
-            raise TlxError(f"preprocessing: expected a mean and a std per channel, got {self.mean} and {self.std}")
+            raise TlxError(f"preprocessing: expected one mean and std per channel, got {self.mean} and {self.std}")
         if min(self.std) <= 0:
             raise TlxError(f"preprocessing: expected std above 0, got {self.std}")
         if not 0 < self.crop <= 1:
             raise TlxError(f"preprocessing: expected a crop in (0, 1], got {self.crop}")
         if self.interpolation not in INTERPOLATIONS:
             valid = ", ".join(INTERPOLATIONS)
-            raise TlxError(f"preprocessing: expected an interpolation of {valid}, got '{self.interpolation}'")
+            raise TlxError(f"preprocessing: expected an interpolation ({valid}), got '{self.interpolation}'")
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -64,22 +64,22 @@ class Preprocessing:
         return min(self.height_width)
 
     def for_channels(self, channels: int) -> Preprocessing:
-        """Return the same preprocessing for images of another number of channels.
+        """Return the same preprocessing for images with another number of channels.
 
-        As many channels as now: unchanged. One channel: the average over the present ones. Otherwise the present
-        ones come first, cut off or followed by their average.
+        The same number: unchanged. One channel: the average over all channels. Fewer: the first ones. More: all,
+        followed by their average.
         """
         if channels < 1:
             raise TlxError(f"preprocessing: expected at least 1 channel, got {channels}")
-        return replace(self, mean=_spread(self.mean, channels), std=_spread(self.std, channels))
+        return replace(self, mean=_resized(self.mean, channels), std=_resized(self.std, channels))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types only (lists instead of tuples), fit for JSON and for checkpoints."""
+        """Return a dict of plain types (lists instead of tuples) for JSON and checkpoints."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """Return what `to_dict` wrote."""
+        """Return the preprocessing from a dict of `to_dict`."""
         return cls(
             size=sides(values["size"]),
             mean=tuple(float(v) for v in values["mean"]),
@@ -90,10 +90,10 @@ class Preprocessing:
 
 
 def sides(size: int | Sequence[int]) -> tuple[int, int]:
-    """Return (height, width) of a size: one number for a square, or both.
+    """Return (height, width) from one number for a square, or from both.
 
     Raises:
-        TlxError: It is neither.
+        TlxError: A sequence has another length than 2.
     """
     if isinstance(size, int):
         return size, size
@@ -102,7 +102,7 @@ def sides(size: int | Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+def _resized(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if channels == len(values):
         return values
     average = sum(values) / len(values)

@@ -1,4 +1,4 @@
-"""A backbone's architecture from a name or from the plain dict that a run keeps."""
+"""Build a backbone's architecture from a name, or from the plain dict that a run stores."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tlx.records.reading import unreadable
 
 
 def build(architecture: Mapping[str, Any], load: bool = False, in_channels: int | None = None) -> Backbone:
-    """Build a backbone from the dict that `Backbone.architecture` holds.
+    """Build a backbone from the dict in `Backbone.architecture`.
 
     Args:
         architecture: `_target_` (one of tlx's own builders) and its arguments.
-        load: False: random weights, no file is read and nothing downloaded.
-        in_channels: Channels of the images, where they are not those of `architecture`.
+        load: False: random weights; no file is read and nothing is downloaded.
+        in_channels: Channels of the images; None: those of `architecture`.
 
     Raises:
         TlxError: The dict names no builder of tlx, or its arguments do not fit.
@@ -31,21 +31,26 @@ def build(architecture: Mapping[str, Any], load: bool = False, in_channels: int 
 
 
 def rebuild(architecture: Mapping[str, Any], file: Path, in_channels: int | None = None) -> Backbone:
-    """Build the backbone that model.json of a run describes, with random weights; further arguments as of `build`.
+    """Build the backbone that a run's model.json describes, with random weights.
+
+    Args:
+        architecture: As for `build`.
+        file: The model.json, for error messages.
+        in_channels: As for `build`.
 
     Raises:
-        TlxError: It names no builder of tlx, or has arguments with which there is no network.
+        TlxError: The dict names no builder of tlx, or has arguments that build no network.
     """
     refuse_foreign_targets(architecture, str(file), "architecture")
     try:
         return build(architecture, load=False, in_channels=in_channels)
-    except Exception as error:  # whatever a library makes of the arguments
+    except Exception as error:  # a library can raise anything for such arguments
         reason = " ".join(str(error).split()) or type(error).__name__
         raise unreadable(file, "the architecture of a network", reason[:200]) from error
 
 
 def architecture_of(name: str) -> dict[str, Any]:
-    """Return the dict for `build` of a short name.
+    """Return the dict for `build` from a short name.
 
     Args:
         name: A torchvision name, 'timm/NAME', 'efficientnet_lite0' or 'small_cnn'.

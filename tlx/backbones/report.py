@@ -1,4 +1,4 @@
-"""What a backbone was loaded from, tensor by tensor, and the head that came with it."""
+"""Report of the weights loaded into a backbone, tensor by tensor, and the head stored with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class HeadSource:
-    """The head of a finished run, so that a new head can take over the classes that it shares with it.
+    """The head of a finished run, from which a new head copies the rows of classes that both have.
 
     Args:
         class_names: The K classes, in the order of the rows.
@@ -24,11 +24,11 @@ class HeadSource:
 
 @dataclass(frozen=True)
 class GroupReport:
-    """What happened to one layer group: names are those of `Backbone.state_dict()`.
+    """Loaded and re-initialised tensors of one layer group, by their names in `Backbone.state_dict()`.
 
     Args:
         loaded: Tensors that were copied: name -> shape.
-        reinitialised: Tensors that keep their fresh values: name -> why.
+        reinitialised: Tensors that keep their random values: name -> reason.
     """
 
     loaded: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -37,12 +37,12 @@ class GroupReport:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded, re-initialised and left over; `str(report)` is a table for people.
+    """Loaded, re-initialised and left-over tensors; `str(report)` is a readable table.
 
     Args:
-        source: Where the weights come from, in words.
-        groups: Layer group -> what happened to its tensors, bottom to top.
-        left_over: Tensors of the source that found no place: name in the source -> shape.
+        source: Where the weights come from, as text.
+        groups: Layer group -> report of its tensors, bottom to top.
+        left_over: Tensors of the source that the network does not have: name in the source -> shape.
         notes: Further remarks, such as an adapted first convolution.
     """
 
@@ -63,7 +63,7 @@ class LoadReport:
 
     @property
     def num_reinitialised(self) -> int:
-        """Number of tensors that keep their fresh values."""
+        """Number of tensors that keep their random values."""
         return sum(len(group.reinitialised) for group in self.groups.values())
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class LoadReport:
 
 
 def _listing(title: str, entries: list[str], most: int = 8) -> list[str]:
-    """Return one indented line an entry under a title, and the number of those beyond the first `most`."""
+    """Return a title and one indented line per entry; only the number of entries beyond the first `most`."""
     if not entries:
         return []
     lines = [f"  {title}: {len(entries)}", *(f"    {entry}" for entry in entries[:most])]

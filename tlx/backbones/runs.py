@@ -19,33 +19,35 @@ from tlx.records.files import read_model
 
 
 def run_backbone(run: str, in_channels: int | None = None, load: bool = True, name: str = "run") -> Backbone:
-    """Build the backbone of a finished run with the weights of its best checkpoint and with its preprocessing.
+    """Build the backbone of a finished run with its preprocessing and the weights of its best checkpoint.
 
-    `architecture` is that of the run's own backbone, so that a run that starts from this one needs it no longer.
+    `architecture` is that of the run's own backbone, so that the new run does not depend on the directory of the old.
 
     Args:
         run: The run directory, with model.json and checkpoints/best.ckpt.
-        in_channels: Channels of the images; None: those of the run; others: the first convolution is adapted.
+        in_channels: Channels of the images; None: as in the run. For another number the first convolution is adapted.
         load: False: only the architecture, with random weights; the checkpoint is not read.
-        name: Without effect: the name of the configuration's node.
+        name: Ignored; the name of the configuration node.
 
     Raises:
-        TlxError: There is no such run, it has no checkpoint, or nothing fits.
+        TlxError: There is no such run, it has no checkpoint, or its weights do not fit.
     """
     directory = Path(run).expanduser()
-    described = _description(directory)
-    preprocessing = Preprocessing.from_dict(described["preprocessing"])
-    backbone = rebuild(described["architecture"], directory / "model.json", in_channels)
+    description = _description(directory)
+    preprocessing = Preprocessing.from_dict(description["preprocessing"])
+    backbone = rebuild(description["architecture"], directory / "model.json", in_channels)
     backbone.preprocessing = preprocessing.for_channels(backbone.in_channels)
     if load:
         checkpoint = directory / "checkpoints" / "best.ckpt"
         if not checkpoint.is_file():
-            raise TlxError(f"backbone.run: expected checkpoints/best.ckpt in '{run}', got none: it has not finished")
+            raise TlxError(
+                f"backbone.run: expected checkpoints/best.ckpt in '{run}', got none: the run is not finished"
+            )
         state = read_state(checkpoint)
         head = {key: value for key, value in state.items() if key.startswith("head.")}
         body = {key: value for key, value in state.items() if key not in head}
         backbone.report = load_state(backbone, body, source=f"run {directory}")
-        backbone.head_source = _head(head, described.get("class_names") or [])
+        backbone.head_source = _head(head, description.get("class_names") or [])
         if backbone.head_source is not None:
             backbone.report.notes.append(f"head of {len(backbone.head_source.class_names)} classes, matched by name")
     return backbone
@@ -64,7 +66,7 @@ def _description(directory: Path) -> dict[str, Any]:
 
 
 def _head(state: dict[str, Tensor], class_names: list[str]) -> HeadSource | None:
-    """Return the last linear layer of a head, where its rows are the class names."""
+    """Return the last linear layer of a head; None if it has not one row per class."""
     weights = [key for key, value in state.items() if key.endswith("weight") and value.ndim == 2]
     if not weights or state[weights[-1]].shape[0] != len(class_names):
         return None

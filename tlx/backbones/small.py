@@ -16,8 +16,8 @@ def small_cnn(width: int = 32, in_channels: int = 3, load: bool = True, name: st
     Args:
         width: Channels of the stem; the stages have 2, 4 and 4 times as many.
         in_channels: Channels of the images.
-        load: Without effect: there are no weights to load.
-        name: Without effect: the name of the configuration's node.
+        load: Ignored; there are no weights to load.
+        name: Ignored; the name of the configuration node.
 
     Raises:
         TlxError: `width` or `in_channels` is below 1.

@@ -1,4 +1,4 @@
-"""Images that are larger than a network takes: cut into tiles, whose features are pooled."""
+"""Cut images into tiles and pool the features of the tiles."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tlx.base.errors import TlxError
 
 @dataclass(frozen=True)
 class Tiles:
-    """Square tiles that cover an image evenly, and what is made of their features.
+    """Square tiles that cover an image evenly, and the pool of their features.
 
     Args:
         size: Side of a tile in pixels.
-        overlap: Least part of a tile's side that the next one shows as well, in [0, 1).
-        pool: What becomes of the features of an image's tiles: their `mean`, or the `max` of each.
-        at_once: Tiles that go through the network together: it bounds the memory, whatever the size of image and batch.
+        overlap: Minimum overlap of neighbouring tiles, as a fraction of their side, in [0, 1).
+        pool: `mean` or `max` over the tiles of an image, for each feature.
+        at_once: Number of tiles in one forward pass. It bounds the memory for any size of image and batch.
     """
 
     size: int
@@ -30,8 +30,8 @@ class Tiles:
     pool: Literal["mean", "max"] = "mean"
     at_once: int = 32
 
-    def places(self, side: int) -> list[int]:
-        """Return where tiles begin along a side of so many pixels: the first at 0, the last at its end.
+    def offsets(self, side: int) -> list[int]:
+        """Return the positions where tiles begin along a side of `side` pixels; the last tile ends at its end.
 
         Raises:
             TlxError: The side is smaller than a tile.
@@ -46,26 +46,26 @@ class Tiles:
         return [round(k * (side - self.size) / max(count - 1, 1)) for k in range(count)]
 
     def cut(self, image: Tensor) -> Tensor:
-        """Return the tiles of images (B, C, H, W), row by row: (B, T, C, size, size)."""
-        rows, columns = (self.places(side) for side in image.shape[-2:])
+        """Return the tiles (B, T, C, size, size) of images (B, C, H, W), row by row."""
+        rows, columns = (self.offsets(side) for side in image.shape[-2:])
         cut = [image[..., y : y + self.size, x : x + self.size] for y in rows for x in columns]
         return torch.stack(cut, dim=1)
 
     def run(self, network: Callable[[Tensor], list[Tensor]], tiles: Tensor) -> list[Tensor]:
-        """Run a network over tiles (B, T, …) a few at a time; return each of its outputs for all of them (B, T, …).
+        """Run a network on tiles (B, T, …), `at_once` at a time, and return each of its outputs (B, T, …).
 
-        For a gradient only what goes in is kept; the rest is computed once more on the way back.
+        If gradients are enabled, only the inputs are stored; the backward pass recomputes the activations.
         """
         parts = tiles.flatten(0, 1).split(self.at_once)
-        again = torch.is_grad_enabled() and len(parts) > 1
-        done = [_again(network, part) if again else network(part) for part in parts]
-        return [torch.cat(output).unflatten(0, tiles.shape[:2]) for output in zip(*done, strict=True)]
+        recompute = torch.is_grad_enabled() and len(parts) > 1
+        results = [_checkpointed(network, part) if recompute else network(part) for part in parts]
+        return [torch.cat(output).unflatten(0, tiles.shape[:2]) for output in zip(*results, strict=True)]
 
     def pooled(self, features: Tensor) -> Tensor:
-        """Return the features of images (B, F) from those of their tiles (B, T, F)."""
+        """Return the features of images (B, F) from the features of their tiles (B, T, F)."""
         return features.amax(dim=1) if self.pool == "max" else features.mean(dim=1)
 
 
-def _again(network: Callable[[Tensor], list[Tensor]], part: Tensor) -> list[Tensor]:
+def _checkpointed(network: Callable[[Tensor], list[Tensor]], part: Tensor) -> list[Tensor]:
     result: list[Tensor] = checkpoint(network, part, use_reentrant=False)
     return result

@@ -1,8 +1,8 @@
-"""The chain of modules that a timm model runs its features through, found by watching it run.
+"""Find the chain of modules that computes a timm model's features by recording a forward pass.
 
-Most networks of timm are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the
-one before. Such a chain can be cut between any two modules. What stands before it may be arbitrary code (a Vision
-Transformer adds its positions); what is computed beside it may not.
+Most timm models are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the
+previous one. Such a chain can be cut between any two modules. Arbitrary code may run before the chain (a Vision
+Transformer adds its positions), but not between its modules.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tlx.base.errors import TlxError
 
 @dataclass
 class Call:
-    """One call of a module while a model ran.
+    """One call of a module during a forward pass.
 
     Args:
         name: The module's name in the model.
-        given: Its only input; None if it took anything else but None and flags left at their default.
-        version: How often the input had been changed in place by then.
-        result: Its output; None if that is no tensor.
+        given: Its only input; None if it had further inputs other than None and False.
+        version: How often the input had been changed in place before the call.
+        result: Its output; None if that is not a tensor.
         result_version: How often the output had been changed in place when it was returned.
         in_place: Whether the call changed its input.
         inner: The calls of its own modules, in order.
@@ -41,16 +41,16 @@ class Call:
     inner: list[Call] = field(default_factory=list)
 
     def follows(self, other: Call) -> bool:
-        """Return whether the input of this call is the output of another, untouched in between."""
+        """Return whether the input of this call is the unchanged output of another one."""
         return self.given is not None and self.given is other.result and self.version == other.result_version
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The features of a model as a chain.
+    """The chain of modules that computes a model's features.
 
     Args:
-        before: Names of the modules that run before the chain; code may stand between them.
+        before: Names of the modules that run before the chain, possibly with code between them.
         modules: Names of the chain's modules, in order.
         from_image: Whether the chain's first module takes the image.
         in_place: Names of modules of the chain that change their input.
@@ -69,15 +69,15 @@ class Chain:
 
 
 def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
-    """Run a model and return the chain that all its feature modules lie on.
+    """Run a model and return the chain that contains all its feature modules.
 
     Args:
-        model: A timm model in eval mode, on the device of `image` (the meta device does).
+        model: A timm model in eval mode, on the device of `image`, which may be the meta device.
         image: Shape (B, C, H, W).
         features: Names of the modules whose outputs are the model's features, bottom to top.
 
     Raises:
-        TlxError: The features do not lie on one chain that reaches the head.
+        TlxError: No chain contains all features and reaches the head.
     """
     modules = dict(model.named_modules())
     missing = [name for name in features if name not in modules]
@@ -121,11 +121,11 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
 
 
 def _expand(calls: list[Call], features: list[str], result: Tensor | None) -> Iterator[Call]:
-    """Yield the calls, those that hold feature modules deeper inside replaced by their own inner calls."""
+    """Yield the calls; replace each call that contains feature modules by its inner calls."""
     for call in calls:
         if any(name.startswith(f"{call.name}.") for name in features):
             inner = list(_expand(call.inner, features, call.result))
-            # A container that does more than to run its modules in turn is a break: it cannot be taken apart.
+            # A container that does more than run its modules in turn cannot be taken apart.
             if not inner or inner[-1].result is not call.result or not _same(inner[0], call):
                 raise TlxError(f"expected {call.name} to run its modules in turn, got other computation inside")
             yield from inner
@@ -139,7 +139,7 @@ def _same(inner: Call, outer: Call) -> bool:
 
 @contextmanager
 def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
-    """Record the calls of modules below `root` as a tree."""
+    """Record the calls of modules as a tree below `root`."""
     open_calls = [root]
 
     def begin(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A timm model cut into layer groups along its chain of modules."""
+"""Cut a timm model into layer groups along its chain of modules."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tlx.base.errors import TlxError
 
 
 def group_modules(chain: Chain, features: Sequence[str], reductions: Sequence[int]) -> dict[str, list[str]]:
-    """Return layer group -> names of its modules: stem, stage1, …; what follows the last feature belongs to no group.
+    """Return layer group (stem, stage1, …) -> names of its modules; modules after the last feature are in no group.
 
-    Every feature of timm's ends a group. The stem ends with the first feature if that is at stride 1 or 2, as in
-    torchvision's networks; otherwise it is what comes before. A network with one resolution throughout, such as a
-    Vision Transformer, has as many features as blocks: they become four runs of equal length.
+    Each of timm's features ends a group. The stem ends with the first feature if that has stride 1 or 2, as in
+    torchvision's networks; otherwise the stem consists of the modules before it. A network with a single resolution,
+    such as a Vision Transformer, has one feature per block; its blocks are divided into four stages of equal length.
 
     Args:
         chain: The chain of the model.
-        features: Names of the modules that give timm's features, bottom to top.
+        features: Names of the modules whose outputs are timm's features, bottom to top.
         reductions: Stride of each.
     """
     ends = [chain.modules.index(name) + 1 for name in features]
     if len(ends) > 4 and len(set(reductions)) == 1:
-        ends = [ends[len(ends) * run // 4 - 1] for run in (1, 2, 3, 4)]
+        ends = [ends[len(ends) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
     first = chain.modules.index(features[0])
     anything_before = first > 0 or not chain.from_image
     if reductions[0] > 2 and anything_before:
@@ -44,20 +44,20 @@ def cut(model: Any, chain: Chain, groups: dict[str, list[str]]) -> tuple[dict[st
     Args:
         model: A timm model without classifier.
         chain: Its chain.
-        groups: What `group_modules` gave.
+        groups: The result of `group_modules`.
     """
     modules = dict(model.named_modules())
     parts: dict[str, nn.Module] = {}
     for name, members in groups.items():
         layers = [modules[member] for member in members]
-        if members and members[0] in chain.in_place:  # what a group takes must stay as it is: it may be cached
+        if members and members[0] in chain.in_place:  # a group must not change its input, which may be cached
             layers.insert(0, Copy())
         if name == "stem" and not chain.from_image:
-            layers.insert(0, BeforeChain(_keeping(model, chain.before, parameters=True)))
+            layers.insert(0, BeforeChain(_copy_with(model, chain.before, parameters=True)))
         parts[name] = nn.Sequential(*layers) if len(layers) != 1 else layers[0]
     grouped = sum(len(members) for members in groups.values())
     rest = [modules[name] for name in chain.modules[grouped:]]
-    head = AfterChain(_keeping(model, chain.head, parameters=False))
+    head = AfterChain(_copy_with(model, chain.head, parameters=False))
     return parts, nn.Sequential(*rest, head)
 
 
@@ -65,8 +65,8 @@ def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int]
     """Return the layout of every group's output.
 
     Args:
-        chain: The chain of the model, with the shapes at a square image of `size` pixels.
-        groups: What `group_modules` gave.
+        chain: The chain of the model, with the shapes for a square image of `size` pixels.
+        groups: The result of `group_modules`.
         channels: Channels of timm's features by module.
         size: Side of the image, in pixels.
 
@@ -75,7 +75,7 @@ def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int]
     """
     found: dict[str, Layout] = {}
     for name, members in reversed(groups.items()):
-        # A stem that is code alone hands the chain's first module an input of the same kind as the next group's output.
+        # A stem without modules of its own has the layout of the next group's output.
         if not members:
             found[name] = next(reversed(found.values()))
             continue
@@ -101,14 +101,14 @@ def _layout(shape: tuple[int, ...], channels: int | None, size: int, above: list
 
 
 class BeforeChain(nn.Module):
-    """What a model computes before its chain: image (B, C, H, W) to the input of the chain's first module."""
+    """The computation before the chain: image (B, C, H, W) to the input of the chain's first module."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model  # all that comes later is the identity in it
+        self.model = model  # its later modules are replaced by the identity
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input of the chain's first module, from an image (B, C, H, W)."""
+        """Return the input of the chain's first module for images (B, C, H, W)."""
         given: Tensor = self.model.forward_features(x)  # type: ignore[operator]
         return given
 
@@ -135,22 +135,21 @@ class Copy(nn.Module):
 
 
 class Pass(nn.Module):
-    """The identity in the place of a module, whatever else that one takes."""
+    """The identity, which replaces a module; further arguments are ignored."""
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
         """Return the input, of any shape."""
         return x
 
 
-def _keeping(model: nn.Module, names: Iterable[str], parameters: bool, path: str = "") -> nn.Module:
-    """Return a shallow copy of a model in which only some of its modules do anything.
+def _copy_with(model: nn.Module, names: Iterable[str], parameters: bool, path: str = "") -> nn.Module:
+    """Return a shallow copy of a model that keeps some of its modules and replaces the others by the identity.
 
     Args:
-        model: Left as it is; its modules are shared with the copy.
-        names: Modules to keep; all others that have parameters become the identity, containers of some kept ones are
-            treated in the same way.
+        model: It is not changed; the copy shares its modules.
+        names: Modules to keep. Others with tensors become the identity; containers of kept ones are copied likewise.
         parameters: Whether to keep the model's own parameters, such as a class token.
-        path: Name of `model` in the whole.
+        path: Name of `model` in the whole model.
     """
     names = list(names)
     clone = shallow_copy(model, parameters)
@@ -160,7 +159,7 @@ def _keeping(model: nn.Module, names: Iterable[str], parameters: bool, path: str
             continue
         has_tensors = any(True for _ in child.parameters()) or any(True for _ in child.buffers())
         if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in names):
-            clone.add_module(name, _keeping(child, names, parameters=True, path=full))
+            clone.add_module(name, _copy_with(child, names, parameters=True, path=full))
         elif has_tensors:
             clone.add_module(name, Pass())
     return clone

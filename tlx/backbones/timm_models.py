@@ -1,4 +1,4 @@
-"""Backbones from timm: any model whose features lie on a chain of modules."""
+"""Backbones from timm: any model whose features are computed by a chain of modules."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tlx.base.gradients import no_gradients
 def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load: bool = True) -> Backbone:
     """Build a timm model without its classifier as stem, stage1, … .
 
-    Run from first to last group it gives exactly `forward_head(forward_features(x), pre_logits=True)`.
+    The features equal `forward_head(forward_features(x), pre_logits=True)` exactly.
 
     Args:
-        name: A name that `timm.create_model` takes, with or without a tag, such as 'convnext_tiny.fb_in22k'.
+        name: A name for `timm.create_model`, with or without a tag, such as 'convnext_tiny.fb_in22k'.
         pretrained: Whether to load timm's pretrained weights, from a local cache or the network.
         in_channels: Channels of the images; timm adapts the first convolution by the rule of `adapt_kernel`.
         load: False: only the architecture, with random weights; no file is read.
 
     Raises:
-        TlxError: The model is unknown, its features are not on a chain of modules, or its weights cannot be had.
+        TlxError: The model is unknown, no chain of modules computes its features, or its weights are not available.
     """
     _check_name(name, pretrained)
     with _shapes_only():
@@ -47,7 +47,7 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
         groups = group_modules(chain, features, [int(entry["reduction"]) for entry in info])
         reductions = {str(entry["module"]): int(entry["reduction"]) for entry in info}
         channels = {str(entry["module"]): int(entry["num_chs"]) for entry in info}
-        laid_out = layouts(chain, groups, channels, preprocessing.short_side)
+        output_layouts = layouts(chain, groups, channels, preprocessing.short_side)
     except TlxError as error:
         raise TlxError(f"timm's {name} cannot be cut into layer groups: {error}") from error
 
@@ -65,14 +65,14 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
         },
         preprocessing=preprocessing,
         num_features=chain.num_features,
-        layouts=laid_out,
+        layouts=output_layouts,
         strides={
             name: reductions[members[-1]] for name, members in groups.items() if members and members[-1] in channels
         },
         fixed_size=bool(skeleton.pretrained_cfg.get("fixed_input_size")),
     )
-    # Some networks take one size only (or its multiples) and timm does not say so.
-    backbone.fixed_size = backbone.fixed_size or not _takes_other_sizes(backbone)
+    # Some networks accept one size only (or its multiples) although timm does not mark them so.
+    backbone.fixed_size = backbone.fixed_size or not _accepts_other_sizes(backbone)
     backbone.original_names = original_names(backbone, names)
     notes = [f"first convolution: {in_channels} input channels, adapted by timm"] if in_channels != 3 else []
     backbone.report = LoadReport(f"timm {name}" if pretrained and load else "random", notes=notes)
@@ -89,7 +89,10 @@ def _check_name(name: str, pretrained: bool) -> None:
         hint = did_you_mean(name, [f"{base}.{t}" for t in tags])
         raise TlxError(f"backbone.name: expected a tag of timm's {base} ({', '.join(tags)}), got '{tag}'; {hint}")
     if pretrained and not timm.models.is_model_pretrained(base):
-        raise TlxError(f"backbone: expected pretrained weights, got {name}, for which timm has none; pretrained=false")
+        raise TlxError(
+            f"backbone: expected a model with pretrained weights, got {name}, for which timm has none; "
+            "set backbone.pretrained=false"
+        )
 
 
 def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int) -> Chain:
@@ -101,12 +104,12 @@ def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int
 
 @contextmanager
 def _shapes_only() -> Iterator[None]:
-    """Give every tensor made inside a shape and a count of its changes in place, but no memory."""
+    """Create tensors on the meta device: they have a shape and count changes in place, but have no memory."""
     with torch.device("meta"), no_gradients():
         yield
 
 
-def _takes_other_sizes(backbone: Backbone) -> bool:
+def _accepts_other_sizes(backbone: Backbone) -> bool:
     try:
         measure(backbone.groups, backbone.layouts, backbone.in_channels, SIZES)
     except (AssertionError, RuntimeError):
@@ -129,7 +132,7 @@ def _create(name: str, pretrained: bool, in_channels: int) -> nn.Module:
         if file is None:
             check_reachable(name, config)
         else:
-            overlay = {"file": file}  # read at once, without asking the hub whether there is a newer one
+            overlay = {"file": file}  # read it without asking the hub for a newer version
     return timm.create_model(
         name, pretrained=pretrained, num_classes=0, in_chans=in_channels, pretrained_cfg_overlay=overlay
     )

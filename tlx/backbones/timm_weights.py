@@ -1,4 +1,4 @@
-"""Where timm's pretrained weights are, asked before timm waits for a network that is not there."""
+"""Find timm's pretrained weights in local caches, or fail fast if their server is not reachable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 
 from tlx.base.errors import TlxError
 
-_PATIENCE = 5.0  # seconds for the first answer of a server
+_TIMEOUT = 5.0  # seconds until the first answer of a server
 
 
 def local_file(config: Any) -> str | None:
-    """Return the file in the caches of the Hugging Face hub or of torch that holds pretrained weights, or None.
+    """Return the file with pretrained weights in the cache of the Hugging Face hub or of torch; None if there is none.
 
     Args:
         config: timm's `PretrainedCfg` of the model.
@@ -35,17 +35,17 @@ def local_file(config: Any) -> str | None:
 
 
 def check_reachable(name: str, config: Any) -> None:
-    """Ask the server of pretrained weights for a first answer.
+    """Check that the server of pretrained weights answers.
 
     Args:
         name: The model, for the message.
         config: timm's `PretrainedCfg` of the model.
 
     Raises:
-        TlxError: There is none within seconds.
+        TlxError: It does not answer within seconds, or HF_HUB_OFFLINE is set.
     """
     host = os.environ.get("HF_ENDPOINT", "https://huggingface.co") if config.hf_hub_id else config.url
-    reason = "HF_HUB_OFFLINE is set" if _asked_to_be_offline() and config.hf_hub_id else _unreachable(host)
+    reason = "HF_HUB_OFFLINE is set" if _offline_requested() and config.hf_hub_id else _unreachable(host)
     if reason is None:
         return
     if config.hf_hub_id:
@@ -74,14 +74,14 @@ def _hub_files(config: Any) -> list[str]:
     return ["model.safetensors", "pytorch_model.bin"]
 
 
-def _asked_to_be_offline() -> bool:
+def _offline_requested() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _unreachable(url: str) -> str | None:
-    """Return why a server gives no answer, or None if it does; an answer that refuses is one."""
+    """Return why a server does not answer; None if it answers, even with an error status."""
     try:
-        urlopen(Request(url, method="HEAD"), timeout=_PATIENCE).close()
+        urlopen(Request(url, method="HEAD"), timeout=_TIMEOUT).close()
     except HTTPError:
         return None
     except OSError as error:

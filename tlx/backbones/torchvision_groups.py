@@ -1,8 +1,8 @@
-"""torchvision's networks cut into layer groups, one function a way of building them.
+"""Cut torchvision's networks into layer groups, with one function per construction.
 
-A group begins where the resolution halves, except within the stem: it ends at stride 4 where plain layers lead there
-(convolution and max-pool, or patches), otherwise at stride 2. A pool or a merging of patches between two stages
-belongs to the one above.
+A group begins where the resolution halves, except within the stem: it ends at stride 4 if only plain layers lead there
+(convolution and max-pool, or patches), otherwise at stride 2. A pool or a patch merging between two stages belongs to
+the upper one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tlx.backbones.layout import Layout
 
 @dataclass(frozen=True)
 class Cut:
-    """A network in parts: groups bottom to top, the pool, and the layouts that are not (B, C, H, W)."""
+    """The parts of a network: groups from bottom to top, the pool, and the layouts that are not (B, C, H, W)."""
 
     groups: dict[str, nn.Module]
     pool: nn.Module
     layouts: dict[str, Layout] = field(default_factory=dict)
 
 
-# Index in `features` (MNASNet: `layers`) at which each stage begins, by family or by model where a family varies.
+# Index in `features` (MNASNet: `layers`) at which each stage begins, by family, or by model if they differ in a family.
 _STAGE_STARTS: dict[str, tuple[int, ...]] = {
     "convnext": (1, 2, 4, 6),
     "densenet": (4, 5, 7, 9),
@@ -74,7 +74,7 @@ def cut(name: str, model: Any) -> Cut:
 
 
 def _pyramid(layers: Sequence[nn.Module], starts: tuple[int, ...]) -> dict[str, nn.Module]:
-    """Return stem, stage1, … of a chain of layers, the stages beginning at the indices `starts`."""
+    """Divide a chain of layers into stem, stage1, …; the stages begin at the indices `starts`."""
     bounds = [0, *starts, len(layers)]
     names = ["stem", *(f"stage{i}" for i in range(1, len(bounds) - 1))]
     parts = [nn.Sequential(*layers[a:b]) for a, b in pairwise(bounds)]
@@ -103,7 +103,7 @@ def _shufflenet(model: Any) -> Cut:
 
 
 def _blocks(model: Any) -> Cut:
-    """AlexNet and VGG: five blocks of convolutions, then the dense layers below the last one."""
+    """AlexNet and VGG: five blocks of convolutions, then all dense layers except the last one."""
     layers = list(model.features)
     pools = [i + 1 for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     # VGG: every block ends with its max-pool. AlexNet: its last three convolutions share one, so each is a block.
@@ -111,7 +111,7 @@ def _blocks(model: Any) -> Cut:
     blocks = [nn.Sequential(*layers[a:b]) for a, b in pairwise([0, *ends])]
     groups: dict[str, nn.Module] = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
     classifier = list(model.classifier[:-1])  # without the last Linear
-    if isinstance(classifier[-1], nn.Dropout):  # one in front of it belongs to the head
+    if isinstance(classifier[-1], nn.Dropout):  # the dropout before the last Linear belongs to the head
         classifier.pop()
     groups["dense"] = nn.Sequential(model.avgpool, nn.Flatten(1), *classifier)
     return Cut(groups, nn.Identity(), {"dense": Layout("vector")})
@@ -119,8 +119,8 @@ def _blocks(model: Any) -> Cut:
 
 def _vit(model: Any) -> Cut:
     layers = list(model.encoder.layers)
-    run = len(layers) // 4
-    stages = {f"stage{i + 1}": nn.Sequential(*layers[i * run : (i + 1) * run]) for i in range(4)}
+    depth = len(layers) // 4  # layers per stage
+    stages = {f"stage{i + 1}": nn.Sequential(*layers[i * depth : (i + 1) * depth]) for i in range(4)}
     groups = {"stem": TokenStem(model), **stages}
     return Cut(
         groups,
@@ -142,7 +142,7 @@ _CUTS: dict[str, Callable[[Any], Cut]] = {
 
 
 class TokenStem(nn.Module):
-    """Bottom of a Vision Transformer: image (B, C, H, W) to tokens (B, 1 + H/p · W/p, D) with their positions."""
+    """First layers of a Vision Transformer: image (B, C, H, W) to tokens with positions (B, 1 + H/p · W/p, D)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -152,15 +152,15 @@ class TokenStem(nn.Module):
         self.dropout = model.encoder.dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the class token and the patches' tokens: (B, 1 + H/p · W/p, D)."""
+        """Return the class token and the patch tokens: (B, 1 + H/p · W/p, D)."""
         patches = self.conv_proj(x).flatten(2).transpose(1, 2)  # (B, H/p · W/p, D)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
-        placed: Tensor = self.dropout(tokens + self.pos_embedding)
-        return placed
+        output: Tensor = self.dropout(tokens + self.pos_embedding)
+        return output
 
 
 class ClassToken(nn.Module):
-    """Tokens (B, N, D) to the first one (B, D)."""
+    """Selects the first of the tokens (B, N, D)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the first token (B, D)."""
@@ -168,7 +168,7 @@ class ClassToken(nn.Module):
 
 
 class SpatialMean(nn.Module):
-    """Maps (B, C, H, W) to their means (B, C)."""
+    """Averages maps (B, C, H, W) over their pixels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean over the pixels (B, C)."""

@@ -1,4 +1,4 @@
-"""Backbones from torchvision, with its weights and their own preprocessing."""
+"""Backbones from torchvision, with its weights and their preprocessing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def torchvision_backbone(
 ) -> Backbone:
     """Build a torchvision network without its classifier.
 
-    Run from first to last group it gives exactly the input of the original's last linear layer (without the dropout in
-    front of it); for SqueezeNet, which has none, the pooled `features`.
+    The features equal the input of the original's last linear layer exactly (without the dropout before it). SqueezeNet
+    has no linear layer; its features are the pooled `features`.
 
     Args:
         name: A name of `tlx.backbones.catalog.TORCHVISION`.
         weights: Name in torchvision's weights enum of that model, such as 'IMAGENET1K_V1' or 'DEFAULT'; None: random.
-        in_channels: Channels of the images; other than 3, see `adapt_kernel`.
+        in_channels: Channels of the images; if not 3, see `adapt_kernel`.
         load: False: only the architecture, with random weights; no file is read.
 
     Raises:
@@ -46,7 +46,7 @@ def torchvision_backbone(
         raise TlxError(f"backbone.name: expected a torchvision model, got '{name}'; {hint}".rstrip("; "))
     enum = torchvision.models.get_model_weights(name)
     entry = _entry(name, enum, weights)
-    # The default weights decide on size and normalisation of a network with random weights as well.
+    # A network with random weights gets the image size and normalisation of the default weights.
     preprocessing = _preprocessing(entry or enum["DEFAULT"])
     options: dict[str, Any] = {"image_size": preprocessing.short_side} if name.startswith("vit") else {}
     if entry is not None and load:
@@ -106,7 +106,7 @@ def _preprocessing(entry: WeightsEnum) -> Preprocessing:
 def _download(name: str, entry: WeightsEnum) -> nn.Module:
     try:
         model: nn.Module = torchvision.models.get_model(name, weights=entry)
-    except OSError as error:  # no network, no such page, no room: all are OSError
+    except OSError as error:  # no network, no such URL or a full disk
         folder = os.path.join(torch.hub.get_dir(), "checkpoints")
         file = os.path.basename(urlparse(entry.url).path)
         raise TlxError(
@@ -119,7 +119,7 @@ def _download(name: str, entry: WeightsEnum) -> nn.Module:
 
 
 class _ValuesOnCpu(TorchFunctionMode):
-    """Let torchvision compute RegNet's widths, which it does with tensors, while its layers go to the meta device."""
+    """Create the tensors of which torchvision computes RegNet's widths on the CPU, even on the meta device."""
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

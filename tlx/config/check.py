@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tlx.adaptation.keys import OF_CLASS_SCORES
 from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of as kind_of_file
-from tlx.backbones.file_kinds import nothing_there
+from tlx.backbones.file_kinds import no_such_file
 from tlx.base.errors import Mistake, TlxError, closest, did_you_mean
 from tlx.base.typecheck import check_node, check_value, show
 from tlx.building import safety
@@ -294,7 +294,7 @@ def _check_weight_file(name: str) -> Iterator[Mistake]:
     path = Path(name).expanduser()
     try:
         kind = kind_of_file(path)
-        what, hint = nothing_there(path) if kind is None else (kind.what, kind.hint)
+        what, hint = no_such_file(path) if kind is None else (kind.what, kind.hint)
     except (OSError, ValueError) as error:  # no permission; a name that the system does not accept
         kind, what, hint = None, f"cannot be read: {getattr(error, 'strerror', None) or error}", ""
     if kind is None or kind.reader is None:
