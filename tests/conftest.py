@@ -65,20 +65,20 @@ def test_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def warm_server() -> Iterator[None]:
-    """A process that has imported torch, which forks commands of tlx."""
-    from tests import warm
+def fork_server() -> Iterator[None]:
+    """Run a process that has imported torch and forks commands of tlx."""
+    from tests.fork_server import serving
 
-    with warm.serving():
+    with serving():
         yield
 
 
 @pytest.fixture
-def warm(warm_server: None) -> Iterator[None]:
-    """Have the commands of tlx that a test starts, and those that they start, be forks of one that imported torch."""
-    from tests import warm
+def forked_commands(fork_server: None) -> Iterator[None]:
+    """Make the commands of tlx that a test starts, and their own child processes, forks of the fork server."""
+    from tests.fork_server import forking
 
-    with warm.starting():
+    with forking():
         yield
 
 

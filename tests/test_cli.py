@@ -16,12 +16,12 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests import warm
 from tests.conftest import ROOT
+from tests.fork_server import forking
 from tlx import Run
 from tlx.cli import main
 
-pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm_server")]
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("fork_server")]
 SMALL = ["backbone=small_cnn", "backbone.width=8", "dataset.image_size=16", "trainer.stage_epochs=1"]
 FOLDER = ["dataset=folder", "dataset.root=pictures", "strategy=gradual", "optimizer.lr=1e-2"]
 CLASSES = ("cross", "dot", "stripe")
@@ -31,7 +31,7 @@ def process(*arguments: str, cwd: Path) -> str:
     """Run `tlx …` as a command; return what it prints on both streams."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tlx", *arguments]
-    with warm.starting():
+    with forking():
         done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -75,7 +75,7 @@ def picture(kind: str, seed: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, warm_server: None) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, fork_server: None) -> Path:
     """A working directory with a folder of pictures and a run on them, in `outputs`."""
     directory = tmp_path_factory.mktemp("place")
     for i, kind in enumerate(CLASSES):

@@ -16,7 +16,7 @@ import tlx
 from tlx.base.errors import ConfigError, TlxError
 from tlx.runs.run import Run
 
-pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("forked_commands")]
 STRATEGIES = ["adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"]
 
 

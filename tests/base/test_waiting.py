@@ -61,7 +61,7 @@ def test_the_holder_of_a_lock_is_named_and_its_death_ends_the_wait(
     os.waitpid(pid, 0)
     assert lines.messages
     assert lines.messages[0].endswith(f"{path} is held by process {pid}")
-    assert holder(path) == "a process of another machine or container"
+    assert holder(path) == "a process on another machine or in another container"
 
 
 def test_a_forked_process_has_a_watch_of_its_own(lines: pytest.LogCaptureFixture, tmp_path: Path) -> None:

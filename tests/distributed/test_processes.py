@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tlx import compose
 from tlx.runs.run import Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 WORKER = "tests.distributed.spying_worker"
 STAGES = [
     "{name: head, train: head, epochs: 1, batch_norm: frozen, schedule: constant}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm
+from tests import fork_server
 from tests.conftest import ROOT
 from tlx import Run
 from tlx.training.distributed import has_lost_another
@@ -76,13 +76,15 @@ def test_the_one_that_ended_first_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm")
+@pytest.mark.usefixtures("forked_commands")
 def test_a_killed_process_is_named_and_the_same_command_goes_on(tmp_path: Path, uneven: list[str]) -> None:
     """Guards against a message in gloo's words ("Connection closed by peer") of the one that survived."""
     overrides = [*uneven, "trainer.stage_epochs=20"]
     training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
     wait_for_checkpoint(run)
-    forked = [one["pid"] for one in warm.started() if one["words"][1:] == [str(run.directory)] and one["RANK"] == "1"]
+    forked = [
+        one["pid"] for one in fork_server.started() if one["words"][1:] == [str(run.directory)] and one["RANK"] == "1"
+    ]
     os.kill(forked[-1], signal.SIGKILL)
     _, told = training.communicate(timeout=300)
     assert training.returncode == 2, told

@@ -22,7 +22,7 @@ from tlx.runs.resume import resumed
 from tlx.runs.run import Run
 from tlx.training.experiment import build
 
-pytestmark = [pytest.mark.run, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.run, pytest.mark.usefixtures("forked_commands")]
 DIGITS = (
     "backbone=small_cnn", "backbone.width=4", "dataset.channels=1", "dataset.image_size=16", "strategy=features",
     "dataset.labels_per_class=20", "logger=none",

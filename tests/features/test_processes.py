@@ -12,7 +12,7 @@ import pytest
 from tests.callbacks.test_frozen_prefix import DIGITS, TWO_STAGES, assert_equal, computed, images, train
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 PROBE = (*DIGITS, "strategy=linear_probe", "trainer.stage_epochs=1", "dataset.augment=none")
 WHOLE = 359 + 100 + 359
 

@@ -159,7 +159,7 @@ def test_a_named_module_brings_no_other_before_pythons_own(tmp_path: Path) -> No
     (tmp_path / "neighbour.py").write_text("")
     (tmp_path / "sched.py").write_text("raise SystemExit('foreign')\n")
     code = "import os, sys\nos.environ['TLX_ALLOW_TARGETS'] = 'mysource'\nfrom tlx.base import own_modules\n"
-    code += f"own_modules.find_named_ones_in({str(tmp_path)!r})\nimport mysource\nprint(mysource.sched.__name__)"
+    code += f"own_modules.find_named_modules_in({str(tmp_path)!r})\nimport mysource\nprint(mysource.sched.__name__)"
     assert call(tmp_path, "-P", "-c", code).splitlines() == ["sched", "", "exit code 0"]
 
 

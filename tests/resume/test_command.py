@@ -81,7 +81,7 @@ def stop_after(patch, epochs):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm")
+@pytest.mark.usefixtures("forked_commands")
 def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
     """Guards against a handler that works in tests only: the real command, stopped by each signal, killed, moved."""
     run = Run(tmp_path / "outputs" / "one")
@@ -128,7 +128,7 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm")
+@pytest.mark.usefixtures("forked_commands")
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     """Guards against workers that train on beside the next start, against a status that blames the command, against an
@@ -169,7 +169,7 @@ def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm")
+@pytest.mark.usefixtures("forked_commands")
 def test_a_full_disk_ends_in_a_message_and_room_lets_it_go_on(tmp_path):
     """Guards against half a checkpoint in the place of the last good one. The disk is a small one in memory."""
     disk = tmp_path / "disk"

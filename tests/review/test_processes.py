@@ -13,7 +13,7 @@ import tlx
 from tlx import Run
 from tlx.config import compose
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 
 
 def test_two_processes_with_sharded_weights_have_the_review_of_one(tmp_path):

@@ -17,7 +17,7 @@ from tests.sweeps.conftest import TINY, Place
 from tlx import Run
 from tlx.cli import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 
 
 def slurm_answers() -> bool:

@@ -13,7 +13,7 @@ import pytest
 from tests.sweeps.conftest import Place
 from tlx import Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 LONG = 3000  # epochs, far more than the tests wait for
 
 

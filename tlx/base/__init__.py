@@ -1,1 +1,1 @@
-"""What every room may use: errors, text, files, processes. No other room is imported here."""
+"""Errors, text, files and processes, for use in every room. Imports no other room."""

@@ -1,6 +1,8 @@
-"""What a user allows to be built beside what is listed: two settings that no file from elsewhere reaches.
+"""Names that the user allows a configuration to build in addition to the listed ones.
 
-- the environment variable TLX_ALLOW_TARGETS, names of packages or of single things separated by commas;
+Two settings hold them. No file from elsewhere can change either:
+
+- the environment variable TLX_ALLOW_TARGETS: names of packages, classes or functions, separated by commas;
 - `allow_targets: [name, …]` in `$XDG_CONFIG_HOME/tlx/settings.yaml` (usually ~/.config/tlx/settings.yaml).
 """
 
@@ -17,17 +19,17 @@ VARIABLE = "TLX_ALLOW_TARGETS"
 
 
 def allow_targets() -> tuple[str, ...]:
-    """Return the names that the user allows beside those that are listed.
+    """Return the names that the user allows in addition to the listed ones.
 
     Raises:
-        TlxError: The settings file is not understood.
+        TlxError: The settings file cannot be read or parsed.
     """
     named = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
     path = settings_file()
     if path.is_file():
         try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            more = told.get("allow_targets") or []
+            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            more = settings.get("allow_targets") or []
             if not isinstance(more, list) or not all(isinstance(name, str) for name in more):
                 raise ValueError(f"allow_targets: {more!r}")
         except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
@@ -37,11 +39,11 @@ def allow_targets() -> tuple[str, ...]:
 
 
 def settings_file() -> Path:
-    """Return where a user's own settings are looked for; nowhere for a user without a home, not in a folder `~`."""
+    """Return the path of the user's settings file; for a user without a home, a path that cannot exist."""
     base = os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
     return Path(os.devnull if base.startswith("~") else base) / "tlx" / "settings.yaml"
 
 
 def allowed_by_user(target: str) -> bool:
-    """Return whether a dotted path is, or begins as, one that the user allows; nothing is imported."""
+    """Return whether the user allows a dotted path or a package that it is in. Imports nothing."""
     return any(f"{target}.".startswith(f"{name}.") for name in allow_targets())

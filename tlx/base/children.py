@@ -1,9 +1,8 @@
-"""How tlx starts other programs: nothing that merely lies in the working directory is imported or run.
+"""Start other programs so that nothing is imported or run only because it is in the working directory.
 
-Python looks for modules in the working directory first when it is started as `python -m` or `python -c`, which is how
-torchrun, multiprocessing and submitit start it; and a program is looked for there where PATH has an empty or relative
-entry. A file called `omegaconf.py` beside somebody's images would run. So a child is told where its parent looks, and
-looks nowhere else.
+`python -m` and `python -c`, which torchrun, multiprocessing and submitit use, look for modules in the working directory
+first. Programs are also looked for there if PATH has an empty or relative entry. So a file `omegaconf.py` next to
+somebody's images would run. Therefore a child searches the folders that its parent searches, and no others.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tlx.base.own_modules import look_for_named_ones
+from tlx.base.own_modules import extend_path_for_named_modules
 
 
 def import_path() -> list[str]:
-    """Return the folders in which this process looks for modules, in order, tlx's own among them."""
-    look_for_named_ones()
-    here = [entry or os.getcwd() for entry in sys.path]  # '' is where an interactive Python or a notebook is
-    package = str(Path(__file__).resolve().parents[2])  # where `tlx` is
-    folders = [*here, package]  # last: beside a checkout lies much else
+    """Return the folders in which this process looks for modules, in order, including tlx's own."""
+    extend_path_for_named_modules()
+    here = [entry or os.getcwd() for entry in sys.path]  # '' is the directory of an interactive Python or a notebook
+    package = str(Path(__file__).resolve().parents[2])  # the folder that contains `tlx`
+    folders = [*here, package]  # last, because the folder of a checkout contains other things too
     return list(dict.fromkeys(e for e in folders if os.path.isabs(e) and os.pathsep not in e))
 
 
 def program_path(path: str | None = None) -> str:
-    """Return PATH (or another list of folders) without the entries that depend on the working directory."""
+    """Return PATH, or another list of folders, without entries that depend on the working directory."""
     path = os.environ.get("PATH", os.defpath) if path is None else path
     return os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.isabs(entry))
 
 
 def program(name: str) -> str | None:
-    """Return the absolute path of a program; None where the absolute entries of PATH do not have it."""
+    """Return the absolute path of a program; None if no absolute entry of PATH has it."""
     return shutil.which(name, path=program_path())
 
 
@@ -42,8 +41,8 @@ def environment(base: Mapping[str, str] | None = None, **more: str) -> dict[str,
     """Return the environment variables of a child.
 
     Args:
-        base: What it has otherwise; None: the variables of this process.
-        more: Variables in front of these.
+        base: Its other variables; None: those of this process.
+        more: Variables that override these.
     """
     base = os.environ if base is None else base
     path, programs = os.pathsep.join(import_path()), program_path(base.get("PATH", os.defpath))
@@ -51,13 +50,13 @@ def environment(base: Mapping[str, str] | None = None, **more: str) -> dict[str,
 
 
 def shield() -> None:
-    """Have what libraries start from this process, which is tlx's own, stay out of the working directory, too."""
+    """Keep programs that libraries start from this process, one of tlx's own, out of the working directory."""
     os.environ.update(PATH=program_path(), PYTHONSAFEPATH="1")
 
 
 @contextmanager
 def inherited() -> Iterator[None]:
-    """Inside, this process has such variables itself: for libraries that start processes on their own."""
+    """Set the variables of a child in this process inside the block, for libraries that start processes themselves."""
     names = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(environment())

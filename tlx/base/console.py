@@ -1,4 +1,4 @@
-"""What a run says: plain lines on the console and in tlx.log; Lightning's and torch's own chatter stays out."""
+"""Log lines of a run, on the console and in tlx.log, without the routine messages of Lightning and torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("tlx")
 
 
 class _Lines(logging.Formatter):
-    """Escapes what would control the terminal that a line is shown on."""
+    """Escapes characters that would control the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -28,13 +28,13 @@ class _Lines(logging.Formatter):
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
-    """Adds lines to a file of its own; once it cannot be written any more the run goes on without it."""
+    """Appends lines to a file. If the file can no longer be written, the run continues without it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(os.fdopen(open_to_append(path), "w", encoding="utf-8", errors=ESCAPED))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Pass over a full disk, which others report; anything else is an error of the call."""
+        """Ignore a full disk, which is reported elsewhere; any other exception is a bug in the logging call."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
@@ -47,14 +47,14 @@ class _LogFile(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def logging_to(directory: Path) -> Iterator[None]:
-    """Send tlx's lines to the console and to `directory/tlx.log`, from the first process only."""
-    if log.handlers:  # a run inside a run's own process: already set up
+    """Send tlx's lines to the console and to `directory/tlx.log`, from process 0 only."""
+    if log.handlers:  # a run inside another one, in the same process
         yield
         return
     handlers: list[logging.Handler] = [logging.NullHandler()]
     if is_first():
         directory.mkdir(parents=True, exist_ok=True)
-        # A job of a sweep writes to its file alone: the console has a line a job.
+        # A job of a sweep logs only to its file: the console shows one line per job.
         shown = os.environ.get("TLX_CONSOLE") != "0"
         console: logging.Handler = logging.StreamHandler(sys.stdout) if shown else logging.NullHandler()
         console.setFormatter(_Lines("%(message)s"))
@@ -78,7 +78,7 @@ def logging_to(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Lightning and torch print about every run; their errors still come through."""
+    """Silence what Lightning and torch print about every run, except errors."""
     names = (
         "matplotlib",
         "pytorch_lightning",

@@ -1,6 +1,6 @@
-"""How a process of tlx exits: without the interpreter's shutdown, in which Python destroys every module and object.
+"""Exit a process without the interpreter's shutdown, in which Python destroys every module and object.
 
-After an import of torch that takes 1.5 seconds. The operating system frees the same memory at once.
+If torch is imported, the shutdown takes 1.5 seconds. The operating system frees the same memory at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tlx.base.compat.python import registered_at_exit
 def run(main: Callable[[], None]) -> None:
     """Call `main`; exit with its exit code once the functions registered with `atexit` have run.
 
-    As usual, threads are joined, the standard streams are flushed, and an error prints its traceback first. After a
-    KeyboardInterrupt the process is shut down by Python, which ends it by a signal.
+    As usual, an error prints its traceback, threads are joined and the standard streams are flushed. After a
+    KeyboardInterrupt, Python shuts the process down and ends it by a signal.
 
     Args:
-        main: All that the process does.
+        main: The whole work of the process.
     """
     codes: list[int] = []
-    # The function that is registered first runs last. Where a tool such as coverage has registered one before, Python
+    # The function that is registered first runs last. If a tool such as coverage has registered one before, Python
     # shuts the process down, so that it runs.
-    if registered_at_exit() == 1:  # that of logging
+    if registered_at_exit() == 1:  # only that of logging
         atexit.register(_leave, codes)
     try:
         main()

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend: what was expected, what was got, what to type instead."""
+"""Errors that a user can fix: what was expected, what was got, what to type instead."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tlx.base.printable import printable
 
 
 class TlxError(Exception):
-    """An error whose message is enough to mend it; the command line shows it without a traceback, exit code 2."""
+    """An error that its message explains fully; the command line prints it without a traceback, exit code 2."""
 
 
 class MissingPackage(TlxError):
-    """A package that is not installed is needed: after an installation the same will do."""
+    """A required package is not installed. The same call works once it is."""
 
 
 class CannotWrite(TlxError, OSError):
-    """A file or folder cannot be written: nothing may be written there, the disk is full, a link is in its place.
+    """A file or folder cannot be written: no permission, a full disk, or a link in its place.
 
-    It is an OSError, too: what can do without the file handles it as such.
+    It is also an OSError, which code that does not need the file can handle.
     """
 
 
@@ -28,9 +28,9 @@ class Diverged(TlxError):
     """The loss became NaN or infinite.
 
     Args:
-        message: Where, and at which rates.
-        hint: What to try, a sentence.
-        early: Whether no epoch was completed before.
+        message: Where, and at which learning rates.
+        hint: What to try, in a sentence.
+        early: Whether no epoch had been completed.
     """
 
     def __init__(self, message: str, hint: str = "", early: bool = False) -> None:
@@ -39,13 +39,13 @@ class Diverged(TlxError):
 
 
 class Interrupted(BaseException):
-    """A run was stopped in order before its end; started again, it goes on from where it was.
+    """A run was stopped before its end and has saved its state; when started again, it resumes.
 
-    Like KeyboardInterrupt it is no Exception: nothing that handles failures on the way should take it for one.
+    Like KeyboardInterrupt it is not an Exception, so that code that handles failures does not catch it.
 
     Args:
-        reason: In words, for the status of the run.
-        exit_code: With which the process should leave: 128 + the signal's number, by custom.
+        reason: The reason, for status.json.
+        exit_code: Exit code of the process; by convention 128 + the signal's number.
     """
 
     def __init__(self, reason: str, exit_code: int = 1) -> None:
@@ -54,7 +54,7 @@ class Interrupted(BaseException):
 
 
 class Pruned(Interrupted):
-    """A sweep gave this run up: others do better."""
+    """A sweep stopped this run because others do better."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Mistake:
 
     Args:
         path: Dotted path of the key, such as `optimizer.lr`.
-        expected: What would have been right, in words.
-        got: What was there, as the user typed it.
+        expected: What would be valid, in words.
+        got: What was found, as the user typed it.
         hint: What to type instead, if that can be guessed.
     """
 
@@ -94,14 +94,14 @@ class ConfigError(TlxError):
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the entry of `names` that is nearest to `name`, or None when nothing is near."""
+    """Return the entry of `names` that is most similar to `name`; None if none is similar."""
     names = [str(n) for n in names]
     same = [n for n in names if n.lower() == name.lower()]
     if same:
         return same[0]
-    begun = sorted((n for n in names if n.lower().startswith(name.lower())), key=len) if len(name) > 2 else []
-    if begun:  # `val/acc` is `val/accuracy`, although `val/auroc` has as many letters of it
-        return begun[0]
+    completions = sorted((n for n in names if n.lower().startswith(name.lower())), key=len) if len(name) > 2 else []
+    if completions:  # `val/acc` means `val/accuracy`, although `val/auroc` has as many letters in common with it
+        return completions[0]
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not found:
         found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
@@ -110,7 +110,7 @@ def closest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a hint `did you mean 'x'?`, or the whole list where it is short and nothing is near, or ''."""
+    """Return the hint `did you mean 'x'?`; if no name is similar, the list of names if it is short, otherwise ''."""
     names = sorted({str(n) for n in names})
     near = closest(name, names)
     if near is not None:

@@ -1,4 +1,4 @@
-"""What the values of a dataclass's field may be: metadata that `tlx.base.typecheck` reads."""
+"""Limits of the fields of a dataclass, as field metadata that `tlx.base.typecheck` reads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 def within(
     low: float | None = None, high: float | None = None, *, open_low: bool = False, open_high: bool = False
 ) -> dict[str, Any]:
-    """Return field metadata for a number in [low, high], without its ends where `open_low` or `open_high`."""
+    """Return field metadata for a number in [low, high]; `open_low` and `open_high` exclude the ends."""
     return {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
 
 
 def written(pattern: str, words: str) -> dict[str, Any]:
-    """Return field metadata for a text that matches a regular expression as a whole; `words` say which texts do."""
+    """Return field metadata for a text that matches a regular expression entirely; `words` describe it to the user."""
     return {"pattern": pattern, "words": words}
 
 

@@ -1,7 +1,7 @@
-"""Files that are whole at any moment (written beside their place, synced to the disk, renamed), and locks on them.
+"""Files that are complete at any moment (written under a temporary name, synced, renamed), and locks on files.
 
-Nothing is written through a link: what is opened for writing is a new file under a name that nobody can foresee, or is
-refused where a link or anything else that is no file lies in its place.
+Nothing is written through a link: new content goes to a new name that nobody can predict, and appending is refused if
+the file is a link or anything but a regular file.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TEMPORARY = re.compile(r"(.+?)(\.tlx-[0-9a-f]{12}|\.\d+)?\.tmp", re.DOTALL)  # 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; its folder is made where it is missing. What UTF-8 cannot hold is escaped.
+    """Write a text file; create its folder if it is missing. Characters that UTF-8 cannot encode are escaped.
 
     Raises:
-        CannotWrite: It cannot be written; what stood there before is left as it was.
+        CannotWrite: The file cannot be written; its previous content is kept.
     """
     with writing(path) as file:
         file.write(text.encode("utf-8", ESCAPED))
@@ -38,10 +38,10 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to be written whole: it is in its place once the block has ended without an error.
+    """Open a file for writing; it gets its final name when the block ends without an error.
 
     Raises:
-        CannotWrite: It cannot be written; what stood there before is left as it was.
+        CannotWrite: The file cannot be written; its previous content is kept.
     """
     temporary = beside(path)
     try:
@@ -60,43 +60,42 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def beside(path: Path) -> Path:
-    """Return a path in the same folder under which a file is written first; nobody can foresee it."""
+    """Return a temporary path in the same folder, for writing a file; nobody can predict it."""
     name = os.fsdecode(os.fsencode(path.name)[:200])  # a name has 255 bytes at most
     return path.with_name(f"{name}.tlx-{secrets.token_hex(6)}.tmp")
 
 
 def temporary_of(name: str) -> str | None:
-    """Return the name of the file that a temporary one was to become; None for other names.
+    """Return the final name of the file that has this temporary name; None if it is not a temporary name.
 
-    Whether it is tlx's own, that name says: other programs write `NAME.tmp`, too.
+    Other programs also write `NAME.tmp`: only the final name tells whether a file is tlx's own.
     """
     found = _TEMPORARY.fullmatch(name)
     return found[1] if found else None
 
 
 def create(path: Path) -> IO[bytes]:
-    """Open a new file for writing; one that is there already, a link included, is an error (FileExistsError)."""
+    """Open a new file for writing; raise FileExistsError if the path exists, even as a link."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "w+b")
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; opening a pipe would wait for ever, and a device may have no end.
+    """Open a regular file for reading. Opening a pipe could wait forever, and a device may have no end.
 
     Raises:
-        OSError: It cannot be opened, or it is something else.
+        OSError: It cannot be opened, or is not a regular file.
     """
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "no regular file, but a folder, a pipe or a device", str(path))
+        raise OSError(errno.EINVAL, "not a regular file, but a folder, a pipe or a device", str(path))
     return file
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file for writing at its end and return its handle; it is made where it is missing.
+    """Open a file for appending and return its descriptor; create the file if it is missing.
 
-    A file of which another name is known (a hard link) is replaced by a copy of it, so that the other one stays as it
-    is.
+    If the file has another name (a hard link), it is first replaced by a copy, so that the other one does not change.
 
     Raises:
         CannotWrite: It cannot be opened, or it is a link, a folder, a pipe or a device.
@@ -104,15 +103,15 @@ def open_to_append(path: Path) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         handle = os.open(path, flags, 0o666)
-        told = os.fstat(handle)
-        if not stat.S_ISREG(told.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             os.close(handle)
-            raise OSError(errno.EINVAL, "no regular file")
-        if told.st_nlink > 1:
+            raise OSError(errno.EINVAL, "not a regular file")
+        if status.st_nlink > 1:
             os.close(handle)
-            held = path.read_bytes()
+            content = path.read_bytes()
             with writing(path) as file:
-                file.write(held)
+                file.write(content)
             handle = os.open(path, flags, 0o666)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -120,7 +119,7 @@ def open_to_append(path: Path) -> int:
 
 
 def cannot_write(path: Path, error: OSError) -> CannotWrite:
-    """Return the message for a file that cannot be written."""
+    """Return the error for a file that cannot be written."""
     if isinstance(error, CannotWrite):
         return error
     reason = "a link is in its place" if error.errno == errno.ELOOP else error.strerror or str(error)
@@ -129,7 +128,7 @@ def cannot_write(path: Path, error: OSError) -> CannotWrite:
 
 
 def sync(path: Path) -> None:
-    """Have what was written to a file, or which names a folder holds, reach the disk."""
+    """Flush the content of a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -139,17 +138,17 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
-    """Hold a file as the only process, of this machine and of those that share the file system; yield its handle.
+    """Lock a file against all processes on this machine and on those that share the file system; yield its descriptor.
 
-    The kernel holds the lock (flock): however its process ends, the lock ends with it. A file system without locks is
-    passed over.
+    The kernel holds the lock (flock), so it is released however the process ends. On a file system without locks,
+    nothing is locked.
 
     Args:
-        path: The file; made where it is missing.
-        waiting: Called once if another process holds it, which is then waited for.
+        path: The file; created if it is missing.
+        waiting: Called once if another process holds the lock, before waiting for it.
 
     Raises:
-        CannotWrite: It cannot be made or opened, or it is a link.
+        CannotWrite: The file cannot be created or opened, or it is a link.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,9 +171,9 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the file."""
+    """Return whether a process holds the lock on a file."""
     try:
-        handle = _open_to_look(path)
+        handle = _open_to_test(path)
     except OSError:
         return False
     try:
@@ -188,7 +187,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _open_to_look(path: Path) -> int:
+def _open_to_test(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:

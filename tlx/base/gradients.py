@@ -1,4 +1,4 @@
-"""Computing without gradients, so that whatever it leaves behind can be written to and trained."""
+"""Compute without gradients, in such a way that the resulting tensors can be changed and trained later."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 @contextmanager
 def no_gradients() -> Iterator[None]:
-    """Record no gradients; every tensor that is made is an ordinary one. Also a decorator.
+    """Record no gradients inside the block; tensors created there are ordinary ones. Also a decorator.
 
-    `torch.inference_mode` would make another kind, which outside of it can neither be written to nor trained: memory
-    that is taken while features are computed, weights whose layout is changed there. So tlx never enters it, and leaves
-    the caller's, if there is one.
+    Tensors created in `torch.inference_mode` can neither be changed nor trained outside it: buffers allocated while
+    features are computed, or weights whose memory format is changed there. So tlx never enters it, and leaves it if the
+    caller has entered it.
     """
     with torch.inference_mode(False), torch.no_grad():
         yield

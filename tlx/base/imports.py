@@ -1,15 +1,15 @@
-"""What a process of tlx's own sees to before it imports torch, Lightning and torchmetrics.
+"""Make torch, Lightning and torchmetrics start faster in processes of tlx's own.
 
-pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else: seconds of every
-start. Here the package is there at once, and its `__init__` is executed, as it is, when a name is asked of it that
-needs it. So whoever uses torchmetrics, the user's own code included, finds all of it.
+pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else, which takes
+seconds. Here the package exists at once, and its unchanged `__init__` runs when a name is requested that needs it. So
+all code that uses torchmetrics, the user's included, finds the whole package.
 
-Python's garbage collector runs again and again while packages are imported, which takes a quarter of the time and
-frees nothing. Here it is off meanwhile, and what has been imported is frozen: the collector leaves it out from then on.
+Python's garbage collector runs repeatedly during imports; it takes a quarter of the time and frees nothing. Here it is
+off during imports, and what they create is frozen: the collector ignores it from then on.
 
-torch's threads (GNU OpenMP) wait for one another in a loop that keeps a core for milliseconds. Where other processes
-want the cores too, parallel jobs of a sweep for one, each waits for one that waits: steps of one millisecond took
-forty. Here they loop for a fraction of one, then sleep.
+torch's threads (GNU OpenMP) wait for one another in a loop that occupies a core for milliseconds. If other processes
+need the cores too, such as parallel jobs of a sweep, threads loop while the thread they wait for gets no core: steps of
+1 ms took 40 ms. Here they loop for a fraction of a millisecond, then sleep.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from tlx.base.compat import torchmetrics
 from tlx.base.compat.python import SEARCHES
 
-# Name -> the module it is in: what Lightning and tlx ask of the packages themselves.
+# Name -> its module, for the names that Lightning and tlx request from the packages themselves.
 EARLY: dict[str, dict[str, str]] = {
     "torchmetrics": {
         "Metric": "torchmetrics.metric",
@@ -39,14 +39,15 @@ EARLY: dict[str, dict[str, str]] = {
     },
     "torchmetrics.functional": {},
 }
-# Those that import the most: the others come with one of them.
+# The packages and modules that import the most; they import the others.
 LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
-_EXECUTED_FOR = ("__all__", "__version__")  # of the names with underscores; whoever looks at all modules asks others
+# Names with underscores for which the `__init__` runs. Code that inspects all modules requests others.
+_RUN_INIT_FOR = ("__all__", "__version__")
 _LOCK = threading.RLock()
 
 
 def start_lean() -> None:
-    """Have packages imported, and threads wait, as described above; what is there or set already is left alone."""
+    """Set up imports and threads as described above; leave what is already imported or set unchanged."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "10000"
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
@@ -54,9 +55,9 @@ def start_lean() -> None:
 
 
 class _Package(ModuleType):
-    """A package whose `__init__` waits until it is needed."""
+    """A package whose `__init__` runs when it is needed."""
 
-    _begun = False
+    _running = False
 
     def __getattr__(self, name: str) -> Any:
         module = EARLY[self.__name__].get(name)
@@ -65,16 +66,16 @@ class _Package(ModuleType):
             setattr(self, name, value)
             return value
         searched = sys._getframe(1).f_code.co_name in SEARCHES
-        if searched or (name.startswith("__") and name not in _EXECUTED_FOR):
+        if searched or (name.startswith("__") and name not in _RUN_INIT_FOR):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here
             if isinstance(self, _Package):
-                if self._begun:  # its __init__ asks, for what it has not made yet
+                if self._running:  # its __init__ requests a name that it has not defined yet
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-                self._begun = True
+                self._running = True
                 assert self.__spec__ is not None
                 assert isinstance(self.__spec__.loader, _Loader)
-                self.__spec__.loader.whole.exec_module(self)
+                self.__spec__.loader.original.exec_module(self)
                 self.__class__ = ModuleType  # type: ignore[assignment]
         return getattr(self, name)
 
@@ -84,8 +85,8 @@ class _Package(ModuleType):
 
 
 class _Loader(importlib.abc.Loader):
-    def __init__(self, whole: importlib.abc.Loader) -> None:
-        self.whole = whole
+    def __init__(self, original: importlib.abc.Loader) -> None:
+        self.original = original
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return _Package(spec.name)
@@ -95,34 +96,34 @@ class _Loader(importlib.abc.Loader):
             return
         try:
             torchmetrics.begin(module)
-        except (ImportError, AttributeError):  # another version of it: import it as it is
+        except (ImportError, AttributeError):  # an unknown version: import it as usual
             for name in [name for name in sys.modules if name.startswith("torchmetrics.")]:
                 del sys.modules[name]
             module.__class__ = ModuleType
-            self.whole.exec_module(module)
+            self.original.exec_module(module)
 
 
 class _Uncollected(importlib.abc.Loader):
-    """Loads a module with the garbage collector off, and freezes what was loaded."""
+    """Loads a module with the garbage collector off, then freezes what was loaded."""
 
-    def __init__(self, whole: importlib.abc.Loader) -> None:
-        self.whole = whole
+    def __init__(self, original: importlib.abc.Loader) -> None:
+        self.original = original
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self.whole.create_module(spec)
+        return self.original.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
-        module.__loader__ = module.__spec__.loader = self.whole  # for those who ask for its source or its files
+        module.__loader__ = module.__spec__.loader = self.original  # for code that reads its source or files
         outermost = gc.isenabled()
         gc.disable()
         try:
-            self.whole.exec_module(module)
+            self.original.exec_module(module)
         finally:
             if outermost:
                 gc.freeze()
                 gc.enable()
-                atexit.register(gc.unfreeze)  # at a shutdown by Python, nanobind reports frozen objects as leaks
+                atexit.register(gc.unfreeze)  # if Python shuts down, nanobind reports frozen objects as leaks
 
 
 class _Finder(importlib.abc.MetaPathFinder):

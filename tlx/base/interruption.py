@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and a closing terminal end a run in order: it saves, says so in its status, and can be resumed."""
+"""Stop a run on SIGTERM, Ctrl-C or a closed terminal: it saves, updates its status, and can be resumed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interruption:
-    """What was asked for by a signal, and whether the run stops at once or at its next step.
+    """Receives signals and decides whether the run stops at once or after the current step.
 
     Outside `deferred` a signal raises Interrupted where it arrives. Inside, the first one only sets `requested`, which
-    the training loop looks at after each step; a second one raises.
+    the training loop reads after each step; a second one raises.
 
     Args:
-        patient: A second one changes nothing: who asks is another process, which ends this one when it takes too long.
+        patient: Ignore a second signal: the process that sends it kills this one if that takes too long.
     """
 
     def __init__(self, patient: bool = False) -> None:
@@ -33,9 +33,9 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Handle the signals inside; nothing is done outside the main thread, which alone receives signals.
+        """Handle the signals inside the block; only in the main thread, because no other one receives signals.
 
-        Under nohup a terminal that closes changes nothing.
+        Under nohup, SIGHUP stays ignored.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -55,7 +55,7 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, leave it to the training loop when to stop."""
+        """Let the training loop decide when to stop, inside the block."""
         self._deferred = True
         try:
             yield
@@ -63,17 +63,17 @@ class Interruption:
             self._deferred = False
 
     def stop(self) -> None:
-        """Raise what was asked for.
+        """Stop the run because of the received signal.
 
         Raises:
-            Interrupted: With the customary exit code: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
+            Interrupted: Always. Its exit code is 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
         """
         number = self.requested or signal.SIGTERM
         raise Interrupted(f"stopped by {number.name}", exit_code=128 + number)
 
     def _receive(self, number: int, frame: FrameType | None) -> Any:
         again = self.requested is not None
-        if again and (self._patient or number == signal.SIGHUP):  # of a terminal it may come from shell and kernel
+        if again and (self._patient or number == signal.SIGHUP):  # both shell and kernel may send it
             return
         self.requested = signal.Signals(number)
         if again or not self._deferred:

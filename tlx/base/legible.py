@@ -1,4 +1,4 @@
-"""Text in characters that every file and every terminal takes. Only the standard library."""
+"""Text that every file and every terminal can encode. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import unicodedata
 
 from tlx.base.printable import one_line
 
-ESCAPED = "tlx.escaped"  # for `open(…, errors=ESCAPED)`: what the encoding lacks is written as `\xef`, `\u011b`, …
+ESCAPED = "tlx.escaped"  # for `open(…, errors=ESCAPED)`: characters that the encoding lacks become `\xef`, `\u011b`, …
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Like Python's backslashreplace, but a byte of a name that is no UTF-8 (PEP 383) is shown as that byte."""
+    """Escape like Python's backslashreplace, but show a byte of a name that is not UTF-8 (PEP 383) as that byte."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     code = ord(error.object[error.start])
@@ -27,20 +27,20 @@ codecs.register_error(ESCAPED, _escape)
 
 
 def legible(name: object) -> str:
-    """Return a name as files and people can hold it, in one line: a byte that is no UTF-8 stands as `\\xef`."""
+    """Return a name as one line of valid UTF-8; a byte that is not UTF-8 becomes `\\xef`."""
     return one_line(str(name).encode("utf-8", ESCAPED).decode("utf-8"))
 
 
 def composed(name: object) -> str:
-    """Return a name of a class: legible, and in one Unicode form (NFC).
+    """Return a class name, legible and in the Unicode form NFC.
 
-    macOS stores `é` as two characters, Linux keeps what it is given: both are one name.
+    macOS stores `é` as two characters, and Linux stores what it gets: both are the same name.
     """
     return legible(unicodedata.normalize("NFC", str(name)))
 
 
 def escape_what_terminals_lack() -> None:
-    """Have standard output and error escape the characters that their encoding lacks, in place of an error."""
+    """Make standard output and error escape the characters that their encoding lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what a notebook or a test has put there
+        if isinstance(stream, io.TextIOWrapper):  # a notebook or a test may have replaced it
             stream.reconfigure(errors=ESCAPED)

@@ -1,4 +1,4 @@
-"""What can be had of this machine, and of the container or job that this process is in: memory, processes."""
+"""Memory and processes that are available on this machine, or in the container or job of this process."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 
 _CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-_PLENTY = 2**60  # where nobody says; version 1 of cgroups writes a number near it for no limit
-_CROWD = 8  # on a machine with fewer cores
+_UNLIMITED = 2**60  # if no limit is known; cgroups version 1 writes a number near it for no limit
+_FEWEST = 8  # processes that are allowed even on a machine with fewer cores
 
 
 def most_processes() -> int:
-    """Return how many processes may be started for what a run directory from elsewhere says."""
-    return max(_CROWD, os.cpu_count() or 1)
+    """Return how many processes may be started because a run directory from elsewhere says so."""
+    return max(_FEWEST, os.cpu_count() or 1)
 
 
 def memory_available() -> int:
-    """Return the bytes that can be had, of this machine and of this container; plenty where nobody says."""
-    found = [_PLENTY]
+    """Return the bytes of memory available on this machine and in this container; 2**60 if unknown."""
+    found = [_UNLIMITED]
     lines = _lines(Path("/proc/meminfo"))
     found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
     for line in _lines(_OWN):
@@ -32,15 +32,15 @@ def memory_available() -> int:
 
 
 def _left(root: Path, own: str, limit: str, used: str, cached: str) -> list[int]:
-    """Return what is left below the limit of a group and of each that it is in; cached files can be dropped."""
+    """Return the bytes left below the limit of a group and of each group above it; cached files count as free."""
     found = []
     inner = root / own.lstrip("/")
     for group in (inner, *inner.parents):
         if not group.is_relative_to(root):
             break
         most, now = _number(group / limit), _number(group / used)
-        if most is None or now is None or most >= _PLENTY:
-            continue  # no limit; or a container, which sees its own group at the root alone
+        if most is None or now is None or most >= _UNLIMITED:
+            continue  # no limit; or a container, which sees only its own group, at the root
         droppable = [line.split()[1] for line in _lines(group / "memory.stat") if line.startswith(f"{cached} ")]
         found.append(most - now + int(next(iter(droppable), 0)))
     return found

@@ -1,8 +1,8 @@
-"""Modules of the user's own in the working directory, which `python -m tlx` finds, and nothing else there.
+"""Let `python -m tlx` import modules from the working directory that the user has named, and no others.
 
-`python -m` puts the working directory in front of all other places. An `omegaconf.py`, a `hydra_plugins` or a module
-that some library tries to import would be taken from there, whoever wrote it. So the directory is taken off the path,
-and put at its end once a module is asked for that the user has named: by typing it as a `_target_`, or by a setting.
+`python -m` puts the working directory first on the path. So an `omegaconf.py`, a `hydra_plugins` or a module that some
+library tries to import would be imported from there, no matter who wrote it. tlx removes the directory from the path,
+and appends it when a module is imported that the user has named, by typing it as a `_target_` or by a setting.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from types import ModuleType
 _finder: _Named | None = None
 
 
-def find_named_ones_in(directory: str) -> None:
-    """Have modules that the user names found in a directory that is not on the path, where nothing else has them."""
+def find_named_modules_in(directory: str) -> None:
+    """Find modules that the user names, and that are nowhere else, in a directory that is not on the path."""
     global _finder
     _finder = _Named(directory)
     sys.meta_path.append(_finder)
 
 
-def look_for_named_ones() -> None:
-    """Put the working directory at the end of the path if it holds a module that the user has named.
+def extend_path_for_named_modules() -> None:
+    """Append the working directory to the path if it holds a module that the user has named.
 
-    For the path of children, which may be the first to import it.
+    Children inherit the path, and may be the first to import the module.
     """
     if _finder is not None and _finder.directory not in sys.path and any(map(_finder.holds, _named())):
         sys.path.append(_finder.directory)
 
 
 class _Named(importlib.abc.MetaPathFinder):
-    """Asked last, for what nobody else has found."""
+    """The last finder, for modules that no other one has found."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._asking = False
 
     def holds(self, name: str) -> bool:
-        """Whether a module of that name lies in the directory."""
+        """Return whether the directory holds a module of that name."""
         return importlib.machinery.PathFinder.find_spec(name, [self.directory]) is not None
 
     def find_spec(
@@ -48,14 +48,14 @@ class _Named(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if path is not None or self._asking or self.directory in sys.path or not self.holds(name):
             return None
-        self._asking = True  # what the settings are read with may itself look for modules that are not there
+        self._asking = True  # reading the settings may itself look for modules that do not exist
         try:
-            asked_for = name in _named()
+            named = name in _named()
         finally:
             self._asking = False
-        if not asked_for:
+        if not named:
             return None
-        sys.path.append(self.directory)  # for what the module itself imports, too
+        sys.path.append(self.directory)  # also for what the module itself imports
         return importlib.machinery.PathFinder.find_spec(name, [self.directory])
 
 

@@ -1,8 +1,8 @@
-"""A helper ends when its owner does: the process that started it, or had it started.
+"""End a helper process when its owner ends: the process that started it, directly or through another one.
 
-They share a pipe of which the owner alone holds the writing end. However the owner ends, the kernel closes that end,
-and a thread of the helper notices. `PR_SET_PDEATHSIG` would not do: it follows the thread that forked, is lost where a
-process lies between the two, and exists on Linux only.
+They share a pipe whose writing end only the owner holds. However the owner ends, the kernel closes that end, and a
+thread of the helper notices. `PR_SET_PDEATHSIG` is no substitute: it follows the thread that forked, has no effect if
+there is a process between the two, and exists only on Linux.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from contextlib import suppress
 
 _ON_STDIN = "TLX_OWNER_ON_STDIN"
 _lock = threading.Lock()
-_own: tuple[int, int] | None = None  # of this process: the end that its helpers watch, and the one that it holds
-_above: int | None = None  # what the process that forked this one held, as its helpers watch it
+_own: tuple[int, int] | None = None  # this process's pipe: the end that its helpers watch, and the one that it holds
+_of_forker: int | None = None  # the end that helpers of the process that forked this one watch
 
 
 def handle() -> int:
-    """Return what helpers of this process watch: for `pass_fds` of Popen; a fork has it anyway."""
+    """Return the descriptor that helpers of this process watch, for `pass_fds` of Popen; a fork inherits it."""
     global _own
     with _lock:
         if _own is None:
             _own = os.pipe()
-            atexit.register(_release)  # the last registered comes first: before multiprocessing waits for processes
+            atexit.register(_release)  # the last registered runs first: before multiprocessing waits for processes
         return _own[0]
 
 
 def watch(watched: int, then: Callable[[], object]) -> None:
-    """Call `then` in a thread, once the process that holds the other end of `watched` is gone."""
+    """Call `then` in a thread when the process that holds the other end of `watched` has ended."""
 
     def wait() -> None:
         waiting = select.poll()
-        waiting.register(watched, select.POLLIN)  # nothing is ever written: it becomes readable at its end
+        waiting.register(watched, select.POLLIN)  # nothing is ever written: it becomes readable when it is closed
         waiting.poll()
         then()
 
@@ -45,48 +45,48 @@ def watch(watched: int, then: Callable[[], object]) -> None:
 
 
 def watch_forker(then: Callable[[], object]) -> None:
-    """The same for the process that forked this one, if it had called `handle` before."""
-    if _above is not None:
-        watch(_above, then)
+    """Call `then` when the process that forked this one has ended, if that one had called `handle` before."""
+    if _of_forker is not None:
+        watch(_of_forker, then)
 
 
-class Leash:
-    """Holds a child, and what it starts with the same standard input: all of them are told to end when this ends.
+class OwnerSocket:
+    """Makes a child, and processes that it starts with the same standard input, end when this process ends.
 
-    Its two ends are a pair of sockets. The child's is its standard input; a library that starts further processes hands
-    that on, and no other handle. Unlike a pipe it also tells this process when the last of them is gone.
+    One end of a pair of sockets is the child's standard input, because a library that starts further processes passes
+    that on, and no other descriptor. Unlike a pipe, it also shows this process when the last of them has ended.
     """
 
     def __init__(self) -> None:
-        self._ours, self.theirs = socket.socketpair()
+        self._own_end, self.child_end = socket.socketpair()
 
-    def started(self) -> None:
-        """The child has its end as standard input; this process gives it up."""
-        self.theirs.close()
+    def child_started(self) -> None:
+        """Close the child's end in this process; the child has it as standard input."""
+        self.child_end.close()
 
-    def let_go(self, seconds: float) -> None:
-        """Have those that are left end, and wait until they are gone, but no longer than so many seconds."""
+    def close(self, seconds: float) -> None:
+        """Make the remaining processes end; wait for them, at most this many seconds."""
         with suppress(OSError):
-            self._ours.shutdown(socket.SHUT_WR)
+            self._own_end.shutdown(socket.SHUT_WR)
         waiting = select.poll()
-        waiting.register(self._ours, select.POLLIN)
+        waiting.register(self._own_end, select.POLLIN)
         waiting.poll(1000 * seconds)
-        self._ours.close()
+        self._own_end.close()
 
 
-def on_stdin() -> dict[str, str]:
-    """Return the environment variable that tells a child, and its children, that a leash is their standard input."""
+def stdin_variable() -> dict[str, str]:
+    """Return the variable by which a child and its children know that an OwnerSocket is their standard input."""
     return {_ON_STDIN: "1"}
 
 
 def watch_stdin() -> None:
-    """Receive a SIGTERM once the owner is gone, where the environment says that its leash is standard input."""
+    """Send this process SIGTERM when its owner has ended, if an OwnerSocket is its standard input."""
     if os.environ.get(_ON_STDIN) == "1":
         watch(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _release() -> None:
-    """A process that ends lets its helpers go before it waits for them, as multiprocessing does at its end."""
+    """Let the helpers end before multiprocessing waits for them at the end of this process."""
     global _own
     if _own is not None:
         ends, _own = _own, None
@@ -96,11 +96,11 @@ def _release() -> None:
 
 
 def _forked() -> None:
-    """In a forked process, which is a helper: it must not hold the end of its owner."""
-    global _lock, _own, _above
+    """Close the owner's end in a forked process, which is a helper."""
+    global _lock, _own, _of_forker
     _lock = threading.Lock()
     if _own is not None:
-        _above, held = _own
+        _of_forker, held = _own
         _own = None
         with suppress(OSError):
             os.close(held)

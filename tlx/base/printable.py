@@ -1,34 +1,34 @@
-"""Text from files and folders, made fit for a terminal, a log or a comment: what controls it is shown, not obeyed."""
+"""Text from files and folders, made safe for a terminal, a log or a comment: control characters are shown, not sent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# Control characters, separators of lines and paragraphs, and those that turn the direction of a line.
+# Control characters, line and paragraph separators, and characters that change the direction of text.
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _IN_TEXT = re.compile(f"[{_CONTROLS}]")
 _IN_A_NAME = re.compile(f"[\t\n{_CONTROLS}]")
 
 
 def printable(text: object) -> str:
-    """Return text of one or more lines with its control characters escaped, as `\\x1b`; tabs and line ends stay."""
+    """Return text with its control characters escaped, as `\\x1b`; tabs and line breaks are kept."""
     return _IN_TEXT.sub(_escaped, str(text))
 
 
 def one_line(name: object) -> str:
-    """Return a name as one line: line ends and tabs are escaped, too, as `\\n`."""
+    """Return a name on one line: tabs and line breaks are escaped too, as `\\n`."""
     return _IN_A_NAME.sub(_escaped, str(name))
 
 
 def enumerated(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names and the number of the others."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def counted(count: int, one: str, more: str) -> str:
-    """The number before the word that fits it."""
+    """Return a number with a word in the singular or plural."""
     return f"{count:,} {one if count == 1 else more}"
 
 

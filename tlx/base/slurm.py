@@ -1,4 +1,4 @@
-"""What SLURM says of this process. An allocation (`salloc`, a batch script) is no step: `srun` starts processes."""
+"""What SLURM's variables say about this process. Only `srun` starts a step; `salloc` and batch scripts do not."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 
 def tasks_of_step(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many processes `srun` started together, this one among them; 1 where it did not start this one.
+    """Return the number of processes that `srun` started with this one; 1 if `srun` did not start this one.
 
-    SLURM_NTASKS is no answer: in an allocation it says how many processes there may be.
+    SLURM_NTASKS cannot be used: in an allocation it is the number of processes that may be started.
     """
-    told = environment.get("SLURM_STEP_NUM_TASKS", "")
-    return int(told) if told.isascii() and told.isdigit() else 1
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "")
+    return int(tasks) if tasks.isascii() and tasks.isdigit() else 1
 
 
 def is_one_of_several(environment: Mapping[str, str] = os.environ) -> bool:

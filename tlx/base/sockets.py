@@ -1,8 +1,8 @@
-"""Where multiprocessing has its sockets: the path of one has at most 107 bytes, however long TMPDIR is.
+"""Give multiprocessing a folder for its sockets, whose paths may have 107 bytes, however long TMPDIR is.
 
-A reading process hands tensors over through a socket, and the server that forks the jobs of a sweep listens on one.
-With a longer path multiprocessing fails, for a reading process in a thread where nobody hears of it, and the one who
-waits for its batches waits for ever.
+A reading process passes tensors through a socket, and the server that forks the jobs of a sweep listens on one. With a
+longer path multiprocessing fails. In a reading process it fails in a thread, unnoticed, and the process that waits for
+its batches waits forever.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from multiprocessing.util import Finalize
 from tlx.base.compat.python import process_settings
 from tlx.base.errors import TlxError
 
-_LONGEST = 107 - len("/listener-12345678")  # of the folder, in bytes
+_LONGEST = 107 - len("/listener-12345678")  # bytes of the folder's path
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")
-ABSTRACT = sys.platform == "linux"  # sockets can do without a path
+ABSTRACT = sys.platform == "linux"  # sockets need no path
 
 
 def socket_folder() -> str:
-    """Have multiprocessing of this process, and of those that it forks, use a private folder; return it.
+    """Make multiprocessing in this process and its forks use a private folder; return it.
 
-    It is removed when this process ends; should it be killed, by the processes that watch it.
+    The folder is removed when this process ends or, if it is killed, by the processes that watch it.
 
     Raises:
-        TlxError: No folder with a short path can be written to.
+        TlxError: No folder with a short path is writable.
     """
     settings = process_settings()
     folder = settings.get("tempdir")
@@ -40,15 +40,15 @@ def socket_folder() -> str:
 
 
 def leave_folder() -> None:
-    """Do not use the folder of the process that had this one started: it may be removed at any moment."""
+    """Stop using the folder of the process that started this one: it may be removed at any moment."""
     process_settings()["tempdir"] = None
 
 
 def use_no_path() -> None:
-    """Let sockets that this process makes from now on have no path, where the system has such sockets.
+    """Create sockets without a path from now on in this process, if the system supports them.
 
-    Every user of the machine can reach them. So they are for connections that ask for the key of the process, as those
-    through which tensors pass do; the server that forks jobs asks for none.
+    Every user of the machine can connect to such a socket. So they are only for connections that require the key of the
+    process, as those that pass tensors do. The server that forks jobs requires none.
     """
     if ABSTRACT:
         connection.arbitrary_address = lambda family: f"\0tlx-{secrets.token_hex(16)}"  # type: ignore[attr-defined]
@@ -60,10 +60,9 @@ def _make() -> str:
         if len(os.fsencode(place)) + len("/tlx-12345678") <= _LONGEST:
             try:
                 return tempfile.mkdtemp(prefix="tlx-", dir=place)
-            except OSError:  # it is missing, full or not to be written to
+            except OSError:  # it is missing, full or not writable
                 continue
     raise TlxError(
-        f"TMPDIR: expected a folder that can be written, of at most {_LONGEST - len('/tlx-12345678')} bytes with its "
-        f"path, for the sockets between processes, got {wanted} ({len(os.fsencode(wanted))}); /tmp, /var/tmp and "
-        "/dev/shm cannot be used either"
+        f"TMPDIR: expected a writable folder for sockets, with a path of at most {_LONGEST - len('/tlx-12345678')} "
+        f"bytes, got {wanted} ({len(os.fsencode(wanted))} bytes); /tmp, /var/tmp and /dev/shm cannot be used either"
     )

@@ -1,4 +1,4 @@
-"""Check plain values against a dataclass: unknown keys, missing keys, wrong types, numbers out of range."""
+"""Check plain values against a dataclass: unknown keys, missing keys, wrong types, numbers outside their range."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tlx.base.errors import Mistake, did_you_mean
 
 
 def check_node(node: Any, schema: type, path: str, allow_extra: bool = False) -> Iterator[Mistake]:
-    """Yield every mistake of the mapping `node`, whose key is `path`, against the dataclass `schema`.
+    """Yield the mistakes of a mapping that should have the fields of a dataclass.
 
     Args:
-        node: Plain Python values, as `OmegaConf.to_container` gives them.
-        schema: A dataclass; field metadata may hold limits of numbers and a pattern of texts, see `tlx.config.schema`.
+        node: Plain Python values, as `OmegaConf.to_container` returns them.
+        schema: A dataclass. Field metadata may hold limits of numbers and patterns of texts, see `tlx.base.fields`.
         path: Dotted path of the node, '' for the root.
-        allow_extra: Let unknown keys pass, for nodes that hand them on to somebody else who checks them.
+        allow_extra: Accept unknown keys, for nodes whose other keys are checked elsewhere.
     """
     if not isinstance(node, Mapping):
         yield Mistake(path, "a mapping of keys", show(node))
@@ -39,7 +39,7 @@ def check_node(node: Any, schema: type, path: str, allow_extra: bool = False) ->
 
 
 def check_value(value: Any, hint: Any, path: str, limits: Mapping[str, Any] | None = None) -> Iterator[Mistake]:
-    """Yield every mistake of one value against a type hint and its limits."""
+    """Yield the mistakes of a value that should fit a type hint and limits."""
     if hint is Any:
         return
     if isinstance(value, str) and value == "???":
@@ -72,7 +72,7 @@ def check_value(value: Any, hint: Any, path: str, limits: Mapping[str, Any] | No
 
 
 def show(value: Any) -> str:
-    """Return a value as a user would recognise it in a message."""
+    """Return a value as a user would type it, for a message."""
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -80,7 +80,7 @@ def show(value: Any) -> str:
 def _check_limits(value: float, path: str, limits: Mapping[str, Any]) -> Iterator[Mistake]:
     low, high = limits.get("low"), limits.get("high")
     open_low, open_high = limits.get("open_low", False), limits.get("open_high", False)
-    if high is None and value > (most := 2**63 - 1 if isinstance(value, int) else 1e30):  # what torch holds as a number
+    if high is None and value > (most := 2**63 - 1 if isinstance(value, int) else 1e30):  # torch takes no larger ones
         high = most
     too_low = low is not None and (value <= low if open_low else value < low)
     too_high = high is not None and (value >= high if open_high else value > high)
@@ -130,7 +130,7 @@ def _words(hint: Any) -> str:
 
 
 def _several(hint: Any) -> str:
-    """The items of a list: `whole numbers or texts`."""
+    """Return a type hint in the plural, for the items of a list: `whole numbers or texts`."""
     items = [_words(option) for option in _options(hint)]
     plural = [f"{item.removeprefix('a ')}s" if item.startswith("a ") else item for item in items]
     return " or ".join(plural)

@@ -1,7 +1,7 @@
-"""A line in the log where something is waited for that does not come: for whom, after one minute, two, four and so on.
+"""Log what a process waits for if the wait takes long: after one minute, two, four and so on.
 
-Whether that one is dead is for others to find out, who then end the wait: the kernel releases its locks, a DataLoader
-looks after its processes, a connection is closed. These lines are for one who is alive and does not go on.
+These lines are about a process that is alive but makes no progress. A dead one is noticed elsewhere, which ends the
+wait: the kernel releases its locks, a DataLoader watches its processes, a connection is closed.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from contextlib import contextmanager
 
 log = logging.getLogger("tlx")
 FIRST = 60.0  # seconds before the first line
-_LOOK = 0.1  # how often to look, in parts of FIRST
+_INTERVAL = 0.1  # between two looks at the waits, as a fraction of FIRST
 
 
 class _Wait:
-    def __init__(self, for_whom: Callable[[], str]) -> None:
-        self.for_whom, self.since, self.due = for_whom, time.monotonic(), FIRST
+    def __init__(self, describe: Callable[[], str]) -> None:
+        self.describe, self.since, self.due = describe, time.monotonic(), FIRST
 
 
 _waits: list[_Wait] = []  # of this process
-_watched_by: int | None = None  # the process whose thread looks at them: a forked one has no such thread
+_watched_by: int | None = None  # the process whose thread watches them: a forked one has no such thread
 
 
 @contextmanager
-def waiting_for(for_whom: Callable[[], str]) -> Iterator[None]:
-    """Say in the log for whom, should the block take long; costs a few microseconds where it does not.
+def waiting_for(describe: Callable[[], str]) -> Iterator[None]:
+    """Log what the block waits for if it takes long; otherwise this costs a few microseconds.
 
     Args:
-        for_whom: Called in another thread, should it come to that; '' says nothing.
+        describe: Returns what the block waits for; called in another thread. If it returns '', nothing is logged.
     """
     _watch()
-    wait = _Wait(for_whom)
+    wait = _Wait(describe)
     _waits.append(wait)
     try:
         yield
@@ -48,20 +48,20 @@ def _watch() -> None:
     if _watched_by != os.getpid():
         _waits.clear()
         _watched_by = os.getpid()
-        threading.Thread(target=_look, name="tlx waiting", daemon=True).start()
+        threading.Thread(target=_log_waits, name="tlx waiting", daemon=True).start()
 
 
-def _look() -> None:
+def _log_waits() -> None:
     while True:
-        time.sleep(_LOOK * FIRST)
+        time.sleep(_INTERVAL * FIRST)
         for wait in list(_waits):
             seconds = time.monotonic() - wait.since
             if seconds < wait.due:
                 continue
             wait.due *= 2
             try:
-                told = wait.for_whom()
-            except Exception as error:  # what it looks at may change meanwhile
-                told = f"something unknown ({type(error).__name__})"
-            if told and wait in _waits:
-                log.warning("waiting for %.0f seconds: %s", seconds, told)
+                cause = wait.describe()
+            except Exception as error:  # what it reads may change meanwhile
+                cause = f"something unknown ({type(error).__name__})"
+            if cause and wait in _waits:
+                log.warning("waiting for %.0f seconds: %s", seconds, cause)

@@ -1,4 +1,4 @@
-"""Zip archives that unpack to many times their size, told before anything in them is read."""
+"""Refuse zip archives that unpack to many times their size, before anything in them is read."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import IO
 
 _SMALL = 2**26  # bytes that may always be unpacked
-_TIMES = 4  # of the archive's own size; what torch.save and skops write is not compressed at all
+_TIMES = 4  # the archive's own size; torch.save and skops do not compress at all
 
 
 def refuse_bomb(archive: Path | IO[bytes]) -> None:
-    """Refuse an archive whose members have far more bytes than it has itself; what is no archive is passed over.
+    """Refuse an archive whose members have many more bytes than the archive; accept files that are not archives.
 
     Raises:
-        ValueError: It says how many.
+        ValueError: The archive unpacks to too many bytes; the message says how many.
     """
     try:
-        with zipfile.ZipFile(archive) as held:
-            members = held.infolist()
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
     except zipfile.BadZipFile:
         return
-    inside, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
-    if inside > max(_SMALL, _TIMES * min(packed, _size(archive))):  # members may share their bytes
-        raise ValueError(f"it unpacks to {inside:,} bytes, many times its own size")
+    unpacked, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
+    if unpacked > max(_SMALL, _TIMES * min(packed, _size(archive))):  # members may share their bytes
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, many times its own size")
 
 
 def _size(archive: Path | IO[bytes]) -> int:

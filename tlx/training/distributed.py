@@ -133,10 +133,10 @@ def launch(run: RunDirectory, count: int, lock: int) -> None:
     """
     command = [sys.executable, "-m", "tlx.training.process_group", str(count), str(run.directory)]
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    leash = owner.Leash()
-    variables = {**environment(OMP_NUM_THREADS=threads), **owner.on_stdin()}
-    started = subprocess.Popen(command, stdin=leash.theirs.fileno(), env=variables, pass_fds=[lock])
-    leash.started()
+    connection = owner.OwnerSocket()
+    variables = {**environment(OMP_NUM_THREADS=threads), **owner.stdin_variable()}
+    started = subprocess.Popen(command, stdin=connection.child_end.fileno(), env=variables, pass_fds=[lock])
+    connection.child_started()
     try:
         code = started.wait()
     except BaseException:  # a signal: torchrun relays it to the processes and waits for them to save
@@ -149,7 +149,7 @@ def launch(run: RunDirectory, count: int, lock: int) -> None:
             raise
         raise
     finally:
-        leash.let_go(seconds=SAVING)  # no process may train after the lock is released
+        connection.close(seconds=SAVING)  # no process may train after the lock is released
     if code == STOPPED:
         raise Interrupted("one of its processes was stopped by SIGTERM", exit_code=STOPPED)
     reason = run.status.get("error") or _launcher_ended(code)

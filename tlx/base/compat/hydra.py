@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl as ConfigLoader  # with `repository`, the files' options
+from hydra._internal.config_loader_impl import ConfigLoaderImpl as ConfigLoader  # has `repository`, the option files
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
@@ -16,12 +16,13 @@ __all__ = ["BasicSweeper", "ConfigLoader", "apply_overrides"]
 
 
 def apply_overrides(overrides: Sequence[Override], config: DictConfig) -> None:
-    """Set, in a configuration that is composed already, what overrides of values say."""
+    """Apply overrides of values to a configuration that is already composed."""
     ConfigLoader._apply_overrides_to_config(list(overrides), config)
 
 
 def __getattr__(name: str) -> Any:
-    # When Hydra looks for plugins it executes this module again. A class from before would not find its own base then.
+    # Hydra executes the module of this class again when it looks for plugins, which makes a second class of that name.
+    # So the class is looked up at each use.
     if name == "BasicSweeper":
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 

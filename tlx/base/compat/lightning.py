@@ -8,18 +8,18 @@ from pytorch_lightning.strategies import DDPStrategy
 
 
 def trainer_of(module: pl.LightningModule) -> pl.Trainer | None:
-    """Return the trainer that a module is attached to; None where there is none, for which `trainer` raises."""
+    """Return the trainer of a module; None if it has none, where `module.trainer` raises an error."""
     return module._trainer
 
 
 def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keep a trainer from handling signals, and from asking in every step whether another process got one."""
+    """Keep a trainer from handling signals, and from asking in every step whether another process received one."""
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
 
 def wrap_again(strategy: DDPStrategy, module: pl.LightningModule) -> None:
-    """Wrap a module in a new DistributedDataParallel, which knows the parameters that have gradients now."""
+    """Wrap a module in a new DistributedDataParallel, which synchronises the parameters that now require gradients."""
     strategy.model = strategy._setup_model(module)
     strategy._register_ddp_hooks()
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 
 def raw_node(config: DictConfig | ListConfig, key: Any) -> Any:
-    """Return the node at a key, whose reference is not resolved."""
+    """Return the node at a key without resolving its reference."""
     return config._get_node(key)
 
 
@@ -18,7 +18,7 @@ def reference(config: DictConfig | ListConfig, key: Any) -> str:
 
 
 def has_values(node: Any) -> bool:
-    """Return whether a node is a dict or list by itself: neither null nor a reference."""
+    """Return whether a node is a dict or list, neither null nor a reference."""
     if not isinstance(node, DictConfig | ListConfig):
         return False
     return not node._is_none() and not OmegaConf.is_interpolation(node)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def resumed_trial(study: Study, trial: FrozenTrial) -> Trial:
-    """Return a trial that a study has kept in a form that values can be reported to."""
+    """Return a stored trial of a study as one to which values can be reported."""
     from optuna import Trial
 
     return Trial(study, trial._trial_id)

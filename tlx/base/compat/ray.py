@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 
 def job_config(path: Sequence[str]) -> JobConfig:
-    """Return the settings with which workers look for modules where this process does, and nowhere else.
+    """Return settings that make workers look for modules in these folders, and nowhere else.
 
     Args:
-        path: Folders, the first one first.
+        path: Folders, in the order of the search.
     """
     from ray.job_config import JobConfig
 
-    return JobConfig(_py_driver_sys_path=_AsGiven(reversed(path)))  # Ray puts each before the last
+    return JobConfig(_py_driver_sys_path=_FixedList(reversed(path)))  # Ray inserts each one before the others
 
 
-class _AsGiven(list[str]):
-    """Ray adds the working directory to where its workers look for modules first; not to this list."""
+class _FixedList(list[str]):
+    """A list to which Ray cannot add the working directory, which its workers would search first."""
 
     def extend(self, more: object) -> None:
         """Add nothing."""

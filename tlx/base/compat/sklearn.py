@@ -7,14 +7,14 @@ from typing import Any
 
 
 def constraints(target: str) -> dict[str, list[Any]]:
-    """Return what each argument of a class of scikit-learn may be, as far as it says so; {} where it does not.
+    """Return the constraints that a class of scikit-learn declares for its arguments; {} if it declares none.
 
     Args:
         target: Dotted name of the class; its module is imported.
 
     Returns:
-        By argument; a value is right where `is_satisfied_by(value)` of one of them is true. `str` of one says what it
-        allows, `hidden` whether that should not be shown.
+        Constraints by argument. A value is valid if `is_satisfied_by(value)` of one of them is true. `str` of a
+        constraint describes it; `hidden` says that it should not be shown.
     """
     module, _, cls = target.rpartition(".")
     try:

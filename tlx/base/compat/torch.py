@@ -36,12 +36,12 @@ T = TypeVar("T")
 
 
 def changes(tensor: Tensor) -> int:
-    """Return how often a tensor of any shape has been changed in place."""
+    """Return how many times a tensor of any shape has been changed in place."""
     return tensor._version
 
 
 def storage_key(storage: torch.UntypedStorage) -> int:
-    """Return a number that a storage has as long as it lives, on the meta device too, where it has no address."""
+    """Return a number that identifies a storage while it exists, also on the meta device, where it has no address."""
     return int(storage._cdata)
 
 
@@ -62,10 +62,10 @@ def pull_towards(gradients: Sequence[Tensor], weights: Sequence[Tensor], starts:
 
 
 def shallow_copy(module: nn.Module, parameters: bool) -> nn.Module:
-    """Return a module with the same contents whose own modules can be replaced without effect on the first one.
+    """Return a module with the same contents, whose child modules can be replaced without changing the original.
 
     Args:
-        module: The module.
+        module: The original.
         parameters: Whether the copy has the module's own parameters; otherwise each is None.
     """
     clone = module.__class__.__new__(module.__class__)
@@ -75,19 +75,19 @@ def shallow_copy(module: nn.Module, parameters: bool) -> nn.Module:
 
 
 def allowed_in_weights() -> set[str]:
-    """Return the names that torch builds by itself when it loads a file with `weights_only=True`."""
+    """Return the names that torch allows in a file that it loads with `weights_only=True`."""
     return set(torch._weights_only_unpickler._get_allowed_globals())
 
 
 def default_store() -> Any:
-    """Return the store through which processes leave one another small values: `set`, `get` and `check` of texts."""
+    """Return the store in which processes exchange small values, by `set`, `get` and `check` of texts."""
     from torch.distributed import distributed_c10d
 
     return distributed_c10d._get_default_store()
 
 
 def pin_memory(batch: T) -> T:
-    """Return a batch in memory from which a GPU copies without waiting for the host."""
+    """Return a batch in pinned memory, from which a GPU copies without waiting for the host."""
     from torch.utils.data._utils.pin_memory import pin_memory as pin
 
     pinned: T = pin(batch)
@@ -100,20 +100,20 @@ def has_readers(loader: DataLoader[Any]) -> bool:
 
 
 def stop_readers(loader: DataLoader[Any]) -> None:
-    """End the processes of a DataLoader with persistent workers; it starts new ones when it is asked for batches."""
+    """End the processes of a DataLoader with persistent workers; it starts new ones when batches are requested."""
     loader._iterator = None
 
 
 def reader_of_next(batches: Any) -> int:
-    """Return the id of the process whose batch the iterator of a DataLoader gives next."""
+    """Return the id of the process whose batch the iterator of a DataLoader yields next."""
     worker: int = batches._task_info[batches._rcvd_idx][0]
     pid: int = batches._workers[worker].pid
     return pid
 
 
 def summary_writer(writer: Any) -> Any:
-    """Return what a torch SummaryWriter writes to; `add_summary(summary, step)` of it takes any summary.
+    """Return the file writer of a torch SummaryWriter; its `add_summary(summary, step)` accepts any summary.
 
-    The writer's own methods write no row of the hparams tab without a list of its columns.
+    The SummaryWriter's own methods cannot write a row of the hparams tab without a list of columns.
     """
     return writer._get_file_writer()

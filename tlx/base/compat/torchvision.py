@@ -1,4 +1,4 @@
-"""Private names of torchvision: what some data sets keep their samples in, which they give one by one only."""
+"""Private names of torchvision: the lists of samples of data sets that publicly return only one sample at a time."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Commands of tlx that need not import torch: a process that has imported it forks one for each.
+"""Fork commands of tlx from a process that has imported torch, so that each command need not import it.
 
-Importing takes seconds, and the suite starts a hundred processes. `Popen` is the one of `subprocess` otherwise: pipes,
-signals, exit codes, sessions and standard streams are the command's own, and it ends as an interpreter does. What it
-does not show is its start, and /proc has the server's command line and environment: tests of these start processes for
-real.
+The import takes seconds, and the suite starts a hundred processes. A fork has pipes, signals, an exit code, a session
+and standard streams of its own, as with `subprocess.Popen`, and ends as an interpreter does. It differs in its start,
+and /proc shows the server's command line and environment: tests of these start real processes.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# What can be forked: modules with a function `main`.
+# The modules that can be forked; each has a function `main`.
 MODULES = (
     "tlx", "tlx.training.process_group", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
     "tests.features.slow_prefix",
 )  # fmt: skip
 _REAL = subprocess.Popen
-_address = ""  # of the server: set in the process of the tests, and in the server, whose forks start processes too
+_address = ""  # of the server; set in the tests' process and in the server, whose forks also start processes
 
 
 class Popen(_REAL):  # type: ignore[type-arg]
-    """`subprocess.Popen`, of which `python -m tlx …` is a fork of the server."""
+    """`subprocess.Popen` that starts `python -m tlx …` as a fork of the server."""
 
     _server: socket.socket | None = None
 
@@ -46,7 +45,7 @@ class Popen(_REAL):  # type: ignore[type-arg]
         if words is None or not _address:
             super()._execute_child(*values)  # type: ignore[misc]
             return
-        asked = {
+        request = {
             "words": words,
             "directory": os.fspath(given["cwd"] or os.getcwd()),
             "environment": dict(os.environ if given["env"] is None else given["env"]),
@@ -57,8 +56,8 @@ class Popen(_REAL):  # type: ignore[type-arg]
         streams = [given[name] if given[name] != -1 else own for name, own in _STREAMS.items()]
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(_address)
-        with tempfile.TemporaryFile() as file:  # a packet has an end, an environment may be longer
-            file.write(json.dumps(asked).encode())
+        with tempfile.TemporaryFile() as file:  # the size of a packet is limited, that of an environment is not
+            file.write(json.dumps(request).encode())
             file.flush()
             socket.send_fds(self._server, [b"x"], [file.fileno(), *streams, *given["pass_fds"]])
         self.pid = int(self._server.recv(100))
@@ -70,10 +69,10 @@ class Popen(_REAL):  # type: ignore[type-arg]
         if self._server is None:
             return super()._try_wait(wait_flags)  # type: ignore[misc]
         try:
-            told = self._server.recv(100, socket.MSG_DONTWAIT if wait_flags & os.WNOHANG else 0)
+            status = self._server.recv(100, socket.MSG_DONTWAIT if wait_flags & os.WNOHANG else 0)
         except BlockingIOError:
             return 0, 0
-        return self.pid, int(told or signal.SIGKILL)  # no word: the server is gone
+        return self.pid, int(status or signal.SIGKILL)  # nothing received: the server has ended
 
     def _internal_poll(self, *arguments: Any, **more: Any) -> int | None:
         if self._server is None:
@@ -93,7 +92,7 @@ _STREAMS = {"p2cread": 0, "c2pwrite": 1, "errwrite": 2}
 
 
 def _module_and_words(args: Any) -> list[str] | None:
-    """Return module and arguments of `python [-u] -m MODULE …` that the server can be; None of all else."""
+    """Return module and arguments of a command `python [-u] -m MODULE …` that can be forked; None for others."""
     words = [args] if isinstance(args, str | bytes | os.PathLike) else [os.fspath(word) for word in args]
     if words[:1] != [sys.executable]:
         return None
@@ -102,13 +101,13 @@ def _module_and_words(args: Any) -> list[str] | None:
 
 
 def started() -> list[dict[str, Any]]:
-    """Return what the server has forked: `pid`, `words` (module and arguments) and `RANK` of each, in order."""
+    """Return the `pid`, `words` (module and arguments) and `RANK` of each fork of the server, in order."""
     return [json.loads(line) for line in Path(f"{_address}.started").read_text().splitlines()]
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Have every `subprocess.Popen` inside be this one."""
+def forking() -> Iterator[None]:
+    """Replace `subprocess.Popen` by the class above inside the block."""
     before = subprocess.Popen
     subprocess.Popen = Popen  # type: ignore[misc]
     try:
@@ -119,11 +118,11 @@ def starting() -> Iterator[None]:
 
 @contextmanager
 def serving() -> Iterator[None]:
-    """Have a server inside, for `Popen`; it ends with this process."""
+    """Run a server for `Popen` inside the block; it ends with this process at the latest."""
     global _address
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="forks-") as folder:
         address = str(Path(folder, "socket"))
-        command = [sys.executable, "-m", "tests.warm", address]
+        command = [sys.executable, "-m", "tests.fork_server", address]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         server = _REAL(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[1]
@@ -136,54 +135,54 @@ def serving() -> Iterator[None]:
             yield
         finally:
             _address = ""
-            server.kill()  # it has nothing to lose; its input need not end: forks of this process may hold it
+            server.kill()  # it has nothing to save; closing its input is not enough, because forks may hold it
             server.wait()
             server.stdin.close()
             server.stdout.close()
 
 
 def _serve(address: str) -> list[str] | None:
-    """Fork what is asked for until standard input ends; in a fork, return its module and arguments."""
+    """Fork requested commands until standard input ends; in a fork, return its module and arguments."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening, selectors.DefaultSelector() as waiting:
         listening.bind(address)
         listening.listen(64)
         waiting.register(listening, selectors.EVENT_READ)
         waiting.register(0, selectors.EVENT_READ)
         print("ready", flush=True)
-        asking: dict[int, tuple[int, socket.socket]] = {}  # descriptor of a child -> its pid, and who waits for it
+        children: dict[int, tuple[int, socket.socket]] = {}  # descriptor of a child -> its pid, and who waits for it
         while True:
             for key, _ in waiting.select():
                 if key.fd == 0:
                     return None
-                if key.fd in asking:
+                if key.fd in children:
                     waiting.unregister(key.fd)
-                    pid, connection = asking.pop(key.fd)
+                    pid, connection = children.pop(key.fd)
                     os.close(key.fd)
                     with suppress(OSError), connection:
                         connection.send(str(os.waitpid(pid, 0)[1]).encode())
                     continue
                 connection, _ = listening.accept()
-                asked, descriptors = _hear(connection)
+                request, descriptors = _receive(connection)
                 pid = os.fork()
                 if pid == 0:
                     waiting.close()
-                    for held in (listening, connection, *(other for _, other in asking.values())):
-                        held.detach()  # or it would close a descriptor that is the command's by then
-                    _become(asked, descriptors)
-                    return asked["words"]
+                    for other in (listening, connection, *(one for _, one in children.values())):
+                        other.detach()  # otherwise it would later close a descriptor of the command
+                    _become(request, descriptors)
+                    return request["words"]
                 for descriptor in descriptors:
                     os.close(descriptor)
                 with Path(f"{address}.started").open("a") as file:
-                    told = {"pid": pid, "words": asked["words"], "RANK": asked["environment"].get("RANK")}
-                    print(json.dumps(told), file=file)
+                    entry = {"pid": pid, "words": request["words"], "RANK": request["environment"].get("RANK")}
+                    print(json.dumps(entry), file=file)
                 connection.send(str(pid).encode())
                 watched = os.pidfd_open(pid)
-                asking[watched] = pid, connection
+                children[watched] = pid, connection
                 waiting.register(watched, selectors.EVENT_READ)
 
 
-def _hear(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return what is asked for, and the descriptors that come with it: the standard streams, then those to be kept."""
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Return a request and its descriptors: the standard streams, then those that the command inherits."""
     size = array.array("i").itemsize
     _, control, _, _ = connection.recvmsg(10, socket.CMSG_SPACE(64 * size))
     numbers = array.array("i")
@@ -195,30 +194,30 @@ def _hear(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
         return json.loads(file.read()), list(numbers[1:])
 
 
-def _become(asked: dict[str, Any], descriptors: list[int]) -> None:
-    """Be the command: its streams, its group, its directory, its environment, and no descriptor of the server."""
-    high = [fcntl.fcntl(one, fcntl.F_DUPFD, 500) for one in descriptors]  # out of the way of what follows
-    wanted = [0, 1, 2, *asked["kept"]]
+def _become(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Take over the command's streams, process group, directory and environment; close the server's descriptors."""
+    high = [fcntl.fcntl(one, fcntl.F_DUPFD, 500) for one in descriptors]  # to numbers that are not overwritten below
+    wanted = [0, 1, 2, *request["kept"]]
     for source, target in zip(high, wanted, strict=True):
         os.dup2(source, target)
     kept = sorted(wanted)
     for low, above in zip(kept, [*kept[1:], 4096], strict=True):
         os.closerange(low + 1, above)
     with suppress(OSError):
-        os.setsid() if asked["session"] else os.setpgid(0, asked["group"])
+        os.setsid() if request["session"] else os.setpgid(0, request["group"])
     _open_streams()
     os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["directory"])
-    named = [entry for entry in asked["environment"].get("PYTHONPATH", "").split(os.pathsep) if entry]
+    os.environ.update(request["environment"])
+    os.chdir(request["directory"])
+    named = [entry for entry in request["environment"].get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:] = list(dict.fromkeys([*named, *sys.path]))
-    module, *words = asked["words"]
+    module, *words = request["words"]
     sys.argv = [module, *words]
     sys.orig_argv = [sys.executable, "-m", module, *words]
 
 
 def _open_streams() -> None:
-    """Have new ones on the descriptors: those of the server remember whether it could seek, and where it was."""
+    """Open new streams on the descriptors: those of the server remember its position and whether it could seek."""
     errors, modes = ("surrogateescape", "strict", "backslashreplace"), ("r", "w", "w")
     new = [os.fdopen(fd, modes[fd], 1 if fd == 2 else -1, "utf-8", errors[fd], closefd=False) for fd in (0, 1, 2)]
     sys.stdin, sys.stdout, sys.stderr = new
@@ -226,7 +225,7 @@ def _open_streams() -> None:
 
 
 def main() -> None:
-    """Import once, serve; in a fork, run what was asked for. Forks end as commands do: at once."""
+    """Import once and serve; in a fork, run the requested command. Forks end as commands do: at once."""
     from tlx.base import ending
 
     ending.run(_main)
@@ -238,11 +237,11 @@ def _main() -> None:
     start_lean()
     global _address
     _address = sys.argv[1]
-    subprocess.Popen = Popen  # type: ignore[misc]  # before others take it by name
+    subprocess.Popen = Popen  # type: ignore[misc]  # before other modules import it by name
     ours = ("launch", "procedures.classical", "procedures.stages", "train", "training.planning", "worker")
     for module in ("torch.distributed.run", "torch.utils.tensorboard", "hydra.main", *(f"tlx.{one}" for one in ours)):
         import_module(module)
-    gc.freeze()  # or a collection in a fork would copy the pages of all that is imported
+    gc.freeze()  # otherwise a collection in a fork would copy the memory pages of all imports
 
     words = _serve(_address)
     if words is not None:
@@ -250,7 +249,7 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    # The module that runs is not the one that others import: they must have one `_address`.
-    from tests import warm
+    # `__main__` is another module than the one that others import, and there must be one `_address`.
+    from tests import fork_server
 
-    warm.main()
+    fork_server.main()
