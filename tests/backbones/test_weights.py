@@ -26,6 +26,7 @@ from tlx.backbones import (
 from tlx.backbones.first_convolution import adapt_kernel
 from tlx.backbones.lite0 import weights_file
 from tlx.base.errors import TlxError
+from tlx.tasks.classification.head import last_layer
 
 
 @pytest.mark.slow
@@ -232,13 +233,14 @@ def test_run(tmp_path: Path, head_prefix: str) -> None:
     assert torch.equal(backbone.eval()(x), source.eval()(x))
     assert backbone.architecture == source.architecture
     assert backbone.preprocessing == source.preprocessing
-    assert backbone.head_source is not None
-    assert backbone.head_source.class_names == ["0", "1", "2"]
-    assert torch.equal(backbone.head_source.weight, state[f"{head_prefix}weight"])
-    assert torch.equal(backbone.head_source.bias, state[f"{head_prefix}bias"])
+    assert backbone.upper_source is not None
+    assert backbone.upper_source.class_names == ["0", "1", "2"]
+    head = last_layer(backbone.upper_source).state
+    assert torch.equal(head["head.1.weight"], state[f"{head_prefix}weight"])
+    assert torch.equal(head["head.1.bias"], state[f"{head_prefix}bias"])
     assert backbone.report is not None
     assert (backbone.report.num_reinitialised, backbone.report.left_over) == (0, {})
-    assert "head of 3 classes" in str(backbone.report)
+    assert "classification, 3 classes" in str(backbone.report)
 
 
 def test_run_for_other_channels(tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ def test_run_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "digits" / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(TlxError, match=r"expected checkpoints/best\.ckpt in"):
         run_backbone(str(tmp_path / "digits"))
-    assert run_backbone(str(tmp_path / "digits"), load=False).head_source is None
+    assert run_backbone(str(tmp_path / "digits"), load=False).upper_source is None
     (tmp_path / "digits" / "model.json").write_text('{"architecture": {}}')
     with pytest.raises(TlxError, match=r"model\.json: expected the description of a network, got preprocessing"):
         run_backbone(str(tmp_path / "digits"))

@@ -61,6 +61,7 @@ class Brightness(Task):
         super().__init__(backbone, class_names, learning)
         self.neck, self.head = nn.Linear(backbone.num_features, 4), nn.Linear(4, 1)
         self.errors: dict[str, list[Tensor]] = {"val": [], "test": [], "target": []}
+        self.take_over()
         self.adapt()
 
     def features_of(self, batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tlx.backbones import HeadSource, efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
+from tlx.backbones import UpperSource, efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
 from tlx.base.errors import TlxError
 from tlx.strategies.parameter_groups import layer_group
 from tlx.tasks import Classification
@@ -97,7 +97,7 @@ def test_head_rows_are_carried_over_by_class_name():
     """Guards against rows matched by position, which gives every class another's weights."""
     backbone = small_cnn(width=4)
     weight, bias = torch.randn(3, backbone.num_features), torch.randn(3)
-    backbone.head_source = HeadSource(["cat", "dog", "owl"], weight, bias)
+    backbone.upper_source = UpperSource(["cat", "dog", "owl"], {"head.1.weight": weight, "head.1.bias": bias})
     task = Classification(backbone, ["owl", "ant", "cat"])
     linear = task.head[1]
     assert torch.equal(linear.weight[0], weight[2])

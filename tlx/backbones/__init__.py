@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tlx.backbones.lite0 import efficientnet_lite0
     from tlx.backbones.preprocessing import Preprocessing
     from tlx.backbones.rebuild import build
-    from tlx.backbones.report import HeadSource, LoadReport
+    from tlx.backbones.report import LoadReport, UpperSource
     from tlx.backbones.runs import run_backbone
     from tlx.backbones.small import small_cnn
     from tlx.backbones.timm_models import timm_backbone
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backbone",
-    "HeadSource",
     "LoadReport",
     "Preprocessing",
+    "UpperSource",
     "build",
     "efficientnet_lite0",
     "file_backbone",
@@ -37,9 +37,9 @@ __all__ = [
 # No file has the name of a function in it: importing the file would replace the function by the module.
 _FILES = {
     "Backbone": "backbone",
-    "HeadSource": "report",
     "LoadReport": "report",
     "Preprocessing": "preprocessing",
+    "UpperSource": "report",
     "build": "rebuild",
     "efficientnet_lite0": "lite0",
     "file_backbone": "files",

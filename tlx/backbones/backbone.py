@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tlx.backbones.layout import SIZES, Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
-from tlx.backbones.report import HeadSource, LoadReport
+from tlx.backbones.report import LoadReport, UpperSource
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError, did_you_mean
 
@@ -33,7 +33,7 @@ class Backbone(nn.Module):
     Attributes:
         tiles: If set, images are cut into tiles that pass through the network separately.
         report: Which weights were loaded; None for random weights.
-        head_source: The head of the run that the weights come from, if any.
+        upper_source: What the run that the weights come from has above its backbone, if any.
 
     Examples:
         >>> import torch
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         self.original_names = dict(original_names or {})
         self.tiles: Tiles | None = None
         self.report: LoadReport | None = None
-        self.head_source: HeadSource | None = None
+        self.upper_source: UpperSource | None = None
         self._known_strides = dict(strides or {})
         self._measures: dict[str, tuple[int, int]] | None = None
 

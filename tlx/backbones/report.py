@@ -1,4 +1,4 @@
-"""Report of the weights loaded into a backbone, tensor by tensor, and the head stored with them."""
+"""Report of the weights loaded into a backbone, tensor by tensor, and what a run has above its backbone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HeadSource:
-    """The head of a finished run, from which a new head copies the rows of classes that both have.
+class UpperSource:
+    """What a finished run has above its backbone; the new task decides what it takes over from it.
 
     Args:
-        class_names: The K classes, in the order of the rows.
-        weight: Shape (K, num_features).
-        bias: Shape (K,).
+        class_names: The run's classes, in the order of the rows of its head.
+        state: The weights that are not the backbone's, by their names in the run's network: `head.1.weight`, ….
+        task: The run's name of its task.
+        kind: The kind of its task, see `TaskKind.name`; None: not recorded, as in runs of earlier versions.
     """
 
     class_names: list[str]
-    weight: Tensor
-    bias: Tensor
+    state: dict[str, Tensor]
+    task: str = "classification"
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

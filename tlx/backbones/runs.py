@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.loading import load_state
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.rebuild import rebuild
-from tlx.backbones.report import HeadSource
+from tlx.backbones.report import UpperSource
 from tlx.backbones.state_files import read_state
 from tlx.base.errors import TlxError, closest
 from tlx.records.files import read_model
@@ -44,12 +41,12 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
                 f"backbone.run: expected checkpoints/best.ckpt in '{run}', got none: the run is not finished"
             )
         state = read_state(checkpoint)
-        head = {key: value for key, value in state.items() if key.startswith("head.")}
-        body = {key: value for key, value in state.items() if key not in head}
+        body = {key: value for key, value in state.items() if key.startswith("backbone.")}
+        upper = {key: value for key, value in state.items() if key not in body}
         backbone.report = load_state(backbone, body, source=f"run {directory}")
-        backbone.head_source = _head(head, description.get("class_names") or [])
-        if backbone.head_source is not None:
-            backbone.report.notes.append(f"head of {len(backbone.head_source.class_names)} classes, matched by name")
+        names, task = list(description["class_names"]), str(description.get("task", "classification"))
+        backbone.upper_source = UpperSource(names, upper, task, description.get("kind"))
+        backbone.report.notes.append(f"the run above it: {task}, {len(names)} classes")
     return backbone
 
 
@@ -63,13 +60,3 @@ def _description(directory: Path) -> dict[str, Any]:
             f"backbone.run: expected the directory of a finished run, got '{directory}' (no model.json there)"
             + (f"; did you mean '{directory.parent / near}'?" if near else "")
         ) from error
-
-
-def _head(state: dict[str, Tensor], class_names: list[str]) -> HeadSource | None:
-    """Return the last linear layer of a head; None if it has not one row per class."""
-    weights = [key for key, value in state.items() if key.endswith("weight") and value.ndim == 2]
-    if not weights or state[weights[-1]].shape[0] != len(class_names):
-        return None
-    weight = state[weights[-1]].float()
-    bias = state.get(weights[-1].removesuffix("weight") + "bias")
-    return HeadSource(list(class_names), weight, torch.zeros(len(class_names)) if bias is None else bias.float())

@@ -40,6 +40,7 @@ class Model:
     num_features: int = field(metadata=AT_LEAST_1)
     class_names: list[str]
     task: str = "classification"
+    kind: str | None = None
     identity: str | None = None
     lineage: Any = None
     carried: Any = None

@@ -28,6 +28,8 @@ class TaskKind(ABC):
     Attributes:
         schema: The dataclass that its node is checked against; None: any keys.
         upper_groups: The layer groups above the backbone, bottom to top.
+        class_rows: The parameters of these groups that have one row for each class, by their names in the network, such
+            as `head.1.weight`.
         monitors: The metrics that may select weights; (): any.
         scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
@@ -37,11 +39,17 @@ class TaskKind(ABC):
 
     schema: type | None = None
     upper_groups: tuple[str, ...] = (HEAD,)
+    class_rows: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
     scorings: tuple[str, ...] = ()
     gives_class_scores: bool = False
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")
+
+    @property
+    def name(self) -> str:
+        """The name by which runs record the kind; a new head takes over rows only from runs of the same kind."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     @abstractmethod
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:

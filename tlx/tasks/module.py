@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.report import UpperSource
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.learner import Learner, Learning
 from tlx.tasks.network import Batch
+from tlx.tasks.taking_over import take_over
 
 
 class Task(Learner):
@@ -35,6 +38,21 @@ class Task(Learner):
     def upper_modules(self, group: str) -> list[nn.Module]:
         """Return the modules of one of these groups; the trained modules of an adaptation belong to the head."""
         return [self.head, *self.adapting_modules()] if group == HEAD else [getattr(self, group)]
+
+    def take_over(self) -> None:
+        """Take over the upper groups of the run that the backbone comes from, if there is one and they fit.
+
+        A task calls it when its upper groups exist.
+        """
+        if self.backbone.upper_source is not None:
+            weights = itertools.chain(self.named_parameters(), self.named_buffers())
+            own = {name: value for name, value in weights if name.partition(".")[0] in self.upper_groups}
+            source = self.upper_weights(self.backbone.upper_source)
+            self.carried_classes, self.head_report = take_over(self.kind, own, self.class_names, source)
+
+    def upper_weights(self, source: UpperSource) -> UpperSource:
+        """Return a run's upper groups with the names that their weights have in this network."""
+        return source
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the head's output for images, uint8 (B, C, H, W) in [0, 255]: (B, num_classes) for classification."""
@@ -71,4 +89,4 @@ class Task(Learner):
     def described(self) -> dict[str, Any]:
         """Return the task's entries of model.json, as plain values."""
         names, width = self.backbone.group_names, self.backbone.num_features
-        return {"group_names": names, "num_features": width, "class_names": self.class_names}
+        return {"group_names": names, "num_features": width, "class_names": self.class_names, "kind": self.kind.name}

@@ -46,6 +46,7 @@ class ClassificationKind(TaskKind):
     """Image classification: one linear layer on the pooled features."""
 
     schema = ClassificationKeys
+    class_rows = ("head.1.weight", "head.1.bias")
     monitors = get_args(Monitored)
     scorings = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
     gives_class_scores = True

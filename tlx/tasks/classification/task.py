@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tlx.adaptation.base import widened
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.report import UpperSource
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError
 from tlx.data.batches.dataset import real
@@ -20,7 +21,7 @@ from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import Figures
 from tlx.tasks.classification.class_counts import IGNORED
 from tlx.tasks.classification.figures import AUROC, SplitFigures
-from tlx.tasks.classification.head import report, take_over
+from tlx.tasks.classification.head import last_layer
 from tlx.tasks.classification.kind import ClassificationKind
 from tlx.tasks.classification.outputs import TestOutputs, badness, rows_of
 from tlx.tasks.classification.predictions import Predictions
@@ -91,13 +92,17 @@ class Classification(Task):
         counts = learning.class_counts if learning else None
         self.register_buffer("class_weights", initial_weights(class_weights, self.class_names, counts))
         self.class_weights: Tensor | None
-        linear = nn.Linear(backbone.num_features, len(self.class_names))
-        self.head = nn.Sequential(nn.Dropout(dropout), linear) if head is None else head
-        if head is None and backbone.head_source is not None:
-            self.carried_classes = take_over(linear, self.class_names, backbone.head_source)
-            self.head_report = report(self.class_names, self.carried_classes)
+        if head is None:
+            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(backbone.num_features, len(self.class_names)))
+            self.take_over()
+        else:
+            self.head = head
         self.measured = SplitFigures(len(self.class_names), ranked=self.monitor.name == AUROC)
         self.adapt()
+
+    def upper_weights(self, source: UpperSource) -> UpperSource:
+        """Return the last linear layer of a run's head."""
+        return last_layer(source)
 
     def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of class scores (B, K), weighted where classes have weights."""
