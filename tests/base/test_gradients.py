@@ -93,7 +93,7 @@ def test_a_task_trains_after_a_trial_of_layouts():
     )
     data, task = build(config)
     with torch.inference_mode():
-        assert ForwardPasses(config, data, task).way.precision in ("32-true", "bf16-mixed")
+        assert ForwardPasses(config, data, task).mode.precision in ("32-true", "bf16-mixed")
         task.set_memory_format(channels_last=True)
     train_once(task, torch.zeros(4, 1, 16, 16, dtype=torch.uint8))
 

@@ -174,7 +174,7 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(temporary, weights_only=weights_only)
             return trainer.is_global_zero
 
-        _whole(path, save)
+        _save_atomically(path, save)
 
 
 def save_weights(path: Path, task: Task) -> None:
@@ -184,10 +184,10 @@ def save_weights(path: Path, task: Task) -> None:
         PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, temporary)
         return True
 
-    _whole(path, save)
+    _save_atomically(path, save)
 
 
-def _whole(path: Path, save: Callable[[Path], bool]) -> None:
+def _save_atomically(path: Path, save: Callable[[Path], bool]) -> None:
     """Save a file under a temporary name, then rename it.
 
     Args:

@@ -22,7 +22,7 @@ _ROUNDS = 2  # timed rounds, after a warm-up round
 
 
 @dataclass(frozen=True)
-class Way:
+class ComputeMode:
     """The memory format and precision in which a network runs.
 
     Args:
@@ -34,12 +34,12 @@ class Way:
     precision: str
 
     @property
-    def layout(self) -> torch.memory_format:
+    def memory_format(self) -> torch.memory_format:
         """The memory format, as torch names it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @property
-    def layout_name(self) -> str:
+    def memory_format_name(self) -> str:
         """The memory format, as logs name it."""
         return "channels_last" if self.channels_last else "contiguous"
 
@@ -79,14 +79,14 @@ def extract(
     if first is None:
         return torch.empty(0, backbone.num_features)
     backbone.eval()
-    way = fastest(backbone, first, precision, channels_last)
-    backbone.to(memory_format=way.layout)
-    return torch.cat([_run(backbone, batch, way).float().cpu() for batch in itertools.chain([first], batches)])
+    mode = fastest(backbone, first, precision, channels_last)
+    backbone.to(memory_format=mode.memory_format)
+    return torch.cat([_run(backbone, batch, mode).float().cpu() for batch in itertools.chain([first], batches)])
 
 
 @no_gradients()
-def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> Way:
-    """Return the fastest way to run a network: try memory formats first, then precisions in the faster one.
+def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: str | bool) -> ComputeMode:
+    """Return the fastest mode for a network: try memory formats first, then precisions with the faster one.
 
     Args:
         backbone: The network, in eval mode.
@@ -95,43 +95,43 @@ def fastest(backbone: Backbone, batch: Tensor, precision: str, channels_last: st
         channels_last: Whether to use the memory format channels_last, or `auto`.
     """
     some = batch[:TRIED]
-    layouts, precisions = candidates(channels_last, precision)
-    way = _best(backbone, some, [Way(layout, precisions[0]) for layout in layouts])
-    return _best(backbone, some, [Way(way.channels_last, name) for name in precisions])
+    formats, precisions = candidates(channels_last, precision)
+    mode = _best(backbone, some, [ComputeMode(last, precisions[0]) for last in formats])
+    return _best(backbone, some, [ComputeMode(mode.channels_last, name) for name in precisions])
 
 
 def candidates(channels_last: str | bool, precision: str) -> tuple[list[bool], list[str]]:
     """Return the memory formats and precisions to try: all for `auto`, otherwise only the given one."""
-    layouts = [True, False] if channels_last == AUTO else [bool(channels_last)]
-    return layouts, ["32-true", "bf16-mixed"] if precision == AUTO else [precision]
+    formats = [True, False] if channels_last == AUTO else [bool(channels_last)]
+    return formats, ["32-true", "bf16-mixed"] if precision == AUTO else [precision]
 
 
-def _best(backbone: Backbone, batch: Tensor, ways: list[Way]) -> Way:
-    if len(ways) == 1:
-        return ways[0]
-    seconds = {way: _seconds(backbone, batch, way) for way in ways}
-    for way, value in seconds.items():
-        log.info("timing: %s, %s: %.0f images a second", way.layout_name, way.precision, len(batch) / value)
-    return min(ways, key=lambda way: seconds[way])
+def _best(backbone: Backbone, batch: Tensor, modes: list[ComputeMode]) -> ComputeMode:
+    if len(modes) == 1:
+        return modes[0]
+    seconds = {mode: _seconds(backbone, batch, mode) for mode in modes}
+    for mode, value in seconds.items():
+        log.info("timing: %s, %s: %.0f images a second", mode.memory_format_name, mode.precision, len(batch) / value)
+    return min(modes, key=lambda mode: seconds[mode])
 
 
-def _seconds(backbone: Backbone, batch: Tensor, way: Way) -> float:
-    backbone.to(memory_format=way.layout)
+def _seconds(backbone: Backbone, batch: Tensor, mode: ComputeMode) -> float:
+    backbone.to(memory_format=mode.memory_format)
     times = []
     for _ in range(_ROUNDS + 1):
         start = time.perf_counter()
-        _run(backbone, batch, way)
+        _run(backbone, batch, mode)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return min(times[1:])
 
 
-def _run(backbone: Backbone, batch: Tensor, way: Way) -> Tensor:
+def _run(backbone: Backbone, batch: Tensor, mode: ComputeMode) -> Tensor:
     device = next(backbone.parameters()).device
     mean = torch.tensor(backbone.preprocessing.mean, device=device).view(1, -1, 1, 1) * 255
     std = torch.tensor(backbone.preprocessing.std, device=device).view(1, -1, 1, 1) * 255
-    image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=way.layout)
-    with torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16-mixed"):
+    image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=mode.memory_format)
+    with torch.autocast(device.type, torch.bfloat16, enabled=mode.precision == "bf16-mixed"):
         features: Tensor = backbone(image)
     return features

@@ -1,4 +1,4 @@
-"""The chain of runs that a run comes from: what each was trained on, and what the next one took over from it."""
+"""The chain of runs from which a run starts: the data of each, and the weights that the next one took over."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sweeps: many runs from one command, by whichever launcher, and what came out of them."""
+"""Sweeps: many runs from one command with any launcher, and the tables of their results."""

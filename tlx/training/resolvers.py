@@ -33,8 +33,8 @@ MACHINE: tuple[Resolver[DictConfig], ...] = (
 )
 # Chosen by timing, once, on images of the run.
 COMPUTATION: tuple[Resolver[Timing], ...] = (
-    Resolver("trainer.channels_last", lambda timing: timing.way.channels_last),
-    Resolver("trainer.precision", lambda timing: timing.way.precision),
+    Resolver("trainer.channels_last", lambda timing: timing.mode.channels_last),
+    Resolver("trainer.precision", lambda timing: timing.mode.precision),
     Resolver("trainer.compile", lambda timing: timing.compiles()),
 )
 RESOLVERS: tuple[Resolver[Any], ...] = (*MACHINE, *COMPUTATION, READING_PROCESSES)

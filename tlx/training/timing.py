@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 
 from tlx.data.datamodule import ImageDataModule
-from tlx.features.pooled import TRIED, Way, candidates, fastest
+from tlx.features.pooled import TRIED, ComputeMode, candidates, fastest
 from tlx.strategies.plan import PlannedStage
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.module import Task
@@ -43,7 +43,7 @@ class Timing(ABC):
 
     @cached_property
     @abstractmethod
-    def way(self) -> Way:
+    def mode(self) -> ComputeMode:
         """The fastest memory format and precision."""
 
     @abstractmethod
@@ -55,25 +55,25 @@ class TrainingSteps(Timing):
     """Times a few training steps of the last stage, which trains the most, on one batch; logs the results."""
 
     @cached_property
-    def way(self) -> Way:
+    def mode(self) -> ComputeMode:
         """The memory format and precision of the fastest step; sets `data.step_seconds` to its duration."""
         formats, precisions = candidates(self.config.trainer.channels_last, str(self.config.trainer.precision))
         seconds = {
-            Way(*one): _measure(self.task, self._batch, self._stages[-1], *one, self._device)[0]
+            ComputeMode(*one): _measure(self.task, self._batch, self._stages[-1], *one, self._device)[0]
             for one in itertools.product(formats, precisions)
         }
-        for way, value in seconds.items():
-            log.info("timing: %s, %s: %.0f ms a step", way.layout_name, way.precision, 1000 * value)
-        fastest = min(seconds, key=lambda way: seconds[way])
+        for mode, value in seconds.items():
+            log.info("timing: %s, %s: %.0f ms a step", mode.memory_format_name, mode.precision, 1000 * value)
+        fastest = min(seconds, key=lambda mode: seconds[mode])
         self.data.step_seconds = seconds[fastest]
         return fastest
 
     def compiles(self) -> bool:
         """Return whether compiling and the compiled steps together take less time than the planned eager steps."""
         batches = min(len(self._loader), self.config.trainer.limit_batches or len(self._loader))
-        way, eager = self.way, self.data.step_seconds
-        assert eager is not None  # `way` has set it
-        return _try_compiling(self.task, self._batch, self._stages, way, self._device, batches, eager)
+        mode, eager = self.mode, self.data.step_seconds
+        assert eager is not None  # `mode` has set it
+        return _try_compiling(self.task, self._batch, self._stages, mode, self._device, batches, eager)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -96,7 +96,7 @@ class ForwardPasses(Timing):
     """Times the computation of features for procedures without gradients."""
 
     @cached_property
-    def way(self) -> Way:
+    def mode(self) -> ComputeMode:
         """The memory format and precision that compute features fastest."""
         loader: Any = self.data.images_of("train", range(min(TRIED, self.data.sizes["train"])))
         batch: Batch = next(iter(loader))
@@ -134,7 +134,7 @@ def _try_compiling(
     task: Task,
     batch: Batch,
     stages: Sequence[PlannedStage],
-    way: Way,
+    mode: ComputeMode,
     device: torch.device,
     batches: int,
     eager: float,
@@ -146,7 +146,7 @@ def _try_compiling(
         log.info("timing: torch.compile: too few steps (%d) of %.0f ms to pay off; off", steps, 1000 * eager)
         return False
     try:
-        compiled, first = _measure(task, batch, stages[-1], way.channels_last, way.precision, device, compiled=True)
+        compiled, first = _measure(task, batch, stages[-1], mode.channels_last, mode.precision, device, compiled=True)
     except Exception as error:  # no compiler, or a network that cannot be compiled
         log.info("timing: torch.compile: off, it failed with %s: %s", type(error).__name__, str(error).split("\n")[0])
         return False
