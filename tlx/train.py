@@ -103,7 +103,7 @@ def _take_up(config: DictConfig, run: Run) -> DictConfig:
     log.info("resuming after epoch %d, step %d (force=true trains again from scratch)", at["epochs"], at["global_step"])
     if read := paths_read(config):
         log.info("reads %s", ", ".join(read))
-    return run.go_on(config)
+    return run.resume(config)
 
 
 def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:

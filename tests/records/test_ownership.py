@@ -102,8 +102,8 @@ def test_a_run_lists_exactly_the_files_that_it_writes(tiny_run):
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["with a list", "of tlx 0.1"])
-def test_starting_anew_removes_what_tlx_wrote(run, notes, old):
-    """Guards against folders that are removed with all that their owner has put there."""
+def test_starting_again_removes_what_tlx_wrote(run, notes, old):
+    """Guards against removing folders together with files that their owner has put there."""
     if old:
         (run.directory / LIST).unlink()
         for table in (run.directory / "review").glob("*.csv"):  # which tlx 0.1 did not write
@@ -116,13 +116,13 @@ def test_starting_anew_removes_what_tlx_wrote(run, notes, old):
     assert files(run.directory) - notes - set(LOGS) == {LIST, "config.yaml", "environment.json", "status.json"}
 
 
-def test_going_on_removes_half_written_files(run, notes):
-    """Guards against `NAME.PROCESS.tmp` of every kill that stays for ever."""
+def test_resuming_removes_half_written_files(run, notes):
+    """Guards against `NAME.PROCESS.tmp` that stay forever after each kill."""
     for path in (run.directory / "status.json.77.tmp", beside(run.directory / "status.json")):
         path.write_text("half")
     before = files(run.directory)
     (run.directory / LIST).unlink()
-    run.go_on(run.config)
+    run.resume(run.config)
     assert files(run.directory) == {name for name in before if not name.startswith("status.json.")}
     assert run.files.names >= {"model.json", "review/review.md"}
 
@@ -151,7 +151,7 @@ def test_a_file_under_one_of_our_names_is_not_overwritten(run):
     """Guards against a review.md of somebody's in the folder of a run that never came so far."""
     (run.directory / LIST).write_text(json.dumps({"written_by_tlx": ["config.yaml", "status.json"]}))
     before = files(run.directory)
-    with pytest.raises(TlxError, match=r"expected no file that tlx has not written under the names .*model\.json"):
+    with pytest.raises(TlxError, match=r"expected only files of tlx under the names .*model\.json"):
         run.begin(run.config)
     assert files(run.directory) == before
 
@@ -186,7 +186,7 @@ def test_nothing_is_written_through_a_link(run, tmp_path, name):
     else:
         place.unlink(missing_ok=True)
     place.symlink_to(outside if "." not in name else outside / "file")
-    with pytest.raises(TlxError, match="got links, through which others would be written: "):
+    with pytest.raises(TlxError, match="got links, through which other files would be written: "):
         tlx.train(tlx.compose(["dataset=digits", "backbone=small_cnn", f"run_dir={run.directory}", "force=true"]))
     assert not files(outside)
 

@@ -69,7 +69,7 @@ def test_a_run_without_weights_says_only_how_to_go_on(copied, capsys):
     with pytest.raises(SystemExit):
         main(["test", str(copied.directory)])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith(f"(failed); to train it to its end: tlx train resume={copied.directory}")
+    assert line.endswith(f"(failed); to finish it: tlx train resume={copied.directory}")
 
 
 def test_images_before_the_run_are_told(tiny_run, capsys):

@@ -108,7 +108,7 @@ def test_a_resumed_run_keeps_what_changes_digits(tmp_path):
     again = tlx.compose([*asked, f"run_dir={tmp_path}", "dataset.num_workers=auto"])
     for ask in (again, resumed(tmp_path, ["dataset.num_workers=auto"]), again):  # it may be resumed more than once
         assert run.state_for(ask) == "unfinished"
-        taken = run.go_on(ask)
+        taken = run.resume(ask)
         assert {key: OmegaConf.select(taken, key) for key in KEPT} == chosen
         assert taken.dataset.num_workers == AUTO  # the machine may be another
     with pytest.raises(TlxError, match="of another"):

@@ -1,4 +1,4 @@
-"""The files of a run directory, read as what they are: text from anywhere. No torch, no Hydra."""
+"""Read the files of a run directory as text that may come from anybody. Imports neither torch nor Hydra."""
 
 from tlx.records.files import read_config, read_environment, read_metrics, read_model, read_status
 from tlx.records.reading import MEGABYTE, check, read_json, read_yaml, unreadable

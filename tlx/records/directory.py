@@ -1,4 +1,4 @@
-"""The files of a run: what they say, who may write them, which of them are tlx's own. Without torch."""
+"""The files of a run: their content, the lock for writing them, and which of them tlx wrote. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tlx.records.ownership import OwnFiles
 
 
 class RunDirectory:
-    """A directory that a run writes or has written; what its files say as plain values.
+    """The directory of a run, and the content of its files as plain values.
 
     Files: `config.yaml` (resolved), `model.json` (architecture, preprocessing, class names), `status.json`,
-    `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (a row an
-    epoch), `test_predictions.csv` (a row a test image), `review/` (pictures and review.md), `checkpoints/best.ckpt` and
-    `last.ckpt`, TensorBoard events with `projector/` and `projector_config.pbtxt`, `tlx.log`; `.lock` is held by the
-    process that trains; `files.json` lists those that tlx has written, which are the only ones it ever removes.
+    `environment.json` (versions, machine, command of each start), `metrics.json` (flat), `metrics.csv` (one row per
+    epoch), `test_predictions.csv` (one row per test image), `review/` (pictures and review.md), `checkpoints/best.ckpt`
+    and `last.ckpt`, TensorBoard events with `projector/` and `projector_config.pbtxt`, `tlx.log`. The process that
+    trains locks `.lock`. `files.json` lists the files that tlx wrote; it removes no others.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -34,22 +34,22 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """The directory of checkpoints."""
+        """The folder of the checkpoints."""
         return self.directory / "checkpoints"
 
     @property
     def place(self) -> str:
-        """Its directory as messages name it: in one line."""
+        """The directory on one line, for messages."""
         return one_line(self.directory)
 
     @property
     def files(self) -> OwnFiles:
-        """Which of its files tlx has written."""
+        """The files in it that tlx wrote."""
         return OwnFiles(self.directory)
 
     @property
     def status(self) -> dict[str, Any]:
-        """How the run stands; empty where nothing was begun.
+        """The content of status.json; empty if there is none.
 
         `state` is `running` (with `pid` and `host`), `finished`, `failed` (with `error` and `traceback`) or
         `interrupted` (with `reason`).
@@ -58,88 +58,88 @@ class RunDirectory:
 
     @property
     def begun(self) -> bool:
-        """Whether a process has ever held the directory as a run's."""
+        """Whether a process has ever started this run."""
         return any(os.path.lexists(self.directory / name) for name in (".lock", "status.json"))
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained and tested to its end."""
+        """Whether it was trained and tested completely."""
         return self.status.get("state") == "finished"
 
     @property
     def killed(self) -> bool:
-        """Whether it says that it is running, and no process runs it."""
+        """Whether its state is `running`, but no process runs it."""
         return self.status.get("state") == "running" and not is_locked(self.directory / ".lock")
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Final figures: `test/accuracy`, `val/accuracy` (both of the best checkpoint), `train/seconds`, …"""
+        """Final metrics: `test/accuracy`, `val/accuracy` (both of the best checkpoint), `train/seconds`, …"""
         return read_metrics(self.need("metrics.json").parent)
 
     @property
     def started_in(self) -> Path:
-        """The working directory of its last start; this one where nothing says so."""
+        """The working directory of its last start; the current one if environment.json is missing."""
         starts = self.environment
         return Path(starts[-1]["directory"]) if starts else Path.cwd()
 
     @property
     def environment(self) -> list[dict[str, Any]]:
-        """Under which circumstances it was started, each time; see tlx/records/environment.py."""
+        """Versions, machine, commit and command of each start; see tlx/records/environment.py."""
         return read_environment(self.directory)
 
     @property
     def description(self) -> dict[str, Any]:
-        """What model.json holds: architecture, preprocessing, layer groups, class names."""
+        """The content of model.json: architecture, preprocessing, layer groups, class names."""
         return read_model(self.need("model.json").parent)
 
     # Writing, by the process that trains
 
     def refuse_place(self) -> None:
-        """Refuse a directory that cannot be this run's; nothing is written there.
+        """Refuse a directory that cannot hold this run. Writes nothing.
 
         Raises:
-            TlxError: It holds what is no run of tlx, or a file that would be written is a link.
+            TlxError: It holds files that are not a run of tlx, or a file that would be written is a link.
         """
         self.files.refuse_foreign()
         self.files.refuse_links()
 
     @contextmanager
     def lock(self) -> Iterator[int]:
-        """Be the only process that trains this run; another one is waited for. Yields the handle of the lock."""
+        """Wait until no other process trains this run, then hold its lock; yield the descriptor of the lock."""
 
         def waiting() -> None:
-            now = self.status
-            host = one_line(now.get("host"))
-            print(f"waiting for process {now.get('pid')} on {host}, which trains {self.place}", flush=True)
+            status = self.status
+            host = one_line(status.get("host"))
+            print(f"waiting for process {status.get('pid')} on {host}, which trains {self.place}", flush=True)
 
         with locked(self.directory / ".lock", waiting) as handle:
             yield handle
 
     def note(self, state: str, **more: Any) -> None:
-        """Write how the run ended, if that can be written at all, and unless a process of several has done so."""
-        with suppress(OSError, TlxError):  # a full disk is what may have ended it
+        """Write how the run ended, unless another of its processes has written a failure; ignore write errors."""
+        with suppress(OSError, TlxError):  # a full disk may have ended the run
             if state == "failed" and self.status.get("state") == "failed":
                 return
             self.write_status(state, **more)
 
     def write_status(self, state: str, **more: Any) -> None:
-        """Write how the run stands."""
+        """Write status.json."""
         status = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **more}
         if "identity" in self.status:
             status = {"identity": self.status["identity"], **status}
         if state != "running":
             self.files.settle()
-        self.write("status.json", json.dumps(status, indent=2))  # last: whoever reads it finds the rest done
+        self.write("status.json", json.dumps(status, indent=2))  # last: when it is read, the rest is complete
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Write the final figures and mark the run finished."""
+        """Write the final metrics and mark the run finished."""
         plain = {key: float(value) for key, value in sorted(metrics.items())}
         self.write("metrics.json", json.dumps(plain, indent=2))
-        self.files.remove("checkpoints/stage_best.ckpt")  # what a next stage would have started from
+        self.files.remove("checkpoints/stage_best.ckpt")  # only a next stage would need it
         self.write_status("finished")
 
     def write(self, name: str, text: str) -> None:
-        """Write one of its files, whole at any moment."""
+        """Write one of its files, which is complete at any moment."""
         self.files.add(name)
         write_text(self.directory / name, text)
 
@@ -147,10 +147,10 @@ class RunDirectory:
         """Return the path of a file.
 
         Raises:
-            TlxError: It is not there: what there is, and what to type.
+            TlxError: There is no such file; the message says what there is, and what to type.
         """
         path = self.directory / name
-        if path.is_file() or (path.exists() and not name.endswith(".ckpt")):  # of what is no file its reader tells
+        if path.is_file() or (path.exists() and not name.endswith(".ckpt")):  # its reader reports other kinds
             return path
         if not self.directory.is_dir():
             parent = self.directory.parent
@@ -161,5 +161,5 @@ class RunDirectory:
         state = self.status.get("state")
         hint = "to list the runs: tlx list runs"
         if state is not None:
-            hint = f"to train it to its end: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
+            hint = f"to finish it: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
         raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state or 'no run'}); {hint}")

@@ -1,4 +1,4 @@
-"""Under which circumstances a run was started: versions, machine, commit, command line."""
+"""The environment in which a run was started: versions, machine, commit, command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("tlx", "torch", "torchvision", "pytorch-lightning", "timm", "torchme
 
 
 def environment() -> dict[str, Any]:
-    """Return plain values about this process; devices are named where torch is imported already."""
+    """Return plain values about this process; devices are listed only if torch is already imported."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(sys.orig_argv),

@@ -1,8 +1,8 @@
-r"""`${…}` in files: a reference to OmegaConf, a text to tlx.
+r"""Escape `${…}` in files: OmegaConf reads it as a reference, tlx as text.
 
-Files of a run hold resolved values. A value that is the text `${x}` is written as `\${x}`, OmegaConf's own form of it.
-A reference that is not escaped was not written by tlx; resolving it would read the environment of whoever opens the
-file, so it is refused.
+Files of a run hold resolved values. The text `${x}` is written as `\${x}`, OmegaConf's own escape. A reference that is
+not escaped was not written by tlx. It is refused, because resolving it could read the environment of the person who
+opens the file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-# From the first of the backslashes on: begun at each of them anew, a megabyte of them would take hours.
+# Matches from the first backslash on: a search that starts again at each one would take hours for a megabyte of them.
 _REFERENCE = re.compile(r"(?<!\\)(\\*)\$\{")
 
 
@@ -20,12 +20,12 @@ class Reference(Exception):
 
 
 def escaped(value: Any) -> Any:
-    r"""Return plain values with `\${` for each `${` in their texts."""
+    r"""Return plain values with each `${` in their texts replaced by `\${`."""
     return _each_text(value, lambda text: _REFERENCE.sub(lambda found: found[1] * 2 + "\\${", text))
 
 
 def unescaped(value: Any) -> Any:
-    """Return what was given to `escaped`.
+    """Undo `escaped`.
 
     Raises:
         Reference: A `${` is not escaped; `args` hold the text.

@@ -1,4 +1,4 @@
-"""One reader for each file of a run directory, whoever wrote it: plain values of the right types, or one message."""
+"""Readers of the files of a run directory, whoever wrote them: plain values of the right types, or one message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlx.records.escapes import Reference, unescaped
 from tlx.records.reading import RESTORE, as_mapping, check, read_json, read_yaml, unreadable
 
 Plain = dict[str, Any]
-TESTED = "test/"  # how the names of figures of the test split begin
+TESTED = "test/"  # prefix of the names of test metrics
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Model:
 
 @dataclass
 class ImagesOf:
-    """The preprocessing of model.json."""
+    """`preprocessing` in model.json."""
 
     size: int | list[int] = field(metadata=AT_LEAST_1)
     mean: list[float]
@@ -60,7 +60,7 @@ class ImagesOf:
 
 @dataclass
 class Ancestor:
-    """A run in the lineage of model.json; a figure of its test split beside these, a number or null."""
+    """A run in `lineage` in model.json. It also has a test metric, which is a number or null."""
 
     run: str
     dataset: str
@@ -73,7 +73,7 @@ class Ancestor:
 
 @dataclass
 class Carried:
-    """What a run began with."""
+    """What a run took over from its source: the numbers of loaded and new tensors, and classes of the head."""
 
     loaded: int
     reinitialised: int
@@ -89,22 +89,22 @@ class Start:
 
 
 def read_status(directory: Path) -> Plain:
-    """Return status.json; {} where there is none.
+    """Return status.json; {} if there is none.
 
     Raises:
         TlxError: It is damaged.
     """
-    path, expected = directory / "status.json", "how a run stands"
+    path, expected = directory / "status.json", "the status of a run"
     try:
-        told = read_json(path, expected)
+        status = read_json(path, expected)
     except FileNotFoundError:
         return {}
-    check(told, Status, path, expected)
-    return dict(as_mapping(told, path, expected))
+    check(status, Status, path, expected)
+    return dict(as_mapping(status, path, expected))
 
 
 def read_environment(directory: Path) -> list[Plain]:
-    """Return environment.json, an entry a start; [] where there is none.
+    """Return environment.json, one entry per start; [] if there is none.
 
     Raises:
         TlxError: It is damaged.
@@ -122,18 +122,18 @@ def read_environment(directory: Path) -> list[Plain]:
 
 
 def read_metrics(directory: Path) -> dict[str, float]:
-    """Return metrics.json, the final figures by name; NaN where a figure has no meaning.
+    """Return metrics.json, the final metrics by name; NaN if a metric is not defined.
 
     Raises:
         FileNotFoundError: There is none.
         TlxError: It is damaged.
     """
-    path, expected = directory / "metrics.json", "figures by name"
-    told = as_mapping(read_json(path, expected), path, expected)
-    for name, value in told.items():
+    path, expected = directory / "metrics.json", "metrics by name"
+    metrics = as_mapping(read_json(path, expected), path, expected)
+    for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise unreadable(path, expected, f"{name}: {_short(value)}")
-    return {name: float(value) for name, value in told.items()}
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def read_model(directory: Path) -> Plain:
@@ -144,13 +144,13 @@ def read_model(directory: Path) -> Plain:
         TlxError: It is damaged, or it holds a reference `${…}`.
     """
     path, expected = directory / "model.json", "the description of a network"
-    told = _without_references(read_json(path, expected), path)
-    check(told, Model, path, expected)
-    check(told["preprocessing"], ImagesOf, path, f"{expected}, preprocessing")
+    model = _without_references(read_json(path, expected), path)
+    check(model, Model, path, expected)
+    check(model["preprocessing"], ImagesOf, path, f"{expected}, preprocessing")
     for name in ("group_names", "class_names"):
-        if len(set(told[name])) < len(told[name]) or not told[name]:
-            raise unreadable(path, expected, f"{name}: {_short(told[name])} for different names")
-    ancestors = told.get("lineage") or []
+        if len(set(model[name])) < len(model[name]) or not model[name]:
+            raise unreadable(path, expected, f"{name}: {_short(model[name])} for different names")
+    ancestors = model.get("lineage") or []
     if not isinstance(ancestors, list):
         raise unreadable(path, f"{expected}, lineage", f"a {type(ancestors).__name__} for a list of runs")
     for ancestor in ancestors:
@@ -162,11 +162,11 @@ def read_model(directory: Path) -> Plain:
             if figure is not None and (isinstance(figure, bool) or not isinstance(figure, int | float)):
                 raise unreadable(path, f"{expected}, lineage", f"{name}: {_short(figure)}")
         ancestor["carried"] = _carried(ancestor, path, expected)
-    return {**told, "lineage": ancestors, "carried": _carried(told, path, expected)}
+    return {**model, "lineage": ancestors, "carried": _carried(model, path, expected)}
 
 
 def read_config(directory: Path) -> Plain:
-    """Return config.yaml as plain values, in which `${…}` is nothing but text; its nodes are checked by tlx.config.
+    """Return config.yaml as plain values, in which `${…}` is text; tlx.config checks its nodes.
 
     Raises:
         FileNotFoundError: There is none.
@@ -176,8 +176,8 @@ def read_config(directory: Path) -> Plain:
     return dict(as_mapping(_without_references(read_yaml(path, expected), path), path, expected))
 
 
-def _carried(told: Plain, path: Path, expected: str) -> Plain:
-    carried = told.get("carried") or {}
+def _carried(run: Plain, path: Path, expected: str) -> Plain:
+    carried = run.get("carried") or {}
     if carried:
         check(carried, Carried, path, f"{expected}, carried")
         if not isinstance(carried.setdefault("from", "unknown"), str):
@@ -189,7 +189,7 @@ def _without_references(value: Any, path: Path) -> Any:
     try:
         return unescaped(value)
     except Reference as error:
-        hint = r"tlx writes resolved values, and the text itself as \${…}; write there what it stands for"
+        hint = r"tlx writes resolved values, and the text itself as \${…}; replace the reference by its value"
         raise unreadable(
             path, "values", f"a reference, {_short(error.args[0])}, which is not resolved", hint
         ) from error

@@ -1,7 +1,7 @@
-"""Which files of a run directory are tlx's own: a list in it, to which a name is added before its file is written.
+"""The list of the files that tlx wrote into a run directory; a name is added before its file is written.
 
-What is not in the list is never overwritten or removed. A run of tlx 0.1 has no list: of it those names count that its
-documentation gave.
+Files that are not in the list are never overwritten or removed. A run of tlx 0.1 has no list; there the names count
+that its documentation gave.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tlx.base.files import cannot_write, open_regular, temporary_of, write_text
 from tlx.base.printable import one_line
 
 LIST = "files.json"
-LOGS = (".lock", "tlx.log", "job.log")  # there before a directory is known to be a run; never removed
+LOGS = (".lock", "tlx.log", "job.log")  # may exist before the directory is known to be a run; never removed
 CHECKPOINTS = ("best.ckpt", "stage_best.ckpt", "oracle.ckpt", "last.ckpt")
-NEXT = ".next"  # the suffix of a checkpoint that counts from the moment in which last.ckpt says so
-FIRST = (  # what every run writes
+NEXT = ".next"  # suffix of a checkpoint that is not used until last.ckpt says so
+FIRST = (  # the files that every run writes
     *("config.yaml", "environment.json", "status.json", "model.json", "metrics.csv"),
     *(f"checkpoints/{name}{suffix}" for name in CHECKPOINTS for suffix in ("", NEXT)),
 )
@@ -42,10 +42,10 @@ _SHOWN = 5
 
 
 class OwnFiles:
-    """The files of a run directory that tlx has written, and nobody else.
+    """The files of a run directory that tlx wrote.
 
     Args:
-        directory: The run directory; it may be a link, what lies in it may not.
+        directory: The run directory; it may be a link, but nothing in it may be one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,11 +53,11 @@ class OwnFiles:
 
     @property
     def names(self) -> set[str]:
-        """Names relative to the directory, with `/`; in the place of events files that are being written, a pattern."""
+        """Names relative to the directory, with `/`; a pattern for events files that are being written."""
         return set(self._read() or ())
 
     def is_run(self) -> bool:
-        """Whether the directory is that of a run."""
+        """Return whether the directory holds a run."""
         return self._read() is not None or self._is_old_run()
 
     # Before anything is written
@@ -66,7 +66,7 @@ class OwnFiles:
         """Refuse a directory that is neither empty nor a run.
 
         Raises:
-            TlxError: It holds what tlx has not written.
+            TlxError: It holds files that tlx did not write.
         """
         found = sorted(name for name in _listed(self.directory) if name not in LOGS and temporary_of(name) != LIST)
         if found and not self.is_run():
@@ -81,7 +81,7 @@ class OwnFiles:
         """Refuse a directory in which a file or folder that tlx writes is a link.
 
         Raises:
-            TlxError: It names the links.
+            TlxError: There are links; the message names them.
         """
         known = {LIST, *LOGS, *_FOLDERS, *DOCUMENTED, *self.names}
         tops = {name.partition("/")[0] for name in known}
@@ -93,29 +93,29 @@ class OwnFiles:
     # Writing
 
     def start(self) -> None:
-        """Begin the list of a new run, after all that an earlier one has written was removed.
+        """Remove all files that an earlier run wrote, and begin the list of a new run.
 
         Raises:
-            TlxError: A file of somebody else's has a name that the run is about to write; nothing was removed.
+            TlxError: A file that tlx did not write has a name that the run will write; nothing was removed.
         """
         if self._read() is None:
             self._write(self._of_old_run() if self._is_old_run() else [])
         names = self.names
         self._refuse_taken(name for name in DOCUMENTED if name not in names)
-        # While the removal lasts, the old list stays; a start after a kill goes on with it.
+        # The old list is kept during the removal, so that a start after a kill can continue it.
         own = [self.directory / name for name in names if "*" not in name]
         own += [path for name in names if "*" in name for path in self._matching(name)]
-        own.sort(key=lambda path: path.name != "status.json")  # first: what is half removed is no run any more
+        own.sort(key=lambda path: path.name != "status.json")  # first: a half removed run is no longer a run
         for path in [*own, *self._leftovers()]:
             self._unlink(path)
         folders = {parent for name in [*names, *DOCUMENTED] for parent in PurePosixPath(name).parents if parent.parts}
         for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-            with suppress(OSError):  # it holds what others have put there
+            with suppress(OSError):  # it holds other files
                 (self.directory / folder).rmdir()
         self._write(FIRST)
 
-    def go_on(self) -> None:
-        """Take up the list of an unfinished run, or begin it for one of tlx 0.1; remove half-written files."""
+    def resume(self) -> None:
+        """Continue the list of an unfinished run, or begin it for a run of tlx 0.1; remove half-written files."""
         if self._read() is None:
             self._write(self._of_old_run())
         self.add(*FIRST)
@@ -123,10 +123,10 @@ class OwnFiles:
             self._unlink(path)
 
     def add(self, *names: str) -> None:
-        """Note that files are about to be written; it is on the disk when this returns.
+        """Add names of files that will be written; the list is on disk when this returns.
 
         Raises:
-            TlxError: A file of that name is there and not tlx's.
+            TlxError: A file of that name exists, and tlx did not write it.
         """
         known = self.names
         new = [name for name in names if name not in known]
@@ -135,12 +135,12 @@ class OwnFiles:
             self._write([*known, *new])
 
     def add_events(self, folder: str | os.PathLike[str]) -> None:
-        """Note what a logger of Lightning is about to write in a folder, if that lies in the directory."""
+        """Add the names that a logger of Lightning will write in a folder, if the folder is in the directory."""
         own, place = Path(os.path.realpath(self.directory)), Path(os.path.realpath(folder))
         if not place.is_relative_to(own):
             return
         inner = place.relative_to(own)
-        # EventFileWriter's name: the second, the host, the process and a count.
+        # EventFileWriter's file name: time in seconds, host, process and a count.
         events = f"{_EVENTS}*.{glob.escape(socket.gethostname())}.{os.getpid()}.*"
         names = [str(inner / name) for name in (events, "hparams.yaml", *(["metrics.csv"] if inner.parts else []))]
         known = self.names
@@ -148,7 +148,7 @@ class OwnFiles:
         self._write([*known, *names])
 
     def settle(self) -> None:
-        """Put the names of the events files that are there in the place of their pattern, as the run ends."""
+        """Replace the pattern for events files by the names of the existing ones, at the end of the run."""
         names = self.names
         patterns = {name for name in names if "*" in name}
         if patterns:
@@ -156,24 +156,24 @@ class OwnFiles:
             self._write([*(names - patterns), *found])
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is tlx's own."""
+        """Remove a file if tlx wrote it."""
         if name in self.names:
             self._unlink(self.directory / name)
 
     # Inside
 
     def _read(self) -> list[str] | None:
-        """The list; None where there is none, or not one of tlx."""
+        """Return the list; None if there is none, or it is not tlx's."""
         path = self.directory / LIST
         try:
             if path.is_symlink() or not path.is_file() or path.stat().st_size > _LONGEST_LIST:
                 return None
-            held: Any = json.loads(path.read_text(encoding="utf-8"))
+            content: Any = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        if not isinstance(held, dict) or not isinstance(held.get("written_by_tlx"), list):
+        if not isinstance(content, dict) or not isinstance(content.get("written_by_tlx"), list):
             return None
-        return [name for name in held["written_by_tlx"] if isinstance(name, str) and _is_inside(name)]
+        return [name for name in content["written_by_tlx"] if isinstance(name, str) and _is_inside(name)]
 
     def _write(self, names: Iterable[str]) -> None:
         write_text(self.directory / LIST, json.dumps({"written_by_tlx": sorted(set(names))}, indent=1))
@@ -200,9 +200,9 @@ class OwnFiles:
         taken = [name for name in names if os.path.lexists(self.directory / name)]
         if taken:
             raise TlxError(
-                f"run_dir: expected no file that tlx has not written under the names of a run's files, got "
-                f"{', '.join(one_line(self.directory / name) for name in taken[:_SHOWN])}; move it elsewhere, or name "
-                "another run_dir"
+                f"run_dir: expected only files of tlx under the names that a run writes, got "
+                f"{', '.join(one_line(self.directory / name) for name in taken[:_SHOWN])}; move them elsewhere, or "
+                "name another run_dir"
             )
 
     def _matching(self, pattern: str) -> Iterator[Path]:
@@ -210,7 +210,7 @@ class OwnFiles:
         yield from (folder / name for name in _listed(folder) if fnmatchcase(name, last))
 
     def _leftovers(self) -> Iterator[Path]:
-        """Files of tlx's that a kill left half written, under temporary names."""
+        """Yield half-written files of tlx, which a kill left under temporary names."""
         known = {LIST, *DOCUMENTED, *self.names}
         for folder in ("", *_FOLDERS):
             for name in _listed(self.directory / folder):
@@ -221,7 +221,7 @@ class OwnFiles:
     def _unlink(self, path: Path) -> None:
         inside = os.path.realpath(self.directory)
         try:
-            # A list from elsewhere may lead through a link deep down.
+            # A name in a list from elsewhere may lead through a link deep inside the directory.
             if path.is_file() and Path(os.path.realpath(path.parent)).is_relative_to(inside):
                 path.unlink()
         except FileNotFoundError:
@@ -231,22 +231,22 @@ class OwnFiles:
 
 
 def refuse_links(places: Iterable[Path]) -> None:
-    """Refuse places that are links.
+    """Refuse paths that are links.
 
     Raises:
-        TlxError: It names them.
+        TlxError: There are links; the message names them.
     """
     links = [path for path in places if path.is_symlink()]
     if links:
         raise TlxError(
-            f"expected files and folders of its own in {one_line(links[0].parent)}, got links, through which others "
-            f"would be written: {', '.join(one_line(path.name) for path in links[:_SHOWN])}; remove them, or let the "
-            "whole directory be a link"
+            f"expected real files and folders in {one_line(links[0].parent)}, got links, through which other files "
+            f"would be written: {', '.join(one_line(path.name) for path in links[:_SHOWN])}; remove them, or make the "
+            "whole directory a link"
         )
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name leads to a file in the directory; a pattern is only taken for events files."""
+    """Return whether a name leads to a file in the directory; patterns are accepted only for events files."""
     path = PurePosixPath(name)
     plain = "*" not in name or path.name.startswith(_EVENTS)
     return not path.is_absolute() and bool(path.parts) and ".." not in path.parts and "\0" not in name and plain

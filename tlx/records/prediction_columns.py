@@ -1,4 +1,4 @@
-"""The columns of a table of predictions: `test_predictions.csv` of a run, and what `tlx predict` writes."""
+"""The columns of a table of predictions: `test_predictions.csv` of a run, and the output of `tlx predict`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _TAKEN = (IMAGE, TRUE, PREDICTED, CONFIDENCE)
 
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:
-    """Return a column a class: its name; `probability of true` where another column is called so.
+    """Return the column of each class: its name, or `probability of true` if another column has that name.
 
-    The same class has the same column in every table, whether that has the true classes or not. No two are alike, even
-    where two classes are, as the cranes of ImageNet: `crane`, `crane (2)`.
+    A class has the same column in every table, with or without true classes. No two columns are equal, even if two
+    classes are, as the cranes of ImageNet: `crane`, `crane (2)`.
     """
     columns: list[str] = []
     for name in class_names:

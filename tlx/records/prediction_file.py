@@ -1,4 +1,4 @@
-"""Where `tlx predict -o` writes: a new file, one that it wrote before, or a device; nothing of somebody else's."""
+"""Write the table of `tlx predict -o` to a new file, a table that it wrote before, or a device, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tlx.base.places import why_not_writable
 from tlx.base.printable import one_line
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED
 
-_HEADS = (f"{IMAGE},{PREDICTED},{CONFIDENCE}".encode(), b"image,prediction,probability")  # the second is of tlx 0.1
+_HEADS = (f"{IMAGE},{PREDICTED},{CONFIDENCE}".encode(), b"image,prediction,probability")  # the second: tlx 0.1
 _STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
-_ROOM = 2**16  # bytes that there have to be for a table
+_ROOM = 2**16  # bytes of disk space that a table needs at least
 
 
 def refuse_place(path: Path) -> None:
-    """Refuse a place where no table can be written, before the minutes that it may take to make one.
+    """Refuse a path to which no table can be written, before spending minutes on predictions.
 
     Raises:
-        TlxError: It says what is there.
+        TlxError: No table can be written there; the message says what is there.
     """
     named = f"-o: expected a new file, or one that tlx predict wrote, got '{one_line(path)}'"
     if _is_device(path):
@@ -34,7 +34,7 @@ def refuse_place(path: Path) -> None:
         raise TlxError(f"-o: expected a file in a folder that exists, got '{one_line(path)}'")
     reason = why_not_writable(path.parent)
     if reason:
-        raise TlxError(f"-o: expected a folder that can be written, got '{one_line(path)}' ({reason})")
+        raise TlxError(f"-o: expected a writable folder, got '{one_line(path)}' ({reason})")
     if path.exists() and not path.is_file():
         raise TlxError(f"{named}, which is a device or a socket; name another file")
     try:
@@ -56,7 +56,7 @@ def write_table(path: Path, text: str) -> None:
     """Write a table of predictions.
 
     Raises:
-        TlxError: It cannot be written, or something else is in its place.
+        TlxError: It cannot be written, or another file has its name.
     """
     refuse_place(path)
     content = text.encode("utf-8", ESCAPED)
@@ -68,7 +68,7 @@ def write_table(path: Path, text: str) -> None:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether it is a pipe or a terminal, or one of this process's streams (/dev/stdout), wherever that leads."""
+    """Return whether a path is a pipe, a terminal, or one of this process's streams (/dev/stdout)."""
     if str(path) in ("/dev/stdout", "/dev/stderr") or _STREAM.fullmatch(str(path)):
         return True
     try:

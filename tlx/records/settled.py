@@ -1,4 +1,4 @@
-"""`auto` in a configuration: which keys may hold it, who chooses the value, and whether a resumed run keeps it."""
+"""`auto` in a configuration: the keys that may hold it, how a value is chosen, and whether a resumed run keeps it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 AUTO = "auto"
-# The choice changes the last digits of a result. It is written to config.yaml, and a resumed run reads it from there.
+# The choice changes the last digits of a result. It is written to config.yaml, from which a resumed run reads it.
 KEPT = ("trainer.precision", "trainer.channels_last", "trainer.compile")
-# The choice depends on the machine and is no part of what a run is. Every start makes it again; no file records it.
+# The choice depends on the machine and is not part of a run's identity. Every start makes it again; no file records it.
 MADE_AGAIN = (
     "trainer.accelerator",
     "trainer.devices",
@@ -30,7 +30,7 @@ class Resolver(Generic[Context]):
 
     Args:
         key: The dotted key; one of KEPT or of MADE_AGAIN.
-        choose: Returns the value. Its argument is what the choice depends on: the machine, or something to measure.
+        choose: Returns the value. Its argument is the context of the choice: the machine, or something to measure.
     """
 
     key: str
@@ -53,7 +53,7 @@ def settle(config: DictConfig, resolvers: Iterable[Resolver[Context]], context: 
     Args:
         config: The configuration; it is not changed.
         resolvers: One for each key.
-        context: What their choices depend on.
+        context: The argument of their choices.
     """
     config = copy.deepcopy(config)
     for resolver in resolvers:
@@ -63,11 +63,11 @@ def settle(config: DictConfig, resolvers: Iterable[Resolver[Context]], context: 
 
 
 def keep(config: DictConfig, before: DictConfig) -> DictConfig:
-    """Return the configuration of a resumed run, with the values that the run began with where KEPT is still `auto`.
+    """Return the configuration of a resumed run; keys of KEPT that are `auto` get the values that the run began with.
 
     Args:
-        config: The configuration that was asked for again; it is not changed.
-        before: The configuration that the run directory holds.
+        config: The configuration as typed again; it is not changed.
+        before: The configuration in the run directory.
     """
     config = config.copy()
     for key in undecided(config):
@@ -76,5 +76,5 @@ def keep(config: DictConfig, before: DictConfig) -> DictConfig:
 
 
 def made_again(part: str) -> set[str]:
-    """Return the keys of MADE_AGAIN in a part of the configuration, without the name of the part."""
+    """Return the keys of MADE_AGAIN that are in a part of the configuration, without the name of the part."""
     return {key.partition(".")[2] for key in MADE_AGAIN if key.startswith(f"{part}.")}

@@ -180,10 +180,10 @@ class Run(RunDirectory):
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._start(config, identity_hash(config))
 
-    def go_on(self, config: DictConfig) -> DictConfig:
+    def resume(self, config: DictConfig) -> DictConfig:
         """Resume an unfinished run; return its configuration with the values settled for `auto` when it began."""
         config = keep(config, self.config)
-        self.files.go_on()
+        self.files.resume()
         self._start(config, self.status.get("identity") or identity_hash(config))
         return config
 
