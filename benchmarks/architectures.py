@@ -1,12 +1,12 @@
-"""Whole standard architectures with their ImageNet weights, against the same from scratch: ants and bees, CIFAR-10.
+"""Standard architectures with ImageNet weights, compared with the same from scratch, on ants and bees and on CIFAR-10.
 
     python benchmarks/architectures.py                                        all, 5 seeds
     python benchmarks/architectures.py --networks squeezenet1_1 --seeds 2
 
-Test accuracy, mean and standard deviation over seeds. Data and epochs are those of benchmarks/practices.py; so are the
-runs of EfficientNet-Lite0. They are few for a network from scratch: one column has 5 times as many (ants and bees). The
-weights are those that TLX_TEST_DATA has, see the tests. Two runs at a time, one thread each; started again it goes on
-where it stopped (--output). Writes docs/results.md.
+Test accuracy, mean and standard deviation over seeds. Data, epochs and the runs of EfficientNet-Lite0 are those of
+benchmarks/practices.py. A network from scratch needs more epochs, so one column has 5 times as many (ants and bees).
+The weights come from TLX_TEST_DATA, see the tests. Two runs at a time, one thread each. Started again, it skips
+finished runs (--output). Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from real_sets import DATA
 from report import machine, write_section
 from seeds import accuracies, mean_and_sd, options, outcomes, two_at_a_time
 
-WAYS = {
-    "full": "its weights, everything tuned",
-    "linear_probe": "its weights, the head",
+METHODS = {
+    "full": "pretrained, all layers tuned",
+    "linear_probe": "pretrained, head only",
     "scratch": "from scratch",
     "scratch, longer": "from scratch, 5 times the epochs",
 }
@@ -34,11 +34,11 @@ UNMEASURED = ("cifar10", "scratch, longer")  # it would take an hour
 NETWORKS = ("efficientnet_lite0", *FILES)
 
 
-def network(name: str, way: str) -> list[str]:
-    """From scratch a network needs no file; EfficientNet-Lite0 is what the practices use anyway."""
+def network(name: str, strategy: str) -> list[str]:
+    """Return the overrides of a network; none for EfficientNet-Lite0, the network of benchmarks/practices.py."""
     if name not in FILES:
         return []
-    if way == "scratch":
+    if strategy == "scratch":
         return [f"backbone={name}"]
     return ["backbone=file", f"backbone.path={DATA / 'weights' / name / FILES[name]}", f"backbone.architecture={name}"]
 
@@ -47,19 +47,19 @@ def main() -> None:
     args = options(__doc__, "networks", NETWORKS, "practices").parse_args()
 
     def job(cell: tuple[str, str, str], seed: int) -> list[str]:
-        name, kind, told = cell
-        way, _, longer = told.partition(", ")
+        name, kind, method = cell
+        strategy, _, longer = method.partition(", ")
         data = replace(KINDS[kind], epochs=5 * KINDS[kind].epochs) if longer else KINDS[kind]
-        return [*arguments(data, way, seed, args.output), *network(name, way)]
+        return [*arguments(data, strategy, seed, args.output), *network(name, strategy)]
 
     with two_at_a_time() as pool:
-        cells = [cell for cell in itertools.product(args.networks, SETS, WAYS) if cell[1:] != UNMEASURED]
+        cells = [cell for cell in itertools.product(args.networks, SETS, METHODS) if cell[1:] != UNMEASURED]
         runs = outcomes(pool, cells, range(args.seeds), job)
-    table = [f"| network | set | {' | '.join(f'{told}, %' for told in WAYS.values())} |"]
-    table.append("| --- | --- |" + " ---: |" * len(WAYS))
+    table = [f"| network | set | {' | '.join(f'{title}, %' for title in METHODS.values())} |"]
+    table.append("| --- | --- |" + " ---: |" * len(METHODS))
     for name in args.networks:
         for kind in SETS:
-            found = [runs.get((name, kind, way)) for way in WAYS]
+            found = [runs.get((name, kind, method)) for method in METHODS]
             row = " | ".join("-" if cell is None else mean_and_sd(accuracies(cell)) for cell in found)
             table.append(f"| `{name}` | {kind} | {row} |")
     text = "\n".join([*table, "", f"{args.seeds} seeds. {machine()}, two runs at a time, one thread each."])

@@ -1,4 +1,4 @@
-"""The images of the speed benchmarks: parts of CIFAR-10 as JPEG files of 32 px, from TLX_TEST_DATA, see the tests."""
+"""The images of the speed benchmarks: a part of CIFAR-10 as JPEG files of 32 px, from TLX_TEST_DATA, see the tests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _MEMBER = re.compile(r"(?:.*/)?(train|test)/(\w+)/[^/]+\.jpg$")
 
 
 def write_images(folder: Path, per_class: int) -> None:
-    """Write `per_class` images a class into FOLDER/train and FOLDER/val each, one into FOLDER/test, and table.csv.
+    """Write `per_class` images of each class to FOLDER/train and FOLDER/val, one to FOLDER/test, and table.csv.
 
-    Those of train are from CIFAR's training images, those of val and test from its test images.
+    Training images come from CIFAR's training images, the others from its test images.
     """
     with _archive() as archive:
         members = _members(archive)
         rows = []
-        for (_, label), names in sorted(members.items()):
-            parts = {"train": names[:per_class]} if _ == "train" else {"val": names[:per_class], "test": names[-1:]}
+        for (part, label), names in sorted(members.items()):
+            parts = {"train": names[:per_class]} if part == "train" else {"val": names[:per_class], "test": names[-1:]}
             for split, taken in parts.items():
                 rows += [(_extract(archive, name, folder / split / label), label, split) for name in taken]
     write_table(folder / "table.csv", rows)
 
 
 def write_all(folder: Path) -> list[tuple[Path, str]]:
-    """Write all 20,000 images; return (file, class) of each, classes in turn."""
+    """Write all 20,000 images; return the file and the class of each, taking one image of each class in turn."""
     with _archive() as archive:
         members = _members(archive)
         turns = zip(*(members[key] for key in sorted(members)), strict=True)
@@ -44,7 +44,7 @@ def write_all(folder: Path) -> list[tuple[Path, str]]:
 
 
 def write_table(path: Path, rows: list[tuple[Path, str, str]]) -> None:
-    """Write what dataset=table reads: a row an image, its path relative to the table."""
+    """Write a table for dataset=table: one row per image, with paths relative to the table."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "split"])
@@ -52,7 +52,7 @@ def write_table(path: Path, rows: list[tuple[Path, str, str]]) -> None:
 
 
 def write_weights(path: Path) -> None:
-    """Write EfficientNet-Lite0's ImageNet weights under timm's names; the order of the tensors is the same."""
+    """Write EfficientNet-Lite0's ImageNet weights under timm's names; both networks have the same order of tensors."""
     import timm
     import torch
 
@@ -71,7 +71,7 @@ def _archive() -> zipfile.ZipFile:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[tuple[str, str], list[str]]:
-    """(train or test, class) -> its files, in the order of their names."""
+    """Return (train or test, class) -> its files, sorted by name."""
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(archive.namelist()):
         if match := _MEMBER.match(name):

@@ -1,12 +1,12 @@
-"""What decoding JPEGs at a reduced size changes in a network's input, and how much faster reading becomes.
+"""The effect of decoding JPEGs at a reduced size on a network's input and on the speed of reading.
 
     python benchmarks/decoding.py                      photographs of ../shared/data
     python benchmarks/decoding.py ~/photographs ...    your own
 
-Differences: each photograph is decoded at a half, a quarter and an eighth, where that divides its sides, and resized
-from there to what leaves it the given factor: at 2 the reduced image is twice as large as the resized one, which is
-the least that tlx allows. Speed: decoding and the transform in one process and one thread, of the largest photographs;
-those of less than 5 million pixels are enlarged to 4000 x 3000 first.
+Differences: each photograph is decoded at a half, a quarter and an eighth of its size, if its sides are divisible by
+that, and resized by the given factor. At 2 the decoded image is twice as large as the resized one, the minimum that tlx
+allows. Speed: decoding and transforming the largest photographs in one process with one thread. Photographs of less
+than 5 million pixels are enlarged to 4000 x 3000 first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 PHOTOGRAPHS = ("hymenoptera", "raccoon", "photos_coral")
 FACTORS = (1.0, 1.5, 2.0, 3.0)
 CROP = 0.875
-SMALLEST = 24  # pixels, side of an input that is compared
+SMALLEST = 24  # minimum side in pixels of the compared inputs
 CAMERA = (4000, 3000)
 
 
@@ -40,7 +40,7 @@ def preprocessing(size: int, interpolation: str, crop: float = CROP) -> Preproce
 
 
 def inputs(path: Path, factor: float, interpolation: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """The network's input (3, size, size) from the full and from the reduced image, for each possible reduction."""
+    """Yield the network's input (3, size, size) from the full and the reduced image, for each possible reduction."""
     full = read_image(path)
     side = min(full.shape[1:])
     for by in (2, 4, 8):
@@ -65,7 +65,7 @@ def row(pairs: Sequence[tuple[Tensor, Tensor]]) -> str:
 
 
 def differences(paths: Sequence[Path]) -> None:
-    print("Grey levels (of 256) by which the input differs from that of the image decoded at its full size:\n")
+    print("Difference from the input of an image decoded in full, in grey levels of 256:\n")
     print("| factor | resizing | mean | mean of the worst image | 99.9 % are under | max | inputs |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for interpolation in ("bilinear", "bicubic"):
@@ -76,11 +76,11 @@ def differences(paths: Sequence[Path]) -> None:
     for path in paths:
         linear, cubic = inputs(path, 2.0, "bilinear"), inputs(path, 2.0, "bicubic")
         pairs += [(a, b) for (a, _), (b, _) in zip(linear, cubic, strict=True)]
-    print(f"| at full size | bicubic in place of bilinear | {row(pairs)}\n")
+    print(f"| decoded in full | bicubic instead of bilinear | {row(pairs)}\n")
 
 
 def large(paths: Sequence[Path], folder: Path, count: int) -> list[Path]:
-    """The largest photographs, as a camera would have written them; on disk, and in the cache of files."""
+    """Write the largest photographs at the size of a camera's images and return their paths."""
     found = []
     for path in sorted(paths, key=lambda p: -p.stat().st_size)[:count]:
         with Image.open(path) as image:
@@ -97,8 +97,8 @@ def large(paths: Sequence[Path], folder: Path, count: int) -> list[Path]:
 
 
 def speed(paths: Sequence[Path], size: int) -> None:
-    print(f"Images a second, {len(paths)} large photographs, input of {size} pixels:\n")
-    print("| | full | reduced | times |")
+    print(f"Images per second, {len(paths)} large photographs, input of {size} pixels:\n")
+    print("| | full | reduced | speed-up |")
     print("| --- | --- | --- | --- |")
     for augment in ("none", "light", "strong"):
         how = preprocessing(size, "bilinear")
@@ -117,21 +117,21 @@ def speed(paths: Sequence[Path], size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="JPEGs at any depth")
-    parser.add_argument("--most", type=int, default=200, help="photographs compared")
-    parser.add_argument("--large", type=int, default=24, help="photographs whose reading is timed")
-    parser.add_argument("--size", type=int, default=224, help="input that is timed, in pixels")
-    asked = parser.parse_args()
+    parser.add_argument("--most", type=int, default=200, help="maximum number of photographs to compare")
+    parser.add_argument("--large", type=int, default=24, help="number of photographs for the speed")
+    parser.add_argument("--size", type=int, default=224, help="side of the input for the speed, in pixels")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    folders = asked.folders or [SHARED / name for name in PHOTOGRAPHS]
+    folders = args.folders or [SHARED / name for name in PHOTOGRAPHS]
     paths = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg"})
     if not paths:
         parser.error(f"no JPEGs in {', '.join(map(str, folders))}")
-    some = paths[:: max(1, len(paths) // asked.most)][: asked.most]
+    some = paths[:: max(1, len(paths) // args.most)][: args.most]
     print(f"{len(some)} photographs; {platform.processor() or platform.machine()}, torch {torch.__version__}\n")
     differences(some)
     with tempfile.TemporaryDirectory() as folder:
-        speed(large(paths, Path(folder), asked.large), asked.size)
+        speed(large(paths, Path(folder), args.large), args.size)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Domain adaptation between sets of digits: every strategy, source only, and fine-tuning on a few target labels.
+"""Domain adaptation between sets of digits: all strategies, the source alone, and fine-tuning on a few target labels.
 
     python benchmarks/domains.py                                   all pairs, 5 seeds
     python benchmarks/domains.py --pairs mnist_to_usps --strategies scratch,self_training --seeds 3
 
-Test accuracy on the target: of the weights that the strategy selects without a label of the target, and, marked as
-oracle, of those that its labels would have selected. Networks start from random weights. Two runs at a time, one thread
-each; started again it goes on where it stopped (--output). Prints a table and writes it into docs/results.md.
+Test accuracy on the target domain, for the weights selected without target labels and, as oracle, for the weights that
+target labels would have selected. Networks start from random weights. Two runs at a time, one thread each. Started
+again, it skips finished runs (--output). Prints a table and writes it to docs/results.md.
 Data: TLX_TEST_DATA, see the tests; `plates` is drawn by tlx, `digits` is scikit-learn's.
 """
 
@@ -20,31 +20,31 @@ from report import machine, write_section
 from seeds import FROM_RUN, SMALL, mean_and_sd, options, outcomes, two_at_a_time
 
 STRATEGIES = ("scratch", "adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
-TWO = ("scratch", "mcc")  # the strategy that was best between MNIST and USPS, on the other pairs of such sets
-PLATES = ("scratch", "coral", "mcc", "self_training")  # from writing to print, which is farther
+TWO = ("scratch", "mcc")  # for pairs of handwritten sets: the best strategy between MNIST and USPS
+PLATES = ("scratch", "coral", "mcc", "self_training")  # from handwritten to printed digits, which differ more
 LONG = "_long"  # twice the epochs
 FEW = "10 target labels a class"
 NAMES = {"scratch": "source only", "mcc_long": "mcc, twice the epochs"}
 EPOCHS = {"digits": 40, "usps": 16, "mnist": 12}  # of the source
-ONLY = {"plates": [0, 1, 2, 3, 4], "plate_digits": [0, 1, 2, 3, 4]}  # a target with the five digits of the source
+ONLY = {"plates": [0, 1, 2, 3, 4], "plate_digits": [0, 1, 2, 3, 4]}  # classes of these targets and of their sources
 PAIRS = (
     "mnist_to_usps", "usps_to_mnist", "digits_to_mnist", "digits_to_usps", "mnist_to_digits", "usps_to_digits",
     "digits_to_plates", "mnist_to_plates", "digits_to_plate_digits", "mnist_to_plate_digits",
 )  # fmt: skip
-# What might select, and whether much (1) or little (-1) of it is best. `epoch`: the last weights.
+# Scores that could select weights -> 1: the highest is best, -1: the lowest. `epoch` selects the last weights.
 SCORES = {"target/infomax": 1, "target/entropy": -1, "val/loss": -1, "epoch": 1, "oracle/accuracy": 1}
 Results = dict[str, list[dict[str, float]]]
-FIELD = {
+PUBLISHED = {
     "mnist_to_usps": "source only 82.1, DANN 91.7, CDAN 96.0",
     "usps_to_mnist": "source only 74.6, DANN 95.2, CDAN 97.7, ADDA 98.3",
 }
 
 
 def compared(pair: str) -> list[str]:
-    """All strategies on the two pairs that have published figures, some on the others."""
+    """Return the strategies for a pair: all for the two pairs with published figures, some for the others."""
     if "plate" in pair:
         return list(PLATES)
-    if pair not in FIELD:
+    if pair not in PUBLISHED:
         return list(TWO)
     return [*STRATEGIES, "mcc" + LONG] if pair == "usps_to_mnist" else list(STRATEGIES)
 
@@ -72,7 +72,7 @@ def few_labels(pair: str, seed: int, source_run: str, output: Path) -> list[str]
 
 
 def measure(pair: str, strategies: list[str], seeds: range, output: Path) -> tuple[Results, dict[str, list[str]]]:
-    """Return strategy -> figures of its runs, and strategy -> their directories."""
+    """Return strategy -> figures of its runs, and strategy -> directories of its runs."""
     with two_at_a_time() as pool:
         runs = outcomes(pool, strategies, seeds, lambda strategy, seed: overrides(pair, strategy, seed, output))
         directories = {strategy: [directory for _, directory in found] for strategy, found in runs.items()}
@@ -82,9 +82,9 @@ def measure(pair: str, strategies: list[str], seeds: range, output: Path) -> tup
 
 
 def selections(directories: list[str]) -> dict[str, float]:
-    """Return score -> accuracy on the target's validation images at the epoch that it selects, mean of runs.
+    """Return score -> accuracy on the target's validation images at the epoch that it selects, averaged over runs.
 
-    From the table of epochs of runs that are there: selecting by another score trains nothing anew.
+    The runs' tables of epochs contain all scores, so nothing has to be trained again.
     """
     found: dict[str, list[float]] = {score: [] for score in SCORES}
     for directory in directories:
@@ -109,7 +109,7 @@ def lines(pair: str, results: Results) -> list[str]:
 
 def main() -> None:
     parser = options(__doc__, "pairs", PAIRS, "domains")
-    parser.add_argument("--strategies", type=lambda text: text.split(","), help="default: all, or some, see the table")
+    parser.add_argument("--strategies", type=lambda text: text.split(","), help="default: depends on the pair")
     args = parser.parse_args()
     table = ["| source to target | strategy | test, % | oracle-selected, % | seeds | s |"]
     table.append("| --- | --- | ---: | ---: | ---: | ---: |")
@@ -125,11 +125,12 @@ def main() -> None:
             chosen_by.append(f"| {pair.replace('_to_', ' to ').replace('_', ' ')} | {name} | {cells} |")
         print("\n".join(found), flush=True)
         table += found
-    notes = [f"Published, oracle-selected: {p.replace('_to_', ' to ')}: {FIELD[p]}." for p in args.pairs if p in FIELD]
+    published = [pair for pair in args.pairs if pair in PUBLISHED]
+    notes = [f"Published, oracle-selected: {p.replace('_to_', ' to ')}: {PUBLISHED[p]}." for p in published]
     epochs = ", ".join(f"{name} {count}" for name, count in EPOCHS.items())
     how = f"Epochs by source: {epochs}. {machine()}, two runs at a time, one thread each; s: seconds of training."
-    told = "The same runs, had another score selected: accuracy on the target's validation images, %, mean over seeds."
-    text = "\n".join([*table, "", *notes, "", how, "", told, "", *chosen_by])
+    note = "The same runs if another score had selected the weights: accuracy on the target's validation images, %,"
+    text = "\n".join([*table, "", *notes, "", how, "", f"{note} mean over seeds.", "", *chosen_by])
     print(text)
     write_section("domains", text)
 

@@ -1,4 +1,4 @@
-"""An environment of its own for each peer, made when it is missing: with uv where that is on PATH, else with pip."""
+"""Create a separate environment for each peer, with uv if it is on PATH, otherwise with pip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = {"fastai": "fastai==2.8.12", "finetuning-scheduler": "finetuning-scheduler==2.14.1"}
-SHARED = ("torch", "torchvision", "timm", "pillow")  # in the versions that tlx runs on here
+SHARED = ("torch", "torchvision", "timm", "pillow")  # in the same versions as in tlx's environment
 IMPORTS = {
     "here": "import torchvision, timm, pytorch_lightning, tlx.train",
     "fastai": "import torchvision, timm, fastai.vision.all",
@@ -18,18 +18,18 @@ IMPORTS = {
 
 
 class NotInstallable(Exception):
-    """Why a peer cannot be measured, in a line."""
+    """A peer cannot be measured; the argument says why, in one line."""
 
 
 def python_of(name: str, folder: Path) -> str:
-    """Return the interpreter of an environment, installed and warm: what is imported first is on disk as bytecode.
+    """Return the interpreter of an environment; install it if it is missing, and compile the modules that it imports.
 
     Args:
-        name: `here`, the one that runs the benchmark, or a peer of `PACKAGES`.
-        folder: Where environments are kept.
+        name: `here` for the environment of this process, or a peer of `PACKAGES`.
+        folder: Folder of the environments.
 
     Raises:
-        NotInstallable: pip or uv failed, or what was installed cannot be imported.
+        NotInstallable: pip or uv failed, or the installed packages cannot be imported.
     """
     python = sys.executable if name == "here" else str(folder / name / "bin" / "python")
     if name != "here" and not (folder / name / "installed").is_file():

@@ -1,11 +1,11 @@
-"""Brain MRI with its official split: classifiers on frozen features, and what trains on top of them.
+"""Brain MRI with its official split: classifiers on frozen features, compared with training the head and last layers.
 
     python benchmarks/medical.py                 all rows, 5 seeds
     python benchmarks/medical.py --seeds 1 --rows logreg,svm
 
-Accuracy, AUROC and the sensitivity of the class that is missed most often, on the test split: mean and standard
-deviation over seeds, and for the first seed the 95 % interval that the bootstrap gives. Two runs at a time, one thread
-each; started again it goes on where it stopped (--output). Writes docs/results.md. Data: TLX_TEST_DATA, see the tests.
+Accuracy, AUROC and the lowest sensitivity of a class on the test split: mean and standard deviation over seeds, and the
+95 % bootstrap interval of the accuracy for the first seed. Two runs at a time, one thread each. Started again, it skips
+finished runs (--output). Writes docs/results.md. Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def line(title: str, found: list[dict[str, float]]) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     accuracy, auroc = ([m[f"test/{name}"] for m in found] for name in ("accuracy", "auroc"))
     least = [min(v for k, v in m.items() if k.startswith("test/sensitivity/")) for m in found]
     first = found[0]
@@ -60,8 +60,8 @@ def main() -> None:
     table.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in args.rows:
         table.append(line(ROWS[row][0], [metrics for metrics, _ in runs[row]]))
-    told = "800 training images (20 % of them val), 394 test images; 23 of these lie in both (copies in the set)."
-    how = f"{told} {args.size} px. {machine()}, two runs at a time, one thread each; s: seconds of training."
+    images = "800 training images (20 % for validation), 394 test images, 23 of them copies of training images."
+    how = f"{images} {args.size} px. {machine()}, two runs at a time, one thread each; s: seconds of training."
     text = "\n".join([*table, "", how])
     print(text)
     write_section("medical", text)

@@ -3,8 +3,8 @@
     python benchmarks/memory.py                         1,000 and 19,800 images, 32 px; about 5 minutes on 2 cores
 
 CIFAR-10 as JPEG files, all 20,000 of TLX_TEST_DATA: in both cases 100 for validation and 100 for the test, the others
-for training. Each case is a process of its own with an empty cache. Prints the largest resident memory (ru_maxrss) of
-that process and of its largest child, in MB, and the ratio; the goal is at most 1.1. Writes docs/results.md.
+for training. Each case runs in its own process with an empty cache. Prints the peak resident memory (ru_maxrss) of that
+process and of its largest child, in MB, and the ratio; the goal is at most 1.1. Writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from cifar import write_all, write_table
 from report import machine, write_section
 
-HELD_BACK = 100  # images of val, and of test
+HELD_BACK = 100  # number of images of val, and of test
 TRAIN = """
 import json, resource, sys
 from tlx.cli import main
@@ -31,7 +31,7 @@ print(json.dumps(peaks))
 
 
 def peaks(arguments: list[str]) -> list[float]:
-    """Train in a process of its own; return MB of that process and of its largest child."""
+    """Train in a separate process; return the peak memory of that process and of its largest child, in MB."""
     with tempfile.TemporaryDirectory() as fresh:
         overrides = ["backbone=efficientnet_lite0", "logger=none", f"run_dir={fresh}/run", *arguments]
         environment = {**os.environ, "TLX_CACHE": f"{fresh}/cache"}
@@ -44,7 +44,7 @@ def peaks(arguments: list[str]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs=2, default=[1_000, 19_800], help="for training, in both cases")
+    parser.add_argument("--images", type=int, nargs=2, default=[1_000, 19_800], help="training images in the two cases")
     parser.add_argument("--size", type=int, default=32, help="pixels")
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()

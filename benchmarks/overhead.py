@@ -1,13 +1,13 @@
-"""What tlx's training step costs against a hand-written PyTorch loop: same network, layout, precision and batch.
+"""tlx's training step compared with a hand-written PyTorch loop: same network, memory format, precision and batch.
 
     python benchmarks/overhead.py                     EfficientNet-Lite0 on the CPU
     python benchmarks/overhead.py --gpu               ResNet-50, 224 px, bf16
 
-Both take the same batches from memory, in one process, in turn: a few steps of the loop, an epoch of as many steps of
-tlx, and again, the first of each pair changing from round to round. The loop has the optimizer class as torch builds it
-by default; tlx's time of a step runs from its start to the start of the next, so all that Lightning and tlx do counts.
-The figure is the median over the rounds of the ratio of the medians; the goal is at most 1.03. As a check the loop is
-also measured against itself.
+Both take the same batches from memory, in turn in one process: some steps of the loop, then an epoch of as many steps
+of tlx; every second round the order is reversed. The loop uses torch's optimizer with default arguments. A step of tlx
+is timed from its start to the start of the next one, which includes all work of Lightning and tlx. The result is the
+median over the rounds of the ratio of the medians; the goal is at most 1.03. The loop is also compared with itself,
+which shows the noise.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_task(make_backbone: type[Backbone], device: torch.device) -> Classifica
 
 
 class Batches:
-    """The same batches in memory, already on the device, for both."""
+    """Equal batches in memory, already on the device."""
 
     def __init__(self, count: int, batch: int, size: int, device: torch.device) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -69,7 +69,7 @@ class Batches:
 
 
 def by_hand(task: Classification, batches: Batches, device: torch.device, bf16: bool) -> list[float]:
-    """A loop as anybody would write it for this network; returns seconds a step."""
+    """Train with a plain loop; return the seconds of each step."""
     network = nn.Sequential(*task.backbone.groups.values(), task.backbone.pool, task.head).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=ADAMW["lr"], weight_decay=ADAMW["weight_decay"])
     seconds = []
@@ -83,11 +83,11 @@ def by_hand(task: Classification, batches: Batches, device: torch.device, bf16: 
         optimizer.step()
         wait(device)
         seconds.append(time.perf_counter() - start)
-    return seconds[1:]  # the first makes the optimizer's state
+    return seconds[1:]  # the first step creates the optimizer's state
 
 
 class Clock(pl.Callback):
-    """Seconds from the start of one step to the start of the next: all that Lightning and tlx do in between counts."""
+    """Measures seconds from the start of a step to the start of the next one, with all work of Lightning and tlx."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.marks = device, []
@@ -101,7 +101,7 @@ class Clock(pl.Callback):
 
 
 def with_tlx(task: Classification, batches: Batches, device: torch.device, bf16: bool) -> list[float]:
-    """An epoch of tlx's strategy `full`, by its own Trainer with all its callbacks; returns seconds a step."""
+    """Train an epoch of tlx's strategy `full` with its Trainer and callbacks; return the seconds of each step."""
     with tempfile.TemporaryDirectory() as directory, quiet():
         config = tlx.compose(
             [
@@ -114,7 +114,7 @@ def with_tlx(task: Classification, batches: Batches, device: torch.device, bf16:
         checkpoints = Checkpoints(Path(directory), stages, "val/accuracy", "max", Interruption())
         callbacks = build_callbacks(config, stages, checkpoints, Run(directory), None)
         clock = Clock(device)
-        # The cache asks a datamodule, which is not here; nothing is frozen.
+        # The cache needs a datamodule; nothing is frozen here.
         used = [clock, *(c for c in callbacks if not isinstance(c, FrozenPrefix))]
         build_trainer(config, used, [], epochs=1).fit(task, batches)
     return clock.seconds()
@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=24, help="steps of each in a round (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=24, help="steps of each per round (default: %(default)s)")
     args = parser.parse_args()
     device = torch.device("cuda" if args.gpu else "cpu")
     size, batch = (224, 128) if args.gpu else (96, 16)

@@ -1,13 +1,13 @@
-"""The four practices, each on the kind of data that it is for, beside all other strategies, with as many epochs each.
+"""The four practices, each compared with all other strategies on its kind of data, with the same number of epochs.
 
     python benchmarks/practices.py                    all four sets, 5 seeds
     python benchmarks/practices.py --sets omniglot --seeds 2
 
 Ants and bees: little data, similar to ImageNet. An alphabet of Omniglot: little, different. Letters of notMNIST: much,
-different. CIFAR-10: much, similar. The strategy top_down has at least one epoch a layer group. Test accuracy, mean and
-standard deviation over seeds, and seconds of training, as a table (README.md, docs/results.md) and as docs/results.png.
-A seed decides order, augmentation, the new head and, where labels are few, which images have one. Two runs at a time,
-one thread each; started again it goes on where it stopped (--output). Data: TLX_TEST_DATA, see the tests.
+different. CIFAR-10: much, similar. The strategy top_down has at least one epoch per layer group. Writes test accuracy
+(mean and standard deviation over seeds) and seconds of training as a table (README.md, docs/results.md) and as
+docs/results.png. The seed determines order, augmentation, the new head and, with few labels, the labelled images. Two
+runs at a time, one thread each. Started again, it skips finished runs (--output). Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from report import ROOT, machine, write_section
 from seeds import Outcome, accuracies, mean_and_sd, options, outcomes, two_at_a_time
 
 COMMON = ("backbone=efficientnet_lite0", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
-# Strategy -> parts of the epochs that its stages get.
+# Strategy -> fraction of the epochs for each of its stages.
 PARTS: dict[str, tuple[float, ...]] = {
     "features": (),
     "linear_probe": (1.0,),
@@ -31,25 +31,25 @@ PARTS: dict[str, tuple[float, ...]] = {
     "full": (1.0,),
     "full, one rate": (1.0,),
     "gradual": (0.25, 0.25, 0.5),
-    "top_down": (1 / 6,),  # of each of six stages, a layer group each
+    "top_down": (1 / 6,),  # for each of six stages, one per layer group
     "lp_ft": (0.5, 0.5),
     "scratch": (1.0,),
 }
-STILL = "dataset.horizontal_flip=false"  # a letter in a mirror is another one
+NO_FLIP = "dataset.horizontal_flip=false"  # a mirrored letter is not the same letter
 NAMES = {"features": "features, logistic regression"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data, and a set that stands for it.
+    """A kind of data, and a data set of that kind.
 
     Args:
-        title: In words: what is much or little of what, how many images, how large.
-        experiment: The practice that the rule recommends, in conf/experiment.
-        best: The strategies that are that practice; `features` trains the classifier only, too.
-        overrides: Of the set.
-        data: Returns the overrides that say where its images are.
-        epochs: Of every strategy.
+        title: The kind, the set, its numbers of images and their size, as text.
+        experiment: The recommended practice, in conf/experiment.
+        best: The strategies of that practice. `features` trains only a classifier, as `linear_probe` does.
+        overrides: Overrides for the set.
+        data: Returns the overrides for the location of the images.
+        epochs: Epochs of every strategy.
     """
 
     title: str
@@ -61,12 +61,12 @@ class Kind:
 
     @property
     def short(self) -> str:
-        """The beginning of the title."""
+        """The kind and the set, without numbers."""
         return ", ".join(self.title.split(", ")[:2])
 
     @property
-    def told(self) -> str:
-        """All of it, and how to train on such data."""
+    def description(self) -> str:
+        """The title, and the overrides for training on such data."""
         return f"{self.title}; `experiment={self.experiment} {' '.join(self.overrides)}`, {self.epochs} epochs"
 
 
@@ -79,13 +79,13 @@ KINDS = {
     "omniglot": Kind(
         "Little, different: Omniglot, Korean, 40 characters, 8 drawings to train, 2 val, 10 test, 64 px",
         "little_different", ("last_layers",),
-        ("dataset.image_size=64", "dataset.test_fraction=0.5", "dataset.val_fraction=0.1", STILL),
+        ("dataset.image_size=64", "dataset.test_fraction=0.5", "dataset.val_fraction=0.1", NO_FLIP),
         lambda: ["dataset=folder", f"dataset.root={korean()}"], 16,
     ),
     "notmnist": Kind(
         "Much, different: notMNIST, 10 letters, 2,000 train, 400 val, 2,000 test, 64 px",
         "much_different", ("full", "full, one rate"),
-        ("dataset.image_size=64", "dataset.labels_per_class=200", "dataset.val_fraction=0.05", STILL),
+        ("dataset.image_size=64", "dataset.labels_per_class=200", "dataset.val_fraction=0.05", NO_FLIP),
         lambda: chosen("dataset", "notmnist"), 4,
     ),
     "cifar10": Kind(
@@ -114,7 +114,7 @@ def measure(kind: Kind, seeds: range, output: Path) -> dict[str, list[Outcome]]:
 
 
 def table(results: dict[str, dict[str, list[Outcome]]]) -> str:
-    """A row a strategy, a column a kind of data; the recommended practice in bold."""
+    """Return a table with a row per strategy and a column per kind of data; the recommended practice is bold."""
     lines = [
         f"| strategy | {' | '.join(KINDS[name].short for name in results)} |",
         "| --- |" + " ---: |" * len(results),
@@ -131,7 +131,7 @@ def table(results: dict[str, dict[str, list[Outcome]]]) -> str:
 
 
 def verdict(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
-    """Whether the recommended practice is on top, or nearer to the best one than their mean spread over seeds."""
+    """Return a sentence: the recommended practice is on top, or how far it is from the best strategy."""
     scores = {s: accuracies(found) for s, found in runs.items()}
     mean = {s: statistics.mean(values) for s, values in scores.items()}
     best = max(mean, key=mean.__getitem__)
@@ -145,7 +145,7 @@ def verdict(kind: Kind, runs: dict[str, list[Outcome]]) -> str:
 
 
 def draw(results: dict[str, dict[str, list[Outcome]]]) -> None:
-    """Draw docs/results.png: a panel a set, the recommended practice in another colour."""
+    """Draw docs/results.png: one panel per set, with the recommended practice in another colour."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -177,7 +177,7 @@ def main() -> None:
         print(f"\n{table({name: results[name]})}\n", flush=True)
     verdicts = [f"- {verdict(KINDS[name], runs)}" for name, runs in results.items()]
     write_section("practices", "\n".join([table(results), "", *verdicts]), ROOT / "README.md")
-    sets = [f"- {KINDS[name].told}." for name in results]
+    sets = [f"- {KINDS[name].description}." for name in results]
     how = f"%, {args.seeds} seeds, and seconds of training; {machine()}, two runs at a time, one thread each."
     picture = "![Strategies on four kinds of data](results.png)"
     write_section("practices", "\n".join([picture, "", *verdicts, "", table(results), "", *sets, "", how]))

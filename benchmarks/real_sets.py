@@ -1,6 +1,6 @@
-"""The real sets of TLX_TEST_DATA as .npz files that `dataset=arrays` reads: written once, into a folder of theirs.
+"""Convert the real data sets in TLX_TEST_DATA to .npz files for `dataset=arrays`. Each file is written once.
 
-python benchmarks/real_sets.py notmnist       writes it and prints where
+python benchmarks/real_sets.py notmnist       writes the file and prints its path
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tlx-b
 
 
 def npz(name: str, folder: Path = CACHE / "sets") -> Path:
-    """Return the .npz file of a set."""
+    """Return the .npz file of a set; write it if it is missing."""
     path = folder / f"{name}.npz"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def npz(name: str, folder: Path = CACHE / "sets") -> Path:
 
 
 def chosen(key: str, name: str, classes: list[int] | None = None) -> list[str]:
-    """Return the overrides that make a set the `dataset` or the `target`, with some of its classes.
+    """Return the overrides that select a set, or some of its classes, as `dataset` or as `target`.
 
     `plates` and `letters` are drawn by tlx, `digits` is scikit-learn's.
     """
@@ -49,7 +49,7 @@ def chosen(key: str, name: str, classes: list[int] | None = None) -> list[str]:
 
 
 def korean(folder: Path = CACHE / "sets") -> Path:
-    """Return the folder of Omniglot's Korean alphabet, a folder a character."""
+    """Return the folder of Omniglot's Korean alphabet, with one folder per character."""
     root = folder / "images_background_small1" / "Korean"
     if not root.is_dir():
         with zipfile.ZipFile(DATA / "omniglot_small" / "python" / "images_background_small1.zip") as archive:
@@ -67,7 +67,7 @@ def _usps() -> dict[str, np.ndarray]:
 
 
 def _plate_characters(names: str) -> dict[str, np.ndarray]:
-    """Characters, each picture once, without those that lie under two labels."""
+    """Return the characters without duplicates, and without pictures that have two labels."""
     found: dict[bytes, set[str]] = {}
     with zipfile.ZipFile(DATA / "plate_chars" / "plate_chars.zip") as held:
         for member in sorted(held.namelist()):
@@ -79,7 +79,7 @@ def _plate_characters(names: str) -> dict[str, np.ndarray]:
 
 
 def _blood_cells() -> dict[str, np.ndarray]:
-    """Cells of BCCD cut out by their boxes, 64 px, official splits; of each kind 400 at most in a split."""
+    """Return the cells of BCCD, cropped by their boxes, 64 px, in official splits; at most 400 per kind and split."""
     kinds = ["RBC", "WBC", "Platelets"]
     found: dict[str, np.ndarray] = {"class_names": np.array(kinds)}
     for part in ("train", "val", "test"):
@@ -96,7 +96,7 @@ def _blood_cells() -> dict[str, np.ndarray]:
 
 
 def _cells(name: str) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the kind of each cell of a picture and the square around its box."""
+    """Yield the kind of each cell in a picture and the square around its box."""
     folder = DATA / "bccd" / "BCCD"
     picture = Image.open(folder / "JPEGImages" / f"{name}.jpg").convert("RGB")
     for one in ElementTree.parse(folder / "Annotations" / f"{name}.xml").iter("object"):
@@ -114,7 +114,7 @@ def _notmnist() -> dict[str, np.ndarray]:
 
 
 def _omniglot() -> dict[str, np.ndarray]:
-    """All characters of all alphabets at hand, white on black, as small as MNIST's pictures."""
+    """Return all characters of all available alphabets, white on black, in the size of MNIST."""
     images, labels, names = [], [], []
     for archive in sorted((DATA / "omniglot_small" / "python").glob("*.zip")):
         with zipfile.ZipFile(archive) as held:
@@ -129,13 +129,13 @@ def _omniglot() -> dict[str, np.ndarray]:
 
 
 def _cifar10() -> dict[str, np.ndarray]:
-    """All training images, and 200 test images a class."""
+    """Return all training images, and 200 test images per class."""
     arrays, names = _class_folders("cifar10_jpg", "RGB", most={"test": 200})
     return {**arrays, "class_names": np.array(names)}
 
 
 def _class_folders(name: str, mode: str, most: dict[str, int] | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return arrays and class names of a zip of folders train and test, a folder a class; of a class `most` at most."""
+    """Return arrays and class names of a zip with train/CLASS and test/CLASS; at most `most[split]` images a class."""
     most = most or {}
     parts: dict[str, tuple[list[np.ndarray], list[int]]] = {"train": ([], []), "test": ([], [])}
     names: list[str] = []
@@ -162,7 +162,7 @@ def _pixels(content: bytes, mode: str = "L") -> np.ndarray:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """Read MNIST's file format: a magic number whose last byte is the number of axes, their lengths, the values."""
+    """Read MNIST's file format: a magic number, whose last byte is the number of axes; lengths of the axes; values."""
     content = gzip.decompress(path.read_bytes())
     axes = content[3]
     shape = np.frombuffer(content, ">u4", axes, 4)

@@ -1,4 +1,4 @@
-"""Write measured tables into a page, docs/results.md by default, each between its own markers."""
+"""Write measured tables to a page, docs/results.md by default, each between its own markers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESULTS = ROOT / "docs" / "results.md"
 
 
 def write_section(name: str, text: str, page: Path = RESULTS) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` in a page."""
+    """Replace the text between `<!-- NAME -->` and `<!-- /NAME -->` in a page."""
     before = page.read_text(encoding="utf-8")
     pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(before):
@@ -21,7 +21,7 @@ def write_section(name: str, text: str, page: Path = RESULTS) -> None:
 
 
 def machine() -> str:
-    """Return what the figures were measured on, in words."""
+    """Return a description of the machine and of the versions."""
     import torch
 
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"

@@ -1,4 +1,4 @@
-"""What benchmarks/speed.py measures: pieces of work, and the peers that do the same."""
+"""The rows of benchmarks/speed.py: each is a piece of work, and the peers that do the same."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATES, DECAYS, SEEDS = ("0.001", "0.0003", "0.003", "0.01"), ("0.01", "0.0"), ("0", "1", "2")
-TRIALS = [*itertools.product(RATES, DECAYS, SEEDS)]  # the first two differ in the seed only
+TRIALS = [*itertools.product(RATES, DECAYS, SEEDS)]  # the first two differ only in the seed
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer, and how many times faster than it tlx is to be.
+    """A peer, and the goal for tlx's speed in comparison with it.
 
     Args:
         title: Its name in the table.
-        goal: The ratio of wall times.
-        script: In benchmarks/peers.
-        arguments: Its arguments besides images, weights and epochs.
-        environment: Where it is installed, see benchmarks/environments.py.
+        goal: The peer's wall time divided by tlx's.
+        script: Its script in benchmarks/peers.
+        arguments: Arguments of the script besides images, weights and epochs.
+        environment: The environment in which it is installed, see benchmarks/environments.py.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Row:
-    """A piece of work: a strategy of tlx with the epochs of its stages, and the peers that do it too."""
+    """A piece of work: a strategy of tlx with the epochs of its stages, and the peers that do the same."""
 
     work: str
     strategy: str

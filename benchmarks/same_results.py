@@ -1,12 +1,12 @@
-"""Whether a change of the code changes results: run names, figures and weights, to the last bit.
+"""Check that a change of the code does not change results: run names, figures and weights, to the last bit.
 
-    python benchmarks/same_results.py --keep ../before        in a checkout of the commit before: trains, keeps the runs
-    python benchmarks/same_results.py --compare ../before     in one of the commit after: trains again, compares, prints
+    python benchmarks/same_results.py --keep ../before        in a checkout of the old commit: train and keep the runs
+    python benchmarks/same_results.py --compare ../before     in one of the new commit: train again, compare and print
 
-The runs are small and trained on the CPU: each kind of strategy, with the cache and without, adaptation, a classical
-classifier, tiles, two processes, a run that was stopped and resumed. Then the new code opens what the old one wrote:
-`test`, `predict`, `lineage`, `backbone=run`, and `resume` of a run that the old code had to leave unfinished. The exit
-code is 1 where anything differs.
+The runs are small and train on the CPU: each kind of strategy, with and without the cache, adaptation, a classical
+classifier, tiles, two processes, a run that is stopped and resumed. Then the new code opens the runs of the old code:
+`test`, `predict`, `lineage`, `backbone=run`, and `resume` of a run that the old code left unfinished. The exit code is
+1 if anything differs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ UNFINISHED = [*SMALL, "strategy=gradual", "trainer.stage_epochs=20", "seed=6"]
 
 
 def tlx(directory: Path, *words: str, code: int = 0) -> str:
-    """Run a command of this checkout in a directory; return what it prints."""
+    """Run a command of this checkout in a directory; return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "tlx", *words], cwd=directory, env=variables(), capture_output=True, text=True
     )
@@ -89,7 +89,7 @@ def the_run(out: Path) -> Path:
 
 
 def stopped(out: Path, overrides: list[str]) -> Path:
-    """Start a run and stop it once three epochs are over; return its directory."""
+    """Start a run and stop it after three epochs; return its directory."""
     words = ["train", *overrides, f"output_dir={out}", f"cache.dir={out / 'cache'}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tlx", *words], env=variables(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -112,7 +112,7 @@ def weights(run: Path, name: str) -> dict[str, Any]:
 
 
 def differences(ours: Path, theirs: Path) -> dict[str, str]:
-    """Return what differs, by what it is: name, figures, table, weights; empty values where nothing does."""
+    """Return the differences in name, figures, table of epochs and weights; '' for no difference."""
     found = {"name": "" if ours.name == theirs.name else f"{theirs.name} -> {ours.name}"}
     a, b = figures(ours), figures(theirs)
     found["figures"] = ", ".join(f"{k}: {b.get(k)} -> {a.get(k)}" for k in sorted(a | b) if a.get(k) != b.get(k))
@@ -129,7 +129,7 @@ def differences(ours: Path, theirs: Path) -> dict[str, str]:
 
 
 def keep(directory: Path) -> None:
-    """Train every run, and leave one unfinished."""
+    """Train all runs, and leave one more unfinished."""
     directory.mkdir(parents=True)
     for name, overrides in RUNS.items():
         print(f"{name}: {train(directory, name, overrides).name}", flush=True)
@@ -137,7 +137,7 @@ def keep(directory: Path) -> None:
 
 
 def compare(before: Path) -> bool:
-    """Train every run again, print a table, and open what the other code wrote; return whether all is the same."""
+    """Train all runs again, print a table, and open the old runs; return whether everything is the same."""
     same = True
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
@@ -152,10 +152,10 @@ def compare(before: Path) -> bool:
 
 
 def opens(old: Path) -> bool:
-    """Have this code open the runs of the other; print what each command gives."""
+    """Open the runs of the old code with this code; print and return whether each command gives the same."""
     same = True
 
-    def tell(what: str, right: bool) -> None:
+    def report(what: str, right: bool) -> None:
         nonlocal same
         same = same and right
         print(f"{what}: {'same' if right else 'DIFFERENT'}", flush=True)
@@ -165,22 +165,22 @@ def opens(old: Path) -> bool:
         before = figures(run)
         printed = tlx(old, "test", str(run))
         tested = [f"{key}: {before[key]:.6g}" for key in ("test/loss", "test/accuracy")]
-        tell(f"test of {name}", set(tested) <= set(printed.splitlines()))
+        report(f"test of {name}", set(tested) <= set(printed.splitlines()))
     picture = old / "one.png"
     make_picture(picture)
     for name in ("gradual", "features"):
         tlx(old, "predict", str(the_run(old / name)), str(picture), "-o", f"{name}.csv")
-        tell(f"predict of {name}", "one.png" in (old / f"{name}.csv").read_text())
-    tell("lineage", the_run(old / "gradual").name in tlx(old, "lineage", str(the_run(old / "gradual"))))
+        report(f"predict of {name}", "one.png" in (old / f"{name}.csv").read_text())
+    report("lineage", the_run(old / "gradual").name in tlx(old, "lineage", str(the_run(old / "gradual"))))
     more = ["backbone=run", f"backbone.run={the_run(old / 'scratch')}", "strategy=linear_probe", "dataset=digits"]
     tlx(old, "train", *more, "trainer.stage_epochs=1", f"run_dir={old / 'next'}", f"cache.dir={old / 'cache'}")
-    tell("backbone=run", json.loads((old / "next/status.json").read_text())["state"] == "finished")
+    report("backbone=run", json.loads((old / "next/status.json").read_text())["state"] == "finished")
     unfinished = the_run(old / "unfinished")
     tlx(old, "train", f"resume={unfinished}")
     (old / "again").mkdir()
     whole = train(old / "again", "unfinished", UNFINISHED)
     found = differences(unfinished, whole)
-    tell("resume of an unfinished run", not any(found.values()))
+    report("resume of an unfinished run", not any(found.values()))
     return same
 
 
@@ -195,11 +195,11 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--keep", type=Path, metavar="DIR")
     what.add_argument("--compare", type=Path, metavar="DIR")
-    given = parser.parse_args()
-    if given.keep:
-        keep(given.keep.resolve())
+    args = parser.parse_args()
+    if args.keep:
+        keep(args.keep.resolve())
     else:
-        sys.exit(0 if compare(given.compare.resolve()) else 1)
+        sys.exit(0 if compare(args.compare.resolve()) else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs of several seeds, two at a time, a thread each; and what is said of their figures."""
+"""Train runs with several seeds, two at a time with one thread each, and summarise their figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from real_sets import CACHE
 
-# A small network from random weights, as the published figures for digits are of one.
+# A small network from random weights, as for the published figures on digits.
 SMALL = (
     "backbone=small_cnn", "backbone.width=16", "dataset.channels=1", "dataset.image_size=28", "dataset.augment=affine",
     "dataset.horizontal_flip=false", "dataset.batch_size=64", "dataset.num_workers=0", "optimizer.lr=3e-3",
@@ -30,7 +30,7 @@ def two_at_a_time() -> Iterator[ProcessPoolExecutor]:
 
 
 def one_run(arguments: list[str]) -> Outcome:
-    """Train in a process of its own; a finished run is returned as it is."""
+    """Train one run, or return it if it is finished; called in a worker process."""
     import torch
 
     import tlx
@@ -43,7 +43,7 @@ def one_run(arguments: list[str]) -> Outcome:
 def outcomes(
     pool: ProcessPoolExecutor, cells: Iterable[Any], seeds: range, arguments: Callable[[Any, int], list[str]]
 ) -> dict[Any, list[Outcome]]:
-    """Return each cell of a table -> its runs, one a seed; `arguments(cell, seed)` are their overrides."""
+    """Return cell of a table -> its runs, one per seed; `arguments(cell, seed)` returns their overrides."""
     jobs = [(cell, seed) for cell in cells for seed in seeds]
     found: dict[Any, list[Outcome]] = {}
     for (cell, _), run in zip(jobs, pool.map(one_run, [arguments(*job) for job in jobs]), strict=True):
@@ -52,12 +52,12 @@ def outcomes(
 
 
 def accuracies(runs: list[Outcome]) -> list[float]:
-    """Test accuracies of runs."""
+    """Return the test accuracies of runs."""
     return [metrics["test/accuracy"] for metrics, _ in runs]
 
 
 def options(description: str | None, what: str, names: Iterable[str], folder: str) -> argparse.ArgumentParser:
-    """Options of a table: `--WHAT` chooses some of it, `--seeds` says how many, `--output` where runs are kept."""
+    """Return a parser with `--WHAT` (parts of the table), `--seeds` (their number) and `--output` (folder of runs)."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(f"--{what}", type=lambda text: text.split(","), default=list(names))
     parser.add_argument("--seeds", type=int, default=5)
@@ -66,6 +66,6 @@ def options(description: str | None, what: str, names: Iterable[str], folder: st
 
 
 def mean_and_sd(scores: list[float]) -> str:
-    """Mean and standard deviation in per cent."""
+    """Return mean and standard deviation in per cent, as text."""
     sd = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     return f"{100 * statistics.mean(scores):.1f}{sd}"

@@ -1,17 +1,17 @@
-"""tlx against its peers: wall seconds of the whole process and validation accuracy, side by side.
+"""Compare tlx with its peers: wall seconds of the whole process, and validation accuracy.
 
-    python benchmarks/speed.py                          every row, twice; about five hours on 2 cores
-    python benchmarks/speed.py --rows probe5,full       some of them; --rounds 1: once
-    python benchmarks/speed.py --small                  70 images, one epoch a stage: does everything run? 15 minutes
+    python benchmarks/speed.py                          all rows, twice; about five hours on 2 cores
+    python benchmarks/speed.py --rows probe5,full       some rows; --rounds 1: once
+    python benchmarks/speed.py --small                  70 images, one epoch per stage, to try it out; 15 minutes
 
 Rows: probe5, probe20, last_layers, gradual, full, trials, extraction. 2,000 training and 2,000 validation images of
-CIFAR-10 as JPEG files, enlarged to 128 px, nothing augmented, EfficientNet-Lite0 with the same weights, batches of 32,
-float32. tlx and its peers take turns. tlx starts with an empty cache each time, so that it pays for all it does. Peers
-are the scripts in benchmarks/peers; fastai and finetuning-scheduler get environments of their own under --envs, made
-when missing (6 GB). Of a peer's 24 trials two are run, and the time is scaled; --all-trials runs all of them.
+CIFAR-10 as JPEG files, enlarged to 128 px, without augmentation, EfficientNet-Lite0 with the same weights, batches of
+32, float32. tlx and its peers take turns. tlx starts with an empty cache each time, so its time includes filling the
+cache. The peers are the scripts in benchmarks/peers. fastai and finetuning-scheduler get separate environments under
+--envs (6 GB), created if missing. Two of a peer's 24 trials run, and their time is scaled; --all-trials runs all.
 
-Every measurement is kept in --work (~/.cache/tlx-benchmarks/speed): started again, the benchmark goes on. Remove what
-is to be measured anew: measurements/, or a row's folder in it. The table is printed and, unless --small, written into
+Measurements are stored in --work (~/.cache/tlx-benchmarks/speed) and not repeated when the benchmark is started again.
+To repeat them, remove measurements/ or the folder of a row in it. The table is printed and, without --small, written to
 docs/results.md.
 """
 
@@ -43,20 +43,20 @@ Figures = dict[str, float]  # seconds, val_accuracy
 
 
 class Benchmark:
-    """The measurements in a folder; those that are there are not taken again."""
+    """Takes measurements and stores them in a folder; stored ones are not repeated."""
 
     def __init__(self, folder: Path, envs: Path, rounds: int, small: bool, all_trials: bool) -> None:
         self.folder, self.envs, self.rounds, self.small = folder.resolve(), envs.resolve(), rounds, small
         self.trials = TRIALS if all_trials else TRIALS[:2]
         self.images, self.weights = self.folder / "images", self.folder / "lite0.pt"
         self.pythons: dict[str, str] = {}
-        self.missing: dict[str, str] = {}  # environment: why there is none
+        self.missing: dict[str, str] = {}  # environment -> why it cannot be installed
         if not self.weights.is_file():
             write_images(self.images, per_class=7 if small else 200)
             write_weights(self.weights)
 
     def measure(self, name: str) -> None:
-        """Take the measurements of a row: each contender once, then each once more."""
+        """Take the measurements of a row: in each round, tlx and then each peer."""
         row = ROWS[name]
         for turn in range(self.rounds):
             if name == "extraction":
@@ -66,11 +66,11 @@ class Benchmark:
             for peer in row.peers:
                 if python := self._python(peer.environment):
                     script = self._script(python, peer, row)
-                    way = self._peer_trials if name == "trials" else self._peer
-                    self._keep(name, peer.key, turn, lambda way=way, script=script: way(script))
+                    method = self._peer_trials if name == "trials" else self._peer
+                    self._keep(name, peer.key, turn, lambda method=method, script=script: method(script))
 
     def results(self, name: str, peer: Peer) -> tuple[list[Figures], list[Figures]]:
-        """Return what there is of tlx and of a peer in a row, an entry a turn."""
+        """Return the stored measurements of tlx and of a peer in a row, one per round."""
         if name == "extraction":
             both = self._read(name, "both")
             return [found["tlx"] for found in both], [found["peer"] for found in both]
@@ -117,7 +117,7 @@ class Benchmark:
                 runs = list(csv.DictReader(file))
         scores = {tuple(float(run[key]) for key in SWEPT): float(run["val/accuracy"]) for run in runs}
         assert len(scores) == len(TRIALS), f"expected {len(TRIALS)} runs, got {len(scores)}"
-        # Of the trials that the peer runs, so that the accuracies are of the same work.
+        # Only the trials that the peer runs too, so that the accuracies are comparable.
         accuracy = statistics.mean(scores[tuple(map(float, trial))] for trial in self.trials)
         return {"seconds": seconds, "val_accuracy": accuracy}
 
@@ -132,7 +132,7 @@ class Benchmark:
         return {"seconds": seconds, "val_accuracy": last_line(output)["val_accuracy"]}
 
     def _peer_trials(self, script: list[str]) -> Figures:
-        """Two at once with a thread each, as tlx runs them; scaled to all trials."""
+        """Run trials two at a time with one thread each, as tlx does; scale the time to all trials."""
         seconds, scores = 0.0, []
         for i in range(0, len(self.trials), 2):
             pair = [
@@ -146,8 +146,8 @@ class Benchmark:
         return {"seconds": seconds * len(TRIALS) / len(self.trials), "val_accuracy": statistics.mean(scores)}
 
     def _script(self, python: str, peer: Peer, row: Row) -> list[str]:
-        given = ["--images", str(self.images), "--weights", str(self.weights), "--epochs", *self._epochs(row)]
-        return [python, str(PEERS / peer.script), *given, *peer.arguments]
+        shared = ["--images", str(self.images), "--weights", str(self.weights), "--epochs", *self._epochs(row)]
+        return [python, str(PEERS / peer.script), *shared, *peer.arguments]
 
     def _extraction(self) -> dict[str, Figures]:
         script = [sys.executable, str(PEERS.parent / "extraction.py")]
@@ -160,10 +160,10 @@ class Benchmark:
 
 
 def run(commands: list[list[str]], fresh: str, **settings: str) -> tuple[float, list[str]]:
-    """Run commands at once in an empty folder, with an empty cache of tlx in it.
+    """Run commands simultaneously in an empty folder, with an empty tlx cache.
 
     Returns:
-        Wall seconds until the last one ended, and what each printed.
+        Wall seconds until the last one ended, and the output of each.
     """
     environment = {**os.environ, "TLX_CACHE": f"{fresh}/cache", **settings}
     start = time.perf_counter()
@@ -175,7 +175,7 @@ def run(commands: list[list[str]], fresh: str, **settings: str) -> tuple[float, 
         codes = [process.wait() for process in running]
         taken = time.perf_counter() - start
     finally:
-        for process in running:  # those of a benchmark that is stopped
+        for process in running:  # if the benchmark is stopped
             process.terminate()
     outputs = [Path(fresh, f"output{i}.txt").read_text(errors="replace") for i in range(len(commands))]
     for command, code, output in zip(commands, codes, outputs, strict=True):
@@ -185,12 +185,12 @@ def run(commands: list[list[str]], fresh: str, **settings: str) -> tuple[float, 
 
 
 def last_line(output: str) -> dict:
-    """Read the line of JSON with which a script ends; what libraries print at exit may follow it."""
+    """Return the last line of JSON; libraries may print other lines after it."""
     return json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
 
 
 def table(benchmark: Benchmark) -> str:
-    """Return the measured rows as Markdown, with what has to be said about them."""
+    """Return the measured rows as a Markdown table with notes."""
     lines = ["| work | against | goal | tlx, s | peer, s | ratio | tlx, val % | peer, val % |"]
     lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, row in ROWS.items():
@@ -207,7 +207,7 @@ def table(benchmark: Benchmark) -> str:
     lines += ["", f"{machine()}; {', '.join(p.replace('==', ' ') for p in PACKAGES.values())}."]
     if len(benchmark.trials) < len(TRIALS):
         ran = len(benchmark.trials)
-        lines[-1] += f" Of plain Lightning's 24 trials {ran} were run, at once; the time is that times {24 // ran}."
+        lines[-1] += f" {ran} of plain Lightning's 24 trials ran, in parallel; the time is theirs times {24 // ran}."
     return "\n".join(lines)
 
 
@@ -226,7 +226,7 @@ def accuracy(found: list[Figures]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS), help="names with commas")
+    parser.add_argument("--rows", type=lambda text: text.split(","), default=list(ROWS), help="names, comma-separated")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--all-trials", action="store_true")
     parser.add_argument("--small", action="store_true")

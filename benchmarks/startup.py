@@ -1,4 +1,4 @@
-"""How long the command line takes to answer, in seconds of wall time: medians of several runs, in turn.
+"""The response time of the command line in wall seconds: medians of several rounds over all commands.
 
 python benchmarks/startup.py
 """

@@ -1,4 +1,4 @@
-"""A finished sweep of 24 jobs started again: wall time in seconds, and whether torch was imported for it.
+"""Start a finished sweep of 24 jobs again: wall time in seconds, and whether torch is imported.
 
 python benchmarks/sweep.py
 """

@@ -1,13 +1,13 @@
-"""Transfer against scratch over the number of labels: from a classifier of the digits 0 to 4 to another task.
+"""Compare transfer with training from scratch, by number of labels: from the digits 0 to 4 to another task.
 
     python benchmarks/targets.py                                  all rows, 5 seeds
     python benchmarks/targets.py --rows digits_5to9 --seeds 3
 
 Similar domain, new task: the digits 5 to 9 of the same set. New domain, new task: letters drawn by tlx, letters of
 notMNIST, characters of Omniglot. (New domain, same task: benchmarks/domains.py.) A row is an experiment of
-conf/experiment with its source. Each cell is test accuracy, mean and standard deviation over seeds; a seed decides
-weights, order, augmentation and which images have labels. Two runs at a time, one thread each; started again it goes on
-where it stopped (--output). Writes docs/results.md and docs/labels.png. Data: TLX_TEST_DATA, see the tests.
+conf/experiment with its source. Each cell is the test accuracy, mean and standard deviation over seeds. The seed
+determines weights, order, augmentation and the labelled images. Two runs at a time, one thread each. Started again, it
+skips finished runs (--output). Writes docs/results.md and docs/labels.png. Data: TLX_TEST_DATA, see the tests.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ COMMON = (
     "dataset.batch_size=64", "dataset.horizontal_flip=false", "dataset.num_workers=0", "logger=none",
     "trainer.devices=1",
 )  # fmt: skip
-WAYS = {"transfer": "#4878a8", "scratch": "#b0603c"}  # and their colours
+METHODS = {"transfer": "#4878a8", "scratch": "#b0603c"}  # method -> colour
 
 
 @dataclass(frozen=True)
 class Row:
-    """A source of which the digits 0 to 4 are learned, and a target.
+    """A source set, of which the digits 0 to 4 are learned, and a target set.
 
     Args:
-        source: The set that the source is learned from.
-        target: The target's set.
-        classes: The target's classes; None: all.
-        epochs: Number of labels a class (None: all) -> epochs.
-        val: Part of the training images that selects, where labels are few.
+        source: Name of the source set.
+        target: Name of the target set.
+        classes: Classes of the target set; None: all.
+        epochs: Number of labels per class (None: all) -> epochs.
+        val: Fraction of the training images for validation if labels are few.
     """
 
     source: str
@@ -68,10 +68,10 @@ def source(row: Row, seed: int, output: Path) -> list[str]:
     return [f"experiment={row.source}_0to4", *own, *COMMON, f"seed={seed}", f"output_dir={output}"]
 
 
-def target(name: str, way: str, labels: int | None, run: str, seed: int, output: Path) -> list[str]:
-    """The experiment, with its backbone from the source's run; or the network of that run from scratch."""
+def target(name: str, method: str, labels: int | None, run: str, seed: int, output: Path) -> list[str]:
+    """Return the overrides of the experiment, with the backbone of the source run, or the same network from scratch."""
     row = ROWS[name]
-    if way == "transfer":
+    if method == "transfer":
         start = [f"backbone.run={run}"]
     else:
         width = compose(source(row, seed, output)).backbone.width
@@ -84,7 +84,7 @@ def target(name: str, way: str, labels: int | None, run: str, seed: int, output:
 
 
 def measure(name: str, seeds: range, output: Path) -> dict[str, dict[int | None, list[float]]]:
-    """Return way -> labels -> test accuracies."""
+    """Return method -> labels per class -> test accuracies."""
     row = ROWS[name]
     with two_at_a_time() as pool:
         sources = [run for _, run in pool.map(one_run, [source(row, seed, output) for seed in seeds])]
@@ -92,12 +92,12 @@ def measure(name: str, seeds: range, output: Path) -> dict[str, dict[int | None,
         def job(cell: tuple[int | None, str], seed: int) -> list[str]:
             return target(name, cell[1], cell[0], sources[seed], seed, output)
 
-        runs = outcomes(pool, itertools.product(row.epochs, WAYS), seeds, job)
-    return {way: {labels: accuracies(runs[labels, way]) for labels in row.epochs} for way in WAYS}
+        runs = outcomes(pool, itertools.product(row.epochs, METHODS), seeds, job)
+    return {method: {labels: accuracies(runs[labels, method]) for labels in row.epochs} for method in METHODS}
 
 
 def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
-    """Draw docs/labels.png: accuracy over labels."""
+    """Draw docs/labels.png: accuracy over the number of labels."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -109,10 +109,11 @@ def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
     for axis in axes.flat[len(results) :]:
         axis.axis("off")
     for axis, (name, scores) in zip(axes.flat, results.items(), strict=False):
-        for way, cells in scores.items():
+        for method, cells in scores.items():
             means = [100 * statistics.mean(s) for s in cells.values()]
             sds = [100 * statistics.stdev(s) if len(s) > 1 else 0.0 for s in cells.values()]
-            axis.errorbar(range(len(means)), means, yerr=sds, label=way, color=WAYS[way], capsize=3, marker="o")
+            style = {"label": method, "color": METHODS[method], "capsize": 3, "marker": "o"}
+            axis.errorbar(range(len(means)), means, yerr=sds, **style)
         axis.set_xticks(range(len(cells)), [str(n) if n else "all" for n in cells])
         axis.set_title(name.replace("_", " "), fontsize=9)
         axis.set_xlabel("labels a class")
@@ -126,13 +127,13 @@ def draw(results: dict[str, dict[str, dict[int | None, list[float]]]]) -> None:
 
 def main() -> None:
     args = options(__doc__, "rows", ROWS, "targets").parse_args()
-    table = ["| experiment | way | 1 | 5 | 10 | 50 | all |", "| --- | --- |" + " ---: |" * 5]
+    table = ["| experiment | method | 1 | 5 | 10 | 50 | all |", "| --- | --- |" + " ---: |" * 5]
     results = {}
     for name in args.rows:
         results[name] = measure(name, range(args.seeds), args.output)
-        for way, scores in results[name].items():
+        for method, scores in results[name].items():
             cells = [mean_and_sd(scores[n]) if n in scores else "-" for n in (1, 5, 10, 50, None)]
-            table.append(f"| `{name}` | {way} | {' | '.join(cells)} |")
+            table.append(f"| `{name}` | {method} | {' | '.join(cells)} |")
             print(table[-1], flush=True)
     how = f"Columns: labels a class; {args.seeds} seeds. {machine()}, two runs at a time, one thread each."
     write_section("targets", "\n".join([*table, "", "![Accuracy over labels](labels.png)", "", how]))

@@ -1,9 +1,9 @@
-"""Peak memory of training on large images, whole and in tiles: brain MRI enlarged to so many pixels.
+"""Peak memory of training on large images, whole and in tiles, on enlarged brain MRI.
 
     python benchmarks/tiles.py                         sides of 512, 1024 and 2048 px; some minutes on 2 cores
 
-Every layer group trains (`strategy=full`), two batches of two images. Each case is a process of its own; told is its
-largest resident memory (ru_maxrss). Whole images of 2048 px need a machine with 24 GiB. Writes docs/results.md.
+All layer groups train (`strategy=full`) on two batches of two images. Each case runs in its own process, whose peak
+resident memory (ru_maxrss) is reported. Whole images of 2048 px need a machine with 24 GiB. Writes docs/results.md.
 Data: TLX_TEST_DATA, see the tests.
 """
 

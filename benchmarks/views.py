@@ -1,10 +1,10 @@
-"""How many augmented views of an image a frozen prefix needs: 1, 2, 4, 8 against a new one in every epoch.
+"""Number of augmented views of an image that a frozen prefix needs: 1, 2, 4 or 8, compared with a new one each epoch.
 
     python benchmarks/views.py                        12 minutes on 2 cores
 
-Linear probe (15 epochs) and `last_layers` (3 + 12) on ants and bees at 128 px and on brain MRI at 96 px (50 labels a
-class), with the default augmentation, 5 seeds, of weights, order and views. One sweep of tlx a set: started again it
-goes on where it stopped. Prints test accuracy and seconds of training, and writes the table into docs/results.md.
+Linear probe (15 epochs) and `last_layers` (3 + 12) on ants and bees at 128 px and on brain MRI at 96 px (50 labels per
+class), with the default augmentation and 5 seeds, which determine weights, order and views. One sweep of tlx per set.
+Started again, it skips finished runs. Prints test accuracy and seconds of training; writes docs/results.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SETS = {
 
 
 def sweep(name: str, folder: str, own: tuple[str, ...], seeds: int, output: Path) -> list[Path]:
-    """Run all settings of a set; return the run directories."""
+    """Train all settings on a set; return the run directories."""
     where = output / folder
     command = [
         sys.executable, "-m", "tlx", "train", "-m", *COMMON, *own, f"dataset.root={DATA / folder}",

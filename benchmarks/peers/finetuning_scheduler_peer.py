@@ -2,19 +2,19 @@
 
     python finetuning_scheduler_peer.py --images DIR --weights FILE --epochs 3 5 5 [--tuned]
 
-The head; the upper half too; everything. Phases change at the given epochs. AdamW at 1e-3, the phases that join at
-5e-4 and 1e-4. At each change the best checkpoint is restored, the package's default.
-`--tuned`: channels_last, frozen layers and all BatchNorm in eval mode, two workers that live on, nothing restored, no
-log, no sanity check.
+The head; then also the upper half; then everything. Phases change at the given epochs. AdamW at 1e-3; the layers added
+in the second and third phase train at 5e-4 and 1e-4. At each change the best checkpoint is restored (the default).
+`--tuned`: channels_last, frozen layers and all BatchNorm in eval mode, two persistent workers, no checkpoint restored,
+no log, no sanity check.
 """
 
 from __future__ import annotations
 
 import finetuning_scheduler as fts
-import given
 import lightning as L
 import timm
 import torch
+import workload
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,10 +26,10 @@ class Classifier(L.LightningModule):
     def __init__(self, args):
         super().__init__()
         self.args = args
-        self.backbone = timm.create_model(given.MODEL, num_classes=0, **given.pretrained(args.weights))
-        self.head = nn.Linear(self.backbone.num_features, given.CLASSES)
+        self.backbone = timm.create_model(workload.MODEL, num_classes=0, **workload.pretrained(args.weights))
+        self.head = nn.Linear(self.backbone.num_features, workload.CLASSES)
         if args.tuned:
-            self.backbone.eval()  # Lightning leaves it so
+            self.backbone.eval()  # Lightning does not change this
 
     def forward(self, x):
         if self.args.tuned:
@@ -62,9 +62,9 @@ def schedule(epochs, lr):
 
 
 def main():
-    args = given.arguments("gradual")
+    args = workload.arguments("gradual")
     L.seed_everything(args.seed)
-    train, val = given.loaders(args.images, args.tuned)
+    train, val = workload.loaders(args.images, args.tuned)
     model = Classifier(args)
     options = {}
     if args.tuned:
@@ -76,7 +76,7 @@ def main():
     )
     trainer = L.Trainer(max_epochs=sum(args.epochs), accelerator="cpu", callbacks=[callback], **options)
     trainer.fit(model, train, val)
-    given.say(trainer.callback_metrics["val_accuracy"])
+    workload.report(trainer.callback_metrics["val_accuracy"])
 
 
 if __name__ == "__main__":

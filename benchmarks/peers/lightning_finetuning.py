@@ -2,20 +2,20 @@
 
     python lightning_finetuning.py --images DIR --weights FILE --epochs 3 5 5 [--tuned]
 
-As its documentation shows: BackboneFinetuning. The head trains for the first stage's epochs, then the whole backbone
-joins at a tenth of the rate, which grows by 1.5 an epoch up to the head's; the second and third stage are one to it.
-BatchNorm layers are trained throughout, the callback's default.
-`--tuned`: the three stages (head; the upper half too; everything) by a BaseFinetuning of our own, channels_last, frozen
-layers and all BatchNorm in eval mode, two workers that live on, no log, no checkpoint, no sanity check.
-AdamW at 1e-3; tuned: below the head 5e-4, in the lower half 1e-4.
+Default: BackboneFinetuning, as in its documentation. The head trains for the epochs of the first stage. Then the whole
+backbone trains too, at a tenth of the rate, which is multiplied by 1.5 each epoch up to the head's; the second and the
+third stage are one for this callback. BatchNorm layers always train, the callback's default.
+`--tuned`: the three stages (head; then also the upper half; then everything) with a subclass of BaseFinetuning,
+channels_last, frozen layers and all BatchNorm in eval mode, two persistent workers, no log, no checkpoint, no sanity
+check. AdamW at 1e-3; tuned: 5e-4 below the head, 1e-4 in the lower half.
 """
 
 from __future__ import annotations
 
-import given
 import pytorch_lightning as pl
 import timm
 import torch
+import workload
 from pytorch_lightning.callbacks import BackboneFinetuning, BaseFinetuning
 from torch import nn
 from torch.nn import functional as F
@@ -25,10 +25,10 @@ class Classifier(pl.LightningModule):
     def __init__(self, args):
         super().__init__()
         self.args = args
-        self.backbone = timm.create_model(given.MODEL, num_classes=0, **given.pretrained(args.weights))
-        self.head = nn.Linear(self.backbone.num_features, given.CLASSES)
+        self.backbone = timm.create_model(workload.MODEL, num_classes=0, **workload.pretrained(args.weights))
+        self.head = nn.Linear(self.backbone.num_features, workload.CLASSES)
         if args.tuned:
-            self.backbone.eval()  # Lightning leaves it so
+            self.backbone.eval()  # Lightning does not change this
 
     def forward(self, x):
         if self.args.tuned:
@@ -70,9 +70,9 @@ class ThreeStages(BaseFinetuning):
 
 
 def main():
-    args = given.arguments("gradual")
+    args = workload.arguments("gradual")
     pl.seed_everything(args.seed)
-    train, val = given.loaders(args.images, args.tuned)
+    train, val = workload.loaders(args.images, args.tuned)
     model = Classifier(args)
     if args.tuned:
         model = model.to(memory_format=torch.channels_last)
@@ -84,7 +84,7 @@ def main():
         callback = BackboneFinetuning(unfreeze_backbone_at_epoch=args.epochs[0], lambda_func=lambda epoch: 1.5)
     trainer = pl.Trainer(max_epochs=sum(args.epochs), accelerator="cpu", callbacks=[callback], **options)
     trainer.fit(model, train, val)
-    given.say(trainer.callback_metrics["val_accuracy"])
+    workload.report(trainer.callback_metrics["val_accuracy"])
 
 
 if __name__ == "__main__":

@@ -2,18 +2,18 @@
 
     python plain_lightning.py --images DIR --weights FILE --mode probe --epochs 20 --tuned
 
-`last_layers` takes two numbers of epochs: the head alone, then the head with the last two blocks of the network.
-AdamW at 1e-3 (below the head: 3e-4), falling as a cosine over all steps.
-`--tuned`: channels_last, frozen layers in eval mode and without a graph, two workers that live on, larger validation
+`last_layers` takes two numbers of epochs: for the head alone, then for the head and the last two blocks of the network.
+AdamW at 1e-3 (below the head: 3e-4) with a cosine schedule over all steps.
+`--tuned`: channels_last, frozen layers in eval mode and without a graph, two persistent workers, larger validation
 batches, no log, no checkpoint, no sanity check.
 """
 
 from __future__ import annotations
 
-import given
 import pytorch_lightning as pl
 import timm
 import torch
+import workload
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,15 +24,15 @@ class Classifier(pl.LightningModule):
     def __init__(self, args):
         super().__init__()
         self.args = args
-        self.backbone = timm.create_model(given.MODEL, num_classes=0, **given.pretrained(args.weights))
-        self.head = nn.Linear(self.backbone.num_features, given.CLASSES)
+        self.backbone = timm.create_model(workload.MODEL, num_classes=0, **workload.pretrained(args.weights))
+        self.head = nn.Linear(self.backbone.num_features, workload.CLASSES)
         if args.tuned and args.mode != "full":
-            self.backbone.eval()  # Lightning leaves it so
+            self.backbone.eval()  # Lightning does not change this
         names = [name for name, _ in self.backbone.named_parameters()]
         self.tune(names if args.mode == "full" else [])
 
     def tune(self, names):
-        """Train these parameters of the backbone and no other."""
+        """Train only these parameters of the backbone."""
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad = name in names
 
@@ -76,9 +76,9 @@ class Classifier(pl.LightningModule):
 
 
 def main():
-    args = given.arguments("probe", "last_layers", "full")
+    args = workload.arguments("probe", "last_layers", "full")
     pl.seed_everything(args.seed)
-    train, val = given.loaders(args.images, args.tuned)
+    train, val = workload.loaders(args.images, args.tuned)
     model = Classifier(args)
     lean = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     lean |= {"enable_model_summary": False, "num_sanity_val_steps": 0}
@@ -86,7 +86,7 @@ def main():
         model = model.to(memory_format=torch.channels_last)
     trainer = pl.Trainer(max_epochs=sum(args.epochs), accelerator="cpu", **(lean if args.tuned else {}))
     trainer.fit(model, train, val)
-    given.say(trainer.callback_metrics["val_accuracy"])
+    workload.report(trainer.callback_metrics["val_accuracy"])
 
 
 if __name__ == "__main__":

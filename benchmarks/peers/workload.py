@@ -1,4 +1,4 @@
-"""What every peer is given: the arguments, the images, the network with its weights, and one way to say how it went."""
+"""The workload that all peers share: arguments, images, the network with its weights, and the line with the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE, BATCH, CLASSES = 128, 32, 10
 
 
 def arguments(*modes: str) -> argparse.Namespace:
-    """Read the command line; `modes` are what --mode can be, the first one its default."""
+    """Read the command line; `modes` are the choices of --mode, the first one is the default."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=Path, required=True, help="a folder with train/CLASS/ and val/CLASS/")
     parser.add_argument("--weights", type=Path, required=True, help=f"a state dict of timm's {MODEL}")
@@ -27,19 +27,19 @@ def arguments(*modes: str) -> argparse.Namespace:
 
 
 def pretrained(weights: Path) -> dict[str, object]:
-    """Return the arguments with which timm takes ImageNet weights from a file instead of its hub."""
+    """Return the arguments that make timm load ImageNet weights from a file instead of its hub."""
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
 
 
 def loaders(images: Path, tuned: bool):
-    """Return the loaders of train and val: timm's evaluation transform for both, so nothing is drawn."""
+    """Return the loaders of train and val, both with timm's evaluation transform, so without augmentation."""
     import timm
     from timm.data import create_transform, resolve_data_config
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
 
-    of_model = timm.get_pretrained_cfg(MODEL).to_dict()
-    config = resolve_data_config({"input_size": (3, SIDE, SIDE)}, pretrained_cfg=of_model)
+    pretrained_cfg = timm.get_pretrained_cfg(MODEL).to_dict()
+    config = resolve_data_config({"input_size": (3, SIDE, SIDE)}, pretrained_cfg=pretrained_cfg)
     transform = create_transform(**config, is_training=False)
     train, val = (ImageFolder(images / split, transform) for split in ("train", "val"))
     workers = {"num_workers": 2, "persistent_workers": True} if tuned else {}
@@ -49,6 +49,6 @@ def loaders(images: Path, tuned: bool):
     )
 
 
-def say(accuracy: float) -> None:
-    """Print the line that the benchmark reads, as the last one."""
+def report(accuracy: float) -> None:
+    """Print the last line, which the benchmark reads."""
     print(json.dumps({"seconds_inside": time.perf_counter() - STARTED, "val_accuracy": float(accuracy)}), flush=True)
