@@ -140,7 +140,7 @@ def test_a_path_inside_a_library_that_leads_out_of_it_is_refused(mark):
 def test_a_user_allows_more_by_a_setting(tmp_path, mark, monkeypatch):
     """Guards against a rule that locks out the user's own code, and against one that a file can lift."""
     node = {"_target_": "collections.Counter"}
-    with pytest.raises(TlxError, match=r"where you trust it: .*TLX_ALLOW_TARGETS=collections tlx"):
+    with pytest.raises(TlxError, match=r"if you trust it: .*TLX_ALLOW_TARGETS=collections tlx"):
         refuse_foreign_targets({**node, "allow_targets": ["collections"]}, "x.yaml")
     monkeypatch.setenv(VARIABLE, "nothing, collections")
     refuse_foreign_targets(node, "x.yaml")

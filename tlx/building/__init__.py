@@ -1,1 +1,1 @@
-"""What a configuration may build: names that are listed for each node, and what the user allows beside them."""
+"""Build the nodes of a configuration: only names that are listed for a node, or that the user allows."""

@@ -1,13 +1,13 @@
-"""What each node of a configuration may build, by exact name: a package's name is no permission for what lies in it.
+"""The names that each node of a configuration may build. They are exact: a package does not allow what is in it.
 
-The lists are for files, which may come from elsewhere. What a user types or allows is not on them (`safety.py`).
+The lists are for files, which may come from elsewhere. A user may type or allow other names (`safety.py`).
 """
 
 from __future__ import annotations
 
 from tlx.building.loggers import LOCAL
 
-# What a dataset node names, and the class of that source. The function of the documented name is in the same file.
+# The name in a dataset node -> the class of that source. The function of the documented name is in the same file.
 SOURCES = {
     "tlx.data.arrays": "tlx.data.sources.arrays.ArraysSource",
     "tlx.data.digits": "tlx.data.sources.digits.DigitsSource",
@@ -18,7 +18,7 @@ SOURCES = {
     "tlx.data.torchvision_set": "tlx.data.sources.torchvision_sets.TorchvisionSource",
     "tlx.data.unlabelled": "tlx.data.sources.unlabelled.UnlabelledSource",
 }
-# What a network is rebuilt from, without weights from elsewhere: the architecture in model.json.
+# A network is rebuilt from one of these, the architecture in model.json, without other weights.
 ARCHITECTURES = tuple(
     f"tlx.backbones.{name}" for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
 )
@@ -27,7 +27,7 @@ TASKS = ("tlx.tasks.Classification",)
 ADAPTATIONS = tuple(
     f"tlx.adaptation.{name}" for name in ("AdaBn", "Cdan", "Coral", "Dan", "Dann", "Mcc", "SelfTraining")
 )
-# Those that have a learning rate and need no second pass, no other optimizer inside.
+# Optimizers that have a learning rate and need neither a second pass nor another optimizer.
 OPTIMIZERS = (
     *(f"torch.optim.{name}" for name in (
         "Adafactor", "Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "LBFGS", "Muon", "NAdam", "RAdam",
@@ -39,7 +39,7 @@ OPTIMIZERS = (
         "NAdamLegacy", "NAdamW", "NvNovoGrad", "RAdam", "RAdamLegacy", "RMSprop", "RMSpropTF", "SGD", "SGDP", "SGDW",
     )),
 )  # fmt: skip
-# Those that are no shell around another estimator.
+# Classifiers that do not wrap another estimator.
 CLASSIFIERS = (
     *("sklearn.discriminant_analysis.LinearDiscriminantAnalysis", "sklearn.dummy.DummyClassifier"),
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis",
@@ -61,7 +61,7 @@ CLASSIFIERS = (
     *("sklearn.svm.LinearSVC", "sklearn.svm.NuSVC", "sklearn.svm.SVC"),
     *("sklearn.tree.DecisionTreeClassifier", "sklearn.tree.ExtraTreeClassifier"),
 )  # fmt: skip
-LOGGERS = LOCAL  # others send figures away
+LOGGERS = LOCAL  # others may send metrics to a server
 SAMPLERS = tuple(
     f"optuna.samplers.{name}Sampler"
     for name in ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII", "QMC", "Random", "TPE")
@@ -79,7 +79,7 @@ SWEEPERS = (
     "hydra_plugins.tlx.OptunaSweeper",
 )
 
-# By the node's place in a configuration. `architecture` is that of model.json.
+# By the node's path in a configuration; `architecture` is in model.json.
 LISTED: dict[str, tuple[str, ...]] = {
     "architecture": ARCHITECTURES,
     "backbone": BACKBONES,
@@ -99,6 +99,6 @@ LISTED: dict[str, tuple[str, ...]] = {
 
 
 def listed_at(place: str) -> tuple[str, ...] | None:
-    """Return what the node at a place may build; None: nothing is built there. `logger.NAME` is one of several."""
+    """Return the names that the node at a path may build; None if nothing is built there. `logger.NAME`: a logger."""
     above, _, name = place.rpartition(".")
     return LISTED["logger"] if above == "logger" and name else LISTED.get(place)

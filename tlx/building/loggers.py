@@ -1,4 +1,4 @@
-"""Facts about loggers, without importing one: which send data to a server, which packages they need, their nodes."""
+"""Facts about loggers, without importing them: which send data to a server, which packages they need, their nodes."""
 
 from __future__ import annotations
 

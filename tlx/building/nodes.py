@@ -1,7 +1,7 @@
-"""Build what a node names with its `_target_`, and nothing inside it that is not listed.
+"""Build the object that a node names by its `_target_`, and objects inside it only where that is allowed.
 
-Hydra's `instantiate` builds every node inside a node, and resolves every `${…}`, in plain dicts too. Here a node is
-plain values: what is inside it is handed over as it is, unless its own place has a list.
+Hydra's `instantiate` builds every node inside a node and resolves every `${…}`, even in plain dicts. Here a node is
+plain values, and values inside it are passed on unchanged, unless there is a list for their own path.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tlx.building.safety import locate, refuse_foreign_targets
 
 
 def build_node(node: Any, place: str, **arguments: Any) -> Any:
-    """Return what a node makes of its keys.
+    """Call the class or function that a node names, with the node's keys as arguments; return the result.
 
     Args:
         node: Plain values, in which `${…}` is text; or a node of OmegaConf.
-        place: Its dotted path in a configuration, which says what it may build: `task`, `strategy.adapt`, …
-        arguments: Handed over beside its keys, before which they come.
+        place: Its dotted path in a configuration, which decides what it may build: `task`, `strategy.adapt`, …
+        arguments: More arguments; they override the node's keys.
 
     Raises:
-        TlxError: It names something that is not listed there and not allowed by the user, something that does not exist
-            or does not take its keys; or what it raises itself.
+        TlxError: The name is neither listed for this path nor allowed by the user, does not exist, or does not take
+            these arguments. Errors of the call itself are passed on.
     """
     plain: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if not isinstance(plain, Mapping) or not isinstance(plain.get("_target_"), str):
@@ -41,10 +41,10 @@ def build_node(node: Any, place: str, **arguments: Any) -> Any:
 
 
 def call(build: Any, target: str, arguments: Mapping[str, Any], place: str) -> Any:
-    """Call a class or function; keys that it does not take are a mistake of the configuration.
+    """Call a class or function; arguments that it does not take are a mistake in the configuration.
 
     Raises:
-        TlxError: It cannot be called, or not with these arguments.
+        TlxError: It cannot be called, or does not take these arguments.
     """
     if not callable(build):
         raise TlxError(f"{place}: expected a class or a function, got {target}")
@@ -52,18 +52,18 @@ def call(build: Any, target: str, arguments: Mapping[str, Any], place: str) -> A
         inspect.signature(build).bind(**arguments)
     except TypeError as error:
         raise TlxError(f"{place}: expected the arguments of {target}, got {', '.join(arguments)}: {error}") from error
-    except ValueError:  # written in C: it tells by itself
+    except ValueError:  # written in C, without a signature: the call itself checks the arguments
         pass
     return build(**arguments)
 
 
 def _inside(value: Any, place: str) -> Any:
-    """Build nodes inside a node where their place has a list, or where the user allows what they name."""
+    """Build nodes inside a node if there is a list for their path, or if the user allows their names."""
     if isinstance(value, Mapping):
         target = value.get("_target_")
         if isinstance(target, str) and (listed_at(place) is not None or allowed_by_user(target)):
             return build_node(value, place)
-        return {key: _inside(held, f"{place}.{key}") for key, held in value.items()}
+        return {key: _inside(item, f"{place}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_inside(held, f"{place}[{i}]") for i, held in enumerate(value)]
+        return [_inside(item, f"{place}[{i}]") for i, item in enumerate(value)]
     return value

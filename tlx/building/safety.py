@@ -1,8 +1,7 @@
-"""A configuration builds only what is listed for each of its nodes, unless the user allows more.
+"""Build only names that are listed for a node, unless the user allows more.
 
-What a user types (`optimizer._target_=lion.Lion`) is allowed by that. What stands in a file, which may come from
-elsewhere, is not: it has to be listed by its exact name (`listed.py`), or allowed by a setting of the user's own
-(`tlx/base/allowed.py`).
+Typing a name (`optimizer._target_=lion.Lion`) allows it. A name in a file, which may come from elsewhere, must be
+listed exactly (`listed.py`), or be allowed by a setting of the user (`tlx/base/allowed.py`).
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from tlx.base.errors import TlxError, closest
 from tlx.building.listed import listed_at
 from tlx.building.loggers import REMOTE
 
-# What Hydra's `instantiate` obeys besides `_target_`.
+# The keys that Hydra's `instantiate` obeys besides `_target_`.
 SPECIAL = ("_partial_", "_args_", "_convert_", "_recursive_", "_mode_")
 
 
 def trust_typed(override: str) -> None:
-    """Allow the target that an override `KEY._target_=NAME` types, here and in processes that are started from here.
+    """Allow the target of a typed override `KEY._target_=NAME`, in this process and its children.
 
-    `logger=wandb` types that of tlx's own option, whose name no other file can have.
+    `logger=wandb` allows the target of tlx's own option, which no other file can replace.
     """
     key, _, value = override.lstrip("+").partition("=")
     place = key.removesuffix("._target_")
@@ -41,12 +40,12 @@ def trust_typed(override: str) -> None:
 
 @dataclass(frozen=True)
 class Foreign:
-    """What a file would have built without permission, or a key of Hydra's that changes how.
+    """A target in a file that is not allowed, or a Hydra key that changes how a target is built.
 
     Args:
         place: Dotted path of the node.
         key: `_target_`, or one of SPECIAL.
-        value: What stands there.
+        value: The value of the key.
     """
 
     place: str
@@ -60,9 +59,9 @@ class Foreign:
 
     @property
     def expected(self) -> str:
-        """What could stand there, in words."""
+        """The allowed values, in words."""
         if self.key != "_target_":
-            return "no key of Hydra's but _target_"
+            return "no Hydra key except _target_"
         names = listed_at(self.place)
         if names is None:
             return "no _target_: nothing is built here"
@@ -71,7 +70,7 @@ class Foreign:
 
     @property
     def got(self) -> str:
-        """What stands there, as a message shows it."""
+        """The value, as a message shows it."""
         text = f"'{self.value}'" if isinstance(self.value, str) else repr(self.value)
         return text if len(text) <= 100 else text[:99] + "…"
 
@@ -79,23 +78,24 @@ class Foreign:
     def hint(self) -> str:
         """What to do."""
         if self.key != "_target_" or not isinstance(self.value, str):
-            return f"leave it out: {self.path}"
+            return f"remove {self.path}"
         if self.value in REMOTE and (self.place == "logger" or self.place.startswith("logger.")):
-            return f"it sends figures away: type logger={REMOTE[self.value].option}, or {how_to_allow(self.value)}"
+            typed = f"type logger={REMOTE[self.value].option}"
+            return f"it may send metrics to a server: {typed}, or {how_to_allow(self.value)}"
         near = closest(self.value, listed_at(self.place) or ())
         same_module = near is not None and near.rpartition(".")[0] == self.value.rpartition(".")[0]
         return f"did you mean '{near}'?" if same_module else how_to_allow(self.value)
 
 
 def foreign(node: Any, place: str = "") -> Iterator[Foreign]:
-    """Yield whatever of a node, or inside it, would build something that is not listed for its place.
+    """Yield the targets in a node, and in nodes inside it, that are neither listed for their path nor allowed.
 
     Args:
         node: Plain values.
-        place: Its dotted path, such as `task`; '' for a whole configuration, `architecture` for that of model.json.
+        place: Its dotted path, such as `task`; '' for a whole configuration, `architecture` for the one in model.json.
     """
     if isinstance(node, Mapping):
-        if not place.startswith("hydra"):  # whose own options have some of these keys
+        if not place.startswith("hydra"):  # Hydra's own options have some of these keys
             yield from (Foreign(place, key, node[key]) for key in SPECIAL if key in node)
         target = node.get("_target_")
         listed = listed_at(place) or ()
@@ -109,25 +109,25 @@ def foreign(node: Any, place: str = "") -> Iterator[Foreign]:
 
 
 def refuse_foreign_targets(node: Any, source: str, place: str = "") -> None:
-    """Raise if a node, or one inside it, would build something that is not allowed.
+    """Raise if a node, or a node inside it, would build something that is not allowed.
 
     Args:
         node: Plain values, or a node of OmegaConf, whose references are not resolved.
-        source: The file that it stands in, for the message.
-        place: As of `foreign`.
+        source: The file of the node, for the message.
+        place: As in `foreign`.
 
     Raises:
-        TlxError: It names the target, the file that it stands in, and how to allow it.
+        TlxError: A target is not allowed; the message names it, its file, and how to allow it.
     """
     for found in foreign(node, place):
         raise TlxError(f"{source}: expected {found.expected}, got {found.got} in {found.path}; {found.hint}")
 
 
 def how_to_allow(target: str) -> str:
-    """Return what a user may do who trusts a target."""
+    """Return how a user who trusts a target can allow it."""
     package = target.split(".")[0]
     return (
-        f"where you trust it: type it (KEY._target_={target}), or {VARIABLE}={package} tlx …, "
+        f"if you trust it: type it (KEY._target_={target}), or {VARIABLE}={package} tlx …, "
         f"or allow_targets: [{package}] in {settings_file()}"
     )
 
@@ -137,10 +137,10 @@ def locate(target: str, place: str | None = None) -> Any:
 
     Args:
         target: The path.
-        place: The node that names it, whose list, or the user, has to allow it; None: somebody has seen to that.
+        place: The path of the node that names it, for which it must be listed or allowed; None: already checked.
 
     Raises:
-        TlxError: It is not allowed, or it cannot be imported.
+        TlxError: It is not allowed, or cannot be imported.
     """
     if place is not None:
         refuse_foreign_targets({"_target_": target}, "the configuration", place)
@@ -150,8 +150,8 @@ def locate(target: str, place: str | None = None) -> Any:
         raise TlxError(f"expected a _target_ that can be imported, got '{target}': {error}") from error
     if place is None or target in (listed_at(place) or ()) or target in allow_targets():
         return found
-    # The user allows a package: where a thing is defined counts, not the path that leads to it (`mine.os.system`).
+    # The user allows a package: what counts is where an object is defined, not how it is reached (`mine.os.system`).
     home = str(getattr(found, "__module__", ""))
     if not allowed_by_user(home):
-        raise TlxError(f"expected a _target_ that is defined in what you allow, got '{target}', defined in {home}")
+        raise TlxError(f"expected a _target_ defined in a package that you allow, got '{target}', defined in {home}")
     return found

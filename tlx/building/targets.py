@@ -1,4 +1,4 @@
-"""What a `_target_` takes, read from the source of its module without importing it (importing torch takes seconds)."""
+"""Read the parameters of a `_target_` from the source of its module, because importing it (and torch) takes seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def parameters(target: str) -> list[str] | None:
-    """Return the parameter names of the class or function at a dotted path, or None when it takes anything.
+    """Return the parameter names of the class or function at a dotted path; None if it takes any.
 
     Raises:
         LookupError: The module or the name does not exist; `args` hold the names that do.
@@ -22,7 +22,7 @@ def parameters(target: str) -> list[str] | None:
 
 
 def is_class(target: str) -> bool:
-    """Return whether a class stands at a dotted path; not a function, and not nothing."""
+    """Return whether there is a class at a dotted path; False for a function, or if there is nothing."""
     try:
         return isinstance(_definition(target), ast.ClassDef)
     except (LookupError, SyntaxError, ValueError, OSError):
@@ -30,7 +30,7 @@ def is_class(target: str) -> bool:
 
 
 def public_names(module: str) -> list[str]:
-    """Return the names of the classes and functions that a module defines or imports from beside it."""
+    """Return the capitalised names that a module defines as classes or functions, or imports by `from`."""
     file = _module_file(module)
     if file is None:
         return []
@@ -44,7 +44,7 @@ def public_names(module: str) -> list[str]:
 
 
 def _module_file(module: str) -> Path | None:
-    # find_spec on a dotted name imports the parents, so only the top package is looked up this way.
+    # find_spec imports the parents of a dotted name, so only the top package is looked up with it.
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

@@ -1,1 +1,1 @@
-"""Statistics of predictions: pure functions."""
+"""Statistics of predictions, as pure functions."""

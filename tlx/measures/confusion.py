@@ -1,4 +1,4 @@
-"""What predictions are worth: confusion, precision and recall of each class, calibration. Pure functions."""
+"""Quality of predictions: confusion, precision and recall of each class, calibration. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ def confusion_matrix(target: Tensor, predicted: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Figures of every class, each (K,), float64; NaN where there is nothing to divide by.
+    """Metrics of each class, each (K,), float64; NaN if the denominator is 0.
 
     Args:
-        precision: Of the images predicted as the class, the fraction that belong to it.
-        recall: Of the images of the class, the fraction predicted as it.
-        f1: Harmonic mean of the two, as 2 TP / (2 TP + FP + FN).
-        support: Images of the class.
-        specificity: Of the images of other classes, the fraction not predicted as it, TN / (TN + FP).
-
-    In medicine recall is called sensitivity, precision the positive predictive value (PPV).
+        precision: TP / (TP + FP), in medicine called positive predictive value (PPV).
+        recall: TP / (TP + FN), in medicine called sensitivity.
+        f1: Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
+        support: Number of images of the class.
+        specificity: TN / (TN + FP).
     """
 
     precision: Tensor
@@ -43,23 +41,23 @@ class ClassFigures:
 
 
 def class_figures(confusion: Tensor) -> ClassFigures:
-    """Return precision, recall, F1 and specificity of every class from a confusion matrix (K, K), rows true."""
+    """Return precision, recall, F1 and specificity of each class from a confusion matrix (K, K), rows true."""
     counts = confusion.double()
-    right, support, called = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+    right, support, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
     others = counts.sum() - support
-    specificity = (others - (called - right)) / others
-    return ClassFigures(right / called, right / support, 2 * right / (called + support), support, specificity)
+    specificity = (others - (predicted - right)) / others
+    return ClassFigures(right / predicted, right / support, 2 * right / (predicted + support), support, specificity)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How confidence and accuracy agree, by bins of confidence.
+    """Accuracy compared with confidence, by bins of confidence.
 
     Args:
-        edges: Borders of the bins (bins + 1,); a bin holds its upper border.
-        count: Images in each bin (bins,).
-        accuracy: Fraction of right ones in each bin; NaN where it is empty.
-        confidence: Mean confidence in each bin; NaN where it is empty.
+        edges: Edges of the bins (bins + 1,); a bin includes its upper edge.
+        count: Number of images in each bin (bins,).
+        accuracy: Fraction of correct predictions in each bin; NaN if it is empty.
+        confidence: Mean confidence in each bin; NaN if it is empty.
         ece: Expected calibration error: sum over bins of count / N * |accuracy - confidence|, in [0, 1].
     """
 
@@ -77,8 +75,8 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Reliab
 
     Args:
         confidence: Probability of the predicted class (N,), in [0, 1], N at least 1.
-        correct: Whether the prediction is right (N,).
-        bins: Number of bins, ((m - 1) / bins, m / bins].
+        correct: Whether the prediction is correct (N,).
+        bins: Number of bins; bin m is ((m - 1) / bins, m / bins].
     """
     confidence, right = confidence.double(), correct.double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
@@ -91,13 +89,15 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Reliab
 
 
 def most_confused(confusion: Tensor, most: int) -> list[tuple[int, int, int]]:
-    """Return up to `most` (true class, predicted class, images) of a confusion matrix (K, K), rows true.
+    """Return up to `most` triples (true class, predicted class, images), the most frequent mistakes first.
 
-    The most frequent mistakes come first.
+    Args:
+        confusion: Confusion matrix (K, K), rows true.
+        most: Largest number of triples.
     """
     wrong = confusion.clone()
     wrong.fill_diagonal_(0)
     order = wrong.flatten().argsort(descending=True, stable=True)[:most].tolist()
     classes = len(confusion)
     pairs = [(place // classes, place % classes) for place in order]
-    return [(true, called, int(wrong[true, called])) for true, called in pairs if wrong[true, called] > 0]
+    return [(true, predicted, int(wrong[true, predicted])) for true, predicted in pairs if wrong[true, predicted] > 0]

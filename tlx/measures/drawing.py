@@ -1,4 +1,4 @@
-"""Figures of matplotlib as pixels; neither pyplot nor the user's backend is touched."""
+"""Draw matplotlib figures as pixels, without pyplot and without changing the user's backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches, 100 pixels each."""
+    """Return an empty figure; width and height are in inches of 100 pixels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=100, layout="constrained")
@@ -25,7 +25,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 @contextmanager
 def without_tex() -> Iterator[None]:
-    """Inside, no text is handed to TeX, a program, as a matplotlibrc of the working directory may ask for."""
+    """Do not run TeX inside the block, even if a matplotlibrc in the working directory asks for it."""
     from matplotlib import rc_context
 
     with rc_context({"text.usetex": False}):
@@ -38,7 +38,7 @@ def pixels_of(figure: Figure) -> np.ndarray:
 
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # letters that the font lacks become boxes
+        warnings.filterwarnings("ignore", message="Glyph")  # characters that the font lacks become boxes
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -52,6 +52,6 @@ def write_png(pixels: np.ndarray, path: Path) -> None:
 
 
 def short(text: str, most: int = 24) -> str:
-    """Return a name that fits, its middle left out where it is long; `$` would begin a formula."""
+    """Return a name without its middle if it is long, and with `$` escaped, which would begin a formula."""
     text = text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
     return text.replace("$", r"\$")

@@ -1,11 +1,11 @@
-"""How far the figures of a test split may be off because it is a sample: bootstrap intervals.
+"""Bootstrap intervals of test metrics: how far a metric may be off because the test split is a sample.
 
-Images are drawn with replacement, as many as there are, again and again; the middle 95 % of what a figure becomes is
-its interval (the percentile interval of Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-Images of one patient resemble one another, and so say less than as many images of different ones: where images have
-groups, whole groups are drawn (the cluster bootstrap; Field and Welsh, Bootstrapping clustered data, 2007).
+A resample draws N images with replacement from the N images of the split. The interval of a metric is the middle 95 %
+of its values in many resamples (the percentile interval of Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, chapter 13). Images of one patient resemble one another, so they say less than images of different patients. If
+images have groups, whole groups are drawn (the cluster bootstrap; Field and Welsh, Bootstrapping clustered data, 2007).
 
-A resample is how often each image is drawn. All figures are sums of these numbers, so nothing is sorted twice.
+A resample is stored as the count of each image. All metrics are sums of these counts, so nothing is sorted twice.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy as np
 
 RESAMPLES = 2_000
 LEVEL = 0.95
-CLASSES_AT_MOST = 100  # classes up to which each has intervals of its own
-AT_ONCE = 1_000_000  # numbers: so many resamples are worked on together as have so many
+CLASSES_AT_MOST = 100  # with more classes, the single classes have no intervals
+AT_ONCE = 1_000_000  # numbers that are processed together: as many resamples as have this many
 PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """The lower and the upper end of each figure; NaN where no resample has the figure.
+    """The lower and upper end of the interval of each metric; NaN if no resample defines the metric.
 
     Args:
-        overall: Figure -> (2,): `accuracy`, `balanced_accuracy`, and `auroc` where there are probabilities.
-        per_class: Figure -> (2, K): those of PER_CLASS; of more than CLASSES_AT_MOST classes nothing.
-        units: What was drawn: so many images or groups. With fewer than two there are no intervals.
+        overall: Metric -> (2,): `accuracy`, `balanced_accuracy`, and `auroc` if there are probabilities.
+        per_class: Metric -> (2, K): those of PER_CLASS; empty for more than CLASSES_AT_MOST classes.
+        units: Number of images or groups that were drawn from. With fewer than two there are no intervals.
     """
 
     overall: dict[str, np.ndarray]
@@ -47,23 +47,24 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
-    """Return intervals of the figures of a test split.
+    """Return the intervals of the metrics of a test split.
 
-    Accuracy is over the images that were drawn. Balanced accuracy is the mean recall over the classes that count in the
-    figure of the whole split; one of which a resample has no image is left out of its mean. A figure of a class is left
-    out of the resamples that lack it. Memory: some dozens of MB for 100,000 images, whatever the number of resamples.
+    Accuracy counts the drawn images. Balanced accuracy is the mean recall over the classes that count in the metric of
+    the whole split, without classes that a resample has no image of. The interval of a class's metric ignores resamples
+    that do not define it. Memory: a few dozen MB for 100,000 images, for any number of resamples.
 
     Args:
         target: True classes (N,).
         predicted: Predicted classes (N,).
         probabilities: (N, K); None: no AUROC.
-        classes: Their number K.
-        groups: The group of each image (N,), such as its patient; None there: a group of its own. None: all are.
-        resamples: How many.
-        seed: Of what is drawn.
+        classes: Number of classes K.
+        groups: The group of each image (N,), such as its patient; an image whose group is None is a group of its own.
+            None: all images are.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
     """
     units, unit_of = _units(groups, len(target))
-    if units < 2:  # what varies between units is not to be seen
+    if units < 2:  # variation between units cannot be measured
         return Intervals({}, {}, units)
     counting = _Counting(target, predicted, classes)
     columns = [] if probabilities is None else list(probabilities.T)
@@ -87,13 +88,13 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class RankedClass:
-    """The images in the order of their scores for a class, for any number of resamples.
+    """The images ranked by their scores for a class, for any number of resamples.
 
     Args:
-        order: Places of the images, the lowest score first (N,).
-        positive: Where in this order those of the class are (P,).
-        below: For each of these, how many images have a lower score (P,).
-        upto: For each of these, how many have no higher score (P,).
+        order: Indices of the images (N,), the lowest score first.
+        positive: Positions of the images of the class in this order (P,).
+        below: For each of these, the number of images with a lower score (P,).
+        upto: For each of these, the number of images with a lower or equal score (P,).
     """
 
     order: np.ndarray
@@ -103,7 +104,7 @@ class RankedClass:
 
     @classmethod
     def of(cls, scores: np.ndarray, positive: np.ndarray) -> RankedClass:
-        """Rank scores (N,); `positive` (N,) says which images are of the class."""
+        """Rank scores (N,); `positive` (N,) marks the images of the class."""
         order = np.argsort(scores, kind="stable")
         ranked, places = scores[order], np.flatnonzero(positive[order])
         own = ranked[places]
@@ -113,24 +114,24 @@ class RankedClass:
 def auroc(ranked: RankedClass, drawn: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve in each resample (B,), float64; NaN without images of the class or of others.
 
-    The part of the pairs of an image of the class and one of another in which the first has the higher score, ties by
-    half: the statistic of Mann and Whitney, in whole numbers up to the last division.
+    It is the fraction of pairs of an image of the class and an image of another class in which the first has the higher
+    score; ties count half (the statistic of Mann and Whitney). All numbers are integers until the final division.
 
     Args:
         ranked: The class.
-        drawn: How often each image is drawn (B, N), whole numbers.
+        drawn: Count of each image in each resample (B, N), integers.
     """
     sorted_ = drawn[:, ranked.order]
     own = sorted_[:, ranked.positive]
     sorted_[:, ranked.positive] = 0
-    others = np.zeros((len(drawn), drawn.shape[1] + 1), dtype=np.int64)  # of other classes, among the first so many
+    others = np.zeros((len(drawn), drawn.shape[1] + 1), dtype=np.int64)  # images of other classes among the first i
     np.cumsum(sorted_, axis=1, out=others[:, 1:])
     won = (own * (others[:, ranked.below] + others[:, ranked.upto])).sum(axis=1)
     return _ratio(won, 2 * own.sum(axis=1) * others[:, -1])
 
 
 class _Counting:
-    """Sums over the images of each true class, of each predicted class, and of those in which both agree."""
+    """Counts the images of each true class, of each predicted class, and those where both agree, in resamples."""
 
     def __init__(self, target: np.ndarray, predicted: np.ndarray, classes: int) -> None:
         self.classes = classes
@@ -138,21 +139,21 @@ class _Counting:
         everywhere = np.arange(len(target))
         sums = ((everywhere, target), (everywhere, predicted), (right, target))
         self._parts = [_by_class(places, of[places]) for places, of in sums]
-        self._there = np.bincount(target, minlength=classes) > 0
-        self._counts = self._there | (np.bincount(predicted, minlength=classes) > 0)
+        self._present = np.bincount(target, minlength=classes) > 0
+        self._counts = self._present | (np.bincount(predicted, minlength=classes) > 0)
 
     def figures(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
-        """Return figures (B,) and those of each class (B, K) of resamples (B, N)."""
-        actual, called, right = (self._sums(drawn, part) for part in self._parts)
+        """Return overall metrics (B,) and metrics of each class (B, K) in resamples (B, N)."""
+        actual, predicted, right = (self._sums(drawn, part) for part in self._parts)
         total = drawn.sum(axis=1, keepdims=True)
         sensitivity = _ratio(right, actual)
-        recall = np.where(self._there, sensitivity, 0.0)  # as in the figure of the split, see `ClassCounts`
+        recall = np.where(self._present, sensitivity, 0.0)  # as in the metric of the whole split, see `ClassCounts`
         return {
             "accuracy": _ratio(right.sum(axis=1), total[:, 0]),
             "balanced_accuracy": _mean(recall[:, self._counts]),
             "sensitivity": sensitivity,
-            "specificity": _ratio(total - actual - called + right, total - actual),
-            "ppv": _ratio(right, called),
+            "specificity": _ratio(total - actual - predicted + right, total - actual),
+            "ppv": _ratio(right, predicted),
         }
 
     def _sums(self, drawn: np.ndarray, part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
@@ -164,14 +165,14 @@ class _Counting:
 
 
 def _by_class(places: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places sorted by class, the classes that there are, and where each begins."""
+    """Return image indices sorted by class, the classes that occur, and where each begins."""
     order = np.argsort(classes, kind="stable")
     present, starts = np.unique(classes[order], return_index=True)
     return places[order], present, starts
 
 
 def _units(groups: Sequence[str | None] | None, images: int) -> tuple[int, np.ndarray | None]:
-    """How many units are drawn from, and the unit of each image; None: each is its own."""
+    """Return the number of units to draw from, and the unit of each image; None: each image is its own unit."""
     if groups is None:
         return images, None
     numbers: dict[str | tuple[int], int] = {}
@@ -180,7 +181,7 @@ def _units(groups: Sequence[str | None] | None, images: int) -> tuple[int, np.nd
 
 
 def _drawn(units: int, resamples: int, seed: int, width: int) -> Iterator[np.ndarray]:
-    """Yield how often each unit is drawn (B, units), in parts of which each has B * width <= AT_ONCE numbers."""
+    """Yield the count of each unit in resamples (B, units), in parts with B * width <= AT_ONCE numbers."""
     random = np.random.default_rng(seed)
     most = max(1, AT_ONCE // width)
     for start in range(0, resamples, most):
@@ -197,13 +198,13 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def _mean(each: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no class has the figure: NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # no class defines the metric: NaN
         mean: np.ndarray = np.nanmean(each, axis=1)
     return mean
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no resample has the figure: NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # no resample defines the metric: NaN
         ends: np.ndarray = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return ends

@@ -1,7 +1,7 @@
-"""Names of figures: `SPLIT/FIGURE` of a split, `SPLIT/FIGURE/CLASS` of one of its classes, and those of intervals.
+"""Names of metrics: `SPLIT/METRIC`, `SPLIT/METRIC/CLASS` for one class, and the names of interval ends.
 
-The ends of the interval of `test/ppv/cat` are `test/ppv_low/cat` and `test/ppv_high/cat`: a class may be called `low`,
-and its name may hold a slash, so what belongs to a figure stands before the class. Nothing here imports torch.
+The interval of `test/ppv/cat` is `test/ppv_low/cat` and `test/ppv_high/cat`. A class may be called `low`, and its name
+may contain a slash, so the class comes last. Imports no torch.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ LOW, HIGH = "_low", "_high"
 
 
 def ends(name: str) -> tuple[str, str]:
-    """Return the names of both ends of a figure's interval."""
+    """Return the names of both ends of a metric's interval."""
     split, figure, *of_class = name.split("/", 2)
     low, high = ("/".join([split, figure + end, *of_class]) for end in (LOW, HIGH))
     return low, high
 
 
 def is_end(name: str) -> bool:
-    """Return whether a name is that of an end of an interval."""
+    """Return whether a name is an interval end."""
     return name.count("/") > 0 and name.split("/", 2)[1].endswith((LOW, HIGH))
 
 
 def is_of_a_class(name: str) -> bool:
-    """Return whether a name is that of a class's figure."""
+    """Return whether a name is the metric of a single class."""
     return name.count("/") > 1
 
 
 def interval_of(figures: Mapping[str, float], name: str) -> tuple[float, float] | None:
-    """Return the interval of a figure among others, where there is one."""
+    """Return the interval of a metric; None if there is none."""
     low, high = ends(name)
     return (figures[low], figures[high]) if low in figures and high in figures else None
 
 
 def as_lines(figures: Mapping[str, float]) -> list[str]:
-    """Return a line a figure, `test/accuracy: 0.95`; those of classes come last."""
+    """Return one line per metric, `test/accuracy: 0.95`; metrics of single classes come last."""
     return [f"{name}: {figures[name]:.6g}" for name in sorted(figures, key=is_of_a_class)]

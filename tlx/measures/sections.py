@@ -1,4 +1,4 @@
-"""What a review consists of, as plain values: tables, pictures, points. A task makes them, sinks write them."""
+"""The parts of a review as plain values: tables, pictures, embedded images. A task makes them, sinks write them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Code(str):
 
 @dataclass(frozen=True)
 class Interval:
-    """Ends of an interval; NaN where there is none."""
+    """The ends of an interval; NaN if it is not defined."""
 
     low: float
     high: float
 
     @property
     def defined(self) -> bool:
-        """Whether it has ends."""
+        """Whether both ends are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
@@ -48,13 +48,13 @@ Cell = str | int | float | Interval | Estimate
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values, from which Markdown and CSV follow.
+    """Rows of values, which can be written as Markdown and CSV.
 
     Args:
         name: Name of its CSV file, without the suffix.
         columns: Heading of each column.
-        rows: A cell for each column. A number that is NaN is not defined.
-        digits: Digits after the point in Markdown; a CSV file has six.
+        rows: One cell per column. NaN means that a number is not defined.
+        digits: Digits after the decimal point in Markdown; CSV has six.
         caption: A sentence before the table in Markdown.
         note: A sentence after it.
     """
@@ -104,10 +104,10 @@ class TableGroup:
     """Tables about one subject, shown below one another.
 
     Args:
-        name: Name by which sinks tell it from others.
+        name: Name by which sinks distinguish groups.
         heading: Heading in Markdown.
-        tables: The tables; those without rows are left out of Markdown.
-        otherwise: What is said where none has rows.
+        tables: The tables; Markdown omits those without rows.
+        otherwise: The text if no table has rows.
     """
 
     name: str
@@ -116,7 +116,7 @@ class TableGroup:
     otherwise: str = ""
 
     def markdown(self) -> str:
-        """Return the tables without the heading."""
+        """Return the tables as Markdown, without the heading."""
         return "\n\n".join(table.markdown() for table in self.tables if table.rows) or self.otherwise
 
 
@@ -135,14 +135,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Images as points. M images, at least one.
+    """M images, at least one, as points.
 
     Args:
-        name: What the points are.
-        features: One row an image (M, D), float32.
+        name: Name of the embedded features.
+        features: One row per image (M, D), float32.
         thumbnails: The images, uint8 (M, h, w, 3).
         columns: Headings of `rows`, at least two.
-        rows: A text for each column, for each of the M images.
+        rows: For each of the M images, one text per column.
     """
 
     name: str
@@ -154,12 +154,12 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Sections:
-    """What a task says of a test split.
+    """What a task reports about a test split.
 
     Args:
-        figures: Figures beside those that its metrics compute, by flat names: `test/ece`.
-        compared: Names of the figures by which runs are compared.
-        predictions: A row for each image of the test split, in files and tables of every run; None: there is no image.
+        figures: Metrics, by flat names such as `test/ece`, in addition to those that the task logs.
+        compared: Names of the metrics by which runs are compared.
+        predictions: One row per image of the test split, written for every run; None: the split has no images.
         tables: For people.
         pictures: For people.
         embedding: For people.
@@ -174,7 +174,7 @@ class Sections:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
+    """Return text on one line, with the characters escaped that Markdown interprets."""
     text = printable(" ".join(text.split()))
     for character in "\\|`*_<>[]":
         text = text.replace(character, f"\\{character}")
@@ -182,7 +182,7 @@ def escaped(text: str) -> str:
 
 
 def _widest(cells: Iterator[Cell]) -> Callable[[str], list[str]]:
-    """Return how the headings of a column follow from its name, by the cell that needs the most columns."""
+    """Return the function that makes the headings of a column from its name; the widest cell decides."""
     kinds = {type(cell) for cell in cells}
     return _of_estimate if Estimate in kinds else _of_interval if Interval in kinds else _alone
 
@@ -200,7 +200,7 @@ def _of_estimate(column: str) -> list[str]:
 
 
 def _stored(cell: Cell, headings: Callable[[str], list[str]]) -> list[str]:
-    """Return a cell as texts for as many columns as its column has."""
+    """Return a cell as texts, one for each heading of its column."""
     if isinstance(cell, Estimate):
         return [_number(cell.value), _number(cell.interval.low), _number(cell.interval.high)]
     if isinstance(cell, Interval):

@@ -1,4 +1,4 @@
-"""Mistakes of a strategy for given layer groups: a selector that matches nothing, a stage that trains nothing."""
+"""Check a strategy against layer groups: a selector that matches nothing, a stage that trains nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Node = Mapping[str, Any]
 
 
 def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistake]:
-    """Return the mistakes of strategy and optimizer for given layer groups (bottom to top, the head last)."""
+    """Return the mistakes of strategy and optimizer for these layer groups (bottom to top, the head last)."""
     mistakes: list[Mistake] = []
     if strategy.get("groups") is not None:
         mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features")

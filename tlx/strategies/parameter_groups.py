@@ -1,4 +1,4 @@
-"""Names of an optimizer's parameter groups: a layer group's own, and of its twin without weight decay."""
+"""Names of an optimizer's parameter groups: the layer group's name, and that of its twin without weight decay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a run: stages x layer groups x learning rates, as plain values that need no network."""
+"""The plan of a run: stages x layer groups x learning rates, as plain values. Needs no network."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class PlannedStage:
     Args:
         name: Its name in logs and plots.
         trained: Layer groups that train, bottom to top.
-        peak_lr: Learning rate at the height of the schedule for every trained group, in the order of `trained`.
-        epochs: Longest duration in epochs.
-        patience: End earlier after so many epochs without a better monitored value; None: never.
+        peak_lr: Highest learning rate of each trained group, in the order of `trained`.
+        epochs: Longest duration, in epochs.
+        patience: Epochs without a better monitored value after which the stage ends early; None: never.
         warmup: Fraction of the stage's steps in which the rate rises linearly from near zero.
         schedule: `constant`, `linear` or `cosine`, from the end of the warm-up to the end of the stage.
         batch_norm: `train`: BatchNorm statistics of trained groups move; `frozen`: none move; `adapt`: all move.
-        start_from: `last` weights of the stage before, or its `best` ones.
+        start_from: Weights at the start of the stage: the `last` or the `best` ones of the previous stage.
     """
 
     name: str
@@ -39,7 +39,7 @@ class PlannedStage:
     def rate(self, group: str, step: int, steps: int) -> float:
         """Return the learning rate of `group` for optimizer step `step` of `steps` in this stage; 0 where frozen.
 
-        A pure function: nothing is carried from step to step, so a resumed run has the same rates.
+        A pure function: no state is carried from step to step, so a resumed run has the same rates.
         """
         return self.rates(step, steps).get(group, 0.0)
 
@@ -56,7 +56,7 @@ class PlannedStage:
 def schedule_factor(schedule: str, warmup: float, step: int, steps: int) -> float:
     """Return the fraction of the peak learning rate, in (0, 1], for step `step` (from 0) of `steps`.
 
-    The first warm-up step already moves (1/w of the peak) and the last step does not fall to zero: no step is wasted.
+    With w warm-up steps, the first step has 1/w of the peak; the last step is above zero. So no step is wasted.
     Cosine: Loshchilov & Hutter, SGDR (2017), equation 5, without restarts.
     """
     warm = math.ceil(warmup * steps)
@@ -82,7 +82,7 @@ def plan_stages(
         strategy: A composed strategy node.
         optimizer: A composed optimizer node: `lr`, `layer_decay`, `group_lr`.
         names: All layer groups.
-        stage_epochs: If given, at most so many epochs for every stage.
+        stage_epochs: Most epochs of a stage; None: as in the strategy.
 
     Raises:
         SelectorError: A selector of a stage or of `group_lr` matches no layer group.
@@ -121,8 +121,8 @@ def plan_stages(
 def group_rates(names: Sequence[str], lr: float, layer_decay: float, group_lr: Mapping[str, float]) -> dict[str, float]:
     """Return the base learning rate of every layer group.
 
-    The topmost group has `lr`, each one below it `layer_decay` times the rate of the one above; `group_lr` gives
-    absolute rates by selector instead, later entries winning over earlier ones.
+    The topmost group has `lr`; each group below has `layer_decay` times the rate of the one above. `group_lr` overrides
+    these with absolute rates by selector; later entries override earlier ones.
     """
     rates = {name: lr * layer_decay**depth for depth, name in enumerate(reversed(names))}
     for selector, rate in group_lr.items():
@@ -132,7 +132,7 @@ def group_rates(names: Sequence[str], lr: float, layer_decay: float, group_lr: M
 
 
 def _expand(spec: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """One stage, or with `one_group_more` one for each group of the selection, from the top down."""
+    """Return names and groups of the stages of an entry: one, or with `one_group_more` one per group, from the top."""
     chosen = select(names, spec["train"])
     if not spec.get("one_group_more", False):
         return [(spec["name"], chosen)]
@@ -140,7 +140,7 @@ def _expand(spec: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, tu
 
 
 def frozen_prefix(stage: PlannedStage, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the bottom groups below the lowest trained one: what need not be run again in this stage."""
+    """Return the groups below the lowest trained one, whose outputs do not change in this stage."""
     prefix = []
     for name in names:
         if name in stage.trained or name == HEAD:

@@ -24,11 +24,11 @@ def select(names: Sequence[str], selector: str | Sequence[str]) -> tuple[str, ..
     Args:
         names: All layer groups, bottom to top, the head last.
         selector: One of
-            a name (`stage3`); a name and all above it (`stage3+`); the N topmost groups, the head counted (`last:2`);
-            `backbone` (all but the head); `all`; a glob (`stage*`); or a sequence of these, whose union is meant.
+            a name (`stage3`); a name and all above it (`stage3+`); the N topmost groups, including the head (`last:2`);
+            `backbone` (all but the head); `all`; a glob (`stage*`); or a sequence of these, which selects their union.
 
     Raises:
-        SelectorError: It matches nothing; the message lists the names and the closest one.
+        SelectorError: It matches nothing; the message lists the names and the most similar one.
 
     Examples:
         >>> from tlx.strategies.selectors import select
