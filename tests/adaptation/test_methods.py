@@ -19,7 +19,8 @@ from tlx.adaptation.self_training import most_certain, predict_target
 from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.backbones import small_cnn
 from tlx.callbacks.oracle import Oracle
-from tlx.data.domains import TRAIN
+from tlx.data.domains import TRAIN, HiddenLabels
+from tlx.data.labels import CLASSES
 from tlx.tasks import Classification
 
 
@@ -203,17 +204,17 @@ def test_certainty_counts_images_once_and_no_padding():
     logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 3
     index = torch.arange(50)
     whole, parts = TargetEntropy(4), TargetEntropy(4)
-    whole.update(logits, index)
+    whole.update(logits, index >= 0)
     for rows in (slice(0, 20), slice(20, 50)):
-        parts.update(torch.cat([logits[rows], torch.zeros(3, 4)]), torch.cat([index[rows], torch.full((3,), -1)]))
+        parts.update(torch.cat([logits[rows], torch.zeros(3, 4)]), torch.cat([index[rows] >= 0, torch.zeros(3).bool()]))
     for key, value in whole.compute().items():
         assert float(parts.compute()[key]) == pytest.approx(float(value), rel=1e-5), key
     p = logits.softmax(1)
     entropy = torch.distributions.Categorical(p).entropy().mean()
     assert float(whole.compute()["entropy"]) == pytest.approx(float(entropy), rel=1e-5)
     collapsed, right = TargetEntropy(4), TargetEntropy(4)
-    collapsed.update(torch.tensor([[50.0, 0, 0, 0]]).repeat(40, 1), torch.arange(40))
-    right.update(50 * torch.eye(4).repeat(10, 1), torch.arange(40))
+    collapsed.update(torch.tensor([[50.0, 0, 0, 0]]).repeat(40, 1), torch.ones(40).bool())
+    right.update(50 * torch.eye(4).repeat(10, 1), torch.ones(40).bool())
     assert float(collapsed.compute()["infomax"]) == pytest.approx(0, abs=1e-5)
     assert float(right.compute()["infomax"]) == pytest.approx(math.log(4), rel=1e-5)
 
@@ -221,12 +222,13 @@ def test_certainty_counts_images_once_and_no_padding():
 def test_the_oracle_counts_known_images_of_all_processes():
     """Guards against an accuracy of one process's images, with padding, or with images without a label."""
     logged: dict[str, float] = {}
-    module = SimpleNamespace(device=torch.device("cpu"), log=lambda name, value: logged.update({name: float(value)}))
+    module = Classification(small_cnn(width=4), ["a", "b", "c"])
+    module.log = lambda name, value: logged.update({name: float(value)})
     others = torch.tensor([1.0, 4.0])  # of another process: 1 of 4 is right
     trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums + others))
-    oracle = Oracle(torch.tensor([0, 1, 2, -1]))
+    oracle = Oracle(HiddenLabels(CLASSES, torch.tensor([0, 1, 2, -1]), torch.tensor([True, True, True, False])))
     oracle.on_validation_epoch_start(trainer, module)
-    seen = {"predicted": torch.tensor([0, 0, 0, 1]), "index": torch.tensor([0, 1, -1, 3])}
-    oracle.on_validation_batch_end(trainer, module, seen, None, 0, dataloader_idx=1)
+    seen, batch = {"predicted": torch.tensor([0, 0, 0, 1])}, {"index": torch.tensor([0, 1, -1, 3])}
+    oracle.on_validation_batch_end(trainer, module, seen, batch, 0, dataloader_idx=1)
     oracle.on_validation_epoch_end(trainer, module)
     assert logged == {"oracle/accuracy": pytest.approx(2 / 6)}

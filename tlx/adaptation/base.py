@@ -113,7 +113,7 @@ class Adaptation(nn.Module):
         if self.batch_norm == "joint":
             features = task.features_of(_joined(batch, other))
             logits = task.head(features)
-            count = len(batch["target"])
+            count = len(batch["index"])
             return (
                 Domain(features[:count], logits[:count], batch["index"]),
                 Domain(features[count:], logits[count:], other["index"]),

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from tlx.adaptation.base import Adaptation, Domain, Network, widened
 from tlx.base.ranks import rank_and_world
+from tlx.data.batches.dataset import real
 from tlx.data.domains import TRAIN
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def predict_target(task: Network, data: ImageDataModule) -> tuple[Tensor, Tensor
     task.eval()
     for batch in data.in_order(TRAIN):
         confidence, predicted = task(batch["image"].to(device)).float().softmax(1).max(1)
-        real = batch["index"] >= 0
-        index = batch["index"][real]
-        found[0, index], found[1, index] = confidence[real].double(), predicted[real].double()
+        kept = real(batch)
+        index = batch["index"][kept]
+        found[0, index], found[1, index] = confidence[kept].double(), predicted[kept].double()
     task.train()
     if rank_and_world()[1] > 1:
         dist.all_reduce(found)

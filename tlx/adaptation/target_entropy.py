@@ -31,13 +31,13 @@ class TargetEntropy(Metric):
         self.entropy: Tensor
         self.images: Tensor
 
-    def update(self, logits: Tensor, index: Tensor) -> None:
-        """Add a batch: logits (B, K), float32; indices of the images (B,), -1 for padding."""
-        real = (index >= 0).float()
+    def update(self, logits: Tensor, real: Tensor) -> None:
+        """Add a batch: logits (B, K), float32; which rows are not padding (B,), bool."""
+        counts = real.float()
         p = logits.softmax(1)
-        self.total += (p * real.unsqueeze(1)).sum(0)
-        self.entropy += (entropy(p) * real).sum()
-        self.images += real.sum()
+        self.total += (p * counts.unsqueeze(1)).sum(0)
+        self.entropy += (entropy(p) * counts).sum()
+        self.images += counts.sum()
 
     def compute(self) -> dict[str, Tensor]:
         """Return both scores, each a scalar."""

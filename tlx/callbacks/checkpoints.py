@@ -23,8 +23,6 @@ from tlx.callbacks.stages import Stages
 from tlx.records.ownership import CHECKPOINTS, NEXT
 from tlx.tasks.module import Task
 
-ORACLE = "oracle/accuracy"  # what tlx.callbacks.oracle logs
-
 
 class PlainIO(TorchCheckpointIO):
     """Writes directly to the given path; Lightning's default goes through the system's temporary folder."""
@@ -133,7 +131,8 @@ class Checkpoints(Checkpoint):
             self.figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if self.stages.keep_weights:
             fresh.append("stage_best.ckpt")
-        if self._is_best_of_the_oracle(trainer):
+        assert isinstance(pl_module, Task)
+        if self._is_best_of_the_oracle(trainer, pl_module.kind.oracle):
             fresh.append("oracle.ckpt")
         for name in fresh:
             self._write(trainer, self.directory / (name + NEXT), weights_only=True)
@@ -162,8 +161,8 @@ class Checkpoints(Checkpoint):
         self.best = score
         return True
 
-    def _is_best_of_the_oracle(self, trainer: pl.Trainer) -> bool:
-        value = trainer.callback_metrics.get(ORACLE)
+    def _is_best_of_the_oracle(self, trainer: pl.Trainer, figure: str | None) -> bool:
+        value = None if figure is None else trainer.callback_metrics.get(figure)
         if value is None or (self.oracle is not None and float(value) <= self.oracle):
             return False
         self.oracle = float(value)

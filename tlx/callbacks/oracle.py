@@ -1,4 +1,4 @@
-"""Accuracy on labels of the target domain after each epoch; an honest selection of weights cannot use it."""
+"""Agreement with labels of the target domain after each epoch; an honest selection of weights cannot use it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tlx.callbacks.checkpoints import ORACLE
+from tlx.data.domains import HiddenLabels
+from tlx.tasks.module import Task
 
 
 class Oracle(pl.Callback):
-    """Logs `oracle/accuracy`, the accuracy on the validation images of the target domain.
+    """Logs how far predictions for the validation images of the target domain agree with their labels.
 
-    No other part of training sees these labels. The figure shows which weights a selection with labels would have
-    taken (`oracle.ckpt`); it selects nothing.
+    No other part of training sees these labels. The figure, `oracle/accuracy` for classification, shows which weights a
+    selection with labels would have taken (`oracle.ckpt`); it selects nothing.
 
     Args:
-        targets: Classes of the images (N,); -1 if the class is not known.
+        hidden: The labels.
     """
 
-    def __init__(self, targets: Tensor) -> None:
-        self.targets = targets
+    def __init__(self, hidden: HiddenLabels) -> None:
+        self.hidden = hidden
         self._right: Tensor | None = None
         self._known: Tensor | None = None
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reset the counts."""
+        """Reset the sums."""
+        self.hidden = self.hidden.to(pl_module.device)
         self._right, self._known = (torch.zeros((), device=pl_module.device) for _ in range(2))
-        self.targets = self.targets.to(pl_module.device)
 
     def on_validation_batch_end(
         self,
@@ -44,14 +45,16 @@ class Oracle(pl.Callback):
         """Compare predictions with the labels."""
         if dataloader_idx == 0 or not isinstance(outputs, Mapping) or self._right is None or self._known is None:
             return
-        index = outputs["index"]
-        target = self.targets[index.clamp(min=0)].masked_fill(index < 0, -1)
-        self._known += (target >= 0).sum()
-        self._right += ((outputs["predicted"] == target) & (target >= 0)).sum()
+        assert isinstance(pl_module, Task)
+        labels, known = self.hidden.take(batch["index"])
+        self._known += known.sum()
+        self._right += (pl_module.agreement(outputs, labels) * known).sum()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the accuracy."""
+        """Log the mean agreement."""
+        assert isinstance(pl_module, Task)
+        assert pl_module.kind.oracle is not None
         assert self._right is not None
         assert self._known is not None
         right, known = trainer.strategy.reduce(torch.stack([self._right, self._known]), reduce_op="sum")
-        pl_module.log(ORACLE, right / known)
+        pl_module.log(pl_module.kind.oracle, right / known)

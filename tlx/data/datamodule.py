@@ -32,7 +32,7 @@ from tlx.data.batches.reading_processes import (
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
-from tlx.data.labels import CLASSES, LabelKind
+from tlx.data.labels import LabelKind
 from tlx.data.reading.windows import Window
 from tlx.data.reading.workers import cores_here
 from tlx.data.splits.samples import Sample, Split
@@ -95,7 +95,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self.view_seed = view_seed
         self._samplers: list[EpochSampler] = []
         self._datasets: dict[str, SplitDataset] = {}
-        self._rows: dict[str, Mapping[str, RowSource]] = {}
+        self._rows: dict[str, tuple[Mapping[str, RowSource], RowSource | None]] = {}
         self._kept: dict[tuple[str, bool], KeptImages | None] = {}
         self._turns = (0, 0)
         self.step_seconds: float | None = None
@@ -159,19 +159,20 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         for sampler in self._samplers:
             sampler.views, sampler.first_epoch = self._turns
 
-    def feed(self, split: str, rows: Mapping[str, RowSource] | None) -> None:
+    def feed(self, split: str, rows: Mapping[str, RowSource] | None, labels: RowSource | None = None) -> None:
         """From the next epoch on, replace the images of a split by the outputs of frozen layer groups.
 
         Args:
             split: Its name.
             rows: By layer group; None: images again.
+            labels: The labels that belong to the rows, if labels move with their images.
         """
         if rows is None:
             self._rows.pop(split, None)
         else:
-            self._rows[split] = rows
+            self._rows[split] = rows, labels
         if split in self._datasets:
-            self._datasets[split].rows = rows
+            self._datasets[split].rows, self._datasets[split].label_rows = rows, labels
 
     def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> EpochLoader:
         """Return batches of some images of a split, in the given order: as for evaluation, or an augmented view."""
@@ -224,8 +225,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> EpochLoader:
         """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
-        split = Split([Sample(path, CLASSES.unknown, str(path)) for path in find_images(paths)])
-        dataset = self._as_evaluated(split, self.dataset)
+        split = Split([Sample(path, None, str(path)) for path in find_images(paths)])
+        dataset = self._as_evaluated(split, self.dataset, labels=None)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
@@ -254,7 +255,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     def _fed(self, split: str, augmented: bool) -> SplitDataset:
         dataset = self._datasets[split] = self._dataset(split, augmented)
-        dataset.rows = self._rows.get(split)
+        dataset.rows, dataset.label_rows = self._rows.get(split, (None, None))
         if split != "test":  # which is read once
             self._keep(split, dataset)
         return dataset
@@ -262,7 +263,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         node = self._set_of(split).node
         if not augmented:
-            return self._as_evaluated(self.splits[split], node, self._set_of(split).images.labels)
+            return self._as_evaluated(self.splits[split], node, self.label_kind(split))
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
         transform, min_side = train_transform(self.preprocessing, augment, flip), self._min_side(augment, node)
@@ -277,10 +278,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             distortion(augment),
             draws_nothing(augment, flip),
             _window(node),
-            self._set_of(split).images.labels,
+            self.label_kind(split),
         )
 
-    def _as_evaluated(self, split: Split, node: Mapping[str, Any], labels: LabelKind = CLASSES) -> SplitDataset:
+    def _as_evaluated(self, split: Split, node: Mapping[str, Any], labels: LabelKind | None) -> SplitDataset:
         transform, min_side = eval_transform(self.preprocessing), self._min_side("none", node)
         return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
 
@@ -292,7 +293,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Let a data set that is read more than once use the images already kept for its split."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
-            size = None if drawn or dataset.labels.moves else self.preprocessing.height_width
+            size = None if drawn or dataset.labels_move else self.preprocessing.height_width
             facts = self._set_of(split).by_file
             kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
             self._kept[split, drawn] = kept

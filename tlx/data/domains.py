@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from tlx.base.compat.torch import map_tensors
 from tlx.base.errors import TlxError
+from tlx.data.batches.sampler import PADDING
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys, divide, split_keys
@@ -17,6 +20,30 @@ from tlx.data.splits.samples import Split
 from tlx.data.splits.similar import keeping_together
 
 TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of the source
+
+
+@dataclass(frozen=True)
+class HiddenLabels:
+    """The labels of `target_val`, only for metrics that are marked as using them.
+
+    Args:
+        kind: The kind of the labels.
+        labels: Labels of all N images, as `kind` collates them.
+        known: Whether an image has a label (N,), bool.
+    """
+
+    kind: LabelKind
+    labels: Any
+    known: Tensor
+
+    def to(self, device: torch.device) -> HiddenLabels:
+        """Return the labels on a device."""
+        moved = map_tensors(lambda value: value.to(device), self.labels)
+        return HiddenLabels(self.kind, moved, self.known.to(device))
+
+    def take(self, index: Tensor) -> tuple[Any, Tensor]:
+        """Return the labels of the images at `index` (B,), and which of them are known (B,), bool; padding is not."""
+        return self.kind.take(self.labels, index), self.known[index.clamp(min=0)] & (index != PADDING)
 
 
 @dataclass(frozen=True)
@@ -57,10 +84,11 @@ class TargetDomain:
         return {**{name: _unlabelled(self._labelled[name], self._labels) for name in (TRAIN, VAL)}, **tested}
 
     @property
-    def hidden_targets(self) -> Tensor:
-        """Labels of `target_val` (N,), only for figures that are marked as having seen them."""
-        targets: Tensor = self._labels.collate([sample.target for sample in self._labelled[VAL].samples])
-        return targets
+    def hidden_labels(self) -> HiddenLabels | None:
+        """Labels of `target_val`; None if none is known, or if they move with their images."""
+        kind, labels = self._labels, [sample.target for sample in self._labelled[VAL].samples]
+        known = torch.tensor([kind.is_known(label) for label in labels], dtype=torch.bool)
+        return None if kind.moves or not known.any() else HiddenLabels(kind, kind.collate(labels), known)
 
     @property
     def _labels(self) -> LabelKind:

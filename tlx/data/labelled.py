@@ -15,6 +15,7 @@ from tlx.base.errors import TlxError
 from tlx.data import domains
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
+from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
 
@@ -72,6 +73,10 @@ class LabelledImages:
         if self.domain is not None and split in self.domain.splits:
             return self.domain.checked
         return self.checked
+
+    def label_kind(self, split: str) -> LabelKind | None:
+        """Return the kind of the labels of a split; None: its images have no labels for training."""
+        return None if split in (domains.TRAIN, domains.VAL) else self._set_of(split).images.labels
 
     @property
     def class_names(self) -> list[str]:

@@ -26,6 +26,10 @@ class LabelKind(ABC):
     moves: ClassVar[bool] = False  # whether a label changes when its image is cropped, mirrored or rotated
     unknown: ClassVar[Any]  # the label of an unlabelled image
 
+    def is_known(self, label: Any) -> bool:
+        """Return whether this is the label of an image, not `unknown`."""
+        return type(label) is not type(self.unknown) or bool(label != self.unknown)
+
     @abstractmethod
     def class_ids(self, label: Any) -> tuple[int, ...]:
         """Return the classes that an image with this label shows, without duplicates; empty for none."""

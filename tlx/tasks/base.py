@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -51,6 +51,17 @@ class TaskContract(ABC):
         Returns:
             For a batch of `target`, which has no labels: tensors (B, …) for callbacks.
         """
+
+    def agreement(self, measured: Mapping[str, Tensor], labels: Any) -> Tensor:
+        """Return how far predictions for images of the target domain agree with their labels: (B,), in [0, 1].
+
+        Only for a kind with an `oracle`.
+
+        Args:
+            measured: What `measure` returned for the batch.
+            labels: The labels of its images; those of images without a label do not count.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not compare predictions with hidden labels")
 
     @abstractmethod
     def figures(self, split: str) -> Figures:

@@ -35,6 +35,7 @@ from tlx.features.prefix_cache import PrefixCache
 from tlx.records.directory import RunDirectory
 from tlx.records.settled import settle
 from tlx.strategies.monitor import monitored
+from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
 from tlx.training.resolvers import MACHINE, accelerator, strategy
 from tlx.training.sharding import Sharded
@@ -133,7 +134,8 @@ def build_callbacks(
         *pruning_callbacks(monitored(config).name, stages),
         checkpoints,
     ]
-    if domain is not None and ((hidden := domain.hidden_targets) >= 0).any():
+    hidden = None if domain is None or kind_of(config.task).oracle is None else domain.hidden_labels
+    if hidden is not None:
         callbacks.insert(0, Oracle(hidden))  # its metric must exist before the epoch is saved
     if config.optimizer.get("keep_source"):
         callbacks.insert(0, L2SP(float(config.optimizer.keep_source)))

@@ -31,10 +31,10 @@ class Batch(TypedDict, total=False):
     """The input of a step.
 
     `image` uint8 (B, C, H, W), not normalised; or instead `prefix`, outputs of frozen groups (B, …) by group;
-    `target` their labels, for classes int64 (B,), -1 if unknown; `index` int64 (B,), the positions of the images in
-    their split, PADDING for rows that only fill the batch (see `real`). `drawn` float32 (B, 21): the parameters that
-    `Distortion` drew, if the images are still to be distorted. `unlabelled`: a batch of the target domain, without
-    labels.
+    `target` their labels, for classes int64 (B,), none in splits without labels; `index` int64 (B,), the positions of
+    the images in their split, PADDING for rows that only fill the batch (see `real`). `drawn` float32 (B, 21): the
+    parameters that `Distortion` drew, if the images are still to be distorted. `unlabelled`: a batch of the target
+    domain, without `target`.
     """
 
     image: Tensor
@@ -65,7 +65,7 @@ class Views:
 
 
 class RowSource(Protocol):
-    """Outputs of frozen layer groups for each image of a split."""
+    """Outputs of a frozen layer group, or moved labels, for each image of a split."""
 
     def take(self, index: Tensor) -> Tensor:
         """Return rows (len(index), …)."""
@@ -87,12 +87,14 @@ class SplitDataset(Dataset[Batch]):
         distort: Applied to whole batches after `transform`, and draws after it.
         still: Whether `transform` draws nothing and the seed is only for `distort`.
         window: Centre and width of the displayed range of files with more than 8 bits, see `tlx.data.read_image`.
-        labels: Kind of the samples' labels.
+        labels: Kind of the samples' labels; None: the images have none, and batches hold no `target`.
 
     Attributes:
-        targets: Labels of all samples, before images are transformed.
+        labels_move: Whether the labels are transformed with their images.
+        targets: Labels of all samples; None if there are none, or if they move.
         distort_later: Whether batches are returned undistorted, with `drawn`, for `finish`.
         rows: If set, batches hold outputs of layer groups instead of images, under `prefix` by group.
+        label_rows: The labels that belong to these rows, if labels move.
         kept: If set, the store of images that were read before.
     """
 
@@ -107,13 +109,14 @@ class SplitDataset(Dataset[Batch]):
         distort: Distortion | None = None,
         still: bool = False,
         window: Window | None = None,
-        labels: LabelKind = CLASSES,
+        labels: LabelKind | None = CLASSES,
     ) -> None:
         self.labels = labels
         self.window = window
         self.distort = distort
         self.distort_later = False
         self.rows: Mapping[str, RowSource] | None = None
+        self.label_rows: RowSource | None = None
         self.kept: KeptImages | None = None
         self.min_side = min_side
         self.views = views
@@ -121,8 +124,10 @@ class SplitDataset(Dataset[Batch]):
         self.transform = transform
         self.channels = channels
         self.seed = seed
-        self.targets = labels.collate([sample.target for sample in split.samples])
-        alike = (seed is None or still) and not labels.moves  # the same pixels and label each time
+        self.labels_move = labels is not None and labels.moves
+        fixed = None if labels is None or labels.moves else labels
+        self.targets = None if fixed is None else fixed.collate([sample.target for sample in split.samples])
+        alike = (seed is None or still) and not self.labels_move  # the same pixels and label each time
         self._resized = self._resize_once() if alike and split.in_memory else None
 
     def __len__(self) -> int:
@@ -138,9 +143,12 @@ class SplitDataset(Dataset[Batch]):
         if self.rows is not None:
             place = index.clamp(min=0)  # padding looks like image 0, see `real`
             prefix = {group: rows.take(place) for group, rows in self.rows.items()}
-            return {"prefix": prefix, "target": self.labels.take(self.targets, index), "index": index}
-        image, target, drawn = self._undistorted([draw for draw, _ in keys], index)
-        batch: Batch = {"image": image, "target": target, "index": index}
+            batch: Batch = {"prefix": prefix, "index": index}
+            self._add_labels(batch, None if self.label_rows is None else self.label_rows.take(place))
+            return batch
+        image, moved, drawn = self._undistorted([draw for draw, _ in keys], index)
+        batch = {"image": image, "index": index}
+        self._add_labels(batch, moved)
         if drawn is not None:
             batch["drawn"] = drawn
         return batch if self.distort_later else self.finish(batch)
@@ -166,16 +174,33 @@ class SplitDataset(Dataset[Batch]):
             return batch
         assert self.distort is not None
         image = self.distort(batch["image"], batch["drawn"])
-        height, width = image.shape[-2:]
-        target = self.labels.distort(batch["target"], self.distort, batch["drawn"], (height, width))
-        return {"image": image, "target": target, "index": batch["index"]}
+        finished: Batch = {"image": image, "index": batch["index"]}
+        if self.labels is not None:
+            height, width = image.shape[-2:]
+            finished["target"] = self.labels.distort(batch["target"], self.distort, batch["drawn"], (height, width))
+        return finished
+
+    def _add_labels(self, batch: Batch, moved: Any) -> None:
+        """Add the labels of a batch to it, if its images have any.
+
+        Args:
+            batch: The batch.
+            moved: The collated labels of its images, moved with them; None if the labels do not move.
+        """
+        if self.labels is None:
+            return
+        if not self.labels_move:
+            batch["target"] = self.labels.take(self.targets, batch["index"])
+            return
+        rows = torch.arange(len(batch["index"])).masked_fill(~real(batch), PADDING)
+        batch["target"] = self.labels.take(moved, rows)
 
     def _undistorted(self, draws: Sequence[int], index: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-        """Return images, labels, and the parameters drawn to distort both; None: no distortion."""
+        """Return images, their collated labels if these move, and the parameters drawn to distort both, if any."""
         places = index.clamp(min=0)
         if self.seed is None and self._resized is not None:
             image = to_channels(self._resized[places], self.channels).contiguous()
-            return image, self.labels.take(self.targets, index), None
+            return image, None, None
         items, drawn = [], []
         for draw, i in zip(draws, places.tolist(), strict=True):
             if self.seed is None:
@@ -186,18 +211,22 @@ class SplitDataset(Dataset[Batch]):
                 if self.distort is not None:
                     drawn.append(self.distort.draw())
         images, labels = zip(*items, strict=True)
-        target = self.labels.collate(labels) if self.labels.moves else self.labels.take(self.targets, index)
-        return torch.stack(images), target, torch.stack(drawn) if drawn else None
+        moved = self.labels.collate(labels) if self.labels is not None and self.labels_move else None
+        return torch.stack(images), moved, torch.stack(drawn) if drawn else None
 
     def _item(self, index: int) -> tuple[Tensor, Any]:
-        """Return a transformed, undistorted image and its label."""
-        label = self.split.samples[index].target
+        """Return a transformed, undistorted image, and its label if that moves with it."""
+        label = None
         if self._resized is not None:
             return to_channels(self._resized[index], self.channels), label
         kept = self.kept if self.kept and self.kept.transformed else None
         image = kept.get(index) if kept else None
         if image is None:
-            image, label = self.labels.transform(self.transform, self._read(index), label)
+            if self.labels is not None and self.labels_move:
+                target = self.split.samples[index].target
+                image, label = self.labels.transform(self.transform, self._read(index), target)
+            else:
+                image = self.transform(self._read(index))
             image = to_channels(image, self.channels)
             if kept:
                 kept.put(index, image)

@@ -40,9 +40,9 @@ class SplitFigures(nn.Module):
         if split == "val" and self.ranked:
             self.val_auroc.update(scores, target)
 
-    def add_unlabelled(self, scores: Tensor, index: Tensor) -> None:
-        """Add a batch of the target domain: class scores (B, K), float32; indices of images (B,), -1 for padding."""
-        self.target.update(scores, index)
+    def add_unlabelled(self, scores: Tensor, real: Tensor) -> None:
+        """Add a batch of the target domain: class scores (B, K), float32; which rows are not padding (B,), bool."""
+        self.target.update(scores, real)
 
     def take(self, split: str) -> dict[str, Tensor]:
         """Return the metrics of a split, scalars, and reset them; return none if no batch was added.

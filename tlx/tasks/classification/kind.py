@@ -50,6 +50,7 @@ class ClassificationKind(TaskKind):
     monitors = get_args(Monitored)
     scorings = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
     gives_class_scores = True
+    oracle = "oracle/accuracy"
     headline = "test/accuracy"
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 

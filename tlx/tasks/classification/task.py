@@ -118,16 +118,20 @@ class Classification(Task):
         """Add a batch of class scores (B, K) to the metrics of a split.
 
         Returns:
-            For the target domain, the `predicted` classes (B,) and the `index` (B,) of their images.
+            For the target domain, the `predicted` classes (B,).
         """
         scores = output.float()
         if split == "target":
-            self.measured.add_unlabelled(scores, batch["index"])
-            return {"predicted": scores.argmax(1), "index": batch["index"]}
+            self.measured.add_unlabelled(scores, real(batch))
+            return {"predicted": scores.argmax(1)}
         target = batch["target"].masked_fill(~real(batch), IGNORED)
         weights = None if self.class_weights is None else self.class_weights.float()
         self.measured.add(split, scores, target, weights)
         return None
+
+    def agreement(self, measured: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Return 1 for images whose predicted class is the label, 0 for others (B,)."""
+        return (measured["predicted"] == labels).float()
 
     def figures(self, split: str) -> Figures:
         """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
