@@ -18,7 +18,7 @@ from tlx.base.places import refuse_unwritable
 from tlx.config import compose
 from tlx.runs.run import Run
 from tlx.sweeps import gpus, job
-from tlx.sweeps.launcher import at_once
+from tlx.sweeps.launcher import jobs_at_once
 from tlx.sweeps.progress import Progress
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
@@ -65,7 +65,7 @@ class _Demo:
         self.records.open()
         about = {"swept": ["run", "seed"], "monitor": "val/accuracy", "mode": "max"}
         self.records.update_about(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
-        self.jobs = at_once("auto", "n_jobs")
+        self.jobs = jobs_at_once("auto", "n_jobs")
         self.devices = gpus.visible(gpus.installed(), os.environ)
         self._composing = threading.Lock()  # Hydra has one state for all threads
 

@@ -88,11 +88,11 @@ class TestRecorder(pl.Callback):
             thumbnails=self._thumbnails(images, index, chosen),
         )
         bad = [-float(value) for value in pl_module.badness(rows)]
-        places = [place for place, value in enumerate(bad) if not math.isnan(value)]
-        for place in sorted(places, key=lambda i: (bad[i], int(index[i])))[:WORST_AT_MOST]:
+        positions = [position for position, value in enumerate(bad) if not math.isnan(value)]
+        for position in sorted(positions, key=lambda i: (bad[i], int(index[i])))[:WORST_AT_MOST]:
             # A view would keep the whole batch.
-            image = None if images is None else images[place].to("cpu", copy=True)
-            self._gathered.worst.append((bad[place], int(index[place]), image))
+            image = None if images is None else images[position].to("cpu", copy=True)
+            self._gathered.worst.append((bad[position], int(index[position]), image))
         self._gathered.keep_worst()
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

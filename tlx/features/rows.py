@@ -19,15 +19,15 @@ class CachedRows:
 
     Args:
         found: The segments.
-        place: For each image the number of its segment and its position in it, int64 (N, 2).
+        location: For each image the number of its segment and its position in it, int64 (N, 2).
     """
 
-    def __init__(self, found: Sequence[Segment], place: Tensor) -> None:
+    def __init__(self, found: Sequence[Segment], location: Tensor) -> None:
         self.segments = list(found)
-        self.place = place
+        self.location = location
 
     def __len__(self) -> int:
-        return len(self.place)
+        return len(self.location)
 
     def take(self, index: Tensor) -> Tensor:
         """Return copies of rows (len(index), …) in the memory format in which they were written.
@@ -36,15 +36,15 @@ class CachedRows:
             index: Indices of images in the split, int64 (B,).
         """
         first = self.segments[0]
-        place = self.place[index]
+        location = self.location[index]
         if len(self.segments) == 1:
-            return first.shape.from_memory(first.take(place[:, 1]))
+            return first.shape.from_memory(first.take(location[:, 1]))
         flat: Tensor | None = None
         for number, segment in enumerate(self.segments):
-            mine = (place[:, 0] == number).nonzero()[:, 0]
+            mine = (location[:, 0] == number).nonzero()[:, 0]
             if not len(mine):
                 continue
-            taken = segment.take(place[mine, 1])
+            taken = segment.take(location[mine, 1])
             if flat is None:
                 flat = taken.new_empty(len(index), taken.shape[1])
             flat[mine] = taken
@@ -67,15 +67,15 @@ def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[CachedRows 
     """
     wanted = set(keys)
     found: list[Segment] = []
-    places: dict[bytes, tuple[int, int]] = {}
+    locations: dict[bytes, tuple[int, int]] = {}
     for segment in _intact(entry, label):
-        new = {key: (len(found), row) for row, key in enumerate(segment.keys) if key in wanted and key not in places}
+        new = {key: (len(found), row) for row, key in enumerate(segment.keys) if key in wanted and key not in locations}
         if new and (not found or segment.shape == found[0].shape):
-            places |= new
+            locations |= new
             found.append(segment)
-    if len(places) == len(wanted):
-        return CachedRows(found, torch.tensor([places[key] for key in keys], dtype=torch.int64).view(-1, 2)), []
-    missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in places}
+    if len(locations) == len(wanted):
+        return CachedRows(found, torch.tensor([locations[key] for key in keys], dtype=torch.int64).view(-1, 2)), []
+    missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in locations}
     return None, sorted(missing.values())
 
 

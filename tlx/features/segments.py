@@ -84,7 +84,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, label: str) -> None:
         self.path = folder / f"{label}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-        self._beside = beside(self.path)
+        self._temporary = beside(self.path)
         self._file: IO[bytes] | None = None
         self._shape: Shape | None = None
         self._keys: list[bytes] = []
@@ -98,7 +98,7 @@ class SegmentWriter:
         """
         shape = Shape.of(rows)
         if self._file is None:
-            self._file, self._shape = create(self._beside), shape
+            self._file, self._shape = create(self._temporary), shape
             self._file.write(bytes(_PAGE))
         assert self._shape is not None
         assert (shape.shape, shape.dtype) == (self._shape.shape, self._shape.dtype)
@@ -123,7 +123,7 @@ class SegmentWriter:
             file.write(_FIXED.pack(_MAGIC, len(text), zlib.crc32(text)) + text)
             file.flush()
             os.fsync(file.fileno())
-        self._beside.replace(self.path)
+        self._temporary.replace(self.path)
         sync(self.path.parent)
         self._file = None
 
@@ -132,7 +132,7 @@ class SegmentWriter:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._beside.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
 
 
 class Segment:

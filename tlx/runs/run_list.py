@@ -15,22 +15,22 @@ from tlx.tasks.catalog import headline_in
 DEPTH = 3  # levels of folders to search: outputs/demo/NAME
 
 
-def run_lines(asked: str = "*", folder: str = "outputs") -> list[str]:
+def run_lines(where: str = "*", folder: str = "outputs") -> list[str]:
     """Return lines `DIRECTORY  state  figure` of runs, oldest first.
 
     Args:
-        asked: A folder to search, or a glob for the names of runs in `folder`.
+        where: A folder to search, or a glob for the names of runs in `folder`.
         folder: The default folder of runs.
 
     Raises:
         TlxError: There are none.
     """
-    own = os.path.expanduser(asked)
-    place, glob = (Path(own), "*") if asked != "*" and os.path.isdir(own) else (Path(folder), asked)
-    found = [path for path in _below(place, DEPTH) if fnmatch(path.name, glob)]
+    own = os.path.expanduser(where)
+    root, glob = (Path(own), "*") if where != "*" and os.path.isdir(own) else (Path(folder), where)
+    found = [path for path in _below(root, DEPTH) if fnmatch(path.name, glob)]
     if not found:
         what = f"a run whose name matches '{glob}'" if glob != "*" else "a run"
-        raise TlxError(f"expected {what} in '{place}', got none; to list those in another folder: tlx list runs DIR")
+        raise TlxError(f"expected {what} in '{root}', got none; to list those in another folder: tlx list runs DIR")
     rows = [(one_line(str(path)), *_state_and_figure(Run(path))) for path in found]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     return [f"{name:<{widths[0]}}  {state:<{widths[1]}}  {figure}".rstrip() for name, state, figure in rows]

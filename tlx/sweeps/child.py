@@ -66,11 +66,11 @@ class Child:
     def wait(self, stop: Stop) -> Outcome:
         """Wait for the job and return its outcome; relay the signal of `stop`, so that the job saves and ends."""
         outcome: Outcome | None = None
-        asked = False
+        signalled = False
         while self._process.exitcode is None:
-            if stop.number is not None and not asked:
+            if stop.number is not None and not signalled:
                 self.ask(stop.number)
-                asked = True
+                signalled = True
             ready = wait([self._process.sentinel, *([] if outcome else [self._ours])], timeout=0.2)
             if self._ours in ready:
                 outcome = self._receive() or outcome
@@ -85,7 +85,7 @@ class Child:
         self._ours.close()
         if outcome is not None:
             return outcome
-        if asked:
+        if signalled:
             return "interrupted", f"stopped by {stop.number.name if stop.number else 'a signal'} before it began"
         if code < 0:
             number = signal.Signals(-code)

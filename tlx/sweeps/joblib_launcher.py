@@ -7,7 +7,7 @@ from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.sweeps.job import Job, run
-from tlx.sweeps.launcher import TlxLauncher, at_once
+from tlx.sweeps.launcher import TlxLauncher, jobs_at_once
 from tlx.sweeps.stopping import SWEEP
 
 
@@ -24,7 +24,7 @@ class JoblibLauncher(TlxLauncher):
     def __init__(self, n_jobs: int | str = "auto", verbose: int = 0, **unknown: Any) -> None:
         if unknown:
             raise TlxError(f"hydra.launcher: expected n_jobs and verbose, got {', '.join(unknown)}")
-        self.at_once = at_once(n_jobs, "n_jobs")
+        self.at_once = jobs_at_once(n_jobs, "n_jobs")
         self.verbose = verbose
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:

@@ -65,11 +65,11 @@ class TlxLauncher(Launcher):
             [(initial_job_idx + i, list(overrides), {}) for i, overrides in enumerate(job_overrides)]
         )
 
-    def launch_jobs(self, asked: Sequence[tuple[int, list[str], Mapping[str, str]]]) -> list[JobReturn]:
+    def launch_jobs(self, requests: Sequence[tuple[int, list[str], Mapping[str, str]]]) -> list[JobReturn]:
         """Run jobs and wait for them.
 
         Args:
-            asked: The number, the overrides and the environment variables of each job.
+            requests: The number, the overrides and the environment variables of each job.
 
         Returns:
             Hydra's results, in the same order.
@@ -81,12 +81,12 @@ class TlxLauncher(Launcher):
         share = threads(self.at_once)
         if allowed.VARIABLE in os.environ:  # what the user allows here is allowed on other machines, too
             share[allowed.VARIABLE] = os.environ[allowed.VARIABLE]
-        several = self.at_once > 1 and len(asked) > 1
+        several = self.at_once > 1 and len(requests) > 1
         devices = gpus.visible(gpus.installed(), os.environ) if several and self.hands_out_gpus else {}
         jobs: list[Job] = []
         records: list[Record] = []
         runs: dict[str, str] = {}  # run directory -> identity of the configuration trained there
-        for number, overrides, variables in asked:
+        for number, overrides, variables in requests:
             record, config = self._compose(number, overrides)
             identity = identity_hash(as_config(config)) if config else ""
             if record.state == "waiting" and runs.setdefault(record.run_dir, identity) != identity:
@@ -102,7 +102,7 @@ class TlxLauncher(Launcher):
         for record in records:
             self._settle(record, own.get(record.run_dir, record.number))
         SWEEP.check()
-        return [self._returned(number, overrides) for number, overrides, _ in asked]
+        return [self._returned(number, overrides) for number, overrides, _ in requests]
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Run the jobs and wait for them; a job raises nothing and writes its record."""
@@ -180,7 +180,7 @@ def _await(record: Record, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def at_once(asked: int | str, key: str) -> int:
+def jobs_at_once(value: int | str, key: str) -> int:
     """Return how many jobs run at once on this machine.
 
     `auto` is one per GPU; without GPUs half of the cores, at least 2.
@@ -188,8 +188,8 @@ def at_once(asked: int | str, key: str) -> int:
     Raises:
         TlxError: The value is neither `auto` nor a number of at least 1.
     """
-    if asked == "auto":
+    if value == "auto":
         return len(gpus.visible(gpus.installed(), os.environ)) or max(2, len(os.sched_getaffinity(0)) // 2)
-    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-        raise TlxError(f"hydra.launcher.{key}: expected auto or a number of at least 1, got '{asked}'")
-    return asked
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise TlxError(f"hydra.launcher.{key}: expected auto or a number of at least 1, got '{value}'")
+    return value

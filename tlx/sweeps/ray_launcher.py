@@ -14,7 +14,7 @@ from tlx.base.compat.ray import job_config
 from tlx.base.errors import TlxError
 from tlx.sweeps import gpus, ray_agents
 from tlx.sweeps.job import Job, run
-from tlx.sweeps.launcher import TlxLauncher, at_once
+from tlx.sweeps.launcher import TlxLauncher, jobs_at_once
 from tlx.sweeps.stopping import SWEEP, Stop
 
 SAVING = 90.0  # seconds that jobs may take to save
@@ -45,7 +45,7 @@ class RayLauncher(TlxLauncher):
             known = "address, n_jobs, cpus_per_job and gpus_per_job"
             raise TlxError(f"hydra.launcher: expected {known}, got {', '.join(unknown)}")
         self.address = address or os.environ.get("RAY_ADDRESS")
-        self.jobs = at_once(n_jobs, "n_jobs")
+        self.jobs = jobs_at_once(n_jobs, "n_jobs")
         self.cpus_per_job, self.gpus_per_job = cpus_per_job, gpus_per_job
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:

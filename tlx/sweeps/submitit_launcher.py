@@ -19,7 +19,7 @@ from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
 from tlx.sweeps import gpus
 from tlx.sweeps.job import Job, run
-from tlx.sweeps.launcher import TlxLauncher, at_once
+from tlx.sweeps.launcher import TlxLauncher, jobs_at_once
 from tlx.sweeps.records import ENDED
 from tlx.sweeps.stopping import SWEEP, Stop
 
@@ -77,12 +77,12 @@ class SubmititLauncher(TlxLauncher):
         Raises:
             TlxError: The path is a link.
         """
-        place = self.records.directory / ".submitit"
-        if place.is_symlink():
-            raise TlxError(f"{one_line(place)}: expected a folder, got a link; remove it")
-        made = place / secrets.token_hex(6)
-        made.mkdir(parents=True)
-        return made
+        parent = self.records.directory / ".submitit"
+        if parent.is_symlink():
+            raise TlxError(f"{one_line(parent)}: expected a folder, got a link; remove it")
+        folder = parent / secrets.token_hex(6)
+        folder.mkdir(parents=True)
+        return folder
 
     def _wait(self, running: dict[int, Any]) -> dict[int, Any]:
         """Wait a moment; return the jobs that still run, by number; cancel all of them if the sweep must stop."""
@@ -125,7 +125,7 @@ class LocalLauncher(SubmititLauncher):
     def __init__(self, n_jobs: int | str = "auto", timeout_min: int = 10080, **unknown: Any) -> None:
         if unknown:
             raise TlxError(f"hydra.launcher: expected n_jobs and timeout_min, got {', '.join(unknown)}")
-        self.at_once = at_once(n_jobs, "n_jobs")
+        self.at_once = jobs_at_once(n_jobs, "n_jobs")
         self.parameters = {"timeout_min": timeout_min}
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:

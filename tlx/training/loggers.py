@@ -41,12 +41,12 @@ def open_loggers(config: DictConfig, values: Mapping[str, Plain], step: int | No
     plain: Any = OmegaConf.to_container(config.logger, resolve=True)
     nodes = logger_nodes(plain)
     if not is_first():
-        return [RunLogger(None, place) for place in nodes]
+        return [RunLogger(None, key) for key in nodes]
     run = RunDirectory(config.run_dir)
     opened: list[RunLogger] = []
     try:
-        for place, node in nodes.items():
-            opened.append(_opened(place, node, run, values, step))
+        for key, node in nodes.items():
+            opened.append(_opened(key, node, run, values, step))
     except BaseException:
         for logger in opened:
             logger.close("failed")
@@ -54,20 +54,20 @@ def open_loggers(config: DictConfig, values: Mapping[str, Plain], step: int | No
     return opened
 
 
-def _opened(place: str, node: Node, run: RunDirectory, values: Mapping[str, Plain], step: int | None) -> RunLogger:
+def _opened(key: str, node: Node, run: RunDirectory, values: Mapping[str, Plain], step: int | None) -> RunLogger:
     target = str(node["_target_"])
-    inner = _local(place, node, run, step) if target in LOCAL else _remote(place, node, run)
-    logger = RunLogger(inner, place, sends=target not in LOCAL)
+    inner = _local(key, node, run, step) if target in LOCAL else _remote(key, node, run)
+    logger = RunLogger(inner, key, sends=target not in LOCAL)
     if target != TENSORBOARD:  # there, the review writes them
         logger.log_hyperparams(dict(values))
     return logger
 
 
-def _local(place: str, node: Node, run: RunDirectory, step: int | None) -> Logger:
+def _local(key: str, node: Node, run: RunDirectory, step: int | None) -> Logger:
     """Return a logger that writes into the run directory; its files are registered before they are written."""
     if node["_target_"] == TENSORBOARD:
-        return _tensorboard(place, node, run, step)
-    logger: CSVLogger = build_node(node, place)
+        return _tensorboard(key, node, run, step)
+    logger: CSVLogger = build_node(node, key)
     run.files.add_events(logger.log_dir)
     rows = _rows_before(Path(logger.log_dir) / "metrics.csv", step)
     with warnings.catch_warnings():
@@ -77,9 +77,9 @@ def _local(place: str, node: Node, run: RunDirectory, step: int | None) -> Logge
     return logger
 
 
-def _tensorboard(place: str, node: Node, run: RunDirectory, step: int | None) -> Logger:
+def _tensorboard(key: str, node: Node, run: RunDirectory, step: int | None) -> Logger:
     _wait_for_a_later_name(run.directory)
-    logger: Logger = build_node(node, place, **({} if step is None else {"purge_step": step}))
+    logger: Logger = build_node(node, key, **({} if step is None else {"purge_step": step}))
     run.files.add_events(logger.log_dir or run.directory)
     return logger
 
@@ -105,7 +105,7 @@ def _rows_before(path: Path, step: int | None) -> list[dict[str, Any]]:
     ]
 
 
-def _remote(place: str, node: Node, run: RunDirectory) -> Logger:
+def _remote(key: str, node: Node, run: RunDirectory) -> Logger:
     """Return a logger that may send data to a server, with its own run started or resumed.
 
     Raises:
@@ -114,22 +114,22 @@ def _remote(place: str, node: Node, run: RunDirectory) -> Logger:
     target = str(node["_target_"])
     arguments = _ARGUMENTS.get(target, lambda node, run: {})
     try:
-        return _started(place, node, arguments, run)
+        return _started(key, node, arguments, run)
     except TlxError:
         raise
     except Exception:
         time.sleep(_PAUSE)
     try:
-        return _started(place, node, arguments, run)
+        return _started(key, node, arguments, run)
     except Exception as error:
         advice = REMOTE[target].advice if target in REMOTE else "or type: logger=none"
-        raise TlxError(f"{place}: expected a logger that can start, got {brief(error)}; {advice}") from error
+        raise TlxError(f"{key}: expected a logger that can start, got {brief(error)}; {advice}") from error
 
 
 def _started(
-    place: str, node: Node, arguments: Callable[[Node, RunDirectory], dict[str, Any]], run: RunDirectory
+    key: str, node: Node, arguments: Callable[[Node, RunDirectory], dict[str, Any]], run: RunDirectory
 ) -> Logger:
-    logger: Logger = build_node(node, place, **arguments(node, run))
+    logger: Logger = build_node(node, key, **arguments(node, run))
     _ = getattr(logger, "experiment", None)  # created on first access
     return logger
 

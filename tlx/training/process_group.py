@@ -65,8 +65,8 @@ def what_ended(codes: Mapping[int, int]) -> str:
         codes: Exit codes by rank (negative: killed by that signal) of the failed processes, earliest first as far as
             known. Processes that lost another one, or were told to end because of it, are not the cause.
     """
-    asked = {LOST, STOPPED, -signal.SIGTERM}
-    rank = next((rank for rank, code in codes.items() if code not in asked), next(iter(codes)))
+    consequences = {LOST, STOPPED, -signal.SIGTERM}
+    rank = next((rank for rank, code in codes.items() if code not in consequences), next(iter(codes)))
     code = codes[rank]
     if code < 0:
         number = signal.Signals(-code)
