@@ -34,7 +34,7 @@ def test_every_training_is_shown_and_stands_in_the_table(
     for source, transfer in zip(sources, transfers, strict=True):
         assert transfer.config.backbone.run == str(source.directory)
     scores = [run.metrics["test/accuracy"] for run in transfers]
-    row = next(line for line in told.splitlines() if line.startswith("digits 5-9, 10 labels a class, transfer"))
+    row = next(line for line in told.splitlines() if line.startswith("digits 5-9, 10 labels per class, transfer"))
     assert float(row.split()[-3]) == pytest.approx(sum(scores) / 2, abs=6e-4)
     written = [run.status["time"] for run in runs]
     tlx.demo.demo(str(tmp_path / "demo"), *SHORT)

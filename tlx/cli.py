@@ -1,4 +1,4 @@
-"""The command line: verbs, each a few lines over the library. Importing this imports neither torch nor Hydra."""
+"""The command line: verbs, each a few lines that call the library. Importing it imports neither torch nor Hydra."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ if TYPE_CHECKING:
 HELP = """\
 tlx: transfer a deep vision network to your own images.
 
-  tlx train [key=value …]            train in stages, test once, leave a run directory
-  tlx train -m key=a,b seed=0,1,2    every combination (Hydra multirun)
-  tlx train resume=RUN               go on with a run that was killed or stopped
-  tlx plan  [key=value …]            stages x layer groups x parameters x learning rates; no training, no download
-  tlx check [key=value …]            open every image of the data set, report what is broken or odd; no training
-  tlx test RUN [key=value …]         the test split, from the run directory alone
+  tlx train [key=value …]            train in stages, test once, write a run directory
+  tlx train -m key=a,b seed=0,1,2    train every combination (Hydra multirun)
+  tlx train resume=RUN               resume a run that was killed or stopped
+  tlx plan  [key=value …]            print stages x layer groups x learning rates; no training, no download
+  tlx check [key=value …]            open every image of the data set, report broken and unusual ones; no training
+  tlx test RUN [key=value …]         evaluate on the test split, from the run directory alone
   tlx predict RUN IMAGES… -o predictions.csv
-  tlx lineage RUN                    the chain of runs that a run comes from, and what each took over
+  tlx lineage RUN                    print the runs that a run was trained from, and what each took over
   tlx list backbones|datasets|strategies|classifiers|optimizers|runs [GLOB]
-  tlx cache [clear [ENTRY…]]         what frozen layer groups gave, kept on disk: size, age, owner
-  tlx demo                           digits 0-4 to digits 5-9, three seeds, offline
-  tensorboard --logdir outputs       look at the runs
+  tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
+  tlx demo                           transfer from digits 0-4 to digits 5-9, three seeds, offline
+  tensorboard --logdir outputs       view the runs
 
 Start:
   tlx train dataset=digits backbone=small_cnn strategy=scratch
   tlx train dataset=folder dataset.root=~/pets backbone=resnet50 strategy=gradual
 
 --config-dir DIR adds your own options to every group. TLX_FULL_ERROR=1 shows tracebacks.
-Each verb explains itself: tlx train --help
+Help for a verb: tlx train --help
 """
 
 TRAIN_HELP = """\
 tlx train [-m] [--config-dir DIR] [key=value …]
 
   key=value            override a key: optimizer.lr=3e-4, strategy=gradual, dataset.root=~/pets
-  -m, --multirun       every combination of key=a,b,c
-  resume=RUN           go on with an unfinished run, from its directory alone
-  --config-dir DIR     adds your own options to every group
+  -m, --multirun       train every combination of key=a,b,c
+  resume=RUN           resume an unfinished run, from its directory alone
+  --config-dir DIR     add your own options to every group
   --cfg job            print the composed configuration (Hydra's flag; --resolve resolves it) and stop
-  tlx plan …           prints what the same overrides would train
+  tlx plan …           print what the same overrides would train
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a verb; exit code 2 for a mistake that the user can mend, without a traceback."""
+    """Run a verb; for a mistake that the user can fix, print it without a traceback and exit with code 2."""
     if arguments is not None:
         _run(list(arguments))
         return
     signal.signal(signal.SIGINT, _leave)
     shield()
     start_lean()
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # tells of its cache, once a machine
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # reports its cache once per machine
     escape_what_terminals_lack()
     ending.run(lambda: _run(sys.argv[1:]))
 
@@ -106,20 +106,20 @@ def _run(args: list[str]) -> None:
             print(printable(f"tlx: {error}"), file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:
-        if str(error) != "Could not determine home directory.":  # pathlib's words
+        if str(error) != "Could not determine home directory.":  # the message of pathlib
             raise
-        print("tlx: expected the home that ~ stands for, got none; type the whole path, or set HOME", file=sys.stderr)
+        print("tlx: expected a home directory for ~, got none; type the whole path, or set HOME", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # `tlx list backbones | head`: whoever read this has seen enough
+    except BrokenPipeError:  # `tlx list backbones | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Interrupted as error:
-        print(printable(f"tlx: {error}; the same command again goes on"), file=sys.stderr)
+        print(printable(f"tlx: {error}; to resume, repeat the command"), file=sys.stderr)
         sys.exit(error.exit_code)
 
 
 def _leave(number: int, frame: object) -> None:
-    """End at once on Ctrl-C, where nothing has begun that could be saved; an exception might end in the imports."""
+    """End at once on Ctrl-C while there is nothing to save; an exception might be raised inside an import."""
     os.write(2, b"\ntlx: stopped by SIGINT\n")
     os._exit(128 + number)
 
@@ -145,7 +145,7 @@ def _train(args: list[str]) -> None:
 
     arguments = [*flags, *for_hydra(overrides, config_dir)]
     if multirun and (shown := {flag for flag in flags if flag.partition("=")[0] in _SHOW}):
-        raise TlxError(f"expected {' '.join(sorted(shown))} of one configuration, got -m beside it; leave one out")
+        raise TlxError(f"expected {' '.join(sorted(shown))} without -m, got both; leave one out")
     if multirun and "--hydra-help" not in flags:
         sys.exit(launch.multirun(arguments, overrides, config_dir))
     launch.hydra_main(arguments)
@@ -154,7 +154,7 @@ def _train(args: list[str]) -> None:
 def _resume(flags: list[str], overrides: list[str]) -> None:
     directory, *rest = sorted(overrides, key=lambda text: not text.startswith("resume="))
     if flags or any(text.startswith("resume=") for text in rest):
-        raise TlxError("resume: expected one run and no flags; a sweep goes on when its own command is given again")
+        raise TlxError("resume: expected one run and no flags; to resume a sweep, repeat its command")
     if not (place := directory.partition("=")[2]):
         raise TlxError("resume: expected a run directory, got nothing; to list the runs: tlx list runs")
     from tlx.launch import job
@@ -175,7 +175,7 @@ def _plan(args: list[str]) -> None:
 
     from tlx.procedures import plan_table
 
-    _say(plan_table(config))
+    _print(plan_table(config))
 
 
 def _check(args: list[str]) -> None:
@@ -183,7 +183,7 @@ def _check(args: list[str]) -> None:
         "check",
         "Open every image of a data set; report its splits, broken files, empty and dominating classes, identical and "
         "small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; 2: a mistake in "
-        "what was typed.",
+        "the command.",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
     parser.add_argument("--config-dir", help="a directory of your own options")
@@ -203,7 +203,7 @@ def _check(args: list[str]) -> None:
     assert isinstance(node, dict)
     checked = load_checked({str(key): value for key, value in node.items()}, stop=False)
     size = config.dataset.image_size or input_side(str(config.backbone.get("name")))
-    _say(checked.report(None if size is None else min(sides(size))))
+    _print(checked.report(None if size is None else min(sides(size))))
     if checked.broken:
         sys.exit(1)
 
@@ -212,14 +212,14 @@ def _test(args: list[str]) -> None:
     parser = _parser("test", "Evaluate a finished run on its test split.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument(
-        "overrides", nargs="*", default=[], metavar="key=value", help="for example dataset.root=~/pets, where it moved"
+        "overrides", nargs="*", default=[], metavar="key=value", help="such as dataset.root=~/pets, if it has moved"
     )
     known = parser.parse_args(args)
     from tlx.measures.names import as_lines
     from tlx.runs.run import Run
 
     for line in as_lines(_so_far(Run(known.run)).test(known.overrides)):
-        _say(line)
+        _print(line)
 
 
 def _predict(args: list[str]) -> None:
@@ -227,12 +227,14 @@ def _predict(args: list[str]) -> None:
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
     parser.add_argument("-o", "--output", default="predictions.csv", help="CSV file (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images a batch (default: %(default)s)")
-    parser.add_argument("--on-bad", choices=["stop", "skip"], default="stop", help="broken files (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images per batch (default: %(default)s)")
+    parser.add_argument(
+        "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"
+    )
     known = parser.parse_args(args)
     from tlx.records.prediction_file import refuse_place
 
-    refuse_place(Path(known.output).expanduser())  # before the minutes that the images may take
+    refuse_place(Path(known.output).expanduser())  # before spending minutes on the images
     if known.batch_size < 1:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     if not _is_run(known.run) and len(runs := [one for one in known.images if _is_run(one)]) == 1:
@@ -244,25 +246,25 @@ def _predict(args: list[str]) -> None:
 
     table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
     table.to_csv(known.output)
-    _say(f"{len(table)} predictions in {known.output}")
+    _print(f"{len(table)} predictions in {known.output}")
 
 
 def _lineage(args: list[str]) -> None:
-    parser = _parser("lineage", "Print the chain of runs that a run comes from, and what each took over.")
+    parser = _parser("lineage", "Print the runs that a run was trained from, and what each took over.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     known = parser.parse_args(args)
     from tlx.runs.lineage import table
     from tlx.runs.run import Run
 
-    _say(table(Run(known.run)))
+    _print(table(Run(known.run)))
 
 
 def _list(args: list[str]) -> None:
-    parser = _parser("list", "List what can stand for a group, a line each.")
-    told = "backbones, datasets, strategies, runs, …; without it what there is to list"
-    parser.add_argument("what", nargs="?", help=told)
+    parser = _parser("list", "List the options of a group, one per line.")
+    groups = "backbones, datasets, strategies, runs, …; without it, list the groups"
+    parser.add_argument("what", nargs="?", help=groups)
     parser.add_argument(
-        "glob", nargs="?", default="*", help="such as 'resnet*', 'timm/*convnext*'; of runs a folder, too"
+        "glob", nargs="?", default="*", help="such as 'resnet*', 'timm/*convnext*'; for runs also a folder"
     )
     parser.add_argument("--config-dir", help="a directory of your own options")
     known = parser.parse_args(args)
@@ -272,20 +274,20 @@ def _list(args: list[str]) -> None:
     if known.what and listed(known.what) == "runs":
         from tlx.runs.run_list import run_lines
 
-        _say("\n".join(run_lines(known.glob)))
+        _print("\n".join(run_lines(known.glob)))
         return
     found = listing(known.what, known.glob, known.config_dir) if known.what else overview(known.config_dir)
-    _say("\n".join(found))
+    _print("\n".join(found))
 
 
 def _cache(args: list[str]) -> None:
     parser = _parser(
         "cache",
-        "List what is kept of frozen layer groups: key, size, when it was last used, what it is and whose. "
-        "`clear` removes all entries, or those named; runs compute again what they need.",
+        "List the stored outputs of frozen layer groups: key, size, last use, content and owner. "
+        "`clear` removes all entries, or the named ones; runs compute them again if they need them.",
     )
     parser.add_argument("action", nargs="?", default="list", metavar="clear", help="remove entries")
-    parser.add_argument("entries", nargs="*", metavar="ENTRY", help="keys, or how they begin (default: all)")
+    parser.add_argument("entries", nargs="*", metavar="ENTRY", help="keys, or beginnings of keys (default: all)")
     parser.add_argument("--dir", help="the folder that cache.dir names (default: TLX_CACHE or ~/.cache/tlx)")
     known = parser.parse_args(args)
     from tlx.features.store import Store, count, gigabytes, left_alone, table
@@ -294,26 +296,26 @@ def _cache(args: list[str]) -> None:
         raise TlxError(f"cache: expected clear or nothing, got '{known.action}'; type: tlx cache clear")
     store = Store(known.dir, make=False)
     if known.action == "list":
-        _say("\n".join(table(store)))
+        _print("\n".join(table(store)))
         return
     found = store.find(known.entries)
     freed = sum(entry.bytes for entry in found)
     for entry in found:
         entry.remove()
-    _say("\n".join([f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}", *left_alone(store)]))
+    _print("\n".join([f"{count(found)} removed, {gigabytes(freed)}, from {store.folder}", *left_alone(store)]))
 
 
 def _demo(args: list[str]) -> None:
-    parser = _parser("demo", "Digits 0-4 to digits 5-9: transfer beside training from scratch, offline.")
-    parser.add_argument("--output-dir", default="outputs/demo", help="where runs go (default: %(default)s)")
+    parser = _parser("demo", "Digits 0-4 to digits 5-9: compare transfer with training from scratch, offline.")
+    parser.add_argument("--output-dir", default="outputs/demo", help="folder of the runs (default: %(default)s)")
     known = parser.parse_args(args)
     from tlx.demo import demo
 
     print(demo(known.output_dir))
 
 
-def _say(text: str) -> None:
-    """Print a verb's answer; names in it, which may be anybody's, do not control the terminal."""
+def _print(text: str) -> None:
+    """Print the result of a verb. Names in it may come from anybody, so control characters are escaped."""
     print(printable(text))
 
 
@@ -322,10 +324,10 @@ def _parser(verb: str, description: str) -> argparse.ArgumentParser:
 
 
 def _so_far(run: Run) -> Run:
-    """Say of a run that is not finished, and has weights, that what follows is of its best ones so far."""
+    """Warn if a run is not finished and has weights: the best ones so far are used. Return the run."""
     state = run.status.get("state")
     if state not in (None, "finished") and (run.checkpoints / "best.ckpt").is_file():
-        print(f"tlx: {run.place} is not finished ({state}): with its best weights so far", file=sys.stderr)
+        print(f"tlx: {run.place} is not finished ({state}): using its best weights so far", file=sys.stderr)
     return run
 
 
@@ -334,7 +336,7 @@ def _is_run(path: str) -> bool:
 
 
 def _refuse_flag(arg: str, rest: Sequence[str]) -> None:
-    """Raise for `--epochs 3` and `--epochs=3`: what tlx is told are keys."""
+    """Raise for `--epochs 3` and `--epochs=3`: tlx takes keys, not flags."""
     from tlx.config.leads import flag_hint
 
     name, equals, value = arg.partition("=")
@@ -343,7 +345,7 @@ def _refuse_flag(arg: str, rest: Sequence[str]) -> None:
 
 
 def _keys_only(args: list[str]) -> None:
-    """Raise for flags among overrides, other than those of the verbs that compose a configuration."""
+    """Raise for flags among overrides, except those of the verbs that compose a configuration."""
     own = ("-h", "--help", "--config-dir")
     for i, arg in enumerate(args):
         is_value = i > 0 and args[i - 1] == "--config-dir"
@@ -351,7 +353,7 @@ def _keys_only(args: list[str]) -> None:
             _refuse_flag(arg, args[i + 1 :])
 
 
-# Flags of Hydra that `tlx train` hands on.
+# Flags that `tlx train` passes on to Hydra.
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
 _SHOW = {"--cfg", "-c", "--info", "-i"}
 _WITHOUT_VALUE = {
@@ -361,7 +363,7 @@ _WITHOUT_VALUE = {
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
-    """Split Hydra's flags (with their values) from overrides and from the value of --config-dir."""
+    """Return Hydra's flags with their values, the overrides, and the value of --config-dir."""
     flags: list[str] = []
     overrides: list[str] = []
     config_dir = None
@@ -377,8 +379,8 @@ def _split(args: list[str]) -> tuple[list[str], list[str], str | None]:
             raise TlxError(f"expected a command line without {name}; put experiment/NAME.yaml into a --config-dir")
         elif name == "--resume":
             raise TlxError(f"expected resume=RUN without dashes; type: tlx train resume={value or 'RUN'}")
-        elif name == "--experimental-rerun":  # of Hydra's, from a pickle, which runs what stands in it
-            raise TlxError("expected resume=RUN in the place of --experimental-rerun; type: tlx train resume=RUN")
+        elif name == "--experimental-rerun":  # Hydra would read a pickle, which can run code
+            raise TlxError("expected resume=RUN instead of --experimental-rerun; type: tlx train resume=RUN")
         elif arg in _WITH_VALUE and rest:
             flags += [arg, rest.pop(0)]
         elif arg.startswith("-"):

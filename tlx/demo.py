@@ -1,4 +1,4 @@
-"""`tlx demo`: digits 0-4 to digits 5-9, transfer beside training from scratch, over three seeds, offline."""
+"""`tlx demo`: digits 0-4 to digits 5-9, transfer compared with training from scratch, three seeds, offline."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ SEEDS = (0, 1, 2)
 EXPERIMENTS = {"source": "digits_0to4", "transfer": "digits_5to9", "scratch": "digits_5to9_scratch"}
 ROWS = {
     "source": "digits 0-4, source",
-    "transfer": "digits 5-9, 10 labels a class, transfer",
-    "scratch": "digits 5-9, 10 labels a class, from scratch",
+    "transfer": "digits 5-9, 10 labels per class, transfer",
+    "scratch": "digits 5-9, 10 labels per class, from scratch",
 }
 
 
 def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
-    """Train sources, transfers and baselines, several at once; return a table, the runs and how to look at them.
+    """Train sources, transfers and baselines in parallel; return a table, the run directories and how to view them.
 
     Args:
-        output_dir: Where the runs go.
-        overrides: More of the configuration of each.
+        output_dir: Folder of the runs.
+        overrides: Overrides for every run.
 
     Raises:
-        TlxError: One of them failed.
-        Interrupted: A signal came; they have saved, and the same command goes on.
+        TlxError: A run failed.
+        Interrupted: A signal stopped the runs, which have saved their state; the same command resumes them.
     """
     demonstration = _Demo(output_dir, overrides)
     SWEEP.number = None
     with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM), Progress(demonstration.records):
         runs = demonstration.train_all()
     SWEEP.check()
-    table = "\n".join(_row(label, [runs[what, seed] for seed in SEEDS]) for what, label in ROWS.items())
-    directories = "\n".join(f"  {runs[what, seed].directory}" for what in ROWS for seed in SEEDS)
+    table = "\n".join(_row(label, [runs[role, seed] for seed in SEEDS]) for role, label in ROWS.items())
+    directories = "\n".join(f"  {runs[role, seed].directory}" for role in ROWS for seed in SEEDS)
     title = f"test accuracy over seeds {', '.join(map(str, SEEDS))}"
-    return f"\n{title:<45}   mean     sd  seconds\n{table}\n\nruns:\n{directories}\n\nlook: {_look(output_dir)}"
+    return f"\n{title:<45}   mean     sd  seconds\n{table}\n\nruns:\n{directories}\n\nview: {_view(output_dir)}"
 
 
 class _Demo:
-    """The nine trainings, each a job in a process of its own, as those of a sweep."""
+    """The nine runs, each a job in its own process, like the jobs of a sweep."""
 
     def __init__(self, output_dir: str, overrides: Sequence[str]) -> None:
         self.common = [f"output_dir={output_dir}", "trainer.progress_bar=false", *overrides]
@@ -67,16 +67,16 @@ class _Demo:
         self.records.update_about(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
         self.jobs = jobs_at_once("auto", "n_jobs")
         self.devices = gpus.visible(gpus.installed(), os.environ)
-        self._composing = threading.Lock()  # Hydra has one state for all threads
+        self._composing = threading.Lock()  # Hydra has one global state for all threads
 
     def train_all(self) -> dict[tuple[str, int], Run]:
-        """Return the finished runs by what they are and their seed; fewer where a signal came."""
+        """Return the finished runs by role and seed; fewer after a signal."""
         with ThreadPoolExecutor(self.jobs) as pool:
             pairs = {seed: pool.submit(self._source_and_transfer, seed) for seed in SEEDS}
             alone = {seed: pool.submit(self._train, "scratch", seed) for seed in SEEDS}
-        runs = {("scratch", seed): waiting.result() for seed, waiting in alone.items()}
-        for seed, waiting in pairs.items():
-            runs["source", seed], runs["transfer", seed] = waiting.result()
+        runs = {("scratch", seed): future.result() for seed, future in alone.items()}
+        for seed, future in pairs.items():
+            runs["source", seed], runs["transfer", seed] = future.result()
         return runs
 
     def _source_and_transfer(self, seed: int) -> tuple[Run, Run]:
@@ -85,20 +85,20 @@ class _Demo:
             return source, source
         return source, self._train("transfer", seed, f"backbone.run={source.directory}")
 
-    def _train(self, what: str, seed: int, *more: str) -> Run:
+    def _train(self, role: str, seed: int, *more: str) -> Run:
         with self._composing:
-            config = compose([f"experiment={EXPERIMENTS[what]}", f"seed={seed}", *more, *self.common])
+            config = compose([f"experiment={EXPERIMENTS[role]}", f"seed={seed}", *more, *self.common])
         run = Run(Path(config.run_dir).expanduser())
-        number = list(ROWS).index(what) * len(SEEDS) + SEEDS.index(seed)
-        record = Record(number, {"run": what, "seed": str(seed)}, str(run.directory))
+        number = list(ROWS).index(role) * len(SEEDS) + SEEDS.index(seed)
+        record = Record(number, {"run": role, "seed": str(seed)}, str(run.directory))
         if run.state_for(config) == "finished":
             self.records.write(record.end("finished", ALREADY))
             return run
         run.refuse_place()
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        several = self.devices if self.jobs > 1 else {}
-        asked = {**plain, "run_dir": str(run.directory)}
-        job.run(job.Job(record, str(self.records.directory), asked, job.threads(self.jobs), several), SWEEP)
+        devices = self.devices if self.jobs > 1 else {}
+        values = {**plain, "run_dir": str(run.directory)}
+        job.run(job.Job(record, str(self.records.directory), values, job.threads(self.jobs), devices), SWEEP)
         if SWEEP.number is None and not run.finished:
             ended = self.records.read(number)
             raise TlxError(f"{ended.name}: {ended.note or ended.state}; {run.directory / 'job.log'} has more")
@@ -111,6 +111,6 @@ def _row(label: str, runs: list[Run]) -> str:
     return f"{label:<45}  {statistics.mean(scores):5.3f}  {statistics.stdev(scores):5.3f}  {seconds:7.1f}"
 
 
-def _look(output_dir: str) -> str:
+def _view(output_dir: str) -> str:
     venv = Path(".venv/bin/tensorboard")
     return f"{venv if venv.is_file() else 'tensorboard'} --logdir {output_dir}"

@@ -1,4 +1,4 @@
-"""Hand a command line to Hydra: one run, or a sweep of many."""
+"""Pass a checked command line to Hydra: a single run, or a sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hydra_main(arguments: list[str]) -> None:
     def task(config: DictConfig) -> None:
         try:
             job(config)
-        except TlxError as error:  # kept from Hydra, which would say more of it than its message
+        except TlxError as error:  # kept from Hydra, which would print more than its message
             found.append(error)
 
     _hydra(arguments, task)
@@ -36,15 +36,15 @@ def hydra_main(arguments: list[str]) -> None:
 
 
 def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | None) -> int:
-    """Run a sweep, with a line a job and tables at the end.
+    """Run a sweep; print one line per job, and tables at the end.
 
     Args:
-        arguments: For Hydra, checked.
-        overrides: As the user typed them.
+        arguments: Checked arguments for Hydra.
+        overrides: The overrides as the user typed them.
         config_dir: A directory of the user's own options.
 
     Returns:
-        The exit code: 0 where every job has finished or was pruned, else 1; 128 + its number where a signal came.
+        The exit code: 0 if every job has finished or was pruned, otherwise 1; after a signal, 128 + its number.
 
     Raises:
         TlxError: A mistake that stops the whole sweep.
@@ -81,22 +81,22 @@ def multirun(arguments: list[str], overrides: Sequence[str], config_dir: str | N
         code = error.exit_code
     text, found = report(directory)
     print(printable(text))
-    wrong = [result for result in found if result.record.state not in ("finished", "pruned")]
-    return code or int(bool(wrong))
+    failed = [result for result in found if result.record.state not in ("finished", "pruned")]
+    return code or int(bool(failed))
 
 
 def _hydra(arguments: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands an exception on as it is; tlx.cli says what a user can mend
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on; tlx.cli prints those that a user can fix
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(str(conf_dir()), CONFIG_NAME, version_base="1.3")(task)()
 
 
 def job(config: DictConfig) -> float | None:
-    """Train one configuration; return the best monitored value, which sweepers optimise."""
+    """Train one configuration; return its best monitored value, which a search optimises."""
     config = complete(config)
     run = Run(config.run_dir)
-    if run.state_for(config) == "finished":  # known before torch is imported
+    if run.state_for(config) == "finished":  # found out before torch is imported
         print(run.finished_already)
     else:
         from tlx.train import train

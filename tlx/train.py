@@ -1,4 +1,4 @@
-"""The way of an experiment: configuration -> data, task, plan -> fit in stages -> test once -> run directory."""
+"""The steps of an experiment: configuration -> data, task, plan -> fit in stages -> test once -> run directory."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ log = logging.getLogger("tlx")
 def train(config: DictConfig) -> Run:
     """Train a composed configuration and test it once; return its run.
 
-    The same configuration again returns the finished run, and goes on with an unfinished one from its last checkpoint,
-    unless `force` is true.
+    If the run is already finished, it is returned; if it is unfinished, it resumes from its last checkpoint; with
+    `force` it is trained again from scratch.
 
     Args:
-        config: From `tlx.compose`.
+        config: The result of `tlx.compose`.
 
     Raises:
-        TlxError: A mistake that the user can mend: no such weights, broken images, too few labels, a loss that is NaN.
-        Interrupted: The run was stopped by SIGTERM or Ctrl-C; it has saved where it is.
+        TlxError: A mistake that the user can fix: no such weights, broken images, too few labels, a loss that is NaN.
+        Interrupted: The run was stopped by SIGTERM or Ctrl-C; it has saved its state.
 
     Examples:
         >>> import tlx
@@ -49,18 +49,18 @@ def train(config: DictConfig) -> Run:
         >>> run = tlx.train(config)
         >>> run.metrics["train/epochs"], run.metrics["train/steps"]
         (1.0, 33.0)
-        >>> tlx.train(config)  # finished already: nothing is trained
+        >>> tlx.train(config)  # already finished: nothing is trained
         Run('outputs/example')
     """
-    config = settled(config)  # Hydra hands over references; the run's name must not follow what `auto` is settled to
+    config = settled(config)  # Hydra passes references; the run's name must not depend on the value chosen for `auto`
     run = Run(config.run_dir)
     refuse_unwritable(config.output_dir, config.run_dir)
     run.refuse_place()
-    if distributed.is_worker():  # torchrun or SLURM started this very command for every device
+    if distributed.is_worker():  # torchrun or SLURM started this command once per device
         return _train_as_one_of_several(config, run)
     distributed.check_alone(config)
     new = not run.begun
-    if new:  # what is refused leaves no directory
+    if new:  # a refused run leaves no directory
         refuse_what_does_not_fit(config)
     interruption = Interruption()
     with interruption.watching(), run.lock() as lock, logging_to(run.directory):
@@ -71,7 +71,7 @@ def train(config: DictConfig) -> Run:
         if not new:
             refuse_what_does_not_fit(config)
         try:
-            config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
+            config = _resume(config, run) if state == "unfinished" else _begin(config, run)
             count = distributed.processes(config)
             procedure = procedure_of(config)
             data, task = build(config, procedure.head)
@@ -97,7 +97,7 @@ def _begin(config: DictConfig, run: Run) -> DictConfig:
     return config
 
 
-def _take_up(config: DictConfig, run: Run) -> DictConfig:
+def _resume(config: DictConfig, run: Run) -> DictConfig:
     settle_files(run.checkpoints)
     at = progress(run.checkpoints / "last.ckpt")
     log.info("resuming after epoch %d, step %d (force=true trains again from scratch)", at["epochs"], at["global_step"])
@@ -108,11 +108,11 @@ def _take_up(config: DictConfig, run: Run) -> DictConfig:
 
 def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     distributed.check_world(config)
-    state = run.state_for(config)  # every process sees the same: the first one changes nothing before all have met
+    state = run.state_for(config)  # the same in every process: process 0 changes nothing before all have connected
     if state == "finished":
         return run
     if is_first():
-        config = _take_up(config, run) if state == "unfinished" else _begin(config, run)
+        config = _resume(config, run) if state == "unfinished" else _begin(config, run)
     try:
         with distributed.stopping_together(run, config) as interruption:
             procedure = procedure_of(config)
@@ -124,7 +124,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
 
 
 class _Train(ModuleType):
-    """Lets `tlx.train(cfg)` work whether or not this module, which has the same name, was imported before."""
+    """Makes `tlx.train(cfg)` work whether or not this module, which has the same name, was imported before."""
 
     def __call__(self, config: DictConfig) -> Run:
         return train(config)

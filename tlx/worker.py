@@ -1,4 +1,4 @@
-"""One of several processes that train a run directory; `tlx.training.process_group` starts them."""
+"""Train a run directory as one of several processes, which `tlx.training.process_group` starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tlx.base.legible import escape_what_terminals_lack
 
 
 def main() -> None:
-    """Train the configuration that the run directory holds."""
+    """Train the configuration in the run directory."""
     ending.run(_train)
 
 
@@ -40,7 +40,7 @@ def _train() -> None:
             sys.exit(LOST)
         note_failure(run, error)
         if isinstance(error, TlxError) and os.environ.get("TLX_FULL_ERROR") != "1":
-            sys.exit(MISTAKE)  # the process that started this one says what went wrong
+            sys.exit(MISTAKE)  # the process that started this one prints the message
         raise
 
 

@@ -327,7 +327,7 @@ def test_a_composed_configuration_is_printed_for_one_job_only(capsys: pytest.Cap
     with pytest.raises(SystemExit) as stop:
         main(["train", "-m", "seed=0,1", "--cfg", "job"])
     assert stop.value.code == 2
-    assert "expected --cfg of one configuration, got -m beside it" in capsys.readouterr().err
+    assert "expected --cfg without -m, got both" in capsys.readouterr().err
 
 
 def test_a_flag_leads_to_its_key_with_every_verb_that_composes(capsys: pytest.CaptureFixture[str]) -> None:

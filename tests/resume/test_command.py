@@ -94,7 +94,7 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=60)[0]
     assert process.returncode == 143, told
-    assert "stopped by SIGTERM; the same command again goes on" in told
+    assert "stopped by SIGTERM; to resume, repeat the command" in told
     assert "Traceback" not in told
     assert run.status["state"] == "interrupted"
 

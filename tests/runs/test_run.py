@@ -56,14 +56,14 @@ def test_an_unfinished_run_says_so(copied, verb, capsys, tmp_path, monkeypatch):
     Image.new("L", (8, 8)).save("one.png")
     copied.write_status("interrupted", reason="SIGINT")
     main([verb[0], str(copied.directory), *verb[1:]])
-    assert "copy is not finished (interrupted): with its best weights so far" in capsys.readouterr().err
+    assert "copy is not finished (interrupted): using its best weights so far" in capsys.readouterr().err
     copied.write_status("finished")
     main([verb[0], str(copied.directory), *verb[1:]])
     assert capsys.readouterr().err == ""
 
 
 def test_a_run_without_weights_says_only_how_to_go_on(copied, capsys):
-    """Guards against 'with its best weights so far' where there are none."""
+    """Guards against 'using its best weights so far' for a run that has none."""
     copied.write_status("failed", error="")
     (copied.checkpoints / "best.ckpt").unlink()
     with pytest.raises(SystemExit):
