@@ -14,6 +14,7 @@ SOURCES = {
     "tlx.data.folder": "tlx.data.sources.folder.FolderSource",
     "tlx.data.letters": "tlx.data.sources.characters.LettersSource",
     "tlx.data.plates": "tlx.data.sources.characters.PlatesSource",
+    "tlx.data.scenes": "tlx.data.sources.scenes.ScenesSource",
     "tlx.data.table": "tlx.data.sources.table.TableSource",
     "tlx.data.torchvision_set": "tlx.data.sources.torchvision_sets.TorchvisionSource",
     "tlx.data.unlabelled": "tlx.data.sources.unlabelled.UnlabelledSource",

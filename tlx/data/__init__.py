@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.digits import digits
     from tlx.data.sources.folder import folder
     from tlx.data.sources.keys import SourceKeys
+    from tlx.data.sources.scenes import scenes
     from tlx.data.sources.table import table
     from tlx.data.sources.torchvision_sets import torchvision_set
     from tlx.data.sources.unlabelled import unlabelled
@@ -62,6 +63,7 @@ __all__ = [
     "load_checked",
     "plates",
     "read_image",
+    "scenes",
     "table",
     "torchvision_set",
     "unlabelled",

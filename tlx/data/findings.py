@@ -4,6 +4,7 @@ The rules:
 
 - a set with only one class is named, and so is a class without images in a split;
 - a class dominates where it has more than 80 % of the training images, or more than ten times the median class;
+  not where images show several classes;
 - classes with fewer training images than `labels_per_class` are named;
 - files that are copies of another one in their split are named, the first five;
 - nearly identical images (`tlx.data.splits.similar`) are named by split, the first five;
@@ -55,6 +56,8 @@ def _dominating(images: ImageSet) -> Iterator[str]:
     target, most = max(counts.items(), key=lambda item: (item[1], -item[0]))
     middle = median(counts[t] for t in range(len(images.class_names)))
     total = len(images.train)
+    if sum(counts.values()) > total:  # images show several classes, such as masks with a background
+        return
     if most > DOMINATES * total or most > DOMINATES_MEDIAN * middle:
         share = f"{most:,} of {total:,} training images, the median class has {middle:,.0f}"
         yield f"class '{images.class_names[target]}' dominates: {share}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tlx.data.labels import LabelKind
@@ -32,6 +33,29 @@ class Mask(ABC):
         Raises:
             TlxError: The file is missing or broken; the message names it.
         """
+
+
+class MaskArray(Mask):
+    """A mask that is held in memory.
+
+    Args:
+        classes: The class of each pixel, uint8 (H, W).
+    """
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self._classes = classes
+
+    @cached_property
+    def pixel_counts(self) -> Mapping[int, int]:
+        """Pixels of each class that the mask shows, without `IGNORED`."""
+        import numpy as np
+
+        counts = np.bincount(self._classes.reshape(-1), minlength=IGNORED)[:IGNORED]
+        return {int(one): int(counts[one]) for one in counts.nonzero()[0]}
+
+    def read(self) -> np.ndarray:
+        """Return the class of each pixel, uint8 (H, W)."""
+        return self._classes
 
 
 class MaskLabels(LabelKind):

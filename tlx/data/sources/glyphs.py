@@ -54,8 +54,12 @@ def alphabet(characters: str | Sequence[int | str]) -> tuple[str, ...]:
     return chosen
 
 
-def fonts_for(characters: Sequence[str]) -> list[Path]:
+def fonts_for(characters: Sequence[str], key: str = "dataset.characters") -> list[Path]:
     """Return fonts that have all characters: those that matplotlib brings, or else this machine's own.
+
+    Args:
+        characters: One letter each.
+        key: The key that they come from, for the message.
 
     Raises:
         TlxError: No font has them.
@@ -70,7 +74,7 @@ def fonts_for(characters: Sequence[str]) -> list[Path]:
         found = [path for path in own if wanted <= _characters_of(path)]
     if not found:
         raise TlxError(
-            f"dataset.characters: expected characters of which this machine has a font, got {''.join(characters)}; "
+            f"{key}: expected characters of which this machine has a font, got {''.join(characters)}; "
             "install one, such as Noto Sans CJK for kana, or choose greek, cyrillic or latin"
         )
     return found
