@@ -14,6 +14,7 @@ from PIL import Image
 from tlx.measures import drawing
 from tlx.measures.confusion import class_figures, reliability
 from tlx.tasks.classification import pictures
+from tlx.tasks.shown import showable
 
 
 def some_confusion(classes: int) -> torch.Tensor:
@@ -84,7 +85,7 @@ def test_the_reliability_curve_is_drawn_for_one_image_too(tmp_path):
 def test_images_of_any_number_of_channels_are_shown(channels):
     """Guards against pictures of gray, transparent or multispectral images that matplotlib refuses."""
     image = torch.arange(channels * 6, dtype=torch.uint8).view(channels, 2, 3)
-    shown = pictures.showable(image)
+    shown = showable(image)
     assert shown.shape == (2, 3, 3)
     assert shown[..., 0].tolist() == image[0].tolist()
     assert shown[..., 2].tolist() == image[2 if channels > 2 else 0].tolist()

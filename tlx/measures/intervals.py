@@ -11,7 +11,7 @@ A resample is stored as the count of each image. All metrics are sums of these c
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +80,57 @@ def bootstrap(
         if classes > CLASSES_AT_MOST:
             figures = {name: values for name, values in figures.items() if values.ndim == 1}
         parts.append(figures)
+    return _intervals(parts, units)
+
+
+def bootstrap_sums(
+    values: np.ndarray,
+    figures: Callable[[np.ndarray], dict[str, np.ndarray]],
+    groups: Sequence[str | None] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Intervals:
+    """Return intervals of figures that follow from sums over the images of a split, such as a mean IoU from pixels.
+
+    Args:
+        values: Numbers of each image (N, D), whole numbers of which the sums stay below 2**53.
+        figures: Returns, for the sums (B, D) of resamples, float64, figures (B,) and those of classes (B, K) by name; a
+            name of these may end in ` of each`, so that it differs from an overall figure.
+        groups: The group of each image (N,), as in `bootstrap`.
+        resamples: How many.
+        seed: Of what is drawn.
+    """
+    units, unit_of = _units(groups, len(values))
+    if units < 2:
+        return Intervals({}, {}, units)
+    sums = values.astype(np.float64)
+    if unit_of is not None:
+        sums = np.zeros((units, values.shape[1]))
+        np.add.at(sums, unit_of, values)
+    parts = [figures(drawn @ sums) for drawn in _drawn(units, resamples, seed, max(sums.shape))]
+    return _intervals(parts, units)
+
+
+def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int) -> Intervals:
+    """Return the intervals of figures that were computed in parts, each for some of the resamples."""
     bounds = {name: _middle(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     overall = {name: found for name, found in bounds.items() if found.ndim == 1}
     per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
     return Intervals(overall, per_class, units)
+
+
+def resampling_note(intervals: Intervals, images: int, grouped: bool) -> str:
+    """Return a sentence about what the intervals in a table come from; '' if there are none.
+
+    Args:
+        intervals: The intervals.
+        images: Number of images.
+        grouped: Whether groups of images were drawn, not images.
+    """
+    if not intervals.overall:
+        return ""
+    drawn = f"groups of {images:,} test images" if grouped else "test images"
+    return f"In brackets: {100 * LEVEL:g} % intervals, from {RESAMPLES:,} resamples of {intervals.units:,} {drawn}."
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ may contain a slash, so the class comes last. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 LOW, HIGH = "_low", "_high"
 
@@ -16,6 +16,24 @@ def ends(name: str) -> tuple[str, str]:
     split, figure, *of_class = name.split("/", 2)
     low, high = ("/".join([split, figure + end, *of_class]) for end in (LOW, HIGH))
     return low, high
+
+
+def of_classes(
+    figure: str, class_names: Sequence[str], values: Sequence[float], bounds: Sequence[Sequence[float]] | None
+) -> Iterator[tuple[str, float]]:
+    """Yield the name and value of a figure of each class, and the ends of its interval.
+
+    Args:
+        figure: Such as `test/ppv`.
+        class_names: Class names.
+        values: A value for each class.
+        bounds: The lower ends and the upper ends, one for each class; None: there are no intervals.
+    """
+    for i, class_name in enumerate(class_names):
+        name = f"{figure}/{class_name}"
+        yield name, float(values[i])
+        if bounds is not None:
+            yield from zip(ends(name), (float(end[i]) for end in bounds), strict=True)
 
 
 def is_end(name: str) -> bool:

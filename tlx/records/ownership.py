@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlx.base.errors import TlxError
-from tlx.base.files import cannot_write, open_regular, temporary_of, write_text
+from tlx.base.files import cannot_write, open_regular, temporary_of
 from tlx.base.printable import one_line
+from tlx.records.written_names import read_names, write_names
 
 LIST = "files.json"
 LOGS = (".lock", "tlx.log", "job.log")  # may exist before the directory is known to be a run; never removed
@@ -37,6 +38,7 @@ DOCUMENTED = (
 _EVENTS = "events.out.tfevents."
 _FOLDERS = ("checkpoints", "review", "projector")
 _STATES = ("running", "finished", "failed", "interrupted")
+_KEY = "written_by_tlx"
 _LONGEST_LIST = 2**20  # bytes
 _SHOWN = 5
 
@@ -164,19 +166,11 @@ class OwnFiles:
 
     def _read(self) -> list[str] | None:
         """Return the list; None if there is none, or it is not tlx's."""
-        path = self.directory / LIST
-        try:
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > _LONGEST_LIST:
-                return None
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None
-        if not isinstance(content, dict) or not isinstance(content.get("written_by_tlx"), list):
-            return None
-        return [name for name in content["written_by_tlx"] if isinstance(name, str) and _is_inside(name)]
+        names = read_names(self.directory / LIST, _KEY, _LONGEST_LIST)
+        return None if names is None else [name for name in names if _is_inside(name)]
 
     def _write(self, names: Iterable[str]) -> None:
-        write_text(self.directory / LIST, json.dumps({"written_by_tlx": sorted(set(names))}, indent=1))
+        write_names(self.directory / LIST, _KEY, names)
 
     def _is_old_run(self) -> bool:
         try:

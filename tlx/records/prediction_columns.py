@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 IMAGE, TRUE, PREDICTED, CONFIDENCE = "image", "true", "predicted", "confidence"
+AREAS = (IMAGE, "class", "pixels", "share", "components")  # of a table of areas, a row for each image and class
 _TAKEN = (IMAGE, TRUE, PREDICTED, CONFIDENCE)
 
 

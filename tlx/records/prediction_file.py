@@ -12,9 +12,12 @@ from tlx.base.files import beside, cannot_write, create, writing
 from tlx.base.legible import ESCAPED
 from tlx.base.places import why_not_writable
 from tlx.base.printable import one_line
-from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED
+from tlx.records.prediction_columns import AREAS, CONFIDENCE, IMAGE, PREDICTED
 
-_HEADS = (f"{IMAGE},{PREDICTED},{CONFIDENCE}".encode(), b"image,prediction,probability")  # the second: tlx 0.1
+_HEADS = (
+    *(",".join(columns).encode() for columns in ((IMAGE, PREDICTED, CONFIDENCE), AREAS)),
+    b"image,prediction,probability",  # of tlx 0.1
+)
 _STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
 _ROOM = 2**16  # bytes of disk space that a table needs at least
 

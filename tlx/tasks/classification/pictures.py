@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from tlx.data.reading.images import to_channels
 from tlx.measures.confusion import ClassFigures, Reliability
+from tlx.measures.confusion_drawing import draw_confusion, row_shares
 from tlx.measures.drawing import new_figure, short
+from tlx.tasks.shown import showable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COUNTS_AT_MOST = 25  # with more classes, the confusion matrix shows no counts
-NAMES_AT_MOST = 130  # with more classes, it does not show every name
 BARS_AT_MOST = 120  # classes in the picture of precision and recall
-TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 BLUE, ORANGE, GRAY = "#2a6f97", "#e07a3f", "#9a9a9a"
 
 
@@ -32,32 +29,8 @@ def confusion_picture(confusion: Tensor, names: Sequence[str]) -> Figure:
         confusion: Counts (K, K), row = true class.
         names: Class names.
     """
-    from matplotlib.colors import PowerNorm
-
-    classes = len(names)
-    side = min(max(0.42 * min(classes, COUNTS_AT_MOST) + 0.14 * max(classes - COUNTS_AT_MOST, 0), 2.2), 20)
-    margin = 0.08 * max(len(short(name)) for name in names) + 0.9  # inches for the names, rotated below
-    figure = new_figure(side + margin + 1.2, side + margin + 0.5)
-    axes = figure.subplots()
-    counts = confusion.double()
-    rows = counts.sum(dim=1, keepdim=True)
-    share = torch.where(rows > 0, counts / rows, 0)
-    # A square-root scale keeps even one per cent of a class visible.
-    picture = axes.imshow(share.numpy(), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
-    figure.colorbar(picture, ax=axes, fraction=0.03, pad=0.02, label="fraction of the true class", ticks=TICKS)
-    size = max(4.5, min(9, 72 * side / classes * 0.75))
-    step = math.ceil(classes / NAMES_AT_MOST)
-    ticks = list(range(0, classes, step))
-    labels = [short(names[i]) for i in ticks]
-    axes.set_xticks(ticks, labels, rotation=90, fontsize=size)
-    axes.set_yticks(ticks, labels, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {int(counts.sum()):,} test images")
-    if classes <= COUNTS_AT_MOST:
-        for (row, column), count in np.ndenumerate(confusion.numpy()):
-            if count:
-                colour = "white" if share[row, column] > 0.35 else "black"
-                axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
-    return figure
+    title = f"Confusion matrix, {int(confusion.sum()):,} test images"
+    return draw_confusion(row_shares(confusion), names, lambda i, j: f"{confusion[i, j] or ''}", title)
 
 
 def class_picture(figures: ClassFigures, names: Sequence[str]) -> Figure:
@@ -114,10 +87,3 @@ def wrong_picture(images: Sequence[Tensor], captions: Sequence[str], columns: in
         axes.set_title(caption, fontsize=8)
     figure.suptitle("The most confidently wrong test images", fontsize=11)
     return figure
-
-
-def showable(image: Tensor) -> np.ndarray:
-    """Return a uint8 image (C, H, W) as RGB (H, W, 3), without alpha and channels beyond the third."""
-    channels = image.shape[0]
-    colours = image[:1] if channels < 3 else image[:3]
-    return to_channels(colours, 3).permute(1, 2, 0).numpy()

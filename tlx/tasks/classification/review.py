@@ -11,6 +11,7 @@ from tlx.tasks.classification import pictures, tables
 from tlx.tasks.classification.kind import ClassificationKind
 from tlx.tasks.classification.outputs import TestOutputs
 from tlx.tasks.classification.summary import Summary, summarise
+from tlx.tasks.shown import showable
 
 
 def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Sections:
@@ -62,7 +63,7 @@ def _embedding(outputs: TestOutputs, images: list[str], names: list[str]) -> Emb
         i = place[index]
         true, predicted = int(outputs.target[i]), int(outputs.predicted[i])
         rows.append([images[i], names[true], names[predicted], "right" if true == predicted else "wrong"])
-    thumbnails = np.stack([pictures.showable(image) for image in outputs.thumbnails])
+    thumbnails = np.stack([showable(image) for image in outputs.thumbnails])
     columns = ["image", "true", "predicted", "verdict"]
     return Embedding("test images", outputs.features.numpy(), thumbnails, columns, rows)
 

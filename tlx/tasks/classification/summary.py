@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
 from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
-from tlx.measures.names import ends
+from tlx.measures.names import ends, of_classes
 from tlx.tasks.classification.mean_auroc import one_vs_rest_auroc
 from tlx.tasks.classification.outputs import TestOutputs
 
@@ -55,19 +55,11 @@ class Summary:
         yield "test/ece", self.calibration.ece
         yield "test/auroc", float(self.auroc.nanmean())
         for figure, bounds in self.intervals.overall.items():
-            yield from _ends(f"test/{figure}", bounds)
+            yield from zip(ends(f"test/{figure}"), map(float, bounds), strict=True)
         if len(self.names) > CLASSES_AT_MOST:  # thousands of names would hide the others; review.md has them all
             return
         for figure, values in self.of_each_class().items():
-            for i, class_name in enumerate(self.names):
-                name = f"test/{figure}/{class_name}"
-                yield name, float(values[i])
-                if figure in self.intervals.per_class:
-                    yield from _ends(name, self.intervals.per_class[figure][:, i])
-
-
-def _ends(name: str, bounds: np.ndarray) -> Iterator[tuple[str, float]]:
-    yield from zip(ends(name), map(float, bounds), strict=True)
+            yield from of_classes(f"test/{figure}", self.names, values, self.intervals.per_class.get(figure))
 
 
 def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from tlx.measures.confusion import ClassFigures, most_confused
-from tlx.measures.intervals import LEVEL, RESAMPLES
+from tlx.measures.intervals import resampling_note
 from tlx.measures.sections import Cell, Estimate, Interval, Table, TableGroup
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
 from tlx.tasks.classification.outputs import TestOutputs
@@ -69,11 +69,7 @@ def detection_tables(summary: Summary) -> TableGroup:
             low, high = intervals[figure][:, i].tolist() if figure in intervals else (math.nan, math.nan)
             cells.append(Estimate(value, Interval(low, high)) if figure in intervals else value)
         rows.append([name, *cells, int(summary.per_class.support[i])])
-    note = ""
-    if intervals:
-        drawn = f"groups of {summary.images:,} test images" if summary.grouped else "test images"
-        resamples = f"{RESAMPLES:,} resamples of {summary.intervals.units:,} {drawn}"
-        note = f"In brackets: {100 * LEVEL:g} % intervals, from {resamples}."
+    note = resampling_note(summary.intervals, summary.images, summary.grouped) if intervals else ""
     name = "sensitivity_and_specificity"
     table = Table(name, ["class", *_HEADINGS.values(), "images"], rows, note=note)
     return TableGroup(name, "Each class against all others", [table])

@@ -1,0 +1,117 @@
+"""Predicted masks for image files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tlx.base.errors import TlxError
+from tlx.base.files import write_text, writing
+from tlx.base.printable import one_line
+from tlx.data.reading.images import read_image
+from tlx.records.prediction_columns import AREAS
+from tlx.records.prediction_file import write_table
+from tlx.records.prediction_folder import PredictionFolder
+from tlx.tasks.segmentation.areas import ClassArea, class_areas
+from tlx.tasks.segmentation.colours import palette
+from tlx.tasks.segmentation.mask_files import decoded, encoded
+from tlx.tasks.segmentation.mirrored_names import mirrored_names
+from tlx.tasks.segmentation.overlays import overlay
+
+
+@dataclass(frozen=True)
+class MaskPredictions:
+    """Predicted masks for images.
+
+    Args:
+        paths: The files in the order in which they were given; files of a folder are sorted by name.
+        class_names: Class names; the index of a class is the value of its pixels.
+        masks: The mask of each image as PNG, in which it takes a few hundredths of its memory.
+    """
+
+    paths: list[Path]
+    class_names: list[str]
+    masks: list[bytes]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], class_names: Sequence[str], masks: Iterable[np.ndarray]) -> MaskPredictions:
+        """Return predictions from masks, each uint8 (H, W), of which one at a time is in memory."""
+        held = [encoded(mask, class_names) for _, mask in zip(paths, masks, strict=True)]
+        return cls(list(paths), list(class_names), held)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def mask(self, i: int) -> np.ndarray:
+        """Return the classes of the pixels of an image, uint8 (H, W)."""
+        return decoded(self.masks[i])
+
+    def areas(self) -> Iterator[tuple[Path, str, ClassArea]]:
+        """Yield for each image and class the file, the name of the class, and its area; 0 for an absent class."""
+        for i, path in enumerate(self.paths):
+            for name, area in zip(self.class_names, class_areas(self.mask(i), len(self.class_names)), strict=True):
+                yield path, name, area
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a row for each image and class: image, class, pixels, share of the image, connected components.
+
+        Raises:
+            TlxError: The file cannot be written, or the path is not a regular file.
+        """
+        write_table(Path(path).expanduser(), self._areas_table())
+
+    def save(self, folder: str | Path) -> None:
+        """Write `masks/NAME.png`, `overlays/NAME.jpg`, `areas.csv` and `classes.csv` into a folder.
+
+        The names are those of the images below their common folder. Masks and tables are there before the images are
+        read again for the overlays. Files of an earlier prediction are removed.
+
+        Raises:
+            TlxError: The folder holds files that `tlx predict` has not written, a file cannot be written, or an image
+                cannot be read again.
+        """
+        place, names = Path(folder).expanduser(), mirrored_names(self.paths)
+        masks, overlays = [f"masks/{name}.png" for name in names], [f"overlays/{name}.jpg" for name in names]
+        PredictionFolder(place).start(["areas.csv", "classes.csv", *masks, *overlays])
+        for name, content in zip(masks, self.masks, strict=True):
+            with writing(place / name) as file:
+                file.write(content)
+        write_text(place / "classes.csv", self._classes_table())
+        write_text(place / "areas.csv", self._areas_table())
+        for i, name in enumerate(overlays):
+            shown = Image.fromarray(self._overlay(i))
+            with writing(place / name) as file:
+                shown.save(file, format="JPEG", quality=90)
+
+    def _overlay(self, i: int) -> np.ndarray:
+        mask, image = self.mask(i), read_image(self.paths[i], 3).permute(1, 2, 0).numpy()
+        if image.shape[:2] != mask.shape:
+            got = " x ".join(map(str, reversed(image.shape[:2])))
+            expected = " x ".join(map(str, reversed(mask.shape)))
+            raise TlxError(f"expected {one_line(self.paths[i])} of {expected} pixels, as predicted, got {got}")
+        return overlay(image, mask, self.class_names)
+
+    def _areas_table(self) -> str:
+        rows = (
+            [str(path), name, area.pixels, f"{area.share:.6f}", area.components] for path, name, area in self.areas()
+        )
+        return _csv(AREAS, rows)
+
+    def _classes_table(self) -> str:
+        colours = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(self.class_names).tolist())
+        rows = zip(range(len(self.class_names)), self.class_names, colours, strict=True)
+        return _csv(("index", "name", "colour"), rows)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
