@@ -7,6 +7,10 @@ may contain a slash, so the class comes last. Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LOW, HIGH = "_low", "_high"
 
@@ -19,15 +23,15 @@ def ends(name: str) -> tuple[str, str]:
 
 
 def of_classes(
-    figure: str, class_names: Sequence[str], values: Sequence[float], bounds: Sequence[Sequence[float]] | None
+    figure: str, class_names: Sequence[str], values: np.ndarray, bounds: np.ndarray | None
 ) -> Iterator[tuple[str, float]]:
     """Yield the name and value of a figure of each class, and the ends of its interval.
 
     Args:
         figure: Such as `test/ppv`.
         class_names: Class names.
-        values: A value for each class.
-        bounds: The lower ends and the upper ends, one for each class; None: there are no intervals.
+        values: A value for each class (K,).
+        bounds: The lower ends and the upper ends (2, K); None: there are no intervals.
     """
     for i, class_name in enumerate(class_names):
         name = f"{figure}/{class_name}"

@@ -80,7 +80,7 @@ def worst_picture(
     """Draw images in rows: the image, its true mask, the predicted one, and where they differ.
 
     Args:
-        images: Each uint8 (C + 2, H, W): C channels, then true and predicted classes; sizes may differ.
+        images: Each uint8 (C + 2, H, W): C channels, then true and predicted classes (H, W); sizes may differ.
         captions: A caption for each row.
         names: Class names.
         background: Index of the background; None: there is none.
