@@ -8,7 +8,7 @@ import os
 import pytest
 
 from tlx.base.errors import CannotWrite, TlxError
-from tlx.base.files import beside, create, is_locked, locked, open_to_append, temporary_of, write_text, writing
+from tlx.base.files import create, is_locked, locked, open_to_append, temporary_of, temporary_path, write_text, writing
 from tlx.base.printable import one_line, printable
 
 
@@ -33,7 +33,7 @@ def test_a_text_takes_the_place_of_a_link(tmp_path, outside):
 def test_temporary_names_cannot_be_foreseen(tmp_path, outside):
     """Guards against `NAME.PID.tmp` as a link: no name comes twice, and one that is there is refused."""
     path = tmp_path / "a.txt"
-    first, second = beside(path), beside(path)
+    first, second = temporary_path(path), temporary_path(path)
     assert first != second
     assert temporary_of(first.name) == "a.txt"
     assert temporary_of("a.txt.123.tmp") == "a.txt"
@@ -41,7 +41,7 @@ def test_temporary_names_cannot_be_foreseen(tmp_path, outside):
     first.symlink_to(outside)
     with pytest.raises(FileExistsError):
         create(first)
-    assert len(os.fsencode(beside(tmp_path / ("é" * 127)).name)) <= 255
+    assert len(os.fsencode(temporary_path(tmp_path / ("é" * 127)).name)) <= 255
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "folder", "pipe"])

@@ -113,7 +113,7 @@ def test_no_home_is_needed_where_no_tilde_is_typed(homeless, here, capsys):
     assert check_command_line([*SMALL, "optimizer._target_=os.mkdir"], None, multirun=False)
     main(["plan", *SMALL])
     assert "head" in capsys.readouterr().out
-    assert "expected the home that ~ stands for" in stopped(["test", "~/run"], capsys)
+    assert "expected a home directory for ~" in stopped(["test", "~/run"], capsys)
 
 
 def test_a_run_is_tested_from_another_folder(here, monkeypatch):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tlx.base.errors import TlxError
-from tlx.base.files import beside, locked
+from tlx.base.files import locked, temporary_path
 from tlx.cli import main
 from tlx.features.store import MARK, Store, gigabytes, table
 
@@ -71,7 +71,7 @@ def test_owners_are_remembered_latest_last(tmp_path):
 def test_what_a_killed_process_left_is_removed(tmp_path):
     """Guards against half files that fill the disk for ever."""
     entry = Store(tmp_path).entry("k")
-    half = ["0123456789ab-0123456789ab.77.tmp", "about.json.77.tmp", beside(entry.folder / "x.rows").name]
+    half = ["0123456789ab-0123456789ab.77.tmp", "about.json.77.tmp", temporary_path(entry.folder / "x.rows").name]
     for name in [*half, "mine.tmp", "mine.7.tmp"]:
         (entry.folder / name).write_bytes(b"half")
     with entry.alone():

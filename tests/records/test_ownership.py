@@ -13,7 +13,7 @@ from PIL import Image
 import tlx
 from tlx import Run, TlxError
 from tlx.base.errors import ConfigError
-from tlx.base.files import beside
+from tlx.base.files import temporary_path
 from tlx.callbacks.checkpoints import settle_files
 from tlx.records.ownership import DOCUMENTED, LIST, LOGS, OwnFiles
 from tlx.sweeps.records import Records
@@ -109,7 +109,7 @@ def test_starting_again_removes_what_tlx_wrote(run, notes, old):
         for table in (run.directory / "review").glob("*.csv"):  # which tlx 0.1 did not write
             table.unlink()
     half = [run.directory / "checkpoints" / "last.ckpt.tmp", run.directory / "status.json.77.tmp"]
-    half += [beside(run.directory / "metrics.csv"), beside(run.directory / "review" / "review.md")]
+    half += [temporary_path(run.directory / "metrics.csv"), temporary_path(run.directory / "review" / "review.md")]
     for path in half:
         path.write_text("half")
     run.begin(run.config)
@@ -118,7 +118,7 @@ def test_starting_again_removes_what_tlx_wrote(run, notes, old):
 
 def test_resuming_removes_half_written_files(run, notes):
     """Guards against `NAME.PROCESS.tmp` that stay forever after each kill."""
-    for path in (run.directory / "status.json.77.tmp", beside(run.directory / "status.json")):
+    for path in (run.directory / "status.json.77.tmp", temporary_path(run.directory / "status.json")):
         path.write_text("half")
     before = files(run.directory)
     (run.directory / LIST).unlink()
@@ -214,7 +214,7 @@ def test_a_sweep_takes_no_folder_of_somebody_elses(project, tmp_path):
         Records(project).open()
     sweep = Records(tmp_path / "sweep")
     sweep.update_about(total=1)
-    half = [beside(sweep.directory / "sweep.json"), sweep.directory / "jobs" / "0001.json.77.tmp"]
+    half = [temporary_path(sweep.directory / "sweep.json"), sweep.directory / "jobs" / "0001.json.77.tmp"]
     half[1].parent.mkdir()
     theirs = sweep.directory / "jobs" / "mine.tmp"
     for path in (*half, theirs):

@@ -43,7 +43,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         CannotWrite: The file cannot be written; its previous content is kept.
     """
-    temporary = beside(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with create(temporary) as file:
@@ -59,7 +59,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def beside(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Return a temporary path in the same folder, for writing a file; nobody can predict it."""
     name = os.fsdecode(os.fsencode(path.name)[:200])  # a name has 255 bytes at most
     return path.with_name(f"{name}.tlx-{secrets.token_hex(6)}.tmp")

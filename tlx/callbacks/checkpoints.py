@@ -15,7 +15,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from tlx.base.errors import Diverged, TlxError
-from tlx.base.files import beside, create, sync, temporary_of
+from tlx.base.files import create, sync, temporary_of, temporary_path
 from tlx.base.interruption import Interruption
 from tlx.callbacks.agreement import Agreement, share
 from tlx.callbacks.checkpoint_reading import progress
@@ -193,7 +193,7 @@ def _save_atomically(path: Path, save: Callable[[Path], bool]) -> None:
         path: The file.
         save: Writes to a path; returns whether this process wrote the file, and so renames it.
     """
-    temporary = beside(path)
+    temporary = temporary_path(path)
     try:
         if save(temporary):
             sync(temporary)

@@ -21,7 +21,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from tlx.base.files import beside, create, sync
+from tlx.base.files import create, sync, temporary_path
 
 SUFFIX = ".rows"
 KEY_BYTES = 16
@@ -84,7 +84,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, label: str) -> None:
         self.path = folder / f"{label}-{uuid.uuid4().hex[:12]}{SUFFIX}"
-        self._temporary = beside(self.path)
+        self._temporary = temporary_path(self.path)
         self._file: IO[bytes] | None = None
         self._shape: Shape | None = None
         self._keys: list[bytes] = []

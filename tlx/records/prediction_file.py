@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from tlx.base.errors import TlxError
-from tlx.base.files import beside, cannot_write, create, writing
+from tlx.base.files import cannot_write, create, temporary_path, writing
 from tlx.base.legible import ESCAPED
 from tlx.base.places import why_not_writable
 from tlx.base.printable import one_line
@@ -45,7 +45,7 @@ def refuse_place(path: Path) -> None:
             with path.open("rb") as file:
                 if not file.read(100).startswith(_HEADS):
                     raise TlxError(f"{named}, which is neither; remove it, or name another file")
-        room = beside(path)
+        room = temporary_path(path)
         try:
             with create(room) as file:
                 os.posix_fallocate(file.fileno(), 0, _ROOM)
