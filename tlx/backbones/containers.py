@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tlx.backbones.blanks import Blank
+from tlx.backbones.placeholders import Placeholder
 from tlx.base.errors import TlxError, did_you_mean
 
 # Keys under which training scripts store the weights, in the order of preference.
@@ -62,7 +62,7 @@ def find_weights(content: Any, key: str | None = None) -> FoundWeights | None:
 
 def _dicts(content: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the dotted path and the tensors of every dict that contains tensors."""
-    if isinstance(content, Blank):
+    if isinstance(content, Placeholder):
         state = dict(_module_tensors(content))
         if state:
             yield path, state
@@ -77,7 +77,7 @@ def _dicts(content: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, 
             yield from _dicts(value, f"{path}.{name}" if path else name, depth + 1)
 
 
-def _module_tensors(module: Blank, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def _module_tensors(module: Placeholder, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a saved network with their names in its state dict."""
     state = module.state
     if not isinstance(state, dict) or depth > 30:
@@ -88,7 +88,7 @@ def _module_tensors(module: Blank, prefix: str = "", depth: int = 0) -> Iterator
             if isinstance(value, Tensor) and name not in not_persistent:
                 yield prefix + name, value
     for name, inner in (state.get("_modules") or {}).items():
-        if isinstance(inner, Blank):
+        if isinstance(inner, Placeholder):
             yield from _module_tensors(inner, f"{prefix}{name}.", depth + 1)
 
 

@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor
 
-from tlx.backbones.blanks import Refused, load_with_blanks
 from tlx.backbones.containers import FoundWeights, find_weights
 from tlx.backbones.file_kinds import kind_of, no_such_file
+from tlx.backbones.placeholders import Refused, load_with_placeholders
 from tlx.base.errors import TlxError
 from tlx.base.written_out import is_written_out
 from tlx.base.zip_bombs import refuse_bomb
@@ -42,7 +42,7 @@ def read_weights(path: str | Path, key: str | None = None) -> FoundWeights:
     Raises:
         TlxError: There is no such file, it is of another kind or damaged, or it contains no named tensors.
     """
-    return _read(Path(path).expanduser(), load_with_blanks, key)
+    return _read(Path(path).expanduser(), load_with_placeholders, key)
 
 
 def _read(path: Path, load: Callable[[Path], tuple[Any, list[str]]], key: str | None) -> FoundWeights:

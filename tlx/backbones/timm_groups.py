@@ -147,7 +147,7 @@ def _copy_with(model: nn.Module, names: Iterable[str], parameters: bool, path: s
 
     Args:
         model: It is not changed; the copy shares its modules.
-        names: Modules to keep. Others with tensors become the identity; containers of kept ones are copied likewise.
+        names: Modules to keep. Containers of kept modules are copied; other modules with tensors become the identity.
         parameters: Whether to keep the model's own parameters, such as a class token.
         path: Name of `model` in the whole model.
     """

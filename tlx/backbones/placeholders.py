@@ -35,8 +35,8 @@ class Unreadable(Exception):
     """torch cannot read a file without running its code; the argument says why."""
 
 
-class Blank:
-    """A placeholder for an object of a file: it calls nothing and stores the object's state."""
+class Placeholder:
+    """Replaces an object of a file: it calls nothing and stores the object's state."""
 
     state: Any = None  # an attribute of the class, because unpickling may skip __init__
 
@@ -47,7 +47,7 @@ class Blank:
         self.state = state
 
 
-def load_with_blanks(path: Path) -> tuple[Any, list[str]]:
+def load_with_placeholders(path: Path) -> tuple[Any, list[str]]:
     """Return the content of a file of torch.save, and the names of the objects that placeholders replace.
 
     Raises:
@@ -57,17 +57,19 @@ def load_with_blanks(path: Path) -> tuple[Any, list[str]]:
     names = foreign_names(path)
     if suspicious := next((name for name in names if _SUSPICIOUS.fullmatch(name)), None):
         raise Refused(suspicious)
-    blanks = {name: _blank(name) for name in names}
+    placeholders = {name: _placeholder(name) for name in names}
     for _ in range(_MOST_TRIES):
-        with torch.serialization.safe_globals([(blank, name) for name, blank in blanks.items()]):
+        with torch.serialization.safe_globals([(placeholder, name) for name, placeholder in placeholders.items()]):
             try:
-                return torch.load(path, map_location="cpu", weights_only=True), sorted(blanks)
+                return torch.load(path, map_location="cpu", weights_only=True), sorted(placeholders)
             except Exception as error:
                 # An object turns out to be a dict or list when the file adds entries to it.
                 found = re.search(r"(Can only (?:append|extend|\w*SETITEMS?).*) but got <class '<(.*)>'>", str(error))
-                if found is None or found[2] not in blanks:
+                if found is None or found[2] not in placeholders:
                     raise
-                blanks[found[2]] = _blank_list(found[2]) if "list" in found[1] else _blank_dict(found[2])
+                placeholders[found[2]] = (
+                    _list_placeholder(found[2]) if "list" in found[1] else _dict_placeholder(found[2])
+                )
     raise Unreadable("it contains too many kinds of objects")
 
 
@@ -105,17 +107,17 @@ def _collect(pickled: Any, found: list[tuple[str, str]]) -> None:
                 module, _, name = str(argument).partition(" ")
                 found.append((module, name))
     except ValueError as error:
-        raise EOFError("the pickle is cut off or damaged") from error
+        raise EOFError("the pickle is truncated or damaged") from error
 
 
-def _blank(name: str) -> type:
-    return type(f"<{name}>", (Blank,), {"__module__": "builtins", "__qualname__": f"<{name}>"})
+def _placeholder(name: str) -> type:
+    return type(f"<{name}>", (Placeholder,), {"__module__": "builtins", "__qualname__": f"<{name}>"})
 
 
-def _blank_dict(name: str) -> type:
+def _dict_placeholder(name: str) -> type:
     """Return a class whose instances are ordered dicts: the only kind for which torch allows entries and attributes."""
     return type(f"<{name}>", (), {"__new__": lambda cls, *args: OrderedDict()})
 
 
-def _blank_list(name: str) -> type:
+def _list_placeholder(name: str) -> type:
     return type(f"<{name}>", (), {"__new__": lambda cls, *args: []})
