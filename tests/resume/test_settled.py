@@ -35,7 +35,7 @@ def test_a_run_says_that_it_is_finished_once_all_else_is_written(tmp_path, monke
     run.files.start()
     run.files.add_events(tmp_path)
     written = []
-    for module in ("directory", "ownership"):
+    for module in ("directory", "written_names"):
         monkeypatch.setattr(f"tlx.records.{module}.write_text", lambda path, text: written.append(path.name))
     run.finish({"test/accuracy": 0.5})
     assert written.index("metrics.json") < written.index("status.json") == len(written) - 1

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture."""
+"""Draw a confusion matrix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 
 
 def row_shares(confusion: Tensor) -> Tensor:
-    """Return the fractions of each row of a confusion matrix (K, K), rows true; 0 for a class that is not there."""
+    """Return a confusion matrix (K, K), rows true, as fractions of each row; 0 for a class without images."""
     counts = confusion.double()
     rows = counts.sum(dim=1, keepdim=True)
     return torch.where(rows > 0, counts / rows, 0)

@@ -90,15 +90,15 @@ def bootstrap_sums(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
-    """Return intervals of figures that follow from sums over the images of a split, such as a mean IoU from pixels.
+    """Return the intervals of metrics that are functions of sums over images, such as a mean IoU from pixel counts.
 
     Args:
-        values: Numbers of each image (N, D), whole numbers of which the sums stay below 2**53.
-        figures: Returns, for the sums (B, D) of resamples, float64, figures (B,) and those of classes (B, K) by name; a
-            name of these may end in ` of each`, so that it differs from an overall figure.
+        values: The numbers to add (N, D), integers whose sums stay below 2**53.
+        figures: Returns metrics by name, overall ones (B,) and those of the classes (B, K), from the sums (B, D),
+            float64, of B resamples. ` of each` may end the name of the latter, to tell it from an overall metric.
         groups: The group of each image (N,), as in `bootstrap`.
-        resamples: How many.
-        seed: Of what is drawn.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
     """
     units, unit_of = _units(groups, len(values))
     if units < 2:
@@ -112,7 +112,7 @@ def bootstrap_sums(
 
 
 def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int) -> Intervals:
-    """Return the intervals of figures that were computed in parts, each for some of the resamples."""
+    """Return the intervals of metrics that were computed in parts, each for some of the resamples."""
     bounds = {name: _middle(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     overall = {name: found for name, found in bounds.items() if found.ndim == 1}
     per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
@@ -120,7 +120,7 @@ def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int) -> Intervals:
 
 
 def resampling_note(intervals: Intervals, images: int, grouped: bool) -> str:
-    """Return a sentence about what the intervals in a table come from; '' if there are none.
+    """Return a sentence that explains the intervals in a table; '' if there are none.
 
     Args:
         intervals: The intervals.

@@ -25,7 +25,7 @@ def ends(name: str) -> tuple[str, str]:
 def of_classes(
     figure: str, class_names: Sequence[str], values: np.ndarray, bounds: np.ndarray | None
 ) -> Iterator[tuple[str, float]]:
-    """Yield the name and value of a figure of each class, and the ends of its interval.
+    """Yield the name and value of a metric for each class, and the ends of its interval.
 
     Args:
         figure: Such as `test/ppv`.

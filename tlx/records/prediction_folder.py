@@ -1,4 +1,4 @@
-"""A folder that `tlx predict -o` writes: a new or empty one, or one that it wrote before; nothing of somebody else's.
+"""A folder that `tlx predict -o` writes: a new or empty one, or one that it wrote before, and nothing else.
 
 A list in the folder names the files that tlx wrote. Only these are replaced or removed.
 """
@@ -27,38 +27,38 @@ class PredictionFolder:
     """A folder of predictions.
 
     Args:
-        folder: The folder; it may be a link, what lies in it may not.
+        folder: The folder; it may be a link, but nothing in it may be one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def refuse(self) -> None:
-        """Refuse a place that is not for predictions, before the minutes that it may take to make them.
+        """Refuse a path to which no predictions can be written, before spending minutes on them.
 
         Raises:
-            TlxError: It says what is there.
+            TlxError: No predictions can be written there; the message says what is there.
         """
         named = f"-o: expected a new or empty folder, or one that tlx predict wrote, got '{one_line(self.folder)}'"
         if os.path.lexists(self.folder) and not self.folder.is_dir():
-            raise TlxError(f"{named}, which is no folder; name another")
+            raise TlxError(f"{named}, which is not a folder; name another")
         if not self.folder.is_dir() and not self.folder.parent.is_dir():
-            raise TlxError(f"-o: expected a folder within one that exists, got '{one_line(self.folder)}'")
+            raise TlxError(f"-o: expected a folder in an existing folder, got '{one_line(self.folder)}'")
         reason = why_not_writable(self.folder)
         if reason:
-            raise TlxError(f"-o: expected a folder that can be written, got '{one_line(self.folder)}' ({reason})")
+            raise TlxError(f"-o: expected a writable folder, got '{one_line(self.folder)}' ({reason})")
         found = [name for name in _listed(self.folder) if temporary_of(name) != LIST]
         if found and self._read() is None:
             raise TlxError(f"{named}, which holds {enumerated([*map(one_line, found)], _SHOWN)}; name another")
 
     def start(self, names: Sequence[str]) -> None:
-        """Note the files that are about to be written, and remove those of an earlier prediction.
+        """List the files that will be written, and remove those of an earlier prediction.
 
         Args:
             names: Names of files in the folder, with `/`.
 
         Raises:
-            TlxError: The folder is refused, or it holds a link or somebody else's file under one of the names.
+            TlxError: The folder is refused, or it holds a link or a file that tlx did not write under one of the names.
         """
         self.refuse()
         earlier = self._read() or []
@@ -68,7 +68,7 @@ class PredictionFolder:
         taken = [name for name in {*names} - {*earlier} if os.path.lexists(self.folder / name)]
         if taken:
             raise TlxError(
-                f"-o: expected no files of others under the names of predictions in '{one_line(self.folder)}', got "
+                f"-o: expected only files of tlx under the names of predictions in '{one_line(self.folder)}', got "
                 f"{enumerated(sorted(map(one_line, taken)), _SHOWN)}; move them elsewhere, or name another folder"
             )
         self._write([*earlier, *names])
@@ -78,12 +78,12 @@ class PredictionFolder:
             except OSError as error:
                 raise cannot_write(path, error) from error
         for name in sorted(folders, key=len, reverse=True):
-            with suppress(OSError):  # it holds other files, or is not there
+            with suppress(OSError):  # it holds other files, or does not exist
                 (self.folder / name).rmdir()
         self._write(names)
 
     def _read(self) -> list[str] | None:
-        """Return the list; None if there is none, or not one of tlx."""
+        """Return the list; None if there is none, or tlx did not write it."""
         names = read_names(self.folder / LIST, _KEY, _LONGEST_LIST)
         return None if names is None else [name for name in names if _is_inside(name)]
 
@@ -91,7 +91,7 @@ class PredictionFolder:
         write_names(self.folder / LIST, _KEY, names)
 
     def _leftovers(self, known: set[str]) -> Iterator[Path]:
-        """Yield files that a kill left half written, under temporary names."""
+        """Yield half-written files, which a kill left under temporary names."""
         for folder in {str(PurePosixPath(name).parent) for name in known}:
             for name in _listed(self.folder / folder):
                 whole = temporary_of(name)

@@ -11,14 +11,14 @@ from tlx.base.files import write_text
 
 
 def read_names(path: Path, key: str, at_most: int) -> list[str] | None:
-    """Return the names of a list; None if there is none, or it is not tlx's.
+    """Return the names of a list; None if there is no such file, or tlx did not write it.
 
     A list may come from elsewhere: the caller checks where its names lead.
 
     Args:
         path: File of the list.
-        key: Its key.
-        at_most: Bytes of the largest file that is read.
+        key: The key of the list in it.
+        at_most: The most bytes that the file may have.
     """
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > at_most:

@@ -199,9 +199,9 @@ def test_folders_and_files_of_others_are_refused(predictions, tmp_path):
         predictions.save(photos)
     assert files_in(photos) == {"a/1.png", "b/1.png", "b/2.tif"}
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(TlxError, match="which is no folder"):
+    with pytest.raises(TlxError, match="which is not a folder"):
         PredictionFolder(tmp_path / "file").refuse()
-    with pytest.raises(TlxError, match="expected a folder within one that exists"):
+    with pytest.raises(TlxError, match="expected a folder in an existing folder"):
         PredictionFolder(tmp_path / "no" / "out").refuse()
     out = tmp_path / "out"
     predictions.save(out)
