@@ -33,7 +33,7 @@ class Backbone(nn.Module):
     Attributes:
         tiles: If set, images are cut into tiles that pass through the network separately.
         report: Which weights were loaded; None for random weights.
-        upper_source: What the run that the weights come from has above its backbone, if any.
+        upper_source: The layers above the backbone of the run that the weights come from, if any.
 
     Examples:
         >>> import torch

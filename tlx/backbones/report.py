@@ -1,4 +1,4 @@
-"""Report of the weights loaded into a backbone, tensor by tensor, and what a run has above its backbone."""
+"""Report of the weights loaded into a backbone, tensor by tensor, and the weights of a run above its backbone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class UpperSource:
-    """What a finished run has above its backbone; the new task decides what it takes over from it.
+    """The layers of a finished run above its backbone. The new task decides which of their weights it takes over.
 
     Args:
-        class_names: The run's classes, in the order of the rows of its head.
-        state: The weights that are not the backbone's, by their names in the run's network: `head.1.weight`, ….
-        task: The run's name of its task.
-        kind: The kind of its task, see `TaskKind.name`; None: not recorded, as in runs of earlier versions.
+        class_names: Classes of the run, in the order of the rows of its head.
+        state: All weights except the backbone's, by their names in the run's network: `head.1.weight`, ….
+        task: Name of the run's task.
+        kind: Kind of the run's task, see `TaskKind.name`; None: not recorded, as in runs of earlier versions.
     """
 
     class_names: list[str]

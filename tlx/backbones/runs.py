@@ -46,7 +46,7 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
         backbone.report = load_state(backbone, body, source=f"run {directory}")
         names, task = list(description["class_names"]), str(description.get("task", "classification"))
         backbone.upper_source = UpperSource(names, upper, task, description.get("kind"))
-        backbone.report.notes.append(f"the run above it: {task}, {len(names)} classes")
+        backbone.report.notes.append(f"task of the run: {task}, {len(names)} classes")
     return backbone
 
 

@@ -14,7 +14,7 @@ from tlx.tasks.module import Task
 
 
 class Oracle(pl.Callback):
-    """Logs how far predictions for the validation images of the target domain agree with their labels.
+    """Logs the agreement of predictions with labels, on the validation images of the target domain.
 
     No other part of training sees these labels. The figure, `oracle/accuracy` for classification, shows which weights a
     selection with labels would have taken (`oracle.ckpt`); it selects nothing.
