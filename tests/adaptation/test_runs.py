@@ -197,7 +197,7 @@ def test_adaptation_helps(overrides, tmp_path):
         (["target.labels_per_class=3"], "target.labels_per_class: expected null"),
         (["strategy.adapt.weigth=2"], "did you mean 'weight'"),
         (["trainer.strategy=fsdp"], "trainer.strategy: expected auto or ddp"),
-        (["dataset.classes=[0,1]"], "target: expected classes of the source: 0, 1, got also 2, 3"),
+        (["dataset.classes=[0,1]"], "target: expected only classes of the source: 0, 1, got also 2, 3"),
     ],
 )
 def test_mistakes_are_told(more, expected, overrides):

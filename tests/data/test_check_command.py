@@ -42,7 +42,7 @@ def test_broken_files_and_findings(make_tree, capsys):
         assert stop.value.code == 1
         told = capsys.readouterr().out
         assert told.count("it is in no image format that tlx reads") == 25
-        last = "left out in training" if on_bad == "skip" else "mend or remove them, or leave them out"
+        last = "left out in training" if on_bad == "skip" else "repair or remove them, or leave them out"
         assert told.splitlines()[-1] == f"  {last}: dataset.on_bad=skip"
         assert "47 of 47 images are far smaller than the input of 224 pixels" in told
 
@@ -84,7 +84,7 @@ def test_mistakes(make_tree, capsys):
 def test_a_set_in_memory(capsys):
     """Guards against a verb for folders only."""
     main(["check", "dataset=digits", "dataset.image_size=16"])
-    assert "held in memory: there are no files to open" in capsys.readouterr().out
+    assert "the images are in memory: there are no files to open" in capsys.readouterr().out
 
 
 def test_a_set_without_a_readable_image(make_tree, capsys):
@@ -96,5 +96,5 @@ def test_a_set_without_a_readable_image(make_tree, capsys):
         main(["check", "dataset=folder", f"dataset.root={root}"])
     assert stop.value.code == 1
     told = capsys.readouterr().out
-    assert "no images that can be read" in told
+    assert "no readable images" in told
     assert "6 files opened, 6 of them broken" in told

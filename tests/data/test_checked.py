@@ -83,7 +83,7 @@ def test_at_most_so_many_labels_are_taken_and_it_is_told_where_there_are_fewer(m
     root = make_tree({"train/a": 4, "train/b": 8, "val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2})
     checked = load_checked(node("folder", root=str(root), labels_per_class=5))
     assert Counter(sample.target for sample in checked.splits["train"].samples) == {0: 4, 1: 5}
-    said = "labels_per_class=5: 1 class has fewer for training, and all of them are taken: a 4"
+    said = "labels_per_class=5: 1 class has fewer training images, all of which are used: a 4"
     assert said in checked.report(8)
     assert "labels_per_class" not in load_checked(node("folder", root=str(root), labels_per_class=4)).report(8)
 
@@ -107,7 +107,7 @@ def test_without_a_check_nothing_is_opened_that_is_not_split(make_tree, node, mo
     monkeypatch.setattr("tlx.data.splits.division.file_facts", None)
     checked = load_checked(node("folder", root=str(root), check=False))
     assert (checked.opened, checked.broken, checked.findings(999)) == (0, [], [])
-    assert "no file was opened: dataset.check is false" in checked.report(8)
+    assert "no file was opened, because dataset.check is false" in checked.report(8)
 
 
 def test_sets_in_memory_are_looked_at_too(node):
@@ -117,7 +117,7 @@ def test_sets_in_memory_are_looked_at_too(node):
     (line,) = checked.findings(128)
     assert line.startswith("20 of 20 images are far smaller than the input of 128 pixels (shorter side under 64)")
     assert checked.findings(32) == []
-    assert "held in memory" in checked.report(None)
+    assert "the images are in memory" in checked.report(None)
 
 
 def test_digits_are_enlarged_without_a_warning(node):
@@ -155,10 +155,10 @@ def test_brain_scans(test_data, node):
     checked = load_checked(node("folder", root=str(test_data("brain_tumor_mri"))))
     assert (checked.opened, checked.broken) == (1194, [])
     in_train, in_val, copies, *similar = checked.findings(224)
-    assert in_train.startswith("18 of 394 test images are in train as well: Testing/")
-    assert in_val.startswith("5 of 394 test images are in val as well: Testing/")
+    assert in_train.startswith("18 of 394 test images are also in train: Testing/")
+    assert in_val.startswith("5 of 394 test images are also in val: Testing/")
     assert " images are copies of another in the same split: T" in copies
-    assert [line.split(" nearly")[0] for line in similar[1:3]] == ["60 test images are", "22 test images are"]
+    assert [line.split(" near")[0] for line in similar[1:3]] == ["60 test images are", "22 test images are"]
     images = checked.images
     seen = {*content_keys(images.train), *content_keys(images.val)}
     assert len(seen & set(content_keys(images.test))) == 15

@@ -55,7 +55,7 @@ def test_batches(tree, node, preprocessing):
 @pytest.mark.parametrize(
     ("tree", "told"),
     [
-        ({"a": 40}, "expected training images of at least two classes, got those of one, 'a'"),
+        ({"a": 40}, "expected training images of at least two classes, got only 'a'"),
         ({"a": 1, "b": 2}, "expected images in train, val and test, got none in val and test (train 3, val 0, test 0)"),
     ],
     ids=["one class", "too few"],
@@ -271,7 +271,7 @@ def test_what_is_odd_about_a_set_is_said(tree, node, preprocessing):
     (tree / "test" / "a" / "copy.png").write_bytes(data.splits["train"].samples[0].source.read_bytes())
     data = ImageDataModule(node("folder", root=str(tree), image_size=20), preprocessing, seed=0)
     warnings = [line for line in data.describe().splitlines() if "warning" in line]
-    assert "1 of 8 test images are in train as well: test/a/copy.png is train/a/" in warnings[0]
+    assert "1 of 8 test images are also in train: test/a/copy.png is train/a/" in warnings[0]
     assert "40 of 40 images are far smaller than the input of 20 pixels (shorter side under 10)" in warnings[1]
 
 
@@ -315,11 +315,11 @@ def test_description(tree, node, preprocessing):
     (tree / "train" / "a" / "old.gif").write_bytes(b"")
     data = ImageDataModule(node("folder", root=str(tree), labels_per_class=5), preprocessing, seed=0)
     assert data.describe().splitlines() == [
-        "folder: 2 classes; own test split; val (20 %) carved from train, a class at a time, by content, seed 0; "
+        "folder: 2 classes; official test split; val (20 %) carved from train, class by class, by content, seed 0; "
         "left out, by extension: 1 .gif",
-        "  train      10 images, 5 a class, of 26 (subset seed 0)",
-        "  val         6 images, 2 to 4 a class",
-        "  test        7 images, 3 to 4 a class",
+        "  train      10 images, 5 per class, of 26 (subset seed 0)",
+        "  val         6 images, 2 to 4 per class",
+        "  test        7 images, 3 to 4 per class",
     ]
 
 

@@ -46,7 +46,7 @@ def test_labels_decide_nothing_about_the_target(arrays_of):
 
 def test_classes_must_be_the_source_s(arrays_of):
     """Guards against targets that stand for other classes."""
-    with pytest.raises(TlxError, match=r"got besides: 2; choose some: target.classes=\[0,1\]"):
+    with pytest.raises(TlxError, match=r"got also 2; select the shared ones: target.classes=\[0,1\]"):
         TargetDomain.load(arrays_of("one", [0, 1, 2] * 30), ["0", "1"])
     some = TargetDomain.load(arrays_of("one", [0, 1, 2] * 30, classes=[0, 1]), ["0", "1"])
     assert {s.target for s in some.splits["test"].samples} == {0, 1}

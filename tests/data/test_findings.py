@@ -31,7 +31,7 @@ def test_nothing_odd():
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        (image_set("aa", "a", "a", classes="a"), "there is one class only, 'a': nothing to tell apart"),
+        (image_set("aa", "a", "a", classes="a"), "the only class is 'a': there is nothing to classify"),
         (image_set("ab", val="a"), "val has no images of 1 class: b"),
         (image_set("aab", test="c", classes="abc"), "test has no images of 2 classes: a, b"),
         (image_set("ab", test=""), "test has no images"),
@@ -58,9 +58,9 @@ def test_content():
     images = image_set("aab", "ab", "abb")
     keys = {"train": [b"1", b"2", b"1"], "val": [b"2", b"3"], "test": [b"1", b"3", b"3"]}
     assert list(content_findings(images, keys)) == [
-        "1 of 2 val images are in train as well: val0 is train1",
-        "1 of 3 test images are in train as well: test0 is train0",
-        "2 of 3 test images are in val as well: test1 is val1, …",
+        "1 of 2 val images are also in train: val0 is train1",
+        "1 of 3 test images are also in train: test0 is train0",
+        "2 of 3 test images are also in val: test1 is val1, …",
         "1 training image is identical to one of another class: train0 (a) is train2 (b)",
     ]
 
@@ -89,9 +89,9 @@ def test_sizes():
         ([], []),
         ([65535, 200], []),
         ([8191, 200], []),
-        ([4095, 200], ["2 images of more than 8 bits: no value is above 4,095 of 65,535, so they arrive nearly black; "
-                       "dataset.window=[2048,4096] shows 0 to 4,096"]),
-        ([4096], ["1 image of more than 8 bits: no value is above 4,096 of 65,535, so they arrive nearly black; "
+        ([4095, 200], ["2 images have more than 8 bits but no value above 4,095 of 65,535, so they appear nearly "
+                       "black; dataset.window=[2048,4096] shows 0 to 4,096"]),
+        ([4096], ["1 image has more than 8 bits but no value above 4,096 of 65,535, so they appear nearly black; "
                   "dataset.window=[4096,8192] shows 0 to 8,192"]),
     ],
 )  # fmt: skip

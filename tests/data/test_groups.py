@@ -174,8 +174,8 @@ def test_tables_and_folders_name_groups(patients, node, preprocessing):
         assert sum(map(len, sides(data.image_set))) == 15
         assert set(data.sample_groups("test")) == sides(data.image_set)[2] <= {str(p) for p in range(15)}
         lines = data.describe().splitlines()
-        assert "no group of 15 divided, classes as near as that allows, seed 0" in lines[0]
-        assert lines[-1] == "  test       12 images, 6 a class, 3 groups"
+        assert "keeping 15 groups whole, each class as near to its share as they allow, seed 0" in lines[0]
+        assert lines[-1] == "  test       12 images, 6 per class, 3 groups"
         assert "warning: group" not in data.describe()
     data = ImageDataModule(node("table", path=str(patients / "pets.csv")), preprocessing, seed=0)
     assert data.sample_groups("test") == [None] * 12
@@ -209,8 +209,8 @@ def test_val_is_carved_from_train_by_group(patients, node):
     assert len(checked.images.test) == 15
     (line,) = group_findings(ImageSet("t", [], checked.images.train, Split([]), checked.images.test, ""))
     both = sorted(train & test)
-    assert line == f"{len(both)} of {len(test)} groups of test images are in train as well: {both[0]}, …"
-    assert any("groups of test images are in train" in line for line in checked.findings(None))
+    assert line == f"{len(both)} of {len(test)} groups of test images are also in train: {both[0]}, …"
+    assert any("groups of test images are also in train" in line for line in checked.findings(None))
     assert val
 
 
@@ -219,7 +219,7 @@ def test_one_group_on_both_sides():
     one = Split([Sample(0, 0, "a", "x"), Sample(1, 0, "b")])
     other = Split([Sample(2, 0, "c", "x"), Sample(3, 0, "d")])
     found = list(group_findings(ImageSet("s", ["k"], one, Split([]), other, "by hand")))
-    assert found == ["1 of 1 group of test images is in train as well: x"]
+    assert found == ["1 of 1 group of test images is also in train: x"]
 
 
 def test_wrong_columns_are_told_before_torch(patients, node):
@@ -245,7 +245,7 @@ def test_wrong_patterns_are_told_before_torch(patients, node):
     (mistake,) = source_of(node("folder", root=str(patients), group_pattern="(p1")).mistakes()
     assert mistake.path == "dataset.group_pattern"
     assert "expected a regular expression, got '(p1' (missing )" in str(mistake)
-    assert r"such as dataset.group_pattern='(patient\d+)_'" in mistake.hint
+    assert r"for example dataset.group_pattern='(patient\d+)_'" in mistake.hint
     (mistake,) = source_of(node("folder", root=str(patients), group_pattern=r"(p\d)_")).mistakes()
     assert "got 20 of 60 without: cats/p10_10.png" in str(mistake)
     assert r"dataset.group_pattern='(p\d)_|(OTHER)'" in mistake.hint

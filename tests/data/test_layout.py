@@ -156,7 +156,7 @@ def test_folders_that_may_not_be_read_are_told(make_tree, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(os, "scandir", refuse(name, os.scandir))
             patched.setattr(os, "listdir", refuse(name, os.listdir))
-            with pytest.raises(TlxError, match="expected a folder that may be read, got 'Permission denied'"):
+            with pytest.raises(TlxError, match="expected a readable folder, got 'Permission denied'"):
                 folder(root)
 
 
@@ -185,9 +185,9 @@ def test_folders_that_may_not_be_read_are_passed_over_where_that_is_asked_for(ma
     assert source_of(skipping).identity() not in (before, {"missing": True})
     images = load_checked(skipping).images
     assert sum(map(len, images.splits.values())) == 24
-    told = f"passed over 2 folders that may not be read: {root / 'a/deep'}, {root / 'c'}"
+    told = f"left out 2 unreadable folders: {root / 'a/deep'}, {root / 'c'}"
     assert told in images.notes
-    with pytest.raises(TlxError, match="expected a folder that may be read"):
+    with pytest.raises(TlxError, match="expected a readable folder"):
         load_checked(node)
 
 

@@ -85,8 +85,8 @@ def test_images_that_arrive_black_are_told_of(tree, node):
     """Guards against scans of 12 bits that are trained on as black pictures, without a word, the second time too."""
     for _ in range(2):
         (line,) = [line for line in load_checked(node("folder", root=str(tree))).findings(16) if "black" in line]
-        assert line.endswith("of 65,535, so they arrive nearly black; dataset.window=[1024,2048] shows 0 to 2,048")
-        assert line.startswith("40 images of more than 8 bits: no value is above 1,9")
+        assert line.endswith("of 65,535, so they appear nearly black; dataset.window=[1024,2048] shows 0 to 2,048")
+        assert line.startswith("40 images have more than 8 bits but no value above 1,9")
     told = load_checked(node("folder", root=str(tree), window=[1024, 2048])).findings(16)
     assert not [line for line in told if "black" in line]
 

@@ -255,8 +255,8 @@ def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
     own, others = (source_of(node).class_names() for node in (dataset, target))
     if not found and own is not None and others is not None and not set(others) <= set(own):
         unknown = [name for name in others if name not in own]
-        hint = f"choose among them: target.classes=[{','.join(name for name in own if name in others)}]"
-        yield Mistake("target", f"classes of the source: {', '.join(own)}", f"also {', '.join(unknown)}", hint)
+        hint = f"select the shared ones: target.classes=[{','.join(name for name in own if name in others)}]"
+        yield Mistake("target", f"only classes of the source: {', '.join(own)}", f"also {', '.join(unknown)}", hint)
 
 
 def _of_target(text: str) -> str:

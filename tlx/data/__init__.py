@@ -1,6 +1,6 @@
-"""Sources -> samples -> batches: where images come from, how they are split, read, augmented and batched.
+"""Data sets: where images come from, and how they are split, read, augmented and batched.
 
-Names are imported on first use, so that `tlx.data.catalog` stays free of torch.
+Names are imported on first use, so that `tlx.data.catalog` does not import torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.unlabelled import unlabelled
     from tlx.data.splits.samples import ImageSet, Sample, Split
 
-# A name here must not be that of a module beside it, which would take its place once imported.
+# No name here may be that of a submodule: importing the submodule would replace it.
 _HOME = {
     "ImageDataModule": "datamodule",
     "ImageSet": "splits.samples",
@@ -41,7 +41,7 @@ _HOME = {
     "load_checked": "checked",
     "read_image": "reading.images",
 }
-# `folder`, `table`, …: a function beside the class of each source.
+# `folder`, `table`, …: each source has a function in the module of its class.
 _HOME |= {
     target.rpartition(".")[2]: source.rpartition(".")[0].removeprefix(f"{__name__}.")
     for target, source in SOURCES.items()

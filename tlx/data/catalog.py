@@ -1,4 +1,4 @@
-"""From a dataset node to its source, without importing torch."""
+"""Find the source of a dataset node, without importing torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tlx.data.sources.base import OwnSource, Source
 def source_of(node: Mapping[str, Any]) -> Source:
     """Return the source named by `_target_` in a composed dataset node: one of tlx's or the user's."""
     target = str(node.get("_target_"))
-    return source_class(target)(node) if target in SOURCES else _users(target)(node)
+    return source_class(target)(node) if target in SOURCES else _user_class(target)(node)
 
 
 def source_class(target: str) -> type[Source]:
@@ -24,12 +24,12 @@ def source_class(target: str) -> type[Source]:
     return found
 
 
-def _users(target: str) -> type[Source]:
-    """Import a user's class if the user allows it; a function is imported only when it is called."""
+def _user_class(target: str) -> type[Source]:
+    """Import a user's class if the user allows it; a function is imported only when the set is loaded."""
     if not targets.is_class(target):
         return OwnSource
     try:
         found = locate(target, "dataset")
-    except Exception:  # any error of the user's module is reported when the set is loaded
+    except Exception:  # loading the set reports any error of the user's module
         return OwnSource
     return found if isinstance(found, type) and issubclass(found, Source) else OwnSource

@@ -1,4 +1,4 @@
-"""A data set whose files are opened before training."""
+"""Open the files of a data set before training, and report broken files and findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlx.base.errors import TlxError
 from tlx.base.files import write_text
 from tlx.base.printable import counted, one_line
 from tlx.data.catalog import source_of
-from tlx.data.files.walk import passing_over
+from tlx.data.files.walk import skipping_unreadable
 from tlx.data.findings import (
     class_findings,
     content_findings,
@@ -29,11 +29,11 @@ from tlx.data.reading.facts_store import cache_folder
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
 from tlx.data.splits.samples import ImageSet, Sample, Split
-from tlx.data.splits.similar import keeping_together, similar_pairs
+from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
 
-_REMEDY = "mend or remove them, or leave them out: dataset.on_bad=skip"
-_NAMED = 20  # broken files named in a message
-_CLASSES = 200  # classes that are listed with their numbers of images
+_REMEDY = "repair or remove them, or leave them out: dataset.on_bad=skip"
+_NAMED = 20  # broken files that a message lists
+_CLASSES = 200  # classes that a report lists
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Broken:
 
 @dataclass(frozen=True)
 class CheckedSet:
-    """A set without its broken files, and the facts of its files.
+    """A set without its broken files, and what is known about its files.
 
     Args:
         node: The dataset node.
-        images: The set as its source returned it, without the broken files.
+        images: The set that the source returned, without the broken files.
         broken: The broken files, in the order of the splits.
-        facts: Split -> facts of each of its files; empty if they were not opened.
+        facts: Maps a split to the facts of each of its samples; empty if no file was opened.
     """
 
     node: Mapping[str, Any]
@@ -71,21 +71,21 @@ class CheckedSet:
         """The facts of each file."""
         pairs = ((self.images.splits[part].samples, facts) for part, facts in self.facts.items())
         return {
-            s.source: f
-            for samples, own in pairs
-            for s, f in zip(samples, own, strict=True)
-            if isinstance(s.source, Path)
+            sample.source: fact
+            for samples, facts in pairs
+            for sample, fact in zip(samples, facts, strict=True)
+            if isinstance(sample.source, Path)
         }
 
     @cached_property
     def splits(self) -> dict[str, Split]:
         """The three splits; train is reduced to the configured number of labels."""
         images, node = self.images, self.node
-        rule = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
+        subset = node.get("labels_per_class"), node.get("fraction"), node.get("subset_seed", 0)
         exact = bool(node.get("labels_exact", False))
-        train = fewer_labels(images.train, images.class_names, *rule, exact, images.labels)
+        train = fewer_labels(images.train, images.class_names, *subset, exact, images.labels)
         if not train:
-            raise TlxError(f"{images.name}: expected images to train on, got none ({images.rule})")
+            raise TlxError(f"{images.name}: expected training images, got none ({images.rule})")
         return {**images.splits, "train": train}
 
     @cached_property
@@ -95,7 +95,7 @@ class CheckedSet:
         found += label_findings(self.images, self.node.get("labels_per_class"))
         parts = self.images.splits
         if not self.facts and any(_files(split) for split in parts.values()):
-            return found  # comparing would open the files
+            return found  # a comparison of contents would open the files
         keys = {part: self._keys(part) for part in parts}
         found += [*content_findings(self.images, keys), *copy_findings(self.images, keys)]
         if self.facts:
@@ -105,7 +105,7 @@ class CheckedSet:
         return found
 
     def _similar(self, keys: Mapping[str, list[bytes]]) -> list[tuple[int, int]]:
-        """Return pairs of nearly identical images, as positions in the concatenation of train, val and test."""
+        """Return pairs of near duplicates, as positions in the concatenation of train, val and test."""
         parts = self.images.splits
         thumbnails = [fact.thumbnail for part in parts for fact in self.facts[part]]
         return similar_pairs([key for part in parts for key in keys[part]], thumbnails)
@@ -113,15 +113,14 @@ class CheckedSet:
     def _keys(self, part: str) -> list[bytes]:
         """Return the content hash of each sample of a split."""
         split = self.images.splits[part]
-        known = [facts.key for facts in self.facts.get(part, ())]
-        whole = [bytes.fromhex(key) for key in known if key]
-        return whole if len(whole) == len(split) else content_keys(split)
+        known = [bytes.fromhex(facts.key) for facts in self.facts.get(part, ()) if facts.key]
+        return known if len(known) == len(split) else content_keys(split)
 
     def findings(self, input_size: int | None) -> list[str]:
-        """Return the findings about the set, one line each; `tlx.data.findings` has the rules.
+        """Return the findings about the set, one line each; `tlx.data.findings` lists the rules.
 
         Args:
-            input_size: The shorter side of the input in pixels; None: unknown, so sizes are not compared.
+            input_size: The shorter side of the input in pixels; None if unknown: sizes are then not compared.
         """
         if input_size is None or source_of(self.node).is_enlarged:
             return self._size_independent
@@ -129,8 +128,8 @@ class CheckedSet:
         sides: list[int] = []
         for part, split in self.images.splits.items():
             in_memory = 0 if split.pixels is None else min(split.pixels.shape[-2:])
-            own = [facts.short_side for facts in self.facts.get(part, ())] or [0] * len(split)
-            for sample, side in zip(split.samples, own, strict=True):
+            of_files = [facts.short_side for facts in self.facts.get(part, ())] or [0] * len(split)
+            for sample, side in zip(split.samples, of_files, strict=True):
                 if side or in_memory:
                     names.append(sample.name)
                     sides.append(side or in_memory)
@@ -138,9 +137,9 @@ class CheckedSet:
 
     def report(self, input_size: int | None) -> str:
         """Return the full report of `tlx check`, with every broken file."""
-        lines = self.describe() if self.images.train else [f"{self.images.name}: no images that can be read"]
+        lines = self.describe() if self.images.train else [f"{self.images.name}: no readable images"]
         lines = [line for line in lines if not line.startswith("  left out")]
-        lines += class_counts(self.images, self.splits) if self.images.train else []
+        lines += class_table(self.images, self.splits) if self.images.train else []
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
@@ -149,23 +148,23 @@ class CheckedSet:
                 skips = self.node.get("on_bad") == "skip"
                 lines.append("  left out in training: dataset.on_bad=skip" if skips else f"  {_REMEDY}")
         elif any(_files(split) for split in self.images.splits.values()):
-            lines.append("  no file was opened: dataset.check is false")
+            lines.append("  no file was opened, because dataset.check is false")
         else:
-            lines.append("  held in memory: there are no files to open")
+            lines.append("  the images are in memory: there are no files to open")
         return "\n".join(lines)
 
     def describe(self) -> list[str]:
-        """Return lines with the images and classes of each split, how the set was split, and what was left out."""
+        """Return lines with the numbers of images and classes, how the set was split, and the files left out."""
         images = self.images
         classes = f"{counted(len(images.class_names), 'class', 'classes')}; " if images.class_names else ""
         lines = [f"{images.name}: {classes}{images.rule}"]
         for name, split in self.splits.items():
             counts = images.counts(split)
-            a_class = [counts[target] for target in range(len(images.class_names))]
+            per_class = [counts[label] for label in range(len(images.class_names))]
             line = f"  {name:<5} {len(split):>7,} images"
-            if a_class:
-                least, most = min(a_class), max(a_class)
-                line += f", {least:,} a class" if least == most else f", {least:,} to {most:,} a class"
+            if per_class:
+                least, most = min(per_class), max(per_class)
+                line += f", {least:,} per class" if least == most else f", {least:,} to {most:,} per class"
             groups = {group for group in split.groups if group is not None}
             if groups:
                 line += f", {len(groups):,} groups"
@@ -177,38 +176,39 @@ class CheckedSet:
         return lines
 
 
-def class_counts(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
-    """Return a heading and, per class, a line with its images in each split; a last line counts omitted classes."""
+def class_table(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
+    """Return a heading, a line for each class with its images in each split, and the number of classes not listed."""
     class_names = images.class_names
     if not class_names:
         return []
     counts = [images.counts(split) for split in splits.values()]
-    width = max(len(f"{count:,}") for one in (*counts, {0: 10_000}) for count in one.values())
+    width = max(len(f"{count:,}") for by_class in (*counts, {0: 10_000}) for count in by_class.values())
     lines = ["  " + "  ".join(f"{part:>{width}}" for part in splits) + "  class"]
-    for target, name in enumerate(class_names[:_CLASSES]):
-        lines.append("  " + "  ".join(f"{count[target]:>{width},}" for count in counts) + f"  {name}")
+    for label, name in enumerate(class_names[:_CLASSES]):
+        lines.append("  " + "  ".join(f"{by_class[label]:>{width},}" for by_class in counts) + f"  {name}")
     rest = len(class_names) - _CLASSES
-    return [*lines, f"  and {rest:,} classes more"] if rest > 0 else lines
+    return [*lines, f"  and {rest:,} more classes"] if rest > 0 else lines
 
 
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     """Return the set of a composed dataset node; its files are opened unless `check` is false.
 
-    Broken files are left out after the split, so they do not change the split of other images.
+    Broken files are removed after the split, so that they do not change the split of other images.
 
     Args:
         node: The dataset node. `_target_` names the source.
-        stop: Whether broken files are an error where `on_bad` is `stop`.
+        stop: Whether broken files raise an error if `on_bad` is `stop`.
 
     Raises:
-        TlxError: Files are broken, and the message names them; or the source raised it.
+        TlxError: Files are broken, and the message names them; or the source cannot load the set.
     """
     check = bool(node.get("check", True))
     skips = node.get("on_bad", "stop") == "skip"
-    with decoding(check), keeping_together(node.get("similar") == "together"), passing_over(skips) as unread:
+    together = node.get("similar") == "together"
+    with decoding(check), grouping_near_duplicates(together), skipping_unreadable(skips) as unreadable:
         images = source_of(node).load()
-        if unread:
-            images = replace(images, notes=(*images.notes, folders_passed_over(unread)))
+        if unreadable:
+            images = replace(images, notes=(*images.notes, skipped_folders(unreadable)))
         if not check or not any(_files(split) for split in images.splits.values()):
             return CheckedSet(node, images, [], {})
         facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))
@@ -216,35 +216,35 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     known: dict[str, list[Facts]] = {}
     kept: dict[str, Split] = {}
     for part, split in images.splits.items():
-        own = [next(facts) if isinstance(s.source, Path) else Facts(None, None) for s in split.samples]
-        good = [i for i, f in enumerate(own) if f.reason is None]
-        broken += [Broken(split.samples[i], part, f.reason) for i, f in enumerate(own) if f.reason is not None]
-        kept[part] = split if len(good) == len(own) else split.take(good)
-        known[part] = [own[i] for i in good]
+        found = [next(facts) if isinstance(s.source, Path) else Facts(None, None) for s in split.samples]
+        good = [i for i, f in enumerate(found) if f.reason is None]
+        broken += [Broken(split.samples[i], part, f.reason) for i, f in enumerate(found) if f.reason is not None]
+        kept[part] = split if len(good) == len(found) else split.take(good)
+        known[part] = [found[i] for i in good]
     if broken and stop and not skips:
         raise TlxError(f"dataset '{images.name}': {broken_files(broken)}\n{_REMEDY}")
     images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
     return CheckedSet(node, images, broken, known)
 
 
-def folders_passed_over(folders: Collection[str]) -> str:
-    """Say how many folders could not be read, and which (the first 20)."""
+def skipped_folders(folders: Collection[str]) -> str:
+    """Return a line that counts the unreadable folders and names the first 20."""
     names = ", ".join(one_line(folder) for folder in sorted(folders)[:_NAMED])
     more = f" and {len(folders) - _NAMED:,} more" if len(folders) > _NAMED else ""
-    return f"passed over {len(folders):,} folder{'s' if len(folders) > 1 else ''} that may not be read: {names}{more}"
+    return f"left out {counted(len(folders), 'unreadable folder', 'unreadable folders')}: {names}{more}"
 
 
 def broken_files(broken: Sequence[Broken]) -> str:
-    """Say how many files are broken, which (the first 20) and why; the whole list goes into a file in the cache."""
+    """Return lines that count the broken files and name the first 20; a file in the cache lists all of them."""
     lines = [f"{len(broken):,} broken file{'s' if len(broken) > 1 else ''}"]
     lines += [f"    {one_line(entry.sample.source)}: {one_line(entry.reason)}" for entry in broken[:_NAMED]]
     if len(broken) > _NAMED:
-        lines.append(f"    and {len(broken) - _NAMED:,} more; all of them: {_written(broken) or 'tlx check'}")
+        lines.append(f"    and {len(broken) - _NAMED:,} more; all of them: {_write_list(broken) or 'tlx check'}")
     return "\n".join(lines)
 
 
-def _written(broken: Sequence[Broken]) -> Path | None:
-    """Write the list of broken files into the cache; return its path, or None if it cannot be written."""
+def _write_list(broken: Sequence[Broken]) -> Path | None:
+    """Write the broken files to a file in the cache; return its path, or None if that is impossible."""
     folder = cache_folder()
     text = "".join(f"{one_line(entry.sample.source)}\t{one_line(entry.reason)}\n" for entry in broken)
     try:

@@ -1,4 +1,4 @@
-"""From a dataset node of the configuration to loaders of batches."""
+"""Build the loaders of batches from a dataset node."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tlx")
 
-WORTH_WORKERS = 5_000  # images in memory; augmenting fewer takes less time than starting processes
-FORWARD_PART = 3  # a step takes about this many times as long as the prediction of its batch
+WORTH_WORKERS = 5_000  # images in memory; to augment fewer takes less time than to start processes
+FORWARD_PART = 3  # a training step takes about this many times as long as predicting its batch
 
 
 class ImageDataModule(LabelledImages, pl.LightningDataModule):
     """Batches of a labelled set of images; `LabelledImages` describes the set.
 
     Batches are dicts (`tlx.data.batches.dataset.Batch`) of uint8 images, resized and augmented, not normalised. Order
-    and augmentation depend on (seed, epoch, index) alone: neither the number of workers nor earlier runs matter.
-    The Trainer needs `use_distributed_sampler=False`: the loaders share the images out among processes themselves.
+    and augmentation depend only on (seed, epoch, index), not on the number of workers or on earlier runs.
+    The Trainer needs `use_distributed_sampler=False`, because the loaders distribute the images among processes.
 
     Args:
         dataset: A composed dataset node.
         preprocessing: Input size and interpolation of the backbone.
         seed: Seed of order and augmentation.
-        view_seed: Seed of the views that stages with a frozen prefix train on, see `take_turns`.
-        target: A node of the target domain.
+        view_seed: Seed of the views on which stages with a frozen prefix train, see `take_turns`.
+        target: The node of the target domain.
         paired: Whether training batches include images of the target domain.
 
     Attributes:
-        step_seconds: Seconds of a training step, once measured; `num_workers=auto` uses it.
+        step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
 
     Examples:
         >>> import tlx
@@ -105,7 +105,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     # Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Download missing data, in one process of each machine."""
+        """Download missing data in one process per machine."""
         if self.dataset.get("download"):
             _ = self.image_set
         if self.target is not None and self.target.get("download"):
@@ -120,7 +120,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         _ = self.splits
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the next epoch; Lightning's fit loop sets that of the samplers."""
+        """Set the next epoch; during training Lightning's fit loop sets it in the samplers."""
         self._epoch = epoch
         for sampler in self._samplers:
             sampler.set_epoch(epoch)
@@ -133,11 +133,11 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return ("train", domains.TRAIN) if self.paired else ("train",)
 
     def drawing(self, split: str, view: int | None) -> dict[str, Any]:
-        """Return the settings besides preprocessing and channels that decide the pixels made of an image's content.
+        """Return the settings, besides preprocessing and channels, that determine the pixels of an image.
 
         Args:
-            split: Its split.
-            view: Number of an augmented view, from 0; None: as for evaluation.
+            split: The split of the image.
+            view: Number of an augmented view, from 0; None: without augmentation, as for evaluation.
         """
         node = self._set_of(split).node
         settings = {"decode": node.get("decode", "full")}
@@ -152,8 +152,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """From the next epoch on, draw `views` views of each training image in turn; 0: a new draw in every epoch.
 
         Args:
-            views: How many.
-            first_epoch: The epoch with the first one.
+            views: Number of views.
+            first_epoch: The epoch that uses the first view.
         """
         self._turns = views, first_epoch
         for sampler in self._samplers:
@@ -163,9 +163,9 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """From the next epoch on, replace the images of a split by the outputs of frozen layer groups.
 
         Args:
-            split: Its name.
-            rows: By layer group; None: images again.
-            labels: The labels that belong to the rows, if labels move with their images.
+            split: Name of the split.
+            rows: Outputs by layer group; None: use images again.
+            labels: Labels that belong to the rows, if labels move with their images.
         """
         if rows is None:
             self._rows.pop(split, None)
@@ -175,20 +175,20 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self._datasets[split].rows, self._datasets[split].label_rows = rows, labels
 
     def images_of(self, split: str, indices: Sequence[int], view: int | None = None) -> EpochLoader:
-        """Return batches of some images of a split, in the given order: as for evaluation, or an augmented view."""
+        """Return batches of some images of a split, in the given order; `view` None: as for evaluation."""
         draw = 0 if view is None else view_draw(view)
         chosen = Chosen([(draw, index) for index in indices])
         dataset = self._dataset(split, augmented=view is not None)
-        if view is not None:  # one of several
+        if view is not None:  # several views read the same images
             self._keep(split, dataset)
         return self._loader(dataset, chosen)
 
     def test_images(self, index: Tensor) -> Tensor:
-        """Return test images as the network sees them, uint8 (B, C, H, W); `index` holds their positions (B,)."""
+        """Return the test images at the positions `index` (B,) as the network sees them: uint8 (B, C, H, W)."""
         return self._datasets["test"].images([0] * len(index), index)
 
     def train_dataloader(self) -> EpochLoader:
-        """Shuffled and augmented; the last incomplete batch is dropped unless it is the only one."""
+        """Return shuffled, augmented batches; an incomplete last batch is dropped unless it is the only one."""
         rank, world = rank_and_world()
         count = self.sizes["train"]
         source = self._fed("train", self.augmented())
@@ -206,25 +206,28 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return self._loader(dataset, sampler, drop_last=drop_last)
 
     def in_order(self, split: str) -> EpochLoader:
-        """Return batches of this process's share of a split: images as for evaluation, even where rows replace them."""
+        """Return this process's share of a split as for evaluation: always images, even if `feed` replaced them."""
         rank, world = rank_and_world()
         dataset = self._dataset(split, augmented=False)
         self._keep(split, dataset)
         return self._loader(dataset, EpochSampler(self.sizes[split], self.seed, shuffle=False, rank=rank, world=world))
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
-        """In order, every image once; padding between processes has index -1. An empty split has no loader.
+        """Return every image once, in order; padding between processes has index -1. An empty split has no loader.
 
-        With a target domain there are two: of `val` and of `target_val`.
+        With a target domain there are two loaders, for `val` and `target_val`.
         """
         return self._eval_loader("val") if self.domain is None else [self._eval_loader(s) for s in self.selected_on]
 
     def test_dataloader(self) -> EpochLoader | list[Any]:
-        """As for validation."""
+        """Return the test images as for validation."""
         return self._eval_loader("test")
 
     def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> EpochLoader:
-        """Files, folders and patterns in the order given, target -1; `index` counts `find_images(paths)`."""
+        """Return the images of files, folders and patterns in the given order, without labels.
+
+        `index` is the position in `find_images(paths)`.
+        """
         split = Split([Sample(path, None, str(path)) for path in find_images(paths)])
         dataset = self._as_evaluated(split, self.dataset, labels=None)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
@@ -232,7 +235,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     # Loaders
 
     def batch_share(self, world: int) -> int:
-        """Return the batch size of each of `world` processes; the size of the whole batch does not depend on `world`.
+        """Return the batch size of each of `world` processes; together they make one batch of `batch_size`.
 
         Raises:
             TlxError: The batch size is not a multiple of `world`.
@@ -256,7 +259,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _fed(self, split: str, augmented: bool) -> SplitDataset:
         dataset = self._datasets[split] = self._dataset(split, augmented)
         dataset.rows, dataset.label_rows = self._rows.get(split, (None, None))
-        if split != "test":  # which is read once
+        if split != "test":  # the test split is read once
             self._keep(split, dataset)
         return dataset
 
@@ -286,11 +289,11 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
 
     def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
-        """Return the least shorter side of JPEGs decoded at a reduced size, see `read_image`; None: the full size."""
+        """Return the shorter side that a JPEG decoded at a reduced size keeps, see `read_image`; None: full size."""
         return needed_side(self.preprocessing, augment) if node.get("decode", "full") == "reduced" else None
 
     def _keep(self, split: str, dataset: SplitDataset) -> None:
-        """Let a data set that is read more than once use the images already kept for its split."""
+        """Make a data set that is read more than once share the images kept for its split."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
             size = None if drawn or dataset.labels_move else self.preprocessing.height_width
@@ -319,7 +322,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self.seed),  # keeps the training's generator untouched
+            generator=torch.Generator().manual_seed(self.seed),  # leaves the generator of the training unchanged
         )
         loader.device = device
         loader.say = self._say
@@ -327,10 +330,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
-        """Return the configured number of workers; for `auto` measure and choose it, 0 if none pays off."""
-        asked = self.dataset.get("num_workers", AUTO)
-        if asked != AUTO:
-            return int(asked)
+        """Return the configured number of workers; `auto` measures and chooses it, 0 if workers do not pay off."""
+        configured = self.dataset.get("num_workers", AUTO)
+        if configured != AUTO:
+            return int(configured)
         least = WORTH_WORKERS if dataset.split.in_memory else WORTH_MEASURING
         if len(dataset) < least or (dataset.split.in_memory and dataset.seed is None) or dataset.rows is not None:
             return 0
@@ -346,7 +349,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return workers
 
     def _say(self, line: str) -> None:
-        """Log a line about reading processes, once for all loaders and processes of the run."""
+        """Log a line about reading processes in process 0, unless it equals the last one."""
         if rank_and_world()[0] == 0 and line != self._last_line:
             log.info("%s", line)
         self._last_line = line
@@ -356,12 +359,12 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return torch.cuda.is_available() if device is None else device.type != "cpu"
 
     def _gpu(self) -> torch.device | None:
-        """The CUDA device that this process trains on, to which batches are copied ahead; None for other devices."""
+        """The CUDA device of this process, to which batches are copied in advance; None for other devices."""
         return self._device if self._device is not None and self._device.type == "cuda" else None
 
     @property
     def _device(self) -> torch.device | None:
-        """The device that this process trains on; None before a Trainer is attached."""
+        """The device of this process; None before a Trainer is attached."""
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
 
 

@@ -1,4 +1,4 @@
-"""The target domain of an adaptation: its labels are not used before the test."""
+"""The target domain of an adaptation. Its labels are used only in the test."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys, divide, split_keys
 from tlx.data.splits.samples import Split
-from tlx.data.splits.similar import keeping_together
+from tlx.data.splits.similar import grouping_near_duplicates
 
-TRAIN, VAL = "target_train", "target_val"  # names of its splits beside those of the source
+TRAIN, VAL = "target_train", "target_val"  # its splits, in addition to those of the source
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class HiddenLabels:
 
 @dataclass(frozen=True)
 class TargetDomain:
-    """Another set with the classes of the source.
+    """A set with the classes of the source domain.
 
     Its training and validation images have no labels, and neither their order nor their split depends on labels. Splits
-    that its source carved per class are merged and divided again by content alone.
+    that were carved class by class are merged and carved again by content alone.
 
     Args:
         checked: The loaded set.
-        class_names: The source's classes; labels of the test split are indices into them.
+        class_names: Classes of the source domain; labels of the test split are indices into them.
     """
 
     checked: CheckedSet
@@ -66,14 +66,15 @@ class TargetDomain:
         """Load the set of a composed `target` node.
 
         Raises:
-            TlxError: It has classes that the source lacks; or its source raised it.
+            TlxError: The set has classes that the source domain lacks, or it cannot be loaded.
         """
         checked = load_checked(node)
         unknown = [name for name in checked.images.class_names if name not in class_names]
         if unknown:
+            shared = [name for name in checked.images.class_names if name in class_names]
             raise TlxError(
-                f"target: expected the classes of the source, {', '.join(class_names)}, got besides: "
-                f"{', '.join(unknown)}; choose some: target.classes=[{','.join(class_names)}]"
+                f"target: expected only classes of the source: {', '.join(class_names)}, got also "
+                f"{', '.join(unknown)}; select the shared ones: target.classes=[{','.join(shared)}]"
             )
         return cls(checked, class_names)
 
@@ -101,24 +102,24 @@ class TargetDomain:
         home = {"val": VAL, "test": "test"}
         carved = [home[part] for part in ("test", "val") if part in images.carved]
         if carved:
-            pooled = _together([own[TRAIN], *(own[part] for part in carved)])
+            pooled = _merged([own[TRAIN], *(own[part] for part in carved)])
             fractions = {part: len(own[part]) / max(len(pooled), 1) for part in carved}
             seed = int(self.checked.node.get("split_seed", 0))
-            with keeping_together(self.checked.node.get("similar") == "together"):
+            with grouping_near_duplicates(self.checked.node.get("similar") == "together"):
                 keys = split_keys(pooled)
             parts = divide(keys, [()] * len(pooled), fractions, seed, pooled.groups)
             own |= {TRAIN: pooled.take(parts["train"]), **{part: pooled.take(parts[part]) for part in carved}}
         places = {i: self.class_names.index(name) for i, name in enumerate(images.class_names)}
-        return {name: _by_content(split, self._labels, places) for name, split in own.items()}
+        return {name: _sorted_by_content(split, self._labels, places) for name, split in own.items()}
 
 
-def _together(splits: Sequence[Split]) -> Split:
+def _merged(splits: Sequence[Split]) -> Split:
     """Merge splits of one set, which share their pixels."""
     return Split([sample for split in splits for sample in split.samples], splits[0].pixels)
 
 
-def _by_content(split: Split, labels: LabelKind, places: Mapping[int, int]) -> Split:
-    """Sort the samples by content, so that their order does not reveal their class folders."""
+def _sorted_by_content(split: Split, labels: LabelKind, places: Mapping[int, int]) -> Split:
+    """Sort samples by content, because the order of their files may reveal the classes."""
     keyed = sorted(zip(content_keys(split), split.samples, strict=True), key=lambda pair: (pair[0], pair[1].name))
     named = [(sample, labels.only(sample.target, places)) for _, sample in keyed]
     known = [replace(sample, target=labels.unknown if label is None else label) for sample, label in named]

@@ -1,4 +1,4 @@
-"""Find images that are in two splits and would falsify a test figure."""
+"""Find images that are in two splits and would falsify test metrics."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tlx.data.splits.samples import Sample, Split
 
 
 def leaks(seen: Split, held_out: Split) -> list[tuple[Sample, Sample]]:
-    """Return pairs of samples with equal content, one of each split; one pair per held-out sample that was seen."""
+    """Return pairs (seen sample, held-out sample) of equal content, one pair for each such held-out sample."""
     return identical(seen.samples, content_keys(seen), held_out.samples, content_keys(held_out))

@@ -27,11 +27,11 @@ class LabelledImages:
     """A set of images in splits, with its target domain if there is one.
 
     Args:
-        dataset: A composed dataset node. `_target_` names the source, a function that takes the node's own keys and
+        dataset: A composed dataset node. `_target_` names the source: a function that takes the node's own keys,
             `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
         preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
-        target: A node of another set with the same classes, the target domain; size, channels and batches are those of
-            `dataset`. Its test split replaces the source's; `target_train` and `target_val` have no labels.
+        target: The node of the target domain, another set with the same classes. Image size, channels and batch size
+            are those of `dataset`. Its test split replaces the source's; `target_train`, `target_val` are unlabelled.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LabelledImages:
 
     @property
     def image_set(self) -> ImageSet:
-        """The set with all its labels, without the files that were left out."""
+        """The set with all its labels, without the files that were skipped."""
         return self.checked.images
 
     @cached_property
@@ -65,8 +65,8 @@ class LabelledImages:
     @property
     def splits(self) -> dict[str, Split]:
         """The splits; train is reduced to the configured number of labels."""
-        own = self.checked.splits
-        return own if self.domain is None else {**own, **self.domain.splits}
+        source = self.checked.splits
+        return source if self.domain is None else {**source, **self.domain.splits}
 
     def _set_of(self, split: str) -> CheckedSet:
         """Return the set that a split belongs to; its node configures how images are read and augmented."""
@@ -101,16 +101,16 @@ class LabelledImages:
     @property
     def class_counts(self) -> list[float]:
         """Images of each class that an epoch draws, before an incomplete last batch is dropped."""
-        there = self.image_set.counts(self.splits["train"])
-        counts: list[float] = [there[target] for target in range(self.num_classes)]
+        by_class = self.image_set.counts(self.splits["train"])
+        counts: list[float] = [by_class[label] for label in range(self.num_classes)]
         images = self.sizes["train"]
-        return [images / len(there) if count else 0.0 for count in counts] if self.balanced else counts
+        return [images / len(by_class) if count else 0.0 for count in counts] if self.balanced else counts
 
     def need_trainable(self) -> None:
-        """Refuse a set that cannot be used for training, validation or test, before anything is computed.
+        """Refuse a set that cannot be used for training, validation and test, before anything is computed.
 
         Raises:
-            TlxError: Training images are of too few classes for this kind of labels, or a split is empty.
+            TlxError: A split is empty, or the training images have fewer classes than this kind of labels needs.
         """
         name = self.dataset.get("name", "dataset")
         sizes = {part: self.sizes[part] for part in ("train", "val", "test")}
@@ -119,29 +119,30 @@ class LabelledImages:
             found = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
             raise TlxError(
                 f"dataset {name}: expected images in train, val and test, got none in {' and '.join(empty)} ({found}); "
-                "put more images there; what is found where: tlx check, with the same keys"
+                "add images; `tlx check` with the same keys lists what each split contains"
             )
-        there = [label for label, count in zip(self.class_names, self.class_counts, strict=True) if count]
+        present = [name for name, count in zip(self.class_names, self.class_counts, strict=True) if count]
         least = self.image_set.labels.least_classes
-        if len(there) < least:
+        if len(present) < least:
             expected = "at least two classes" if least == 2 else "a class"
-            got = f"those of one, '{there[0]}'" if there else "none"
+            got = f"only '{present[0]}'" if present else "none"
             raise TlxError(
                 f"dataset {name}: expected training images of {expected}, got {got}; "
-                "what is found where: tlx check, with the same keys"
+                "`tlx check` with the same keys lists what each split contains"
             )
 
     def describe(self) -> str:
         """Describe the set: images and classes of each split, how it was split, and its findings as warnings."""
         sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
         lines: list[str] = []
-        for one in sets:
-            lines += [*one.describe(), *(f"  warning: {line}" for line in one.findings(self.preprocessing.short_side))]
+        for checked in sets:
+            findings = checked.findings(self.preprocessing.short_side)
+            lines += [*checked.describe(), *(f"  warning: {line}" for line in findings)]
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:
             sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.domain.splits.items())
-            lines.append(f"  target domain, divided without its labels: {sizes}")
+            lines.append(f"  target domain, split without using its labels: {sizes}")
         return "\n".join(lines)
 
     def sample_names(self, split: str) -> list[str]:
@@ -149,7 +150,7 @@ class LabelledImages:
         return [sample.name for sample in self.splits[split].samples]
 
     def sample_groups(self, split: str) -> list[str | None]:
-        """Return the group of each image, such as its patient, in the same order; None: not known."""
+        """Return the group of each image, such as its patient, in the same order; None if unknown."""
         return self.splits[split].groups
 
     def sample_paths(self, split: str) -> list[Path | None]:

@@ -1,7 +1,7 @@
 """Kinds of labels: what splits, subsets, checks and batches need, such as the classes that an image shows.
 
 `Sample.target` holds a label; `ImageSet.labels` is its kind. Here a label is the class of an image.
-Boxes and masks are subclasses of `LabelKind` with labels that move with their image.
+Boxes and masks are further subclasses of `LabelKind`, whose labels move with their image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LabelKind(ABC):
     """One kind of labels; it has no state."""
 
     name: ClassVar[str] = "own"  # what its labels are called: `classes`, `masks`
-    least_classes: ClassVar[int] = 1  # of training images, below which there is nothing to learn
+    least_classes: ClassVar[int] = 1  # classes that the training images must show at least
     moves: ClassVar[bool] = False  # whether a label changes when its image is cropped, mirrored or rotated
     unknown: ClassVar[Any]  # the label of an unlabelled image
 
@@ -36,40 +36,40 @@ class LabelKind(ABC):
 
     @abstractmethod
     def only(self, label: Any, places: Mapping[int, int]) -> Any | None:
-        """Return the label with only some classes, renumbered; None: the image shows none of them and is left out.
+        """Return the label with only some classes, renumbered; None if the image shows none of them and is left out.
 
         Args:
             label: Label over all classes.
-            places: Class -> its index among the chosen classes.
+            places: Maps a chosen class to its new index.
         """
 
     @abstractmethod
     def collate(self, labels: Sequence[Any]) -> Any:
-        """Return the labels of several images as a batch holds them."""
+        """Return the labels of several images in the form of a batch."""
 
     @abstractmethod
     def take(self, collated: Any, index: Tensor) -> Any:
-        """Return the labels at some positions of a result of `collate`.
+        """Return some of the labels that `collate` returned.
 
         Args:
             collated: Labels of a whole split.
-            index: Positions (B,), int64; a negative one is padding, with the label `unknown`.
+            index: Positions (B,), int64; negative ones are padding and get the label `unknown`.
         """
 
     def transform(self, transform: Callable[..., Any], image: Tensor, label: Any) -> tuple[Tensor, Any]:
         """Apply a torchvision v2 transform to an image (C, H, W) and its label.
 
-        A label that moves is passed after the image, as a `tv_tensors.Mask` or `tv_tensors.BoundingBoxes`.
+        A kind whose labels move passes the label after the image, as a `tv_tensors.Mask` or `tv_tensors.BoundingBoxes`.
         """
         return transform(image), label
 
     def distort(self, labels: Any, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Any:
-        """Return the labels of a batch, distorted like its images of size (height, width) with the drawn parameters."""
+        """Return the labels of a batch, distorted as its images of size (height, width) were."""
         return labels
 
 
 class ClassLabels(LabelKind):
-    """A label is the index of the image's class, from 0; -1: unknown."""
+    """A label is the index of the image's class, from 0; -1 if unknown."""
 
     name = "classes"
     least_classes = 2
@@ -80,7 +80,7 @@ class ClassLabels(LabelKind):
         return (label,) if label >= 0 else ()
 
     def only(self, label: int, places: Mapping[int, int]) -> int | None:
-        """Return the class's index among the chosen classes."""
+        """Return the new index of the class; None if it was not chosen."""
         return places.get(label)
 
     def collate(self, labels: Sequence[int]) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 
 from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
-from tlx.data.checked import Broken, broken_files, folders_passed_over
+from tlx.data.checked import Broken, broken_files, skipped_folders
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.files.image_files import find_images
-from tlx.data.files.walk import passing_over
+from tlx.data.files.walk import skipping_unreadable
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.samples import Sample
 from tlx.tasks.module import Task
@@ -33,10 +33,10 @@ def readable(images: Sequence[str | Path], on_bad: Literal["stop", "skip"] = "st
     Raises:
         TlxError: A file, folder or glob matches no image, or a file is broken (with `skip`: all are).
     """
-    with passing_over(on_bad == "skip") as unread:
+    with skipping_unreadable(on_bad == "skip") as unreadable:
         paths = find_images(images)
-    if unread:
-        log.warning("%s", folders_passed_over(unread))
+    if unreadable:
+        log.warning("%s", skipped_folders(unreadable))
     with decoding(True):  # name all broken files in one message, before predicting, which may take minutes
         facts = file_facts(paths)
     broken = [Broken(Sample(p, -1, str(p)), "", f.reason) for p, f in zip(paths, facts, strict=True) if f.reason]

@@ -1,1 +1,1 @@
-"""Which files below a folder are images. Only the standard library."""
+"""Find the image files below a folder. Only the standard library."""

@@ -1,4 +1,4 @@
-"""Which files are images, by their names; and where they are. Only the standard library."""
+"""Find image files by their extensions. Only the standard library."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from tlx.base.errors import TlxError, closest
 from tlx.data.files.walk import files_below, folders_in, is_left_out
 
-# What torchvision's ImageFolder accepts, and formats that hold one still picture as well. No .gif: in labelled folders
-# they are mostly animations and placeholders ("image not found"), and ImageFolder, with which counts are compared,
-# leaves them out too. DICOM files without an extension are left out as well: README and DICOMDIR have none either.
+# The extensions that torchvision's ImageFolder accepts, and further formats of one still picture. No .gif: in labelled
+# folders these are mostly animations and placeholders ("image not found"), and ImageFolder, with which users compare
+# counts, omits them too. DICOM files without an extension are omitted because README and DICOMDIR have none either.
 DICOM = {".dcm", ".dicom"}
 INSTALL_DICOM = "pip install 'tlx[dicom]'"
 PILLOWS = {
@@ -23,22 +23,22 @@ EXTENSIONS = PILLOWS | DICOM
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Image files below `folder` at any depth, sorted; hidden files and folders are left out, links are followed."""
+    """Return the image files below `folder` at any depth, sorted; links are followed, hidden files omitted."""
     return sorted(some_images_below(folder))
 
 
 def ignored_below(folder: Path) -> list[Path]:
-    """Files below `folder` that are neither hidden nor images by their extension, sorted."""
+    """Return the files below `folder` that are neither hidden nor have an image extension, sorted."""
     return sorted(p for p in _files_below(folder) if p.suffix.lower() not in EXTENSIONS)
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Expand files, folders (all images below them) and glob patterns into image files, in the order given.
 
-    A file that is named itself is taken whatever its extension.
+    A file that is named directly is used whatever its extension.
 
     Raises:
-        TlxError: An entry does not exist, or brings no image.
+        TlxError: An entry does not exist, or matches no image.
     """
     found: list[Path] = []
     for entry in paths:
@@ -50,7 +50,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         else:
             matches = (Path(m) for m in sorted(glob.glob(str(path), recursive=True)))
             matching = [p for p in matches if p.is_file() and p.suffix.lower() in EXTENSIONS]
-            # A thumbnail below `@eaDir` is no image unless that is what was typed.
+            # Thumbnails below `@eaDir` are skipped, unless the pattern itself names that folder.
             images = [p for p in matching if not any(is_left_out(part) for part in {*p.parts} - {*path.parts})]
         if not images:
             raise TlxError(f"expected an image, a folder of images or a pattern that matches some, got '{entry}'")
@@ -59,7 +59,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def why_no_folder(path: Path) -> str:
-    """Why `path` is no folder, with the existing folder that is nearest to its first missing part."""
+    """Return why `path` is not a folder, and the existing folder whose name is closest to the first missing part."""
     if path.exists():
         return "is a file"
     missing = path.absolute()
@@ -70,7 +70,7 @@ def why_no_folder(path: Path) -> str:
 
 
 def closest_file(path: Path) -> str:
-    """A hint at the file beside a missing one whose name is nearest, or ''."""
+    """Return a hint at the file in the same folder whose name is closest to that of a missing file, or ''."""
     folder = path.absolute().parent
     if not folder.is_dir():
         return f"{folder} {why_no_folder(folder)}"
@@ -79,7 +79,7 @@ def closest_file(path: Path) -> str:
 
 
 def some_images_below(folder: Path) -> Iterator[Path]:
-    """As `images_below`, one after another as they are found."""
+    """Yield the image files below `folder` as they are found."""
     return (p for p in _files_below(folder) if p.suffix.lower() in EXTENSIONS)
 
 

@@ -1,4 +1,4 @@
-"""Which files and folders below a folder belong to a set of images. Only the standard library."""
+"""List the files and folders below a folder that belong to a set of images. Only the standard library."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.base.legible import legible
 
-# Kept by operating systems and network storage: thumbnails, bins, what a check of the disk found.
+# Created by operating systems and network storage: thumbnails, recycle bins, results of disk checks.
 _SYSTEMS = {
     *("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "lost+found"),
     "system volume information",
 }
-# Folders that were passed over, in the order in which they were met; None: one that may not be read is an error.
-_passed_over: ContextVar[dict[str, None] | None] = ContextVar("passed_over", default=None)
+# Unreadable folders that were skipped, in the order found; None: an unreadable folder is an error.
+_skipped: ContextVar[dict[str, None] | None] = ContextVar("skipped", default=None)
 
 
 @contextmanager
-def passing_over(wanted: bool) -> Iterator[dict[str, None]]:
-    """Inside, folders that may not be read are passed over, where that is wanted (`on_bad=skip`); yield which ones."""
-    met: dict[str, None] = {}
-    token = _passed_over.set(met if wanted else None)
+def skipping_unreadable(wanted: bool) -> Iterator[dict[str, None]]:
+    """Inside, skip unreadable folders if `wanted` (`on_bad=skip`); yield the folders skipped so far."""
+    skipped: dict[str, None] = {}
+    token = _skipped.set(skipped if wanted else None)
     try:
-        yield met
+        yield skipped
     finally:
-        _passed_over.reset(token)
+        _skipped.reset(token)
 
 
 def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
-    """(folder, name) of files that are not hidden; a folder that links lead to twice is entered once.
+    """Yield (folder, name) of all files that are not hidden; each folder is entered once, even if links lead to it.
 
     Raises:
-        TlxError: A folder may not be read, outside `passing_over`.
+        TlxError: A folder is unreadable, outside `skipping_unreadable`.
     """
     entered = set()
     for here, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
@@ -49,10 +49,10 @@ def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Folders in a folder that are not left out, sorted.
+    """Return the folders in a folder, sorted, without hidden and system folders.
 
     Raises:
-        TlxError: It may not be read, outside `passing_over`.
+        TlxError: The folder is unreadable, outside `skipping_unreadable`.
     """
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not is_left_out(p.name))
@@ -62,27 +62,27 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def descended(folder: Path) -> Path:
-    """Where the content of a folder is that holds one folder of its own name, and nothing else, as archives unpack."""
+    """Return the inner folder if a folder contains only a folder of its own name, as unpacked archives do."""
     inner = folders_in(folder)
     alone = len(inner) == 1 and inner[0].name == folder.absolute().name and folders_in(inner[0])
     return descended(inner[0]) if alone else folder
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder is none of a set's, by its name: hidden, or kept by a system."""
+    """Return whether a file or folder is ignored because it is hidden or belongs to the system."""
     return name.startswith(".") or name.lower() in _SYSTEMS
 
 
 def left_out_below(folder: Path) -> Iterator[str]:
-    """Names of the folders below `folder` that are left out."""
+    """Yield the names of the folders below `folder` that are ignored."""
     for _, folders, _ in os.walk(folder):
         yield from (legible(name) for name in folders if is_left_out(name))
         folders[:] = [name for name in folders if not is_left_out(name)]
 
 
 def _unreadable(error: OSError) -> None:
-    if (met := _passed_over.get()) is not None:
-        met[str(error.filename)] = None
+    if (skipped := _skipped.get()) is not None:
+        skipped[str(error.filename)] = None
         return
-    hint = "let it be read, move it elsewhere, or pass it over: on_bad=skip"
-    raise TlxError(f"{error.filename}: expected a folder that may be read, got '{error.strerror}'; {hint}") from error
+    hint = "make it readable, move it elsewhere, or skip it: on_bad=skip"
+    raise TlxError(f"{error.filename}: expected a readable folder, got '{error.strerror}'; {hint}") from error

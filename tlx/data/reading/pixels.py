@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tlx.base.errors import MissingPackage, TlxError
 from tlx.data.files.image_files import DICOM, PILLOWS
-from tlx.data.reading.thumbnail import shrunk, written
+from tlx.data.reading.thumbnail import as_text, shrink
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without
     import numpy as np
@@ -289,9 +289,9 @@ def _float_scale(image: Image.Image) -> float:
 
 def _thumbnail(image: Image.Image) -> str:
     with suppress(Exception):  # an image that can be decoded is not broken for want of a thumbnail
-        small = shrunk(image)
+        small = shrink(image)
         if small is not None:
-            return written(_as_mode(small, "L"), _turn(image), *image.size)
+            return as_text(_as_mode(small, "L"), _turn(image), *image.size)
     return ""
 
 

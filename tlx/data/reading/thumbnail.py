@@ -1,7 +1,7 @@
-"""A picture in 16x16 grey values: by it pictures are compared that differ in their bytes and look the same.
+"""Thumbnails of 16x16 grey values, by which `tlx.data.splits.similar` finds near duplicates. Only Pillow.
 
-Only pictures get one. Not digits, characters, masks and drawings, of which many look alike and none is another one
-again: what is small, has one bit or few colours. Only Pillow; `tlx.data.splits.similar` compares.
+Small images and images of one bit or few colours get none: digits, characters, masks and drawings often look alike
+without being duplicates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from PIL import Image
 SIDE = 16
 LEAST = 64  # pixels of the shorter side
 _FEW_COLOURS = 32
-_MODES = {"L", "LA", "P", "RGB", "RGBA", "CMYK"}  # others have one bit, more than 8, or are rare
+_MODES = {"L", "LA", "P", "RGB", "RGBA", "CMYK"}  # other modes have 1 bit or more than 8 bits, or are rare
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -23,26 +23,26 @@ _UPRIGHT = {
 }
 
 
-def shrunk(image: Image.Image) -> Image.Image | None:
-    """Return a loaded image in 16x16 pixels of its own mode, as it lies in the file; None: it is no picture."""
+def shrink(image: Image.Image) -> Image.Image | None:
+    """Resize a loaded image to 16x16 pixels, in its own mode and the file's orientation; None if it gets none."""
     if image.mode not in _MODES or min(image.size) < LEAST or image.getcolors(_FEW_COLOURS) is not None:
         return None
-    if image.mode == "P":  # places in a palette have no mean
+    if image.mode == "P":  # palette indices cannot be averaged
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def written(grey: Image.Image, turn: int, width: int, height: int) -> str:
-    """Return a thumbnail as text, upright: `WIDTHxHEIGHT` of the picture and the grey values, hexadecimal.
+def as_text(grey: Image.Image, orientation: int, width: int, height: int) -> str:
+    """Return an upright thumbnail as text: `WIDTHxHEIGHT` of the picture, and the grey values in hexadecimal.
 
     Args:
         grey: 16x16 pixels, mode L.
-        turn: EXIF orientation, 1 to 8.
-        width: Of the picture in pixels, as it lies in the file.
-        height: Likewise.
+        orientation: EXIF orientation, 1 to 8.
+        width: Width of the picture in the file, in pixels.
+        height: Height of the picture in the file, in pixels.
     """
-    if turn in _UPRIGHT:
-        grey = grey.transpose(_UPRIGHT[turn])
-    if turn > 4:
+    if orientation in _UPRIGHT:
+        grey = grey.transpose(_UPRIGHT[orientation])
+    if orientation > 4:
         width, height = height, width
     return f"{width}x{height} {grey.tobytes().hex()}"

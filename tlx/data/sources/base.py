@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.building.safety import locate
 from tlx.data.files.image_files import DICOM, INSTALL_DICOM
-from tlx.data.files.walk import passing_over
+from tlx.data.files.walk import skipping_unreadable
 from tlx.data.sources import keys
 from tlx.data.sources.keys import SourceKeys
 from tlx.data.splits.samples import ImageSet
@@ -82,7 +82,7 @@ class Source(ABC):
 
     def class_names(self) -> list[str] | None:
         """Return the class names in the order of targets; None: not known without loading."""
-        with self._passing_over():
+        with self._skipping_unreadable():
             known = self._all_class_names()
         if self.chooses_classes and self.node.get("classes") is not None:
             return [class_called(name, known or ()) for name in self.node["classes"]]
@@ -95,7 +95,7 @@ class Source(ABC):
 
     def mistakes(self) -> list[Mistake]:
         """Return the mistakes of the node, whose keys are complete and of the right type."""
-        with self._passing_over():
+        with self._skipping_unreadable():
             found = self.own_mistakes()
             common = [*keys.mistakes(self.node), *self._classes_mistakes()]
             return [*found, *common, *(() if found else self._without_pydicom())]
@@ -107,7 +107,7 @@ class Source(ABC):
         None: the paths themselves are part of the identity; {"missing": True}: the set does not exist.
         """
         try:
-            with self._passing_over():
+            with self._skipping_unreadable():
                 return self.content()
         except (TlxError, OSError, KeyError, TypeError):
             return {"missing": True}
@@ -138,8 +138,8 @@ class Source(ABC):
         found = keys.arguments(self.node)
         return {key: value for key, value in found.items() if key != "classes" or not self.chooses_classes}
 
-    def _passing_over(self) -> Any:
-        return passing_over(self.node.get("on_bad") == "skip")
+    def _skipping_unreadable(self) -> Any:
+        return skipping_unreadable(self.node.get("on_bad") == "skip")
 
     def _all_class_names(self) -> list[str] | None:
         try:

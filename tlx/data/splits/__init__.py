@@ -1,6 +1,6 @@
-"""Samples, and how they are divided: by content, group and seed.
+"""Samples, and how they are divided into splits by content, group and seed.
 
-`tlx.data.splits.carve` is imported on first use: what is known of groups and class names needs no NumPy.
+`carve` is imported on first use, so that groups and class names can be used without importing NumPy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Splits and subsets as pure functions of (content, class, seed): no order of files or place on disk changes them.
+"""Splits and subsets as pure functions of (content, class, seed): file order and location do not change them.
 
-A sample is known by a hash of its content. Samples of equal content form a group, and a group is never divided: a
-duplicate cannot lie on both sides of a split, even where its copies carry different labels. Nor can a patient, where
-samples say whose they are: `tlx.data.splits.groups` divides those.
+A hash of its content identifies a sample. Samples of equal content are never divided, so duplicates are on one side of
+a split even if their labels differ. `tlx.data.splits.groups` does the same for groups that samples name, such as
+patients.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tlx.data.labels import CLASSES, NO_CLASS, LabelKind
 from tlx.data.reading.inspection import decoding, file_facts, is_decoding
 from tlx.data.splits.groups import blocks_of, divide_blocks
 from tlx.data.splits.samples import ImageSet, Split
-from tlx.data.splits.similar import is_kept_together, with_one_key
+from tlx.data.splits.similar import groups_near_duplicates, merged_keys
 
 
 def content_keys(split: Split) -> list[bytes]:
-    """A hash of each sample's content: the bytes of its file, or its pixels with their shape.
+    """Return a hash of each sample's content: of the bytes of its file, or of its pixels and their shape.
 
-    Where files are being checked (`inspection.decoding`), one that cannot be read stands under a hash of its
-    name, until the check names it together with the other broken ones.
+    While files are being checked (`inspection.decoding`), an unreadable file gets a hash of its name instead of an
+    error; the check then names all broken files together.
 
     Raises:
         TlxError: A file cannot be read.
@@ -45,20 +45,20 @@ def content_keys(split: Split) -> list[bytes]:
 
 
 def split_keys(split: Split) -> list[bytes]:
-    """What a split that is carved leaves undivided: content, or one key for pictures that are nearly the same.
+    """Return a key of each sample; carving never divides samples with the same key.
 
-    The latter inside `similar.keeping_together`: their files are decoded. Without such pictures there is no
-    difference.
+    The key is the content hash. Inside `similar.grouping_near_duplicates` files are decoded, and near duplicates share
+    one key; without near duplicates the keys are the same.
 
     Raises:
         TlxError: A file cannot be read.
     """
     keys = content_keys(split)
-    if not is_kept_together():
+    if not groups_near_duplicates():
         return keys
     with decoding(True):
         facts = iter(file_facts([s.source for s in split.samples if isinstance(s.source, Path)]))
-    return with_one_key(keys, [next(facts).thumbnail if isinstance(s.source, Path) else "" for s in split.samples])
+    return merged_keys(keys, [next(facts).thumbnail if isinstance(s.source, Path) else "" for s in split.samples])
 
 
 def _file_keys(paths: list[Path]) -> list[bytes]:
@@ -82,34 +82,34 @@ def divide(
 ) -> dict[str, list[int]]:
     """Divide samples into the named parts and `train`, class by class.
 
-    Within a class, groups of equal content are put in the order of hash(seed, content) and fill the parts in the order
-    given, each up to round(fraction * images of the class), taking a group of several where that brings it nearer to
-    this number; what is left is `train`. So the first part does not depend on the fraction of the second. A group with
-    contradicting labels counts for the label that it carries most often. A class with more groups than there are
-    `fractions` gives at least one image to each part; no class gives away its last group.
+    Within a class, sets of copies (samples with the same key) are sorted by hash(seed, key). They fill the parts in the
+    given order, each up to round(fraction * images of the class); a set of several copies is added if that brings the
+    part nearer to this number. The rest is `train`. The first part therefore does not depend on the fraction of the
+    second. Copies with contradicting labels count for their most frequent label. A class with more sets of copies than
+    there are `fractions` gives at least one image to each part, and every class keeps at least one set in `train`.
 
-    Where samples name groups of their own, or show several classes, `tlx.data.splits.groups.divide_blocks` divides
-    them. Samples that show none count as one class more.
+    If samples name groups, or show several classes, `tlx.data.splits.groups.divide_blocks` divides them. Samples
+    without a class count as one more class.
 
     Args:
-        keys: Content of each sample, from `content_keys`.
+        keys: Key of each sample, from `split_keys` or `content_keys`.
         classes: Classes that each sample shows.
-        fractions: Part -> fraction of all samples, in [0, 1), in sum below 1.
+        fractions: Maps a part to its fraction of all samples, in [0, 1); the sum is below 1.
         seed: Any integer.
-        groups: The patient, plate or scene of each sample, or None; empty: nobody knows.
+        groups: The patient, plate or scene of each sample, or None; empty if no sample names one.
 
     Returns:
         Part -> positions of its samples, ascending.
 
     Raises:
-        TlxError: There are fewer groups than parts.
+        TlxError: There are too few groups for the parts.
     """
-    if any(group is not None for group in groups) or any(len(own) > 1 for own in classes):
+    if any(group is not None for group in groups) or any(len(shown) > 1 for shown in classes):
         blocks = blocks_of(keys, classes, groups or [None] * len(keys))
         if len(blocks) <= len(fractions):
             raise TlxError(
                 f"expected at least {len(fractions) + 1} groups of images to divide among {', '.join(fractions)} and "
-                f"train, got {len(blocks)}; another dataset.group_column or dataset.group_pattern, or null for none"
+                f"train, got {len(blocks)}; change dataset.group_column or dataset.group_pattern, or set it to null"
             )
         return divide_blocks(blocks, fractions, seed)
     copies: dict[bytes, list[int]] = defaultdict(list)
@@ -117,8 +117,8 @@ def divide(
         copies[key].append(position)
     strata: dict[int, list[bytes]] = defaultdict(list)
     for key, positions in copies.items():
-        votes = Counter(one for p in positions for one in classes[p] or (NO_CLASS,))
-        strata[min(votes, key=lambda one: (-votes[one], one))].append(key)
+        votes = Counter(label for p in positions for label in classes[p] or (NO_CLASS,))
+        strata[min(votes, key=lambda label: (-votes[label], label))].append(key)
 
     parts: dict[str, list[int]] = {name: [] for name in (*fractions, "train")}
     for members in strata.values():
@@ -140,10 +140,10 @@ def divide(
 def carve(
     name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int, labels: LabelKind = CLASSES
 ) -> ImageSet:
-    """Divide one split into train, val and test; fractions are of all its images."""
+    """Divide one split into train, val and test; `val` and `test` are fractions of all its images."""
     parts = _divided(all_, {"test": test, "val": val}, seed, labels)
     shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
-    rule = f"{shares} carved from all images, {_manner(all_)}, seed {seed}"
+    rule = f"{shares} carved from all images, {_method(all_)}, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
     carved = frozenset({"val", "test"})
     return ImageSet(name, class_names, train, val_split, test_split, rule, carved=carved, labels=labels)
@@ -152,9 +152,9 @@ def carve(
 def carve_val(
     name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int, labels: LabelKind = CLASSES
 ) -> ImageSet:
-    """Divide the train split into train and val; the test split is the one given."""
+    """Divide the train split into train and val; the test split stays as it is."""
     parts = _divided(train, {"val": val}, seed, labels)
-    rule = f"own test split; val ({100 * val:g} %) carved from train, {_manner(train)}, seed {seed}"
+    rule = f"official test split; val ({100 * val:g} %) carved from train, {_method(train)}, seed {seed}"
     left, val_split = train.take(parts["train"]), train.take(parts["val"])
     return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}), labels=labels)
 
@@ -164,12 +164,12 @@ def _divided(split: Split, fractions: Mapping[str, float], seed: int, labels: La
     return divide(split_keys(split), classes, fractions, seed, split.groups)
 
 
-def _manner(split: Split) -> str:
+def _method(split: Split) -> str:
     known = {group for group in split.groups if group is not None}
     return (
-        f"no group of {len(known):,} divided, classes as near as that allows"
+        f"keeping {len(known):,} groups whole, each class as near to its share as they allow"
         if known
-        else ("a class at a time, by content")
+        else "class by class, by content"
     )
 
 
@@ -184,22 +184,20 @@ def fewer_labels(
 ) -> Split:
     """Keep only some samples of each class: the first in the order of hash(seed, content), repeated content last.
 
-    A sample that shows several classes is kept if it is among the first of one of them.
-
-    Subsets of one seed are nested: 5 labels a class are among the 10. Patients count for nothing here: what
-    is left out lies on no side.
+    A sample that shows several classes is kept if it is among the first of any of them. Subsets of one seed are nested:
+    5 labels per class are among the 10. Groups such as patients play no role, because omitted samples are in no split.
 
     Args:
         train: Samples to choose from.
         class_names: Class names, for the message.
-        labels_per_class: Images kept of each class, at least 1, or all where a class has fewer; or None.
-        fraction: Fraction of each class kept, in (0, 1], rounded, at least one image; or None.
+        labels_per_class: Images to keep of each class, at least 1; all if a class has fewer. Or None.
+        fraction: Fraction of each class to keep, in (0, 1]; rounded, at least one image. Or None.
         seed: Any integer.
-        exact: Whether a class that has fewer than `labels_per_class` is refused.
-        labels: What the targets of the samples are.
+        exact: Whether to refuse a class with fewer images than `labels_per_class`.
+        labels: Kind of the samples' labels.
 
     Raises:
-        TlxError: `exact`, and a class has fewer images than asked for; or both rules are given.
+        TlxError: Both `labels_per_class` and `fraction` are given; or `exact`, and a class has too few images.
     """
     if labels_per_class is None and fraction is None:
         return train
@@ -207,24 +205,24 @@ def fewer_labels(
         raise TlxError("expected one of dataset.labels_per_class and dataset.fraction, got both")
     by_class: dict[int, list[tuple[bytes, str, int]]] = defaultdict(list)
     for position, (sample, key) in enumerate(zip(train.samples, content_keys(train), strict=True)):
-        for one in labels.class_ids(sample.target) or (NO_CLASS,):
-            by_class[one].append((_rank(seed, key), sample.name, position))
+        for label in labels.class_ids(sample.target) or (NO_CLASS,):
+            by_class[label].append((_rank(seed, key), sample.name, position))
     if labels_per_class is not None and exact:
         short = [
             f"{name} {len(by_class[i])}" for i, name in enumerate(class_names) if len(by_class[i]) < labels_per_class
         ]
         if short:
             raise TlxError(
-                f"dataset.labels_per_class: expected at most the images that a class has for training, got "
-                f"{labels_per_class}; too few in: {', '.join(short)}; dataset.labels_exact=false takes all there are"
+                f"dataset.labels_per_class: expected at most the number of training images of each class, got "
+                f"{labels_per_class}; too few in: {', '.join(short)}; dataset.labels_exact=false uses all there are"
             )
     kept: set[int] = set()
     for ordered in by_class.values():
         ordered.sort()
         seen: Counter[bytes] = Counter()
-        copies = []  # (how often this content came before, place in the order, position)
-        for place, (rank, _, position) in enumerate(ordered):
-            copies.append((seen[rank], place, position))
+        copies = []  # (earlier samples with this content, index in the order, position)
+        for index, (rank, _, position) in enumerate(ordered):
+            copies.append((seen[rank], index, position))
             seen[rank] += 1
         count = labels_per_class if fraction is None else max(1, _round(fraction * len(ordered)))
         kept |= {position for _, _, position in sorted(copies)[:count]}

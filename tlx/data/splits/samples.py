@@ -1,4 +1,4 @@
-"""What a source hands over: labelled images in three splits, none of them opened yet."""
+"""The result of a source: labelled images in three splits, none of them opened yet."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Sample:
     """One labelled image.
 
     Args:
-        source: Its file, or its row in the pixels of the split.
-        target: Its label: the index of its class, from 0, -1 where it is not known; or what another kind of labels has.
-        name: What a person calls it: the path relative to the set's root, or the row.
-        group: What it shares with images that must stay on one side of a split, such as its patient; None: nothing.
+        source: The file, or the row in the split's pixels.
+        target: The label. For classes: the index of the class, from 0, or -1 if unknown.
+        name: Display name: the path relative to the set's root, or the row.
+        group: Name of the group that must stay on one side of a split, such as the patient; None: no group.
         region: The part of the image that the sample shows: top, left, height and width in pixels; None: all of it.
     """
 
@@ -41,8 +41,8 @@ class Split:
     """The samples of one split.
 
     Args:
-        samples: In the order of their indices.
-        pixels: uint8 (N, C, H, W), of sets held in memory: the images of samples whose source is a row; may be shared.
+        samples: Samples in the order of their indices.
+        pixels: For a set in memory, the images of samples whose source is a row: uint8 (N, C, H, W), may be shared.
     """
 
     samples: list[Sample]
@@ -58,11 +58,11 @@ class Split:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the images need no reading from disk."""
+        """Whether the images are in memory and not in files."""
         return self.pixels is not None
 
     def take(self, positions: list[int]) -> Split:
-        """The samples at these positions, in this order."""
+        """Return the samples at some positions, in the given order."""
         return Split([self.samples[i] for i in positions], self.pixels)
 
 
@@ -73,13 +73,13 @@ class ImageSet:
     Args:
         name: Name of the set.
         class_names: Class names; the classes of an image are indices into them.
-        train: Samples to learn from, before any labels are taken away.
+        train: Training samples, before their number is reduced.
         val: Samples for selection.
-        test: Samples for the figure that is reported.
-        rule: How the splits came about, in words.
-        notes: What a person should be told of the set besides, a line each.
-        carved: Which of `val` and `test` were carved, and so might have been divided otherwise.
-        labels: What the targets of its samples are.
+        test: Samples for the reported metrics.
+        rule: How the set was split, in words.
+        notes: Further remarks for the user, one line each.
+        carved: Which of `val` and `test` tlx carved; the others are official splits.
+        labels: Kind of its samples' labels.
     """
 
     name: str
@@ -93,7 +93,7 @@ class ImageSet:
     labels: LabelKind = CLASSES
 
     def __post_init__(self) -> None:
-        """Keep the name in one line: it stands in messages and logs."""
+        """Make the name a single line, for messages and logs."""
         object.__setattr__(self, "name", one_line(self.name))
 
     @property
@@ -106,21 +106,21 @@ class ImageSet:
         return self.labels.class_ids(sample.target)
 
     def counts(self, split: Split) -> Counter[int]:
-        """Return class -> images of a split that show it."""
-        return Counter(one for sample in split.samples for one in self.class_ids(sample))
+        """Return the number of images of a split that show each class."""
+        return Counter(label for sample in split.samples for label in self.class_ids(sample))
 
     def only(self, classes: Sequence[int | float | str | None]) -> ImageSet:
-        """Return the images of some classes; these are numbered in the order given.
+        """Return the images of some classes, renumbered in the given order.
 
         Raises:
-            TlxError: There is no such class, or one is named twice.
+            TlxError: A class does not exist or is named twice.
         """
         chosen = [class_called(name, self.class_names) for name in classes]
         unknown = [name for name in chosen if name not in self.class_names]
         if unknown or len(set(chosen)) != len(chosen):
             hint = did_you_mean(unknown[0], self.class_names) if unknown else "name each class once"
             raise TlxError(f"dataset.classes: expected some of {', '.join(self.class_names)}, got {chosen}; {hint}")
-        places = {self.class_names.index(name): target for target, name in enumerate(chosen)}
+        places = {self.class_names.index(name): label for label, name in enumerate(chosen)}
         parts = {name: _only(split, self.labels, places) for name, split in self.splits.items()}
         return replace(self, class_names=chosen, train=parts["train"], val=parts["val"], test=parts["test"])
 

@@ -1,14 +1,14 @@
-"""Pictures that are nearly the same: saved again, resized, cropped a little. Copies of a file are no matter here.
+"""Near duplicates: pictures saved again, resized or cropped a little. Exact copies are not compared here.
 
-Two pictures are nearly the same where their thumbnails (`thumbnail.py`) have values of a cosine of at least 0.97,
-brightness and contrast taken out, sides whose ratios differ by 4 % at most, and either
+Two pictures are near duplicates if the cosine of their thumbnails (`thumbnail.py`), without brightness and contrast, is
+at least 0.97, their aspect ratios differ by at most 4 %, and either
 
-- steps from value to value of a cosine of at least 0.95; or
-- steps of at least 0.85, and one thumbnail, moved and stretched a little to first order, leaves at most 9 % of the
-  other unexplained: so most of a picture is found, and not another picture of its kind.
+- the cosine of the differences between neighbouring values is at least 0.95; or
+- it is at least 0.85, and one thumbnail, shifted and stretched to first order, leaves at most 9 % of the other
+  unexplained: this finds crops, but not other pictures of the same kind.
 
-The limits were found by looking at pairs of photographs, scans and cells. Steps of different photographs are below
-0.65, those of different scans and cells below 0.945, and moving them leaves more than 10 %.
+The thresholds were chosen by looking at pairs of photographs, scans and cells. For different photographs the cosine of
+the differences is below 0.65, for different scans and cells below 0.945, and a shift leaves more than 10 %.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ ALIKE_MOVED = 0.85
 UNEXPLAINED = 0.09
 RATIO = 0.04
 LEAST_CONTRAST = 6.0  # standard deviation of the grey values of a thumbnail, of 255
-_APART = float(np.sqrt(2 - 2 * ALIKE_VALUES))  # thumbnails further apart than this along any axis are not alike
+_APART = float(np.sqrt(2 - 2 * ALIKE_VALUES))  # thumbnails further apart than this along any axis are not similar
 _ROWS = 256  # pictures compared at once
-_COMPARED = 32  # of those with values like a picture's, the nearest: frames of a film are all alike
+_COMPARED = 32  # nearest neighbours compared further, because all frames of a film are similar
 
 Values = npt.NDArray[np.float32]
-_together: ContextVar[bool] = ContextVar("together", default=False)
+_grouping: ContextVar[bool] = ContextVar("grouping", default=False)
 
 
 @contextmanager
-def keeping_together(wanted: bool) -> Iterator[None]:
-    """Inside, splits that are carved do not divide pictures that are nearly the same (`dataset.similar=together`)."""
-    token = _together.set(wanted)
+def grouping_near_duplicates(wanted: bool) -> Iterator[None]:
+    """Inside, carved splits do not divide near duplicates if `wanted` (`dataset.similar=together`)."""
+    token = _grouping.set(wanted)
     try:
         yield
     finally:
-        _together.reset(token)
+        _grouping.reset(token)
 
 
-def is_kept_together() -> bool:
-    """Whether pictures that are nearly the same stay on one side of a split."""
-    return _together.get()
+def groups_near_duplicates() -> bool:
+    """Return whether carved splits do not divide near duplicates."""
+    return _grouping.get()
 
 
-def with_one_key(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[bytes]:
-    """Give samples that hang together by looking nearly the same one key: the smallest of theirs.
+def merged_keys(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[bytes]:
+    """Give all samples that are linked by near duplicates the same key: the smallest of their keys.
 
     Args:
-        keys: Content of each sample.
-        thumbnails: As of `similar_pairs`.
+        keys: Content hash of each sample.
+        thumbnails: As for `similar_pairs`.
     """
     parents: dict[bytes, bytes] = {}
 
@@ -74,13 +74,14 @@ def with_one_key(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[bytes
 
 
 def similar_pairs(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the positions of pictures of different content that are nearly the same, the smaller one first, sorted.
+    """Return sorted pairs of positions of near duplicates with different content, the smaller position first.
 
-    Of files of equal content the first one is compared. Of a picture that is like very many, some pairs are left out.
+    Of files with equal content only the first is compared. Some pairs of a picture with very many near duplicates are
+    left out.
 
     Args:
-        keys: Content of each sample.
-        thumbnails: Of each sample, as `tlx.data.reading.thumbnail.written` returns them; '': it is not compared.
+        keys: Content hash of each sample.
+        thumbnails: Thumbnail of each sample, from `tlx.data.reading.thumbnail.as_text`; '' if it is not compared.
     """
     first: dict[bytes, int] = {}
     for position, (key, thumbnail) in enumerate(zip(keys, thumbnails, strict=True)):
@@ -100,18 +101,18 @@ def similar_pairs(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[tupl
 
 
 def _read(thumbnail: str) -> tuple[float, npt.NDArray[np.uint8]]:
-    """The ratio of width to height, and the grey values (SIDE, SIDE)."""
+    """Return the ratio of width to height, and the grey values (SIDE, SIDE)."""
     size, text = thumbnail.split()
     width, height = map(int, size.split("x"))
     return width / height, np.frombuffer(bytes.fromhex(text), dtype=np.uint8).reshape(SIDE, SIDE)
 
 
 def _near(grey: Values, ratio: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of places. Pictures are compared with those near them along two axes, not with all.
+    """Yield pairs of positions. Each picture is compared only with those near it along two axes.
 
     Args:
-        grey: (N, SIDE, SIDE).
-        ratio: Logarithm of width by height (N,).
+        grey: Thumbnails (N, SIDE, SIDE).
+        ratio: Logarithm of width / height (N,).
     """
     flat = grey.reshape(len(grey), -1)
     values = _unit(flat - flat.mean(axis=1, keepdims=True))
@@ -140,7 +141,7 @@ def _near(grey: Values, ratio: npt.NDArray[np.float64]) -> Iterator[tuple[int, i
 
 
 def _axes(values: Values) -> Values:
-    """Two orthonormal axes (SIDE * SIDE, 2), about those along which pictures differ most (power iteration)."""
+    """Return orthonormal axes (SIDE * SIDE, 2), close to the first two principal axes (power iteration)."""
     axes: Values = np.random.default_rng(0).normal(size=(values.shape[1], 2)).astype(np.float32)
     for _ in range(8):
         axes = np.linalg.qr(values.T @ (values @ axes))[0]
@@ -148,7 +149,7 @@ def _axes(values: Values) -> Values:
 
 
 def _same(ones: Values, others: Values, cosine: Values) -> npt.NDArray[np.bool_]:
-    """Whether pictures of alike values are the same: by the cosine of their steps, and where it is less, if moved."""
+    """Return which pairs are near duplicates: by the cosine of their steps, or after a shift."""
     same: npt.NDArray[np.bool_] = cosine >= ALIKE_STEPS
     maybe = np.flatnonzero((cosine >= ALIKE_MOVED) & ~same)
     if len(maybe):
@@ -157,14 +158,14 @@ def _same(ones: Values, others: Values, cosine: Values) -> npt.NDArray[np.bool_]
 
 
 def _unexplained(ones: Values, others: Values) -> Values:
-    """What part of the second thumbnails the first do not explain, moved and stretched along both axes (Lucas, Kanade).
+    """Return the part of the second thumbnails that the first do not explain, shifted and stretched (Lucas, Kanade).
 
     Args:
         ones: Thumbnails (N, SIDE * SIDE) of mean 0 and length 1.
-        others: Likewise.
+        others: The thumbnails to explain, of the same shape, mean and length.
 
     Returns:
-        Length of the rest by length of the second, without their edges (N,).
+        Norm of the residual / norm of the second thumbnail, both without the edges (N,).
     """
     one, other = (SIDE * rows.reshape(-1, SIDE, SIDE).astype(np.float64) for rows in (ones, others))
     down, right = np.gradient((one + other) / 2, axis=(1, 2))
@@ -179,6 +180,6 @@ def _unexplained(ones: Values, others: Values) -> Values:
 
 
 def _unit(rows: Values) -> Values:
-    """Rows of length 1."""
+    """Scale rows to length 1."""
     scaled: Values = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
     return scaled

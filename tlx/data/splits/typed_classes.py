@@ -1,4 +1,4 @@
-"""Names of classes as YAML and Hydra read them: a class called 0, 1e3, true or null arrives as no text."""
+"""Match class names that YAML and Hydra read as values: a class called 0, 1e3, true or null is not read as text."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _WORDS: dict[Any, set[str]] = {
 
 
 def class_called(typed: object, class_names: Iterable[str]) -> str:
-    """Return the class that is meant: the one of that name, or the only one whose name reads as that value.
+    """Return the class with a typed name, or the only class whose name reads as the typed value.
 
     Args:
-        typed: What was typed, as it arrived: a text, a number, true, false or null.
-        class_names: Names of classes.
+        typed: The parsed input: a string, a number, true, false or null.
+        class_names: Class names.
 
     Returns:
-        The name; of a value that is no class's its own text.
+        The class name; the input as text if no class or several match.
     """
     names = list(class_names)
     text = composed(typed)
     if text in names or isinstance(typed, str):
         return text
-    meant = [name for name in names if _reads_as(name, typed)]
-    if len(meant) == 1:
-        return meant[0]
+    matches = [name for name in names if _reads_as(name, typed)]
+    if len(matches) == 1:
+        return matches[0]
     return "null" if typed is None else str(typed).lower() if isinstance(typed, bool) else text
 
 
