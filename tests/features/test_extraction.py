@@ -9,7 +9,7 @@ import torch
 
 from tlx.backbones import small_cnn
 from tlx.base.errors import Interrupted
-from tlx.features.extraction import compute
+from tlx.features.extraction import Wanted, compute
 from tlx.features.rows import lookup
 from tlx.features.store import Store
 from tlx.tasks import Classification
@@ -29,7 +29,7 @@ def test_a_stop_between_two_batches_is_obeyed_and_keeps_what_was_computed(tmp_pa
 
     task = Classification(small_cnn(width=4), ["a", "b"]).eval()
     with pytest.raises(Interrupted):
-        compute(task, batches, keys, {"stem": (entry, "eval", set(keys))}, nullcontext, between)
+        compute(task, batches, {"stem": Wanted(entry, "eval", keys, set(keys))}, nullcontext, between)
     assert lookup(entry, "eval", keys)[1] == [4, 5, 6, 7]
     assert lookup(entry, "eval", keys[:4])[1] == []
     assert not list(entry.folder.glob("*.tmp"))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
+from hashlib import blake2b
 
 import pytest
 import torch
 
 import tlx
 from tests.conftest import digits_file
+from tests.data.test_labels import Masks, masked
 from tlx.backbones import small_cnn, timm_backbone
-from tlx.data import ImageDataModule
+from tlx.data import ImageDataModule, ImageSet, Split
 from tlx.features import prefix_cache
 from tlx.features.prefix_cache import PrefixCache, Request
 from tlx.tasks import Classification
+from tlx.tasks.classification.kind import ClassificationKind
 
 NETWORKS = {"small_cnn": lambda: small_cnn(width=4), "test_vit": lambda: timm_backbone("test_vit", pretrained=False)}
 
@@ -104,3 +108,75 @@ def test_maps_share_their_rows_with_boundaries(cached):
     assert whole.name == "stage3"
     assert whole.outputs[-1].entry != maps.outputs[-1].entry
     assert ask(task, cache, whole)["stage3"].take(torch.arange(2)).ndim == 2
+
+
+class MapReader(Classification):
+    """Reads the maps of two groups, as a decoder does."""
+
+    kind = type("MapKind", (ClassificationKind,), {"reads_maps": True})()
+    reads = ("stem", "stage3")
+
+
+class StoredMasks(Masks):
+    """Masks that can be stored beside the outputs of their images."""
+
+    def key(self, label):
+        return blake2b(label.numpy().tobytes(), digest_size=16).digest()
+
+
+def masks_that(name, val_fraction, split_seed, kind=StoredMasks):
+    split = masked(12, 40)
+    again = [replace(sample, source=0, target=1 - split.samples[0].target) for sample in split.samples[:1]]
+    train = Split(split.samples[:8] + again, split.pixels)  # the first image again, with another mask
+    return ImageSet(name, ["1", "0"], train, Split(split.samples[8:], split.pixels), Split([]), "", labels=kind())
+
+
+def masks_that_cannot_be_stored(name, val_fraction, split_seed):
+    return masks_that(name, val_fraction, split_seed, Masks)
+
+
+def masked_data(tmp_path, source):
+    torch.manual_seed(0)
+    config = tlx.compose(["dataset=digits", "dataset.augment=affine", f"cache.dir={tmp_path / 'c'}"])
+    keys = {"_target_": f"{__name__}.{source}", "name": "masks", "val_fraction": 0.2, "split_seed": 0}
+    node = {**keys, "channels": 1, "image_size": 32, "batch_size": 4, "augment": "affine"}
+    task = MapReader(small_cnn(width=4, in_channels=1), ["0", "1"]).eval()
+    task.reads = MapReader.reads
+    data = ImageDataModule(node, task.backbone.preprocessing, 0)
+    return task, data, PrefixCache(config.cache, data, "a run")
+
+
+def test_the_label_that_belongs_to_a_view_is_stored_beside_several_maps(tmp_path):
+    """Guards against masks of the whole image beside maps of a moved view, against the mask of another image of the
+    same pixels, and against features where a decoder reads maps."""
+    task, data, cache = masked_data(tmp_path, "masks_that")
+    names, how, count = task.backbone.group_names, numerics(task, cache), data.sizes["train"]
+    boundary = cache.boundary(task, names, 2 * count, how)
+    assert [one.name for one in boundary.outputs] == ["stem", "stage3"]
+    assert cache._bytes(boundary) == sum(one.bytes for one in boundary.outputs) + 32 * 32 + 16
+    data.take_turns(2, first_epoch=0)
+    for epoch in range(2):
+        data.set_epoch(epoch)
+        data.feed("train", None)
+        plain = {
+            index: (batch["image"][row], batch["target"][row])
+            for batch in data.train_dataloader()
+            for row, index in enumerate(batch["index"].tolist())
+        }
+        data.feed("train", cache.rows(task, Request("train", epoch, boundary), how), cache.labels("train", epoch))
+        seen = list(data.train_dataloader())
+        assert sum(len(batch["index"]) for batch in seen) == 8
+        for batch in seen:
+            images, masks = zip(*(plain[i] for i in batch["index"].tolist()), strict=True)
+            assert torch.equal(batch["target"], torch.stack(masks))
+            with torch.inference_mode():
+                maps = task.backbone.run(task.normalise(torch.stack(images)), outputs=task.reads, pooled=False)
+            for name, expected in maps.items():
+                assert torch.allclose(batch["prefix"][name], expected, atol=1e-6)
+    assert len({tuple(batch["target"].flatten().tolist()) for batch in seen}) == 2
+
+
+def test_labels_that_cannot_be_stored_are_read_with_their_images(tmp_path):
+    """Guards against cached rows beside labels that stayed where they were."""
+    task, data, cache = masked_data(tmp_path, "masks_that_cannot_be_stored")
+    assert cache.boundary(task, task.backbone.group_names, data.sizes["train"], numerics(task, cache)) is None

@@ -52,6 +52,7 @@ class FrozenPrefix(pl.Callback):
         views = self.views if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
         fed: dict[str, Mapping[str, RowSource] | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
+        drawn: dict[str, int | None] = {}  # the view of a split's rows
         boundary: Boundary | None = None
         if self.cache is not None and not self.cache.failed and prefix:
             how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
@@ -66,10 +67,12 @@ class FrozenPrefix(pl.Callback):
                     for split in data.trained_on:
                         view = turn if data.augmented(split) else None
                         fed[split] = self._rows(self.cache, task, split, view, boundary, also, how)
+                        drawn[split] = view
         if any(fed[split] is None for split in data.trained_on):  # then all of them come from images
             fed |= dict.fromkeys(data.trained_on)
         for split, rows in fed.items():
-            data.feed(split, rows)
+            labels = None if self.cache is None or rows is None else self.cache.labels(split, drawn.get(split))
+            data.feed(split, rows, labels)
 
     @property
     def _coming(self) -> list[PlannedStage]:
@@ -136,7 +139,8 @@ class UntouchedPrefix(pl.Callback):
         how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
         boundary = self.cache.boundary(task, prefix, data.sizes["test"], how)
         if boundary is not None:
-            data.feed("test", self.cache.rows(task, Request("test", None, boundary), how))
+            rows = self.cache.rows(task, Request("test", None, boundary), how)
+            data.feed("test", rows, None if rows is None else self.cache.labels("test", None))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Return to images."""

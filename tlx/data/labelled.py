@@ -46,6 +46,7 @@ class LabelledImages:
         self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
         self.channels: int = self.dataset.get("channels", 3)
         self._keys: dict[str, list[bytes]] = {}
+        self._label_keys: dict[str, list[bytes] | None] = {}
 
     @cached_property
     def checked(self) -> CheckedSet:
@@ -178,6 +179,16 @@ class LabelledImages:
     def augmented(self, split: str = "train") -> bool:
         """Whether training augments the images of a split."""
         return str(self._set_of(split).node.get("augment", "light")) != "none"
+
+    def label_keys(self, split: str) -> list[bytes] | None:
+        """Return a hash of each image's content and label, for labels that move; None: they cannot be stored."""
+        if split not in self._label_keys:
+            kind = self.label_kind(split)
+            labels = [None if kind is None else kind.key(sample.target) for sample in self.splits[split].samples]
+            pairs = [(image, label) for image, label in zip(self.content_keys(split), labels, strict=True) if label]
+            hashes = [blake2b(image + label, digest_size=16).digest() for image, label in pairs]
+            self._label_keys[split] = hashes if len(hashes) == len(labels) else None
+        return self._label_keys[split]
 
     def content_keys(self, split: str) -> list[bytes]:
         """Return a hash of the content of each image of a split."""

@@ -63,6 +63,14 @@ class LabelKind(ABC):
         """
         return transform(image), label
 
+    def key(self, label: Any) -> bytes | None:
+        """Return 16 bytes that differ for different labels; None: labels of this kind cannot be stored.
+
+        The cache of frozen outputs asks for it if labels move: it stores them as they moved with their images. They
+        must then collate to tensors of one shape.
+        """
+        return None
+
     def distort(self, labels: Any, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Any:
         """Return the labels of a batch, distorted as its images of size (height, width) were."""
         return labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from tlx.data.labels import LabelKind
@@ -33,6 +34,12 @@ class Mask(ABC):
         Raises:
             TlxError: The file is missing or broken; the message names it.
         """
+
+    @property
+    def key(self) -> bytes:
+        """16 bytes that differ for different masks; a subclass may find them without reading the pixels."""
+        pixels = self.read()
+        return blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).digest()
 
 
 class MaskArray(Mask):
@@ -92,6 +99,10 @@ class MaskLabels(LabelKind):
         mask = tv_tensors.Mask(torch.from_numpy(label.read()))
         moved_image, moved_mask = transform(tv_tensors.Image(image), mask)
         return moved_image.as_subclass(torch.Tensor), moved_mask.as_subclass(torch.Tensor)
+
+    def key(self, label: Mask) -> bytes:
+        """Return the key of the mask."""
+        return label.key
 
     def distort(self, labels: Tensor, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Tensor:
         """Return masks (B, H, W) moved like their images; what comes from outside is `IGNORED`."""

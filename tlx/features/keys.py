@@ -15,6 +15,7 @@ import torchvision
 if TYPE_CHECKING:
     from tlx.backbones.backbone import Backbone
     from tlx.backbones.preprocessing import Preprocessing
+    from tlx.data.labels import LabelKind
 
 _VERSION = 2  # of the stored rows; a change invalidates all entries
 
@@ -50,6 +51,16 @@ def prefix_key(
     }  # fmt: skip
     if backbone.tiles is not None:
         values["tiles"] = dataclasses.asdict(backbone.tiles)
+    return _short_hash(values, 16)
+
+
+def labels_key(kind: LabelKind, preprocessing: Preprocessing, channels: int) -> str:
+    """Return the cache key of labels that moved with images of this preprocessing and number of channels."""
+    values = {
+        "version": _VERSION, "labels": f"{type(kind).__module__}.{type(kind).__qualname__}",
+        "preprocessing": preprocessing.to_dict(), "channels": channels,
+        "torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__,
+    }  # fmt: skip
     return _short_hash(values, 16)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from tlx.base.gradients import no_gradients
 from tlx.base.interruption import Interruption
 from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
-from tlx.features.extraction import compute
-from tlx.features.keys import label, prefix_key
+from tlx.features.extraction import Wanted, compute
+from tlx.features.keys import label, labels_key, prefix_key
 from tlx.features.rows import CachedRows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
@@ -44,17 +45,19 @@ class Numerics:
 
 @dataclass(frozen=True)
 class Output:
-    """The output of a layer group, and where its rows are stored.
+    """The output of a layer group, or labels that move with their images, and where these rows are stored.
 
     Args:
         name: The group.
         shape: The shape of its output for one image.
         entry: The entry that stores the rows.
+        is_label: Whether the rows are labels.
     """
 
     name: str
     shape: Shape
     entry: Entry
+    is_label: bool = False
 
     @property
     def bytes(self) -> int:
@@ -137,19 +140,33 @@ class PrefixCache:
             images: Number of rows.
             how: How the rows are computed.
         """
+        if not self._can_store_labels:
+            log.info("cache: labels that move with their images, and that tlx cannot store")
+            return None
         shapes = self._shapes(task, prefix, how)
         for name in reversed(shapes):
             below = prefix[: prefix.index(name)]
             names = [*(group for group in below if group in task.reads), name]
-            found = Boundary(tuple(Output(one, shapes[one], self._entry(task, one, how)) for one in names))
+            found = self._boundary(task, names, shapes, how)
             if self._reserve(task, found, images):
                 return found
-            needed = images * sum(output.bytes for output in found.outputs)
+            needed = images * self._bytes(found)
             log.info(
                 "cache: the output of %s takes %s for %s images, but only %s is available (cache.max_gb, disk)",
                 " and ".join(names), gigabytes(needed), f"{images:,}", gigabytes(max(0.0, self.store.room())),
             )  # fmt: skip
         return None
+
+    def _boundary(self, task: Task, names: Sequence[str], shapes: Mapping[str, Shape], how: Numerics) -> Boundary:
+        """Return the boundary at the last of some groups, with the outputs of all.
+
+        If a task that reads maps has the last group's as its input, maps of all groups are stored: above that group
+        there is only the pool.
+        """
+        pooled = False if task.kind.reads_maps and names[-1] == task.backbone.group_names[-1] else None
+        if pooled is not None:
+            shapes = self._shapes(task, names, how, pooled)
+        return Boundary(tuple(Output(one, shapes[one], self._entry(task, one, how, pooled)) for one in names), pooled)
 
     def outputs(
         self, task: Task, groups: Sequence[str], images: int, how: Numerics, pooled: bool = True
@@ -176,25 +193,83 @@ class PrefixCache:
         Returns:
             Layer group -> a row for each image of the split, for each output of the boundary, bottom to top.
         """
-        keys = self.data.content_keys(request.split)
         drawn = label(self.data.drawing(request.split, request.view))
-        known = {one.name: (one.entry.key, request.split, drawn) for one in request.boundary.outputs}
+        stored = [*request.boundary.outputs, *self._labels_of(request.split)]
+        known = {one.name: (one.entry.key, request.split, drawn) for one in stored}
         if not all(one in self._found for one in known.values()):
-            rows = self._complete(task, request, keys, drawn, how)
+            rows = self._complete(task, request, stored, drawn, how)
             if rows is None:
                 return None
             self._found |= {known[name]: found for name, found in rows.items()}
-        return {name: self._found[one] for name, one in known.items()}
+        return {one.name: self._found[known[one.name]] for one in request.boundary.outputs}
+
+    def labels(self, split: str, view: int | None) -> CachedRows | None:
+        """Return the labels that belong to the rows that `rows` returned; None: labels do not move with images.
+
+        Args:
+            split: The split of the request.
+            view: The view of the request.
+        """
+        drawn = label(self.data.drawing(split, view))
+        return next((self._found[one.entry.key, split, drawn] for one in self._labels_of(split)), None)
+
+    @cached_property
+    def _labels(self) -> Output | None:
+        """The labels of the images if they move with these."""
+        kind = self.data.label_kind("train")
+        if kind is None or not kind.moves:
+            return None
+        first: Any = self.data.images_of("train", [0]).dataset
+        shape = Shape.of(first[0, 0]["target"])
+        entry = self.store.entry(labels_key(kind, self.data.preprocessing, self.data.channels))
+        return Output(f"labels ({kind.name})", shape, entry, is_label=True)
+
+    @property
+    def _can_store_labels(self) -> bool:
+        kind = self.data.label_kind("train")
+        return kind is None or not kind.moves or self.data.label_keys("train") is not None
+
+    def _labels_of(self, split: str) -> list[Output]:
+        """Return the labels that have to be stored beside the outputs for a split, if any."""
+        return [] if self._labels is None or self.data.label_kind(split) is None else [self._labels]
+
+    def _keys(self, one: Output, split: str) -> Sequence[bytes]:
+        """Return the key of the row of each image of a split."""
+        if not one.is_label:
+            return self.data.content_keys(split)
+        keys = self.data.label_keys(split)
+        assert keys is not None
+        return keys
+
+    def _bytes(self, boundary: Boundary) -> int:
+        """Return the bytes per image of all outputs of a boundary and of the labels."""
+        return sum(one.bytes for one in (*boundary.outputs, *self._labels_of("train")))
+
+    def _lookup(
+        self, stored: Sequence[Output], split: str, drawn: str
+    ) -> tuple[dict[str, CachedRows] | None, dict[str, list[int]]]:
+        """Return all stored rows of a split, None if any are missing; and the missing indices, by output."""
+        rows: dict[str, CachedRows] = {}
+        missing: dict[str, list[int]] = {}
+        for one in stored:
+            found, places = lookup(one.entry, drawn, self._keys(one, split))
+            if found is None:
+                missing[one.name] = places
+            else:
+                rows[one.name] = found
+        return (None if missing else rows), missing
 
     def _complete(
-        self, task: Task, request: Request, keys: Sequence[bytes], drawn: str, how: Numerics
+        self, task: Task, request: Request, stored: Sequence[Output], drawn: str, how: Numerics
     ) -> dict[str, CachedRows] | None:
-        rows, missing = _lookup(request.boundary, drawn, keys)
+        rows, missing = self._lookup(stored, request.split, drawn)
         if not _any(bool(missing), task):
-            self._note(task, request.boundary.outputs, how)
+            self._note(task, stored, how)
             return rows
-        of_all = {one.entry.key: one for each in (*request.also, request.boundary) for one in each.outputs}
-        outputs = sorted(of_all.values(), key=lambda one: task.backbone.group_names.index(one.name))
+        of_all = {one.entry.key: one for each in request.also for one in each.outputs}
+        of_all |= {one.entry.key: one for one in stored}
+        names = task.backbone.group_names
+        outputs = sorted(of_all.values(), key=lambda one: len(names) if one.is_label else names.index(one.name))
         rank, world = rank_and_world()
         with ExitStack() as held:
             if rank == 0:
@@ -203,22 +278,22 @@ class PrefixCache:
             _wait_for_all()
             for share in ((rank, world), (_local("RANK", rank), _local("WORLD_SIZE", world))):
                 # The second pass is for machines that do not see the files of other machines.
-                rows, missing = _lookup(request.boundary, drawn, keys)
+                rows, missing = self._lookup(stored, request.split, drawn)
                 if not _any(bool(missing), task):
                     break
                 mine = sorted(set().union(*missing.values()))[share[0] :: share[1]]
-                if not self._compute(task, request, outputs, mine, missing, keys, drawn, how):
+                if not self._compute(task, request, outputs, mine, missing, drawn, how):
                     break
                 _wait_for_all()
             else:
-                rows, _ = _lookup(request.boundary, drawn, keys)
+                rows, _ = self._lookup(stored, request.split, drawn)
             _wait_for_all()
         self._note(task, outputs, how)
         return None if _any(rows is None, task) else rows
 
     def _compute(
         self, task: Task, request: Request, outputs: Sequence[Output], mine: Sequence[int],
-        missing: Mapping[str, Sequence[int]], keys: Sequence[bytes], drawn: str, how: Numerics,
+        missing: Mapping[str, Sequence[int]], drawn: str, how: Numerics,
     ) -> bool:  # fmt: skip
         """Compute this process's share; return whether all processes could write theirs.
 
@@ -228,23 +303,23 @@ class PrefixCache:
             outputs: Outputs of this boundary and of `request.also`, bottom to top.
             mine: Indices in `keys` of this process's images.
             missing: Indices in `keys` of the missing rows of each output of this boundary.
-            keys: Content key of each image of the split.
             drawn: Label of the segments.
             how: How the rows are computed.
         """
-        wanted: dict[str, tuple[Entry, str, set[bytes]]] = {}
-        contents = [keys[i] for i in mine]
+        wanted: dict[str, Wanted] = {}
         for one in outputs:
+            keys = self._keys(one, request.split)
+            contents = [keys[i] for i in mine]
             gone = lookup(one.entry, drawn, contents)[1] if one.name not in missing else None
             absent = {contents[i] for i in gone} if gone is not None else {keys[i] for i in missing[one.name]}
-            wanted[one.name] = one.entry, drawn, absent & set(contents)
+            wanted[one.name] = Wanted(one.entry, drawn, keys, absent & set(contents), one.is_label)
         start = time.monotonic()
         failed = False
         try:
             if mine:
                 batches = self.data.images_of(request.split, mine, request.view)
                 pooled = request.boundary.pooled
-                compute(task, batches, keys, wanted, how.context, self._between, how.dtype, pooled)
+                compute(task, batches, wanted, how.context, self._between, how.dtype, pooled)
         except OSError as error:
             log.warning("cache: cannot write %s: %s; the run continues without the cache", self.store.folder, error)
             failed = True
@@ -252,7 +327,7 @@ class PrefixCache:
         log.info(
             "cache: %s%s: %s images up to %s in %.1f s, %s", request.split, view, f"{len(mine):,}",
             " and ".join(one.name for one in outputs), time.monotonic() - start,
-            gigabytes(sum(one.shape.bytes * len(wanted[one.name][2]) for one in outputs)),
+            gigabytes(sum(one.shape.bytes * len(wanted[one.name].missing) for one in outputs)),
         )  # fmt: skip
         self.failed = _any(failed, task)
         return not self.failed
@@ -263,11 +338,11 @@ class PrefixCache:
 
     def _reserve(self, task: Task, boundary: Boundary, images: int) -> bool:
         """Make room for the rows of a boundary; return whether they fit."""
-        needed = images * sum(one.bytes for one in boundary.outputs)
+        needed, stored = images * self._bytes(boundary), [*boundary.outputs, *self._labels_of("train")]
         if _any(needed > self.store.room(), task):
             return False
-        self.used |= {one.entry.key for one in boundary.outputs}
-        self.store.make_room(max(0, needed - sum(one.entry.bytes for one in boundary.outputs)), self.used)
+        self.used |= {one.entry.key for one in stored}
+        self.store.make_room(max(0, needed - sum(one.entry.bytes for one in stored)), self.used)
         return True
 
     def _shapes(self, task: Task, groups: Sequence[str], how: Numerics, pooled: bool | None = None) -> dict[str, Shape]:
@@ -305,21 +380,6 @@ class PrefixCache:
             }  # fmt: skip
             with suppress(OSError):  # a full disk: the run does not need the note
                 one.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
-
-
-def _lookup(
-    boundary: Boundary, drawn: str, keys: Sequence[bytes]
-) -> tuple[dict[str, CachedRows] | None, dict[str, list[int]]]:
-    """Return the rows of all outputs of a boundary, None if any are missing; and the missing indices, by output."""
-    rows: dict[str, CachedRows] = {}
-    missing: dict[str, list[int]] = {}
-    for one in boundary.outputs:
-        found, places = lookup(one.entry, drawn, keys)
-        if found is None:
-            missing[one.name] = places
-        else:
-            rows[one.name] = found
-    return (None if missing else rows), missing
 
 
 def _local(what: str, default: int) -> int:

@@ -28,7 +28,9 @@ KEY_BYTES = 16
 _MAGIC = b"tlxrows1"
 _PAGE = 4096
 _FIXED = struct.Struct("<8sII")  # magic, length of the header, its CRC-32
-_DTYPES = {str(d).removeprefix("torch."): d for d in (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)  # outputs of layer groups
+_INTEGERS = (torch.uint8, torch.int16, torch.int32, torch.int64)  # labels
+_DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (*_FLOATS, *_INTEGERS)}
 _NAME = re.compile(rf".+-[0-9a-f]{{12}}\{SUFFIX}")
 _AT_ONCE = 4 * 2**20  # bytes checked at a time, or read before the pages are released
 
@@ -42,8 +44,8 @@ class Shape:
     """The shape, type and memory format of a row.
 
     Args:
-        shape: Shape of the network's output, without the batch.
-        dtype: Name of a floating torch type.
+        shape: Shape of the network's output, or of a label, without the batch.
+        dtype: Name of a torch type.
         channels_last: Whether rows (C, H, W) are stored as (H, W, C), the memory format of the network.
     """
 

@@ -33,6 +33,7 @@ class TaskKind(ABC):
         monitors: The metrics that may select weights; (): any.
         scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
+        reads_maps: Whether it reads maps of several layer groups; groups that give vectors are then left out.
         oracle: The figure of the agreement with hidden labels of a target domain; None: the task measures none.
         headline: The test metric that lists and tables show first.
         compared: The metrics by which a tool may sort runs.
@@ -44,6 +45,7 @@ class TaskKind(ABC):
     monitors: tuple[str, ...] = ()
     scorings: tuple[str, ...] = ()
     gives_class_scores: bool = False
+    reads_maps: bool = False
     oracle: str | None = None
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")
