@@ -112,6 +112,7 @@ def test_a_mask_for_each_image():
         (["x/1.jpg", "x/sub/1.jpg", "x/./sub/../2.jpg"], ["1", "sub/1", "2"]),
         (["x/../../y/1.png", "x/1.png"], ["../y/1", "1"]),
         (["x/1.png", "x/1.png"], ["1", "1"]),
+        (["x/a.jpg", "x/b.png", "x/a.png/1.jpg", "x/b.jpg/1.jpg"], ["a.jpg", "b.png", "a.png/1", "b.jpg/1"]),
         (["x/scan.2024.01.png", "x/scan.2024.02.png"], ["scan.2024.01", "scan.2024.02"]),
     ],
 )

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+SUFFIXES = (".png", ".jpg")  # of the files that are made
+
 
 def mirrored_names(paths: Sequence[Path]) -> list[str]:
     """Return a name for each image, no two alike: `a/1` and `b/1` for `x/a/1.png` and `x/b/1.png`.
 
-    Images that differ only in their suffix keep it: `1.jpg` and `1.png`.
+    Images that differ only in their suffix keep it: `1.jpg` and `1.png`. So does `a.jpg` beside a folder called `a.png`,
+    which is what its mask would be called.
 
     Args:
         paths: Files; one that is given twice has one name.
@@ -20,6 +23,9 @@ def mirrored_names(paths: Sequence[Path]) -> list[str]:
     folder = os.path.commonpath([place.parent for place in places]) if places else ""
     whole = {place: str(place.relative_to(folder)) for place in places}
     names = {place: str(Path(name).with_suffix("")) for place, name in whole.items()}
+    folders = {str(parent) for name in whole.values() for parent in Path(name).parents}
+    clashing = {place for place, name in names.items() if folders & {f"{name}{suffix}" for suffix in SUFFIXES}}
+    names |= {place: whole[place] for place in clashing}
     while True:  # a whole name may be another file's name without its suffix: `1.jpg` and `1.jpg.png`
         count = Counter(names.values())
         alike = [place for place, name in names.items() if count[name] > 1 and name != whole[place]]

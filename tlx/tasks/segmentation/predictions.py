@@ -87,7 +87,7 @@ class MaskPredictions:
         for i, name in enumerate(overlays):
             shown = Image.fromarray(self._overlay(i))
             with writing(place / name) as file:
-                shown.save(file, format="JPEG", quality=90)
+                shown.save(file, format="JPEG", quality=90, subsampling=0)  # halved colours would blur the borders
 
     def _overlay(self, i: int) -> np.ndarray:
         mask, image = self.mask(i), read_image(self.paths[i], 3).permute(1, 2, 0).numpy()
