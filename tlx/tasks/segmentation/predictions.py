@@ -86,8 +86,8 @@ class MaskPredictions:
         write_text(place / "areas.csv", self._areas_table())
         for i, name in enumerate(overlays):
             shown = Image.fromarray(self._overlay(i))
-            with writing(place / name) as file:
-                shown.save(file, format="JPEG", quality=90, subsampling=0)  # halved colours would blur the borders
+            with writing(place / name) as file:  # colours of half the size would blur the borders
+                shown.save(file, format="JPEG", quality=90, subsampling=0)
 
     def _overlay(self, i: int) -> np.ndarray:
         mask, image = self.mask(i), read_image(self.paths[i], 3).permute(1, 2, 0).numpy()
