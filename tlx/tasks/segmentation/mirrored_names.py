@@ -13,8 +13,8 @@ SUFFIXES = (".png", ".jpg")  # of the files that are made
 def mirrored_names(paths: Sequence[Path]) -> list[str]:
     """Return a name for each image, no two alike: `a/1` and `b/1` for `x/a/1.png` and `x/b/1.png`.
 
-    Images that differ only in their suffix keep it: `1.jpg` and `1.png`. So does `a.jpg` beside a folder called `a.png`,
-    which is what its mask would be called.
+    Images that differ only in their suffix keep it: `1.jpg` and `1.png`. So does `a.jpg` beside a folder `a.png`, which
+    is what its mask would be called.
 
     Args:
         paths: Files; one that is given twice has one name.
