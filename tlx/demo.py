@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from tlx.base.errors import TlxError
 from tlx.base.places import refuse_unwritable
 from tlx.config import compose
+from tlx.records.files import TESTED
 from tlx.runs.run import Run
 from tlx.sweeps import gpus, job
 from tlx.sweeps.launcher import jobs_at_once
@@ -24,6 +25,7 @@ from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
 from tlx.tasks.classification.kind import ClassificationKind
 
+HEADLINE = ClassificationKind.headline  # the task of all these experiments
 SEEDS = (0, 1, 2)
 EXPERIMENTS = {"source": "digits_0to4", "transfer": "digits_5to9", "scratch": "digits_5to9_scratch"}
 ROWS = {
@@ -51,7 +53,7 @@ def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
     SWEEP.check()
     table = "\n".join(_row(label, [runs[role, seed] for seed in SEEDS]) for role, label in ROWS.items())
     directories = "\n".join(f"  {runs[role, seed].directory}" for role in ROWS for seed in SEEDS)
-    title = f"test accuracy over seeds {', '.join(map(str, SEEDS))}"
+    title = f"{HEADLINE.replace('/', ' ')} over seeds {', '.join(map(str, SEEDS))}"
     return f"\n{title:<45}   mean     sd  seconds\n{table}\n\nruns:\n{directories}\n\nview: {_view(output_dir)}"
 
 
@@ -63,7 +65,7 @@ class _Demo:
         self.records = Records(Path(output_dir).expanduser() / "sweeps" / "demo")
         refuse_unwritable(output_dir, str(self.records.directory))
         self.records.open()
-        about = {"swept": ["run", "seed"], "monitor": "val/accuracy", "mode": "max"}
+        about = {"swept": ["run", "seed"], "monitor": f"val/{HEADLINE.removeprefix(TESTED)}", "mode": "max"}
         self.records.update_about(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
         self.jobs = jobs_at_once("auto", "n_jobs")
         self.devices = gpus.visible(gpus.installed(), os.environ)
@@ -106,7 +108,7 @@ class _Demo:
 
 
 def _row(label: str, runs: list[Run]) -> str:
-    scores = [run.metrics[ClassificationKind.headline] for run in runs]
+    scores = [run.metrics[HEADLINE] for run in runs]
     seconds = statistics.mean(run.metrics["train/seconds"] for run in runs)
     return f"{label:<45}  {statistics.mean(scores):5.3f}  {statistics.stdev(scores):5.3f}  {seconds:7.1f}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import tlx
-from tlx.base.errors import ConfigError, Interrupted
+from tlx.base.errors import ConfigError, Interrupted, TlxError
 from tlx.data import ImageDataModule
 from tlx.data.batches.loader import EpochLoader
 from tlx.features import classical_fit
@@ -224,3 +225,19 @@ def test_mistakes_are_told_before_anything_is_built(overrides, told):
     """Guards against a typing error that shows after the features are computed, or never."""
     with pytest.raises(ConfigError, match=told.replace("[", r"\[")):
         tlx.compose([*DIGITS, *overrides])
+
+
+def test_labels_that_are_no_classes_are_refused_before_anything_is_loaded():
+    """Guards against a classifier that is fitted to masks, found out when the features of all images are computed."""
+    typed = ["dataset=scenes", "backbone=small_cnn", "strategy=features", "classifier=svm"]
+    with pytest.raises(
+        ConfigError, match=r"classifier: expected labels that are classes of images, got dataset=scenes"
+    ):
+        tlx.train(tlx.compose(typed))
+
+
+def test_a_users_own_kind_of_labels_is_refused_by_name():
+    """Guards against the same for a source whose labels are not known before it is called."""
+    data = SimpleNamespace(label_kind=lambda split: SimpleNamespace(name="tags"))
+    with pytest.raises(TlxError, match="whose labels are classes, got labels of the kind 'tags'"):
+        classical_fit.ClassicalFit({}, ["stage3"], data, None)

@@ -84,6 +84,36 @@ def test_a_run_directory_knows_better_than_a_record_whose_writer_was_killed(swee
     assert [r["val/loss mean"] for r in csv.DictReader((sweep.directory / "table.csv").open(newline=""))] == ["0.25"]
 
 
+def test_a_job_that_ends_between_two_looks_has_started(sweep: Records, tmp_path: Path) -> None:
+    """Guards against a job without a first line where jobs are short, or the process that looks is slow."""
+    out = StringIO()
+    progress = Progress(sweep, out)
+    sweep.write(Record(0, {"lr": "0.1"}, run(tmp_path, "a", "finished")).begin(1).end("finished"))
+    sweep.write(Record(1, {"lr": "0.2"}, run(tmp_path, "b", "finished")).end("finished", "finished already"))
+    progress.look()
+    assert [line.partition("  ")[2].split()[0] for line in out.getvalue().splitlines()] == [
+        "started",
+        "val/loss",
+        "val/loss",
+    ]
+
+
+def test_a_record_is_written_while_another_start_opens_the_sweep(sweep: Records, monkeypatch) -> None:
+    """Guards against a job that fails because another start removes its record as half written by a kill."""
+    replaced, opened = Path.replace, []
+
+    def late(self: Path, target: Path) -> Path:
+        if not opened:
+            opened.append(self)
+            Records(sweep.directory).open()
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    sweep.write(Record(0, {"lr": "0.1"}, "nowhere"))
+    assert opened
+    assert sweep.read(0).swept == {"lr": "0.1"}
+
+
 def test_progress_says_what_changes_and_nothing_of_an_earlier_start(sweep: Records, tmp_path: Path) -> None:
     """Guards against a second start that prints the first one's failures, or a line twice."""
     sweep.write(Record(0, {"lr": "0.1"}, "nowhere").end("failed", "old"))

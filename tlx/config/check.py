@@ -20,6 +20,7 @@ from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
 from tlx.data.catalog import source_of
+from tlx.data.labels import CLASSES
 from tlx.records.files import read_model
 from tlx.strategies.checks import check_plan
 from tlx.strategies.monitor import best_of
@@ -233,6 +234,10 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
     if isinstance(node, Mapping) and node.get("_target_") is None:  # keys without a class
         yield Mistake("classifier", "one option of the group classifier", "none", "such as classifier=logreg")
         return
+    if (of_others := _labels_of_others(config)) is not None:
+        hint = "leave classifier out and type a strategy that trains layers, such as strategy=linear_probe"
+        yield Mistake("classifier", "labels that are classes of images", of_others, hint)
+        return
     for path in ("task.class_weights", "dataset.sampling"):  # a classifier is not trained in batches
         part, _, key = path.partition(".")
         value = config[part].get(key) if reads and isinstance(config.get(part), Mapping) else None
@@ -240,6 +245,16 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
             hint = "for most classifiers: classifier.class_weight=balanced"
             yield Mistake(path, "null with a classifier", show(value), hint)
     yield from check_classifier(node)
+
+
+def _labels_of_others(config: Node) -> str | None:
+    """Return which task or data set has labels other than classes of images; None: neither is known to."""
+    task, dataset = config.get("task"), config.get("dataset")
+    if isinstance(task, Mapping) and (kind := kind_of(task)).schema is not None and not kind.scorings:
+        return f"task={task.get('name')}"
+    if isinstance(dataset, Mapping) and (labels := source_of(dataset).labels) != CLASSES.name:
+        return f"dataset={dataset.get('name')}, whose labels are {labels}"
+    return None
 
 
 def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:

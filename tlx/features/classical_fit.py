@@ -13,10 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
 from tlx.base.ranks import rank_and_world
 from tlx.data.batches.sampler import EpochSampler
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.labels import CLASSES
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
 from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
@@ -52,12 +54,21 @@ class ClassicalFit(pl.Callback):
         cache: Stores the features for other runs; None: they are not stored.
         limit: Maximum number of batches of each split; for training, the first batches of an epoch.
         settings: Further arguments of `tlx.features.classifiers.fit`.
+
+    Raises:
+        TlxError: The labels are no classes.
     """
 
     def __init__(
         self, node: Mapping[str, Any], groups: Sequence[str], data: ImageDataModule, cache: PrefixCache | None,
         limit: int | None = None, **settings: Any,
     ) -> None:  # fmt: skip
+        kind = data.label_kind("train")
+        if kind is None or kind.name != CLASSES.name:
+            raise TlxError(
+                f"classifier: expected images whose labels are classes, got labels of the kind "
+                f"'{kind.name if kind else 'none'}'; leave classifier out: strategy=linear_probe"
+            )
         self.node, self.groups, self.data, self.cache, self.settings = node, list(groups), data, cache, settings
         self.limit = limit
         self._boundary: Boundary | None = None

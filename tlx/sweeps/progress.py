@@ -6,6 +6,7 @@ import csv
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -31,6 +32,7 @@ class Progress:
         self.stream = stream or sys.stdout
         self._seen = records.stamps()  # including the records of an earlier start
         self._said: dict[int, str] = {}
+        self._started: set[str] = set()  # run directories of jobs whose start or end was printed
         self._running: dict[int, Record] = {}
         self._live = ""
         self._over = threading.Event()
@@ -61,6 +63,10 @@ class Progress:
     def _say(self, record: Record) -> None:
         if self._said.get(record.number) == record.state or record.state == "waiting":
             return
+        starts = record.started is not None and record.run_dir not in self._started
+        if starts and record.state != "running":  # it has also ended since the last look
+            self._say(replace(record, state="running"))
+        self._started.add(record.run_dir)
         self._said[record.number] = record.state
         live, self._live = self._live, ""
         if live:

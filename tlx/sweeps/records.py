@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tlx.base.errors import TlxError
+from tlx.base.errors import CannotWrite, TlxError
 from tlx.base.files import temporary_of, write_text
 from tlx.base.printable import one_line
 from tlx.records import check, read_json
@@ -127,7 +127,7 @@ class Records:
     def write(self, record: Record) -> None:
         """Write a record atomically."""
         values = asdict(replace(record, changed=time.time()))
-        write_text(self.path(record.number), json.dumps(values))
+        _write(self.path(record.number), json.dumps(values))
 
     def read(self, number: int) -> Record:
         """Return the record of a job.
@@ -170,7 +170,18 @@ class Records:
 
     def update_about(self, **more: Any) -> None:
         """Add values to sweep.json."""
-        write_text(self.directory / ABOUT, json.dumps({**self.about, **more}, indent=2))
+        _write(self.directory / ABOUT, json.dumps({**self.about, **more}, indent=2))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the sweep; again if another start of it removed the temporary file, as if a kill had left it."""
+    for last in (False, False, True):
+        try:
+            write_text(path, text)
+            return
+        except CannotWrite as error:
+            if last or not isinstance(error.__cause__, FileNotFoundError):
+                raise
 
 
 def _listed(folder: Path) -> list[Path]:
