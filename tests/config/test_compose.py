@@ -164,7 +164,7 @@ def test_a_missing_folder_is_told_with_the_nearest_one(tmp_path):
     assert "dataset.root: expected a folder of images" in found
     assert f"did you mean '{tmp_path}/pets'?" in found
     (found,) = mistakes("dataset=folder", f"dataset.root={tmp_path}/pets")
-    assert "no folder with an image in it" in found
+    assert "no folder with images" in found
 
 
 def test_a_head_that_contradicts_the_folders_is_told(tmp_path):

@@ -94,7 +94,7 @@ def test_classes_without_images_are_named(make_tree, node):
     spoil(root, "test/b/0.png")
     found = load_checked(node("folder", root=str(root), on_bad="skip")).findings(8)
     assert found == [
-        "no image in 2 folders: train/c, val/b",
+        "no images in 2 folders: train/c, val/b",
         "val has no images of 1 class: b",
         "test has no images of 1 class: b",
     ]
@@ -128,7 +128,7 @@ def test_digits_are_enlarged_without_a_warning(node):
 def test_a_folder_without_images_is_told_in_the_singular(make_tree, node):
     """Guards against 'no image in 1 folders'."""
     found = load_checked(node("folder", root=str(make_tree({"a": 8, "b": 8, "new folder": 0})))).findings(8)
-    assert found == ["no image in 1 folder: new folder"]
+    assert found == ["no images in 1 folder: new folder"]
 
 
 def test_a_mixed_source_is_looked_at_whole(make_tree, node):

@@ -383,4 +383,4 @@ def test_files_without_an_extension_are_not_passed_over_in_silence(scans, node):
     assert "dataset=table, or add .dcm to DICOM files" in str(mistake)
     for i in (0, 1, 2, 3):
         (scans / "ab"[i % 2] / str(i)).rename(scans / "ab"[i % 2] / f"{i}.dcm")
-    assert folder(scans).rule.endswith("left out, by extension: 16 without one")
+    assert folder(scans).rule.endswith("left out, by extension: 16 without extension")

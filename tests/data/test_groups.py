@@ -236,7 +236,7 @@ def test_wrong_columns_are_told_before_torch(patients, node):
     assert f"expected a group in every row, got none in row 2 ({first.partition(',')[0]})" in str(mistake)
     path.write_text(f"{text}\n{first.rpartition(',')[0]},other")
     (mistake,) = source_of(node("table", path=str(path), group_column="patient")).mistakes()
-    assert "expected one group an image, got cats/p0_0.png in '0' and in 'other'" in str(mistake)
+    assert "expected one group per image, got cats/p0_0.png in '0' and in 'other'" in str(mistake)
     assert source_of(node("table", path=str(path))).mistakes() == []
 
 

@@ -60,9 +60,12 @@ def test_classes_are_sorted_and_not_empty_or_hidden(make_tree):
         ({"train/ants": 1, "train/bees": 1, "test/ant": 1}, "did you mean 'ants'?"),
         ({"train/a": 1, "Training/b": 1, "test/a": 1}, "one folder for the train split"),
         ({"val/a": 1, "test/a": 1}, "a folder 'train' beside test, val"),
-        ({"train/a": 1, "train/b": 1, "test": 3}, "test: expected one folder of images a class .* no class folder"),
-        ({".": 3}, "images that lie in no class folder"),
-        ({"a": 0}, "no folder with an image in it"),
+        (
+            {"train/a": 1, "train/b": 1, "test": 3},
+            "test: expected one folder of images per class .* outside",
+        ),
+        ({".": 3}, "images outside class folders"),
+        ({"a": 0}, "no folder with images"),
     ],
 )
 def test_contradictions_are_refused(make_tree, counts, message):
@@ -99,8 +102,11 @@ def test_splits_under_other_names_are_no_classes(make_tree, folders, classes, ty
     [
         ({f"{fold}/{name}": 1 for fold in range(3) for name in "ab"}, '{train: ["0", "1"], test: "2"}'),
         ({f"{name}/{place}": 1 for name in ("cat", "dog") for place in ("indoor", "outdoor")}, "if these are splits"),
-        ({f"{name}/{part}": 1 for name in ("cat", "dog") for part in ("train", "test")}, "mixed, and divided anew"),
-        ({"train/a": 1, "test/a": 1, "dev/a": 1}, "left out, beside the folders of the splits: dev"),
+        (
+            {f"{name}/{part}": 1 for name in ("cat", "dog") for part in ("train", "test")},
+            "carves new splits",
+        ),
+        ({"train/a": 1, "test/a": 1, "dev/a": 1}, "left out, not folders of splits: dev"),
     ],
 )
 def test_what_may_be_splits_is_said(make_tree, counts, words):
@@ -120,7 +126,7 @@ def test_nothing_is_said_of_ordinary_classes(make_tree, counts):
     [
         ({"train": "fold0", "test": "fol1"}, "expected a folder in .* for test, got 'fol1'; did you mean 'fold1'"),
         ({"train": ["fold0", "fold0"]}, "expected each folder once, got 'fold0' twice"),
-        ({"training": "fold0"}, "expected folders for train, .* got 'training'"),
+        ({"training": "fold0"}, "expected folders for train and .* got 'training'"),
         ({"test": "fold0"}, "got no train"),
     ],
 )
@@ -137,7 +143,7 @@ def test_folders_of_systems_hold_no_images(make_tree):
     layout = read_layout(root)
     assert layout.class_names == ["a", "b"]
     assert [len(images_below(place)) for place in layout.places] == [2, 2]
-    assert "left out, folders of systems and hidden ones: 2 #recycle, 2 $RECYCLE.BIN, 2 .thumbs" in folder(root).rule
+    assert "left out, system and hidden folders: 2 #recycle, 2 $RECYCLE.BIN, 2 .thumbs" in folder(root).rule
 
 
 def test_folders_that_may_not_be_read_are_told(make_tree, monkeypatch):

@@ -136,7 +136,7 @@ def test_classes_are_chosen(node):
     for wrong in (["A"], ["A", "A"], ["10", "1"], "lattin"):
         (mistake,) = source_of(node("scenes", classes=wrong)).mistakes()
         assert mistake.path == "dataset.classes"
-    with pytest.raises(TlxError, match=r"dataset\.classes: expected characters of which this machine has a font"):
+    with pytest.raises(TlxError, match=r"dataset\.classes: expected characters for which this machine has a font"):
         scenes(["a", "\U000e0fff"], count=1)
 
 

@@ -139,9 +139,9 @@ A = "cats/0.png,cats,train\n"
         (HEAD + A + "cats/0.png,dogs,train\n", "got cats/0.png as 'cats' and as 'dogs'"),
         (HEAD + A + "cats/0.png,cats,test\n", "got cats/0.png as 'cats' in train and as 'cats' in test"),
         (HEAD + A + "cats/1.png,catz,test\n", "class 'catz' is in test but not in train; did you mean 'cats'?"),
-        (HEAD + "cats/1.png,cats,test\n", "images to train on, got images for test only"),
-        ('path,label\n"cats/0.png,cats\n', "a table as CSV in UTF-8, got"),
-        ("path,label\nx,caf\udce9\n", "a table as CSV in UTF-8, got"),
+        (HEAD + "cats/1.png,cats,test\n", "training images, got only images for test"),
+        ('path,label\n"cats/0.png,cats\n', "a CSV table in UTF-8, got"),
+        ("path,label\nx,caf\udce9\n", "a CSV table in UTF-8, got"),
     ],
 )
 def test_a_wrong_table_is_answered_before_torch(labelled, node, text, words):
@@ -181,7 +181,7 @@ def test_missing_things_are_named(labelled, node):
         (labelled.parent / "cats" / f"{i}.png").unlink()
     (mistake,) = source_of(node("table", path=str(labelled))).mistakes()
     assert mistake.path == "dataset.root"
-    assert "7 of 32 that are not there: cats/0.png, cats/1.png" in str(mistake)
+    assert "7 of 32 missing: cats/0.png, cats/1.png" in str(mistake)
     assert "dataset.on_bad=skip" in str(mistake)
     skipping = node("table", path=str(labelled), on_bad="skip")
     assert source_of(skipping).mistakes() == []
@@ -221,7 +221,7 @@ def test_parquet(labelled, node, monkeypatch):
     parquet.write_table(pyarrow.table({"path": paths, "label": [None, *numbers[1:]]}), file)
     assert "a label in every row, got none in row 2" in str(source_of(node("table", path=str(file))).mistakes()[0])
     file.write_bytes(b"no table")
-    assert "expected a table as Parquet, got" in str(source_of(node("table", path=str(file))).mistakes()[0])
+    assert "expected a Parquet table, got" in str(source_of(node("table", path=str(file))).mistakes()[0])
     import_ = builtins.__import__
 
     def without(name, *rest):
@@ -261,13 +261,13 @@ def test_files_are_compared_and_not_their_spellings(labelled, other):
     """Guards against one file that is tested twice under two labels, or trained and tested on."""
     (labelled.parent / "linked").symlink_to(labelled.parent / "cats")
     other = other.replace("ROOT", str(labelled.parent))
-    with pytest.raises(TlxError, match=r"expected one label and one split an image, got cats/0.png as 'cat' and, as "):
+    with pytest.raises(TlxError, match=r"expected one label and one split per image, got cats/0.png as 'cat' and, as "):
         table(beside(labelled, f"path,label\nA,cat\nC,dog\n{other},dog\n"))
     with pytest.raises(TlxError, match=r"'cat' in train and, as .*, as 'cat' in test"):
         table(beside(labelled, f"path,label,split\nA,cat,train\nC,dog,train\nD,dog,test\n{other},cat,test\n"))
     node = {"_target_": "tlx.data.table", "path": str(beside(labelled, f"path,label\nA,cat\nC,dog\n{other},dog\n"))}
     (told,) = source_of(node).mistakes()
-    assert "expected one label and one split an image" in told.hint
+    assert "expected one label and one split per image" in told.hint
     alike = table(beside(labelled, f"path,label\nA,cat\nB,cat\nC,dog\nD,dog\n{other},cat\n"))
     assert sum(len(split) for split in alike.splits.values()) == 4
 
@@ -277,7 +277,7 @@ def test_paths_of_windows_are_read(labelled):
     text = labelled.read_text()
     own = write(labelled.parent / "windows.csv", text.replace("/", "\\"))
     images, same = table(own), table(labelled)
-    assert images.notes == ("32 paths of the table are written with \\ and read with /",)
+    assert images.notes == ("32 paths of the table contain \\, which is read as /",)
     assert {part: len(split) for part, split in images.splits.items()} == {p: len(s) for p, s in same.splits.items()}
     assert source_of({"_target_": "tlx.data.table", "path": str(own)}).mistakes() == []
 
@@ -301,7 +301,7 @@ def test_ids_without_extension(labelled):
     (told,) = source_of(node).mistakes()
     assert (told.path, told.hint) == (
         "dataset.extension",
-        "files of these names are there with .png: type dataset.extension=.png",
+        "files of these names with .png exist: type dataset.extension=.png",
     )
     assert source_of({**node, "extension": ".png"}).mistakes() == []
     images, same = table(own, extension=".png"), table(labelled)
@@ -322,7 +322,7 @@ def test_the_first_line_of_excel_is_no_heading(labelled, first):
 def test_labels_that_say_there_is_none_are_told(labelled):
     """Guards against a class NA of all images that nobody has labelled."""
     (note,) = table(write(labelled, labelled.read_text().replace(",dogs", ",NA"))).notes
-    assert note.startswith("12 images are of a class 'NA': ")
+    assert note.startswith("12 images have the class 'NA': ")
     assert not table(write(labelled, labelled.read_text().replace(",NA", ",Nancy"))).notes
 
 
@@ -333,7 +333,7 @@ def test_labels_that_say_there_is_none_are_told(labelled):
         ("test", ("0", "1"), "type dataset.split_column=test"),
         ("set", ("train", "test"), "type dataset.split_column=set"),
         ("whatever", ("Training", "valid"), "type dataset.split_column=whatever"),
-        ("fold", ("0", "1", "2"), "dataset.group_column=fold leaves each whole"),
+        ("fold", ("0", "1", "2"), "dataset.group_column=fold keeps each fold whole"),
         ("set", ("red", "blue"), None),
         ("width", ("0", "1"), None),
         ("is_valid", ("True",), None),

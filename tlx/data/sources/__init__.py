@@ -1,1 +1,1 @@
-"""Where images come from: one file a format for what is known without loading, one for loading."""
+"""Sources of images: each format has a file with its keys, its checks, and the function that loads it."""

@@ -1,4 +1,4 @@
-"""Archives are unpacked without leaving their folder, whichever version of torchvision unpacks them."""
+"""Prevent archives from writing outside their folder, with any version of torchvision."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tlx.base.errors import TlxError
 
 @contextmanager
 def unpacking_safely() -> Iterator[None]:
-    """Refuse tar members that lead out of the folder: `..`, links to elsewhere, devices; absolute names lose the root.
+    """Refuse tar members that lead out of the folder: `..`, links to elsewhere, devices. Absolute names lose the root.
 
-    Zip archives need nothing: zipfile drops roots and `..` from names, and writes a link as a small file.
+    Zip archives are safe without this: zipfile drops roots and `..` from names, and writes links as small files.
 
     Raises:
-        TlxError: This Python cannot refuse them (PEP 706, before 3.11.4).
+        TlxError: This Python lacks the filter (PEP 706), so it is older than 3.11.4.
     """
     if not hasattr(tarfile, "data_filter"):
         raise TlxError("expected Python 3.11.4 or newer, which unpacks archives safely; unpack the data set by hand")

@@ -37,17 +37,17 @@ class ArraysKeys(SourceKeys):
 
 
 class ArraysSource(Source):
-    """Images held in memory, from a file of arrays; NumPy reads its labels before anything else is loaded."""
+    """Images and labels in a file of arrays, held in memory. NumPy alone reads the labels for the check."""
 
     keys = ArraysKeys
     chooses_classes = True
 
     def all_class_names(self) -> list[str] | None:
-        """Return the labels, or the file's names for them."""
+        """Return the class names in the file, or else its labels."""
         return class_names_of(self.path("path")) if self.is_set("path") else None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether there is no such file, or its labels are not understood."""
+        """Return a mistake if the file does not exist or its labels are invalid."""
         try:
             self.all_class_names()
         except TlxError as error:
@@ -61,7 +61,7 @@ class ArraysSource(Source):
         return {"content": digest(self.path("path").read_bytes(), [])}
 
     def read(self) -> ImageSet:
-        """Return what `arrays` returns."""
+        """Load the set with `arrays`."""
         return arrays(**self.arguments)
 
 
@@ -73,42 +73,42 @@ def arrays(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return the images of a .npz file, uint8 (N, H, W) or (N, H, W, C), with whole numbers (N,) or (N, 1) as labels.
+    """Return the images of a .npz file, uint8 (N, H, W) or (N, H, W, C), with integer labels (N,) or (N, 1).
 
-    The arrays are called `train_images` and `train_labels`, and likewise for val and test; or x_train and y_train; or,
-    for a set that is not divided, `images` and `labels`. Class names are the labels in ascending order, unless an array
-    `class_names` names them: the label is then a place in it. Splits that are not there are carved.
+    The arrays are called `train_images` and `train_labels`, with the same names for val and test; or `x_train` and
+    `y_train`; or `images` and `labels` if the set has no splits. Missing splits are carved. If there is an array
+    `class_names`, labels are indices into it; otherwise the labels in ascending order are the class names.
 
     Args:
         path: The file; `~` is expanded.
-        test_fraction: Fraction of all images for the test split, where it is carved.
+        test_fraction: Fraction of all images for the test split, if it is carved.
         name: Name of the set.
-        val_fraction: Fraction for validation, where it is carved: of all images, or of train.
+        val_fraction: Fraction for validation, if it is carved: of train if there is a test split, otherwise of all.
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: There is no such file, or it is not understood.
+        TlxError: The file does not exist or is invalid.
     """
     import numpy as np
 
     from tlx.data.splits.division import carve, carve_val
 
     file = Path(path).expanduser()
-    named = members(file)
+    names = members(file)
     labels = read_labels(file)
     class_names = class_names_of(file)
     used = sorted({*np.concatenate([*labels.values()]).tolist()})
     targets = {label: target for target, label in enumerate(used)}
-    if class_names != [str(label) for label in used]:  # the file names its classes: a label is a place among them
+    if class_names != [str(label) for label in used]:  # labels are indices into the file's class names
         targets = {label: label for label in used}
-    parts = {part: _split(file, part, images, labels[part], targets) for part, (images, _) in named.items()}
+    parts = {part: _split(file, part, images, labels[part], targets) for part, (images, _) in names.items()}
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
     if "test" not in parts:
         return carve(name, class_names, parts["train"], val_fraction, test_fraction, split_seed)
     if "val" not in parts:
         return carve_val(name, class_names, parts["train"], parts["test"], val_fraction, split_seed)
-    rule = "train, val and test as the file says"
+    rule = "official train, val and test splits of the file"
     return ImageSet(name, class_names, parts["train"], parts["val"], parts["test"], rule)
 
 
@@ -136,10 +136,10 @@ def _as_images(values: np.ndarray, what: str) -> Tensor:
 
 
 def members(file: Path) -> dict[str, tuple[str, str]]:
-    """Return split -> names of its arrays of images and of labels; a set that is not divided is all `train`.
+    """Return the names of each split's arrays (images, labels); a set without splits is `train`.
 
     Raises:
-        TlxError: There is no such file, it is no .npz file, or its arrays have other names.
+        TlxError: The file does not exist or is not a .npz file, or its arrays have other names.
     """
     if not file.is_file():
         raise TlxError(f"expected a .npz file, got {file}, which does not exist; {closest_file(file)}".rstrip("; "))
@@ -160,10 +160,10 @@ def members(file: Path) -> dict[str, tuple[str, str]]:
 
 
 def read_labels(file: Path) -> dict[str, np.ndarray]:
-    """Return split -> labels (N,), int64.
+    """Return the labels (N,), int64, of each split.
 
     Raises:
-        TlxError: See `members`; or labels are no whole numbers, one an image.
+        TlxError: See `members`; or the labels are not whole numbers, one per image.
     """
     import numpy as np
 
@@ -172,43 +172,43 @@ def read_labels(file: Path) -> dict[str, np.ndarray]:
         values = read_array(file, member)
         flat = values.reshape(-1)
         if len(flat) != len(values) or not np.issubdtype(values.dtype, np.integer):
-            expected = "whole numbers (N,) or (N, 1), one label an image"
+            expected = "whole numbers (N,) or (N, 1), one label per image"
             raise TlxError(f"{file}, {member}: expected {expected}, got {values.dtype} {values.shape}")
         labels[part] = flat.astype(np.int64)
     return labels
 
 
 def class_names_of(file: Path) -> list[str]:
-    """Return the class names of a file, in the order of targets."""
-    changed = file.stat().st_mtime_ns if file.is_file() else 0
-    return list(_class_names(file, changed))
+    """Return the class names of a file, in the order of their indices."""
+    mtime = file.stat().st_mtime_ns if file.is_file() else 0
+    return list(_class_names(file, mtime))
 
 
 @lru_cache(maxsize=8)
-def _class_names(file: Path, changed: int) -> tuple[str, ...]:
+def _class_names(file: Path, mtime: int) -> tuple[str, ...]:
     used = sorted({label for labels in read_labels(file).values() for label in labels.tolist()})
     try:
         names = [str(name) for name in read_array(file, _NAMES).tolist()]
     except KeyError:
         return tuple(str(label) for label in used)
     if used and not 0 <= used[0] <= used[-1] < len(names):
-        raise TlxError(f"{file}: expected labels from 0 to {len(names) - 1}, places in {_NAMES}, got {used[-1]}")
+        raise TlxError(f"{file}: expected labels from 0 to {len(names) - 1}, indices into {_NAMES}, got {used[-1]}")
     return tuple(names)
 
 
 def read_array(file: Path, member: str) -> np.ndarray:
-    """Return an array of a .npz file, of any shape.
+    """Return an array of a .npz file.
 
     Raises:
-        KeyError: There is none of that name.
-        TlxError: It is damaged, larger than the memory that is free, or holds objects, which could run code.
+        KeyError: The file has no array of that name.
+        TlxError: The array is damaged, larger than the free memory, or holds objects, which could run code.
     """
     import numpy as np
 
     try:
         with zipfile.ZipFile(file) as archive:
             sizes = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
-        if (size := sizes[member]) > (free := memory_available()):  # a few megabytes may unpack to any size
+        if (size := sizes[member]) > (free := memory_available()):  # a small file may unpack to any size
             got = f"one of {size / 1e9:,.1f} GB, with {free / 1e9:,.1f} GB free"
             raise TlxError(f"{file}, {member}: expected an array that fits into memory, got {got}")
         with np.load(file, allow_pickle=False) as held:
@@ -216,6 +216,6 @@ def read_array(file: Path, member: str) -> np.ndarray:
             return array
     except (KeyError, TlxError):
         raise
-    except Exception as error:  # whatever zipfile, zlib and NumPy meet in a damaged file
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds of errors for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TlxError(f"{file}, {member}: expected plain numbers or texts, got {reason}") from error

@@ -3,8 +3,8 @@
 The first half describes the set without loading it: keys, class names, mistakes, identity. The check of a configuration
 calls it, so it imports nothing heavy. The second half, `read`, returns the images and imports what it needs.
 
-A new format is one file here with a subclass of `Source` and a function that returns its `ImageSet`, and a line in
-`tlx.building.listed.SOURCES`. A user's own source is a subclass, or only the function, that `dataset._target_` names.
+A new format is one file in this package, with a subclass of `Source` and a function that returns an `ImageSet`, and a
+line in `tlx.building.listed.SOURCES`. A user's own source is a subclass or just a function, see `dataset._target_`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from tlx.data.splits.typed_classes import class_called
 class Source(ABC):
     """The source of the images of a dataset node.
 
-    Subclasses define `read`, and override the methods before it where something is known without loading.
+    Subclasses define `read`, and override the other methods as far as the set is known without loading.
 
     Args:
-        node: The composed node, plain values. Before the check, a key may be missing or `???`, see `is_set`.
+        node: The composed node, as plain values. Before the check, a key may be missing or `???`, see `is_set`.
     """
 
     keys: ClassVar[type[SourceKeys]] = SourceKeys  # the node's keys, with types and ranges
     has_further_keys: ClassVar[bool] = False  # whether the node may have keys that `keys` does not list
     labels: ClassVar[str] = "classes"  # name of the kind of labels that it reads, see `LabelKind.name`
     chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
-    is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged, so that no warning is needed
+    is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged: small ones then cause no warning
 
     def __init__(self, node: Mapping[str, Any]) -> None:
         self.node = node
@@ -47,41 +47,41 @@ class Source(ABC):
     # What a format defines
 
     def all_class_names(self) -> list[str] | None:
-        """Return all class names in the order of targets, before `classes` selects; None: not known without loading.
+        """Return all class names in the order of their indices, before `classes` selects; None if not known yet.
 
         Raises:
-            TlxError: There is no such set; `own_mistakes` says so.
+            TlxError: The set does not exist; `own_mistakes` reports that.
         """
         return None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return the mistakes of the node, whose keys have the right types; a key that is `???` is skipped."""
+        """Return the mistakes of a node whose keys have the right types; a key that is `???` is skipped."""
         return []
 
     def content(self) -> dict[str, Any] | None:
         """Return the part of a run's identity that replaces the node's paths, see `identity`.
 
         Raises:
-            TlxError, OSError, KeyError, TypeError: The paths lead nowhere.
+            TlxError, OSError, KeyError, TypeError: The paths do not exist.
         """
         return None
 
     def file_names(self) -> Iterable[str]:
-        """Return the known file names, from which follows which libraries are needed to read them."""
+        """Return the known file names; they determine which libraries are needed to read the files."""
         return ()
 
     @abstractmethod
     def read(self) -> ImageSet:
-        """Return the images with all their classes; none of their files needs to be opened.
+        """Return the images with all their classes, without opening the files.
 
         Raises:
             TlxError: The set does not exist or cannot be parsed.
         """
 
-    # What tlx asks
+    # What tlx calls
 
     def class_names(self) -> list[str] | None:
-        """Return the class names in the order of targets; None: not known without loading."""
+        """Return the class names in the order of their indices; None if not known without loading."""
         with self._skipping_unreadable():
             known = self._all_class_names()
         if self.chooses_classes and self.node.get("classes") is not None:
@@ -89,22 +89,22 @@ class Source(ABC):
         return known
 
     def num_classes(self) -> int | None:
-        """Return the number of classes; None: not known without loading."""
+        """Return the number of classes; None if not known without loading."""
         names = self.class_names()
         return None if names is None else len(names)
 
     def mistakes(self) -> list[Mistake]:
-        """Return the mistakes of the node, whose keys are complete and of the right type."""
+        """Return the mistakes of a node whose keys are complete and have the right types."""
         with self._skipping_unreadable():
             found = self.own_mistakes()
             common = [*keys.mistakes(self.node), *self._classes_mistakes()]
-            return [*found, *common, *(() if found else self._without_pydicom())]
+            return [*found, *common, *(() if found else self._missing_pydicom())]
 
     def identity(self) -> dict[str, Any] | None:
         """Return the part of a run's identity that replaces the node's keys `root` and `path`.
 
-        It does not depend on the folder of the set, and changes when its files change. {}: the name identifies the set;
-        None: the paths themselves are part of the identity; {"missing": True}: the set does not exist.
+        It does not depend on the set's folder, and changes if its files change. {} means that the name identifies the
+        set, None that the paths themselves do, {"missing": True} that the set does not exist.
         """
         try:
             with self._skipping_unreadable():
@@ -116,7 +116,7 @@ class Source(ABC):
         """Return the images of the selected classes.
 
         Raises:
-            TlxError: There is no such class; or an error of `read`.
+            TlxError: A class does not exist; or `read` failed.
         """
         images = self.read()
         classes = self.node.get("classes") if self.chooses_classes else None
@@ -159,8 +159,8 @@ class Source(ABC):
             hint = did_you_mean(unknown[0], known or []) if unknown else ""
             yield Mistake("dataset.classes", expected, str(chosen), hint)
 
-    def _without_pydicom(self) -> Iterator[Mistake]:
-        """Yield one mistake if DICOM files need pydicom, instead of an error for every file; imports nothing."""
+    def _missing_pydicom(self) -> Iterator[Mistake]:
+        """Yield one mistake if DICOM files need pydicom, instead of an error for each file; pydicom is not imported."""
         if find_spec("pydicom") is not None:
             return
         first = next((file for file in self.file_names() if os.path.splitext(file)[1].lower() in DICOM), None)
@@ -169,12 +169,12 @@ class Source(ABC):
 
 
 class OwnSource(Source):
-    """A user's function that returns an `ImageSet`: nothing is known about it before it is called."""
+    """A user's function that returns an `ImageSet`. Nothing is known about the set before it is called."""
 
     has_further_keys = True
 
     def mistakes(self) -> list[Mistake]:
-        """Return nothing: the function defines what keys such as `test_fraction` or `classes` mean."""
+        """Return no mistakes: the function defines the meaning of keys such as `test_fraction` or `classes`."""
         return []
 
     def read(self) -> ImageSet:

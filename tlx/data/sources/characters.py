@@ -1,4 +1,4 @@
-"""Characters that are drawn: letters of an alphabet, and characters as cameras see them on number plates."""
+"""Drawn characters: letters of an alphabet, and characters of number plates as cameras see them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tlx.data.splits.samples import ImageSet
 
 @dataclass
 class CharactersKeys(SourceKeys):
-    """Characters that are drawn."""
+    """Drawn characters."""
 
     characters: str | list[int | str] = "digits"
     per_class: int = field(default=300, metadata=within(1, 1_000_000))
@@ -25,7 +25,7 @@ class CharactersKeys(SourceKeys):
 
 
 class CharactersSource(Source):
-    """What plates and letters share."""
+    """The common part of plates and letters."""
 
     keys = CharactersKeys
 
@@ -34,7 +34,7 @@ class CharactersSource(Source):
         return list(alphabet(self.node.get("characters", "digits")))
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether the characters are none."""
+        """Return a mistake if the characters are invalid."""
         try:
             self.all_class_names()
         except TlxError as error:
@@ -43,7 +43,7 @@ class CharactersSource(Source):
         return []
 
     def content(self) -> dict[str, Any]:
-        """Return nothing: the keys say all."""
+        """Return {}: the keys identify the set."""
         return {}
 
 
@@ -51,7 +51,7 @@ class PlatesSource(CharactersSource):
     """Characters on number plates."""
 
     def read(self) -> ImageSet:
-        """Return what `plates` returns."""
+        """Draw the set with `plates`."""
         return plates(**self.arguments)
 
 
@@ -59,7 +59,7 @@ class LettersSource(CharactersSource):
     """An alphabet in many fonts."""
 
     def read(self) -> ImageSet:
-        """Return what `letters` returns."""
+        """Draw the set with `letters`."""
         return letters(**self.arguments)
 
 
@@ -73,22 +73,22 @@ def plates(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return characters as a camera sees them on number plates: RGB, 32 px.
+    """Return characters as a camera sees them on number plates: RGB, 32 x 32 pixels.
 
-    Plates in the colours of several countries, a piece of the characters beside, perspective, dirt, uneven light, blur
-    and noise.
+    The plates have the colours of several countries, parts of neighbouring characters, perspective, dirt, uneven light,
+    blur and noise.
 
     Args:
         characters: `digits`, `latin`, `latin_small`, `greek`, `cyrillic`, `hiragana`, `katakana`, or characters.
-        per_class: Images of each.
-        draw_seed: Seed of all that is drawn.
+        per_class: Images per character.
+        draw_seed: Seed of the drawing.
         test_fraction: Fraction of all images for the test split.
         name: Name of the set.
         val_fraction: Fraction of all images for validation.
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: No font of this machine has the characters, or they are not different ones.
+        TlxError: No font on this machine has the characters, or a character is repeated.
     """
     from tlx.data.sources.drawn_characters import PLATE, drawn_set
     from tlx.data.splits.division import carve
@@ -107,7 +107,10 @@ def letters(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return characters in many fonts, white on black: gray, 32 px, a little turned and tilted. Arguments: `plates`."""
+    """Return characters in many fonts, white on black, slightly rotated and tilted: gray, 32 x 32 pixels.
+
+    The arguments are those of `plates`.
+    """
     from tlx.data.sources.drawn_characters import LETTER, drawn_set
     from tlx.data.splits.division import carve
 

@@ -1,4 +1,4 @@
-"""A hash of the content of a set, which stands in place of its path. Only the standard library."""
+"""A hash of a set's content, which replaces its path in the identity of a run. Only the standard library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def size_of(file: str | Path) -> int:
-    """Return the bytes of a file; -1 where it is not there."""
+    """Return the size of a file in bytes; -1 if it does not exist."""
     try:
         return os.stat(file).st_size
     except OSError:
@@ -16,11 +16,11 @@ def size_of(file: str | Path) -> int:
 
 
 def digest(start: bytes, entries: list[tuple[str, int]]) -> str:
-    """Return a hash of some bytes and of the names and sizes of files, in any order.
+    """Return a hash of some bytes and of the names and sizes of files; it does not depend on the order of the files.
 
     Args:
-        start: Such as the bytes of a table.
-        entries: Name, relative to the set's root, and size of each file.
+        start: The bytes, for example of a table.
+        entries: Name relative to the set's root, and size in bytes, of each file.
     """
     hashed = blake2b(start, digest_size=16)
     for name, size in sorted(entries):

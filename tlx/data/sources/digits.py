@@ -1,4 +1,4 @@
-"""scikit-learn's digits: 1,797 handwritten digits of 8x8 pixels that need no download."""
+"""scikit-learn's 1,797 handwritten digits of 8x8 pixels, which need no download."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ class DigitsKeys(SourceKeys):
 
 
 class DigitsSource(Source):
-    """scikit-learn's digits, of which its own key `classes` chooses some."""
+    """scikit-learn's digits; its own key `classes` selects some of them."""
 
     keys = DigitsKeys
-    is_enlarged = True  # from 8 pixels, by its own option
+    is_enlarged = True  # from 8 pixels to `image_size`
 
     def all_class_names(self) -> list[str]:
-        """Return the digits that are chosen."""
+        """Return the selected digits."""
         classes = self.node.get("classes")
         return [str(digit) for digit in (range(10) if classes is None else classes)]
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether the classes are no digits."""
+        """Return a mistake if the classes are not digits."""
         classes = self.node.get("classes")
         if classes is None or _are_digits(classes):
             return []
         return [Mistake("dataset.classes", _EXPECTED, str(list(classes)), "such as dataset.classes=[0,1,2,3,4]")]
 
     def content(self) -> dict[str, Any]:
-        """Return nothing: the name says all."""
+        """Return {}: the name identifies the set."""
         return {}
 
     def read(self) -> ImageSet:
-        """Return what `digits` returns."""
+        """Load the set with `digits`."""
         return digits(**self.arguments)
 
 
 def digits(
     classes: Sequence[int] | None = None, *, name: str = "digits", val_fraction: float = 0.2, split_seed: int = 0
 ) -> ImageSet:
-    """Return scikit-learn's digits, gray, values 0..16 stretched to 0..255; a fifth is the test split.
+    """Return scikit-learn's digits, gray, with values 0..16 scaled to 0..255; a fifth is the test split.
 
     Args:
-        classes: Digits wanted, in the order of their targets; None: all ten.
+        classes: Selected digits, in the order of their indices; None: all ten.
         name: Name of the set.
         val_fraction: Fraction of all images for validation.
         split_seed: Seed of the split.
@@ -87,8 +87,10 @@ def _are_digits(classes: Sequence[int]) -> bool:
 
 
 def _table() -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels (1797, 64), float64, and the digits (1797,): from the file, for to import scikit-learn takes
-    seconds, which every job of a sweep would wait for."""
+    """Return the pixels (1797, 64), float64, and the digits (1797,).
+
+    They are read from scikit-learn's file, because importing scikit-learn takes seconds in every job of a sweep.
+    """
     import numpy as np
 
     spec = importlib.util.find_spec("sklearn")

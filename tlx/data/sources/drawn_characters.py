@@ -1,7 +1,7 @@
-"""How characters are drawn, in the style of an alphabet in many fonts or of number plates that a camera sees.
+"""Draw characters as an alphabet in many fonts, or as number plates that a camera sees.
 
-An image is a function of draw_seed, alphabet, character and number: more of them leave those that were there as they
-are.
+An image is a function of draw_seed, alphabet, character and number, so a larger set contains the images of a smaller
+one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tlx.data.sources.glyphs import CANVAS, draw, fonts_for
 from tlx.data.splits.samples import Sample, Split
 
 SIDE = 32  # pixels of an image
-_FINE = 2 * SIDE  # in which it is composed
-_AT_ONCE = 500  # images
-_NUMBERS = 32  # drawn for an image, besides its noise
+_FINE = 2 * SIDE  # pixels in which an image is composed before it is reduced
+_AT_ONCE = 500  # images drawn together
+_NUMBERS = 32  # random numbers for an image, without its noise
 
 Colour = tuple[int, int, int]
 # Background and ink of plates of different countries and kinds of vehicle.
@@ -38,19 +38,19 @@ _PLATES: tuple[tuple[Colour, Colour], ...] = (
 
 @dataclass(frozen=True)
 class Style:
-    """What happens to a character on its way to the picture; amounts are the largest that are drawn.
+    """Distortions of a drawn character. Except for `size`, amounts are maxima.
 
     Args:
         colours: Pairs of background and ink.
-        channels: Of the image.
-        neighbours: Whether parts of the characters to the left and right are seen.
-        size: Smallest and largest part of the image's side that the character's square takes.
-        turn: Rotation either way, in degrees.
-        tilt: How far each corner is moved by the perspective, as a fraction of the side.
-        shift: Of the middle either way, as a fraction of the side.
-        dirt: How much of the colour a spot of dirt covers.
-        light: How much darker the dark side of the picture is.
-        blur: Standard deviation in pixels of the image, along each axis.
+        channels: Channels of the image.
+        neighbours: Whether parts of the characters to the left and right are visible.
+        size: Smallest and largest side of the character's square, as a fraction of the image's side.
+        turn: Rotation in either direction, in degrees.
+        tilt: Shift of each corner by the perspective, as a fraction of the side.
+        shift: Shift of the centre in either direction, as a fraction of the side.
+        dirt: Opacity of the spots of dirt.
+        light: How much darker the dark side of the image is, as a fraction.
+        blur: Standard deviation along each axis, in pixels of the image.
         noise: Standard deviation, of 255.
     """
 
@@ -72,10 +72,10 @@ LETTER = Style((((0, 0, 0), (255, 255, 255)),), 1, False, (0.8, 1.2), 12.0, 0.08
 
 
 def drawn_set(style: Style, characters: Sequence[str], per_class: int, seed: int) -> Split:
-    """Return `per_class` images of each character; targets are places in `characters`.
+    """Return `per_class` images of each character; labels are indices into `characters`.
 
     Raises:
-        TlxError: No font of this machine has them.
+        TlxError: No font on this machine has the characters.
     """
     fonts = fonts_for(characters)
     glyphs = torch.stack([torch.stack([torch.tensor(draw(one, font)) for one in characters]) for font in fonts])
@@ -98,7 +98,7 @@ def _draw(
         numbers.append(torch.rand(_NUMBERS, generator=generator))
         noises.append(torch.randn(style.channels, SIDE, SIDE, generator=generator))
     u = torch.stack(numbers)
-    ink = _seen(style, _written(style, glyphs, torch.tensor(targets), u), u)
+    ink = _projected(style, _lettering(style, glyphs, torch.tensor(targets), u), u)
     colours = torch.tensor(style.colours, dtype=torch.float32)[:, :, : style.channels]  # (pairs, 2, C)
     pair = colours[(u[:, 0] * len(colours)).long()] + 24 * (u[:, 1:3, None] - 0.5) * (len(colours) > 1)
     background, foreground = pair[:, 0, :, None, None], pair[:, 1, :, None, None]
@@ -112,8 +112,8 @@ def _draw(
     return (picture + sigma * torch.stack(noises)).clamp(0, 255).round().to(torch.uint8)
 
 
-def _written(style: Style, glyphs: Tensor, targets: Tensor, u: Tensor) -> Tensor:
-    """The character, with its neighbours where the style has them: ink from 0 to 1, (N, 1, CANVAS, 3 * CANVAS)."""
+def _lettering(style: Style, glyphs: Tensor, targets: Tensor, u: Tensor) -> Tensor:
+    """Return the character, with its neighbours if the style has them: ink from 0 to 1, (N, 1, CANVAS, 3 * CANVAS)."""
     font = (u[:, 4] * len(glyphs)).long()
     count = glyphs.shape[1]
     row = torch.zeros(len(u), 1, CANVAS, 3 * CANVAS)
@@ -129,8 +129,8 @@ def _written(style: Style, glyphs: Tensor, targets: Tensor, u: Tensor) -> Tensor
     return row
 
 
-def _seen(style: Style, row: Tensor, u: Tensor) -> Tensor:
-    """What of it is in the picture, in perspective: (N, 1, _FINE, _FINE)."""
+def _projected(style: Style, row: Tensor, u: Tensor) -> Tensor:
+    """Return the visible part of the lettering in perspective: (N, 1, _FINE, _FINE)."""
     size = style.size[0] + (style.size[1] - style.size[0]) * u[:, 7]
     angle = torch.deg2rad(style.turn * (2 * u[:, 8] - 1))
     corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
@@ -147,7 +147,7 @@ def _seen(style: Style, row: Tensor, u: Tensor) -> Tensor:
 
 
 def _homography(source: Tensor, target: Tensor) -> Tensor:
-    """Matrices (N, 3, 3) that take four points (N, 4, 2) to four others (the direct linear transformation)."""
+    """Return matrices (N, 3, 3) that map four points (N, 4, 2) to four others (direct linear transformation)."""
     x, y = source[..., 0], source[..., 1]
     one, nil = torch.ones_like(x), torch.zeros_like(x)
     rows = []
@@ -161,7 +161,7 @@ def _homography(source: Tensor, target: Tensor) -> Tensor:
 
 
 def _dirty(picture: Tensor, most: float, u: Tensor) -> Tensor:
-    """Cover spots with the colour of mud: those where a coarse pattern of sines is high."""
+    """Cover spots with the colour of mud, where a coarse pattern of sines is high."""
     x, y = centres(_FINE).view(1, 1, -1), centres(_FINE).view(1, -1, 1)
     phase = (2 * math.pi * u[:, 19:23]).view(-1, 4, 1, 1).unbind(1)
     waves = (3 * x + phase[0]).sin() * (4 * y + phase[1]).sin() + 0.6 * (7 * x - 5 * y + phase[2]).sin()
@@ -172,7 +172,7 @@ def _dirty(picture: Tensor, most: float, u: Tensor) -> Tensor:
 
 
 def _light(most: float, u: Tensor) -> Tensor:
-    """How bright each place is, from above 0 to 1: brighter to one side, and as a whole."""
+    """Return the brightness of each pixel, at most 1: a gradient towards one side, times an overall brightness."""
     x, y = centres(_FINE).view(1, 1, -1), centres(_FINE).view(1, -1, 1)
     angle = (2 * math.pi * u[:, 24]).view(-1, 1, 1)
     along = (angle.cos() * x + angle.sin() * y) / math.sqrt(2)
@@ -182,7 +182,7 @@ def _light(most: float, u: Tensor) -> Tensor:
 
 
 def _blurred(picture: Tensor, most: float, u: Tensor) -> Tensor:
-    """Blur along each axis by itself, so that it may look like movement."""
+    """Blur along each axis with its own strength, which can look like motion blur."""
     radius = math.ceil(2.5 * most * _FINE / SIDE)
     at = torch.arange(-radius, radius + 1)
     count, channels = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""Folders of images as a data set: one folder a class, with or without folders for the splits."""
+"""Folders of images: one folder per class, with or without folders for the splits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FolderKeys(SourceKeys):
 
 
 class FolderSource(Source):
-    """Images in folders of classes."""
+    """Images in class folders."""
 
     keys = FolderKeys
     chooses_classes = True
@@ -45,7 +45,7 @@ class FolderSource(Source):
         return self._layout().class_names if self.is_set("root") else None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether there is no such folder, and what is not understood of its layout and of `group_pattern`."""
+        """Return mistakes in `root`, in its layout and in `group_pattern`."""
         if not self.is_set("root"):
             return []
         if missing := no_folder(self):
@@ -79,7 +79,7 @@ class FolderSource(Source):
         return names_below(self)
 
     def read(self) -> ImageSet:
-        """Return what `folder` returns."""
+        """Load the set with `folder`."""
         return folder(**self.arguments)
 
     def _layout(self) -> Layout:
@@ -96,23 +96,23 @@ def folder(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return the images below `root`; `tlx.data.sources.layout.read_layout` says which layouts there are.
+    """Return the images below `root`; `tlx.data.sources.layout.read_layout` describes the layouts.
 
-    What has a folder of its own is used as it is. Without a test folder the test split is carved from all images; with
-    one, only val is carved from train.
+    Splits with folders of their own are not changed. Without a test folder, test and val are carved from all images;
+    with one, a missing val is carved from train.
 
     Args:
         root: The folder; `~` is expanded.
-        test_fraction: Fraction of all images for the test split, where it is carved.
-        group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
-            one side of a split that is carved, such as their patient; see `tlx.data.splits.groups.groups_by_pattern`.
-        splits: Folders of the splits, where they have names of their own; see `tlx.data.sources.layout.read_layout`.
+        test_fraction: Fraction of all images for the test split, if it is carved.
+        group_pattern: Regular expression that finds an image's group, such as its patient, in the path relative to
+            `root`; carved splits do not divide groups. See `tlx.data.splits.groups.groups_by_pattern`.
+        splits: Folders of the splits, if they have other names; see `tlx.data.sources.layout.read_layout`.
         name: Name of the set.
-        val_fraction: Fraction for validation, where it is carved: of all images, or of train where test has a folder.
+        val_fraction: Fraction for validation, if it is carved: of train if test has a folder, otherwise of all images.
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: There is no such folder, or its layout is not understood, a file cannot be read, or the pattern finds
+        TlxError: The folder does not exist, its layout is not understood, a file cannot be read, or the pattern finds
             nothing in a path.
 
     Examples:
@@ -142,19 +142,20 @@ def folder(
     elif "val" not in parts:
         images = carve_val(name, layout.class_names, train, parts["test"], val_fraction, split_seed)
     else:
-        rule = "train, val and test each have a folder"
+        rule = "official train, val and test folders"
         images = ImageSet(name, layout.class_names, train, parts["val"], parts["test"], rule)
     places = [place for places in layout.splits.values() for place in places]
-    ignored = Counter(legible(file.suffix.lower()) or "without one" for path in places for file in ignored_below(path))
+    suffixes = (file.suffix.lower() for path in places for file in ignored_below(path))
+    ignored = Counter(legible(suffix) or "without extension" for suffix in suffixes)
     folders = Counter(name for path in places for name in left_out_below(path))
-    for what, found in (("by extension", ignored), ("folders of systems and hidden ones", folders)):
+    for kind, found in (("by extension", ignored), ("system and hidden folders", folders)):
         if found:
-            told = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
-            images = replace(images, rule=f"{images.rule}; left out, {what}: {told}")
+            counts = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
+            images = replace(images, rule=f"{images.rule}; left out, {kind}: {counts}")
     empty = [_name(path, root) for path in folders_without_images(layout)]
     notes = (
         *layout.notes,
-        *([f"no image in {counted(len(empty), 'folder', 'folders')}: {enumerated(empty)}"] if empty else []),
+        *([f"no images in {counted(len(empty), 'folder', 'folders')}: {enumerated(empty)}"] if empty else []),
     )
     return replace(images, notes=notes)
 
@@ -183,7 +184,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def no_folder(source: Source) -> list[Mistake]:
-    """Return the mistake of a source whose `root` is no folder; nothing where it is one."""
+    """Return a mistake if the `root` of a source is not a folder."""
     root = source.path("root")
     if root.is_dir():
         return []

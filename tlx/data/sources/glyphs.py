@@ -1,4 +1,4 @@
-"""Alphabets, and fonts that have their characters. Nothing heavy is imported before a font is opened."""
+"""Alphabets and fonts. Nothing heavy is imported before a font is opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALPHABETS = {
     "hiragana": "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん",
     "katakana": "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲン",
 }
-# What matplotlib brings along and is meant for text: the same on every machine.
+# Text fonts that come with matplotlib, so they are the same on every machine.
 _TEXT_FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
@@ -35,15 +35,15 @@ _TEXT_FONTS = (
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
     *("cmb10", "cmr10", "cmss10", "cmti10", "cmtt10"),
 )
-CANVAS = 64  # pixels, the side of the square that a character is drawn in
+CANVAS = 64  # pixels; side of the square in which a character is drawn
 _FONT_SIZE = 52
 
 
 def alphabet(characters: str | Sequence[int | str]) -> tuple[str, ...]:
-    """Return the characters that are meant: those of an alphabet by its name, or the ones given.
+    """Return the characters of a named alphabet, or the given characters.
 
     Raises:
-        TlxError: There are fewer than two, one comes twice, or one is longer than a character.
+        TlxError: There are fewer than two characters, one is repeated, or an entry is not one visible character.
     """
     chosen = tuple(ALPHABETS.get(characters, characters) if isinstance(characters, str) else map(str, characters))
     if isinstance(characters, str) and len(set(chosen)) != len(chosen):
@@ -55,14 +55,14 @@ def alphabet(characters: str | Sequence[int | str]) -> tuple[str, ...]:
 
 
 def fonts_for(characters: Sequence[str], key: str = "dataset.characters") -> list[Path]:
-    """Return fonts that have all characters: those that matplotlib brings, or else this machine's own.
+    """Return the fonts that have all characters: matplotlib's, or if none of these does, the machine's.
 
     Args:
-        characters: One letter each.
-        key: The key that they come from, for the message.
+        characters: Single characters.
+        key: Configuration key of the characters, for the message.
 
     Raises:
-        TlxError: No font has them.
+        TlxError: No font has all characters.
     """
     from matplotlib import font_manager, get_data_path
 
@@ -70,18 +70,18 @@ def fonts_for(characters: Sequence[str], key: str = "dataset.characters") -> lis
     folder = Path(get_data_path()) / "fonts" / "ttf"
     found = [path for name in _TEXT_FONTS if wanted <= _characters_of(path := folder / f"{name}.ttf")]
     if not found:
-        own = (Path(path) for path in sorted(font_manager.findSystemFonts()))
-        found = [path for path in own if wanted <= _characters_of(path)]
+        installed = (Path(path) for path in sorted(font_manager.findSystemFonts()))
+        found = [path for path in installed if wanted <= _characters_of(path)]
     if not found:
         raise TlxError(
-            f"{key}: expected characters of which this machine has a font, got {''.join(characters)}; "
+            f"{key}: expected characters for which this machine has a font, got {''.join(characters)}; "
             "install one, such as Noto Sans CJK for kana, or choose greek, cyrillic or latin"
         )
     return found
 
 
 def draw(character: str, font: Path) -> np.ndarray:
-    """Return a character in the middle of a square, from 0 (nothing) to 255 (ink): uint8 (CANVAS, CANVAS)."""
+    """Draw a character in the centre of a square, from 0 (background) to 255 (ink): uint8 (CANVAS, CANVAS)."""
     import numpy as np
     from PIL import Image, ImageDraw
 

@@ -1,4 +1,4 @@
-"""The keys that every dataset node has, and what can be wrong among them. Only the standard library."""
+"""The keys of every dataset node, and their checks. Only the standard library."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 from tlx.base.errors import Mistake
 from tlx.base.fields import AT_LEAST_1, NAME, SEED, within
 
-CARVED = within(0, 0.9, open_low=True)  # fraction of the images that a carved split takes
-Classes = list[int | float | str | bool | None]  # names of classes as YAML reads them
+CARVED = within(0, 0.9, open_low=True)  # fraction of the images for a carved split
+Classes = list[int | float | str | bool | None]  # class names as YAML reads them
 
 
 @dataclass
 class SourceKeys:
-    """What every dataset node has; a source adds keys of its own in a subclass."""
+    """The keys of every dataset node; a source adds its own keys in a subclass."""
 
     _target_: str
     name: str = field(metadata=NAME)
@@ -40,18 +40,18 @@ class SourceKeys:
 
 
 def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a node that are for whoever reads the images; others are for splits, batches and checks."""
+    """Return the keys that are arguments of the source's function; others concern subsets, batches and checks."""
     for_others = {spec.name for spec in fields(SourceKeys)} - {"name", "val_fraction", "split_seed"}
     return {str(key): value for key, value in node.items() if key not in for_others}
 
 
 def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield values that contradict one another, of a node whose keys are all there and of the right type."""
+    """Yield contradictory and invalid values of a node whose keys are complete and have the right types."""
     carved = {"val": node.get("val_fraction") or 0, "test": node.get("test_fraction") or 0}
     if sum(carved.values()) >= 1:
         got = " + ".join(str(v) for v in carved.values())
         expected = "val_fraction + test_fraction below 1, so that images are left for training"
-        yield Mistake("dataset.val_fraction", expected, got, "such as dataset.val_fraction=0.2")
+        yield Mistake("dataset.val_fraction", expected, got, "for example dataset.val_fraction=0.2")
     if node.get("labels_per_class") is not None and node.get("fraction") is not None:
         got = f"labels_per_class={node['labels_per_class']} and fraction={node['fraction']}"
         expected = "one of labels_per_class and fraction"
@@ -59,11 +59,11 @@ def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
     size = node.get("image_size")
     if isinstance(size, list) and len(size) != 2:
         expected = "one side of a square, or a height and a width"
-        yield Mistake("dataset.image_size", expected, str(size), "such as dataset.image_size=[96,160]")
+        yield Mistake("dataset.image_size", expected, str(size), "for example dataset.image_size=[96,160]")
     window = node.get("window")
     if isinstance(window, list) and (len(window) != 2 or window[1] <= 0):
         expected = "a centre and a width above 0"
-        yield Mistake("dataset.window", expected, str(window), "such as dataset.window=[40,400], or null")
+        yield Mistake("dataset.window", expected, str(window), "for example dataset.window=[40,400], or null")
     if node.get("augment") == "trivial" and node.get("channels") not in (1, 3, None):
         got = f"trivial with channels={node['channels']}"
-        yield Mistake("dataset.augment", "none, light or strong where channels is not 1 or 3", got)
+        yield Mistake("dataset.augment", "an augmentation other than trivial if channels is not 1 or 3", got)

@@ -1,4 +1,4 @@
-"""How a folder of images is laid out on disk: its splits, its classes, its files. Only the standard library."""
+"""The layout of a folder of images: its splits and classes. Only the standard library."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 
-# Class name -> its folders: several where one name has two Unicode forms, or in folds.
+# Class name -> its folders. There are several for folds, or if a name has two Unicode forms.
 ClassFolders = dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the classes of each split lie.
+    """The folders of each split and class.
 
     Args:
-        splits: train, and those of val and test that need not be carved from it: the folders that hold class folders.
-        classes: Of each of these splits.
-        class_names: Those of train, sorted by name.
-        notes: What a person should be told of it, a line each.
+        splits: Folders that contain the class folders, for train, and for val and test if they need not be carved.
+        classes: Class folders of each of these splits.
+        class_names: Class names of train, sorted.
+        notes: Remarks for the user, one line each.
     """
 
     splits: dict[str, list[Path]]
@@ -46,25 +46,25 @@ class Layout:
 
     @property
     def places(self) -> list[Path]:
-        """All folders of classes."""
+        """All class folders."""
         return [place for classes in self.classes.values() for folders in classes.values() for place in folders]
 
 
 def read_layout(root: str | os.PathLike[str], splits: Splits | None = None) -> Layout:
-    """Find out how `root` is laid out, without opening an image.
+    """Determine the layout of `root` without opening an image.
 
-    Either `root` has a folder `train` and at least one of `val` and `test` (also Training, valid, validation, Testing;
-    case does not matter), each with one folder a class; or it has one folder a class itself. A tree with only train and
-    val keeps val as its test split. Classes are the folders that hold at least one image at any depth, sorted by name.
-    A folder that holds nothing but a folder of its own name, as archives unpack, stands for that one.
+    Either `root` has a folder `train` and at least one of `val` and `test` (also Training, valid, validation, Testing,
+    in upper or lower case), each with one folder per class; or it has one folder per class itself. If there are only
+    train and val, val becomes the test split. Classes are the folders with at least one image at any depth, sorted by
+    name. A folder that contains only a folder of its own name, as unpacked archives do, is replaced by that folder.
 
     Args:
         root: The folder; `~` is expanded.
-        splits: The folders of the splits, where they have other names; `.` is `root` itself.
+        splits: The folders of the splits, if they have other names; `.` is `root` itself.
 
     Raises:
-        TlxError: `root` is no folder or may not be read, holds no class folders, its splits contradict one another,
-            or its classes look like splits.
+        TlxError: `root` is not a readable folder or has no class folders, its splits contradict each other, or its
+            classes look like splits.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -76,33 +76,33 @@ def read_layout(root: str | os.PathLike[str], splits: Splits | None = None) -> L
     others = [folder for folder in folders_in(root) if folder not in _split_folders(root).values()]
     if "train" not in found and found and not others:
         have = ", ".join(sorted(p.name for p in _split_folders(root).values()))
-        raise TlxError(f"{root}: expected a folder 'train' beside {have}, or one folder a class, got neither")
-    # a class that happens to be called `train`, among vehicles for example
+        raise TlxError(f"{root}: expected a folder 'train' beside {have}, or one folder per class, got neither")
+    # a lone `train` is a class, for example among vehicles
     if "train" not in found or (len(found) == 1 and others):
         layout = _layout({"train": [root]})
         return replace(layout, notes=tuple(lookalikes(root, layout.classes["train"])))
     layout = _layout({part: [folder] for part, folder in found.items()})
-    beside = [legible(folder.name) for folder in others if any(some_images_below(folder))]
-    if not beside:
+    unused = [legible(folder.name) for folder in others if any(some_images_below(folder))]
+    if not unused:
         return layout
-    return replace(layout, notes=(f"left out, beside the folders of the splits: {enumerated(beside)}",))
+    return replace(layout, notes=(f"left out, not folders of splits: {enumerated(unused)}",))
 
 
 def _layout(splits: dict[str, list[Path]]) -> Layout:
     classes = {part: _classes(folders) for part, folders in splits.items()}
     class_names = sorted(classes["train"])
-    for part, own in classes.items():
-        for extra in sorted(set(own) - set(class_names)):
+    for part, found in classes.items():
+        for extra in sorted(set(found) - set(class_names)):
             hint = did_you_mean(extra, class_names)
-            told = f"{splits[part][0]}: class '{extra}' is in {part} but not in {splits['train'][0]}; {hint}"
-            raise TlxError(told.rstrip("; "))
+            message = f"{splits[part][0]}: class '{extra}' is in {part} but not in {splits['train'][0]}; {hint}"
+            raise TlxError(message.rstrip("; "))
     if "test" not in splits and "val" in splits:
         splits["test"], classes["test"] = splits.pop("val"), classes.pop("val")
     return Layout(splits, classes, class_names)
 
 
 def folders_without_images(layout: Layout) -> list[Path]:
-    """Folders where classes lie that hold no image, and so are no class, or not in that split; sorted."""
+    """Return the folders without images beside class folders, sorted; they are not classes, or not in that split."""
     folders = (folder for places in layout.splits.values() for place in places for folder in folders_in(place))
     return sorted(folder for folder in folders if not any(some_images_below(folder)))
 
@@ -127,7 +127,7 @@ def _classes(folders: Sequence[Path]) -> ClassFolders:
         return found
     folder = folders[0]
     loose = any(some_images_below(folder))
-    got = "images that lie in no class folder" if loose else "no folder with an image in it"
+    got = "images outside class folders" if loose else "no folder with images"
     if not loose and any(not os.path.splitext(name)[1] for _, name in files_below(folder)):
-        got += "; files without an extension are taken from a table only: dataset=table, or add .dcm to DICOM files"
-    raise TlxError(f"{folder}: expected one folder of images a class (such as {folder.name}/cat/1.jpg), got {got}")
+        got += "; files without an extension must be listed in a table: dataset=table, or add .dcm to DICOM files"
+    raise TlxError(f"{folder}: expected one folder of images per class (such as {folder.name}/cat/1.jpg), got {got}")

@@ -1,9 +1,10 @@
-"""Folders that are splits under other names: named by `dataset.splits`, or taken for classes; no torch.
+"""Splits in folders of other names: named by `dataset.splits`, or mistaken for classes. No torch here.
 
-Classes seldom hold the same folders, splits always do. So where all classes hold the same ones, their names decide:
+Splits contain the same class folders; classes seldom contain the same folders. If all classes contain the same folders,
+their names decide:
 
-- all are called like splits (`training_set`, `seg_test`, `dev`, …) or like folds (`fold1`, `split_2`, …): refused;
-- otherwise it is said, as cats and dogs may both lie `indoor` and `outdoor`, and folds may be called 0 to 4.
+- all have names of splits (`training_set`, `seg_test`, `dev`, …) or folds (`fold1`, `split_2`, …): an error;
+- otherwise a note, because cats and dogs may both have `indoor` and `outdoor`, and folds may be called 0 to 4.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from tlx.base.printable import enumerated
 from tlx.data.files.walk import descended, folders_in
 
 PARTS = ("train", "val", "test")
-Splits = Mapping[str, str | Sequence[str]]  # train, val, test -> their folders, relative to the root
+Splits = Mapping[str, str | Sequence[str]]  # train, val, test -> folders relative to the root
 _LIKE = {"train": r"train(ing)?", "val": r"val(id(ation)?)?|dev(elopment)?", "test": r"test(ing)?|eval(uation)?"}
 _FOLD = re.compile(r"(fold|split|part|cv|k)[\W_]*\d+|\d+", re.IGNORECASE)
 
 
 def named_splits(root: Path, splits: Splits) -> dict[str, list[Path]]:
-    """Return the folders that `dataset.splits` names, of each split in the order train, val, test.
+    """Return the folders of each split that `dataset.splits` names, in the order train, val, test.
 
     Raises:
-        TlxError: There is no such split or folder, none is named for train, or one is named twice.
+        TlxError: A split or folder does not exist, train is missing, or a folder is named twice.
     """
     found: dict[str, list[Path]] = {}
     unknown = [part for part in splits if part not in PARTS]
     if unknown or not splits.get("train"):
         got = f"'{unknown[0]}'" if unknown else "no train"
-        raise TlxError(f"dataset.splits: expected folders for train, and for val and test as well or not, got {got}")
+        raise TlxError(f"dataset.splits: expected folders for train and optionally for val and test, got {got}")
     for part in PARTS:
         named = splits.get(part) or []
         for name in [named] if isinstance(named, str) else named:
@@ -49,14 +50,14 @@ def named_splits(root: Path, splits: Splits) -> dict[str, list[Path]]:
 
 
 def lookalikes(root: Path, classes: Mapping[str, Sequence[Path]]) -> Iterator[str]:
-    """Yield what should be said of classes that look like splits.
+    """Yield remarks about classes that look like splits.
 
     Args:
-        root: Where they lie.
+        root: The folder that contains the classes.
         classes: The folders of each class.
 
     Raises:
-        TlxError: They are called like splits, too.
+        TlxError: The classes also have names of splits.
     """
     contents = ([path for folder in folders for path in folders_in(descended(folder))] for folders in classes.values())
     inside = [{composed(path.name) for path in paths} for paths in contents]
@@ -65,21 +66,21 @@ def lookalikes(root: Path, classes: Mapping[str, Sequence[Path]]) -> Iterator[st
         return
     shared = enumerated(sorted(same), 4)
     if all(part_called(name) for name in same):
-        yield f"all classes hold the folders {shared}, which look like splits: these are mixed, and divided anew"
+        yield f"all classes contain the folders {shared}, which look like splits: tlx mixes them and carves new splits"
         return
-    each = f"each of the {len(classes)} folders in {legible(root)} ({enumerated(sorted(classes), 4)}) holds {shared}"
+    each = f"each of the {len(classes)} folders in {legible(root)} ({enumerated(sorted(classes), 4)}) contains {shared}"
     parts = _parts(list(classes))
     if parts is not None:
         raise TlxError(
             f"{each}: these look like splits, not like classes; type {_typed(parts)}, or, if they are classes, "
-            "'dataset.splits={train: .}'; tlx knows train, training, val, valid, validation, test and testing by itself"
+            "'dataset.splits={train: .}'; tlx recognises train, training, val, valid, validation, test and testing"
         )
     *train, test = sorted(classes)
-    yield f"{each}: if these are splits and not classes, say which: {_typed({'train': train, 'test': [test]})}"
+    yield f"{each}: if these are splits and not classes, name them: {_typed({'train': train, 'test': [test]})}"
 
 
 def _parts(names: Sequence[str]) -> dict[str, list[str]] | None:
-    """Which folder is which split, where all are called like splits, or like folds by more than a number."""
+    """Return the folders of each split if all have names of splits, or of folds that are more than a number."""
     parts: dict[str, list[str]] = {}
     for name in sorted(names):
         parts.setdefault(part_called(name) or "", []).append(name)
@@ -94,19 +95,19 @@ def _parts(names: Sequence[str]) -> dict[str, list[str]] | None:
 
 
 def part_called(name: str) -> str | None:
-    """The split that a folder is called like: `seg_train`, `Training Set`, `test2`."""
+    """Return the split that a name such as `seg_train`, `Training Set` or `test2` means; None if there is none."""
     words = re.findall(r"[a-z]+", name.lower())
     found = {part for part, pattern in _LIKE.items() if any(re.fullmatch(pattern, word) for word in words)}
     return found.pop() if len(found) == 1 else None
 
 
 def _typed(parts: Mapping[str, Sequence[str]]) -> str:
-    """What to type, for a shell."""
+    """Return `dataset.splits` as it is typed in a shell."""
 
     def value(name: str) -> str:
         return name if re.fullmatch(r"[\w./-]*[A-Za-z_./-][\w./-]*", name) else f'"{name}"'
 
-    said = {
+    values = {
         p: value(names[0]) if len(names) == 1 else f"[{', '.join(map(value, names))}]" for p, names in parts.items()
     }
-    return "'dataset.splits={" + ", ".join(f"{part}: {said[part]}" for part in PARTS if part in said) + "}'"
+    return "'dataset.splits={" + ", ".join(f"{part}: {values[part]}" for part in PARTS if part in values) + "}'"

@@ -1,4 +1,4 @@
-"""Images named in a table as a data set: CSV or Parquet with a path and a label a row."""
+"""Images listed in a table, CSV or Parquet, with a path and a label in each row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TableKeys(SourceKeys):
 
 
 class TableSource(Source):
-    """Images that a table names."""
+    """Images listed in a table."""
 
     keys = TableKeys
     chooses_classes = True
@@ -44,14 +44,14 @@ class TableSource(Source):
         return self._table().class_names if self.is_set("path") else None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether there is no such table, what is not understood of it, and which images are not there."""
+        """Return mistakes in the table, and images that are missing."""
         if not self.is_set("path"):
             return []
         path, node = self.path("path"), self.node
         expected = "a table of images and labels"
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            return [Mistake("dataset.path", expected, f"'{node['path']}', which {what}", closest_file(path))]
+            problem = "is a folder" if path.is_dir() else "does not exist"
+            return [Mistake("dataset.path", expected, f"'{node['path']}', which {problem}", closest_file(path))]
         base = image_root(node["path"], node.get("root"))
         try:
             located = self._located()
@@ -61,18 +61,18 @@ class TableSource(Source):
         if not missing or (node.get("on_bad") == "skip" and len(missing) < len(rows)):
             return []
         few = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        got = f"{len(missing):,} of {len(rows):,} that are not there: {few}"
+        got = f"{len(missing):,} of {len(rows):,} missing: {few}"
         extension = extension_of(missing, base)
         if extension is not None:
-            hint = f"files of these names are there with {extension}: type dataset.extension={extension}"
+            hint = f"files of these names with {extension} exist: type dataset.extension={extension}"
             return [Mistake("dataset.extension", f"the images of the table in {base}", got, hint)]
-        hint = "name the folder that holds them: dataset.root=DIR"
+        hint = "name the folder that contains them: dataset.root=DIR"
         if len(missing) < len(rows):
             hint += ", or leave them out: dataset.on_bad=skip"
         return [Mistake("dataset.root", f"the images of the table in {base}", got, hint)]
 
     def content(self) -> dict[str, Any]:
-        """Return a hash of the table's bytes and of the sizes of the images that it names."""
+        """Return a hash of the table's bytes and of the sizes of its images."""
         start, located = self.path("path").read_bytes(), self._located()
         pairs = zip(located.rows, located.files, strict=True)
         return {"content": digest(start, [(row.path, size_of(file)) for row, file in pairs])}
@@ -82,7 +82,7 @@ class TableSource(Source):
         return (row.path for row in self._table().rows) if self.is_set("path") else iter(())
 
     def read(self) -> ImageSet:
-        """Return what `table` returns."""
+        """Load the set with `table`."""
         return table(**self.arguments)
 
     def _table(self) -> Table:
@@ -107,27 +107,26 @@ def table(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return the images that a table names; `tlx.data.sources.table_rows.read_table` says what it may look like.
+    """Return the images listed in a table; `tlx.data.sources.table_rows.read_table` describes its format.
 
-    Splits are those of the split column: one with train and val only keeps val as its test split, as a folder does, and
-    val is carved from train. Without such a column both are carved from all images.
+    The split column determines the splits. With only train and val, val becomes the test split, as for folders, and
+    validation is carved from train. Without a split column, test and val are carved from all images.
 
     Args:
         path: The table; `~` is expanded.
-        root: What paths in the table are relative to; None: the table's folder.
+        root: Folder to which paths in the table are relative; None: the table's folder.
         path_column: Column with the image files.
         label_column: Column with the class names.
-        split_column: Column with train, val or test; None: there is none. The usual name may be missing.
-        group_column: Column with what images share that must stay on one side of a split that is carved, such as their
-            patient; None: there is none.
-        extension: What is added to paths that do not end in it, such as `.jpg`; None: nothing.
-        test_fraction: Fraction of all images for the test split, where it is carved.
+        split_column: Column with train, val or test; None: no column. A column with the default name may be missing.
+        group_column: Column with groups, such as patients, which a carved split does not divide; None: no column.
+        extension: Extension added to paths that do not end in it, such as `.jpg`; None: nothing is added.
+        test_fraction: Fraction of all images for the test split, if it is carved.
         name: Name of the set.
-        val_fraction: Fraction for validation, where it is carved: of all images, or of train.
+        val_fraction: Fraction for validation, if it is carved: of train if there is a test split, otherwise of all.
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: There is no such table, or it is not understood.
+        TlxError: The table does not exist or is invalid.
     """
     from tlx.data.splits.division import carve, carve_val
 
@@ -143,12 +142,12 @@ def table(
     if not parts["val"]:
         carved = carve_val(name, read.class_names, parts["train"], parts["test"], val_fraction, split_seed)
         return replace(carved, notes=notes)
-    rule = "train, val and test as the table says"
+    rule = "official train, val and test splits of the table"
     return ImageSet(name, read.class_names, parts["train"], parts["val"], parts["test"], rule, notes)
 
 
 def _split(read: Table, located: Located, part: str | None = None) -> Split:
-    """The images of a split; None: all."""
+    """Return the images of a split; None: all."""
     targets = {name: target for target, name in enumerate(read.class_names)}
     pairs = zip(located.rows, located.files, strict=True)
     return Split(

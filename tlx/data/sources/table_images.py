@@ -1,4 +1,4 @@
-"""The files behind the paths of a table, however these are spelt. Only the standard library."""
+"""Find the files that the paths of a table mean. Only the standard library."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tlx.data.sources.table_rows import Row, contradiction
 
 @dataclass(frozen=True)
 class Located:
-    """The images that a table names.
+    """The images that a table lists.
 
     Args:
-        rows: One a file.
-        files: Theirs; of one that is not there the path as it stands in the table.
-        missing: Paths of those that are not there.
-        notes: What a person should be told, a line each.
+        rows: One row for each file.
+        files: The files, in the same order; for a missing file, its path in the table.
+        missing: Paths of missing files.
+        notes: Remarks for the user, one line each.
     """
 
     rows: list[Row]
@@ -32,19 +32,19 @@ class Located:
 
 
 def locate(table: str | os.PathLike[str], rows: Sequence[Row], base: Path, extension: str | None = None) -> Located:
-    """Find the file of each row; rows that are of one file count once.
+    """Find the file of each row; rows with the same file count once.
 
-    A path is taken as it stands, or else with `/` where Windows wrote `\\`, or in the Unicode form that its names have
-    on the disk.
+    If a path does not exist as written, it is tried with `/` instead of Windows' `\\`, and in the Unicode form of the
+    names on disk.
 
     Args:
-        table: Its path, for messages.
-        rows: From `tlx.data.sources.table_rows.read_table`.
-        base: What paths are relative to.
-        extension: What is added to paths that do not end in it, such as `.jpg`.
+        table: Path of the table, for messages.
+        rows: Rows from `tlx.data.sources.table_rows.read_table`.
+        base: Folder to which paths are relative.
+        extension: Extension added to paths that do not end in it, such as `.jpg`.
 
     Raises:
-        TlxError: Two rows of one file contradict one another.
+        TlxError: Two rows with the same file contradict each other.
     """
     folders, root = _Folders(), str(base)
     first: dict[str, Row] = {}
@@ -66,12 +66,12 @@ def locate(table: str | os.PathLike[str], rows: Sequence[Row], base: Path, exten
             files.append(Path(file))
         elif (known.label, known.split, known.group) != (row.label, row.split, row.group):
             raise contradiction(Path(table), known, row)
-    told = f"{turned:,} paths of the table are written with \\ and read with /"
-    return Located(list(first.values()), files, missing, (told,) if turned else ())
+    note = f"{turned:,} paths of the table contain \\, which is read as /"
+    return Located(list(first.values()), files, missing, (note,) if turned else ())
 
 
 def extension_of(missing: Sequence[str], base: Path) -> str | None:
-    """The extension with which files are there that a table names without one; None where that is not so of all."""
+    """Return the extension with which all missing files exist; None if there is none."""
     found: Counter[str] = Counter()
     folders = _Folders()
     for path in missing:
@@ -86,19 +86,19 @@ _UPPER_AND_LOWER = EXTENSIONS | {extension.upper() for extension in EXTENSIONS}
 
 
 class _Folders:
-    """Folders, each looked at once."""
+    """The contents of folders; each is listed once."""
 
     def __init__(self) -> None:
         self.real = functools.cache(os.path.realpath)
         self.listed: dict[str, dict[str, str]] = {}
 
     def key(self, file: str) -> str:
-        """What two spellings of one file have in common: folders are followed, a link to a file is a file."""
+        """Return a path that is equal for all spellings of a file; links to folders are resolved, to files not."""
         folder, name = os.path.split(file)
         return os.path.join(self.real(folder), name)
 
     def names(self, folder: str) -> dict[str, str]:
-        """Composed name -> name of what is in a folder."""
+        """Return the entries of a folder: name in composed form -> name on disk."""
         if folder not in self.listed:
             try:
                 self.listed[folder] = {composed(name): name for name in os.listdir(folder)}
@@ -107,7 +107,7 @@ class _Folders:
         return self.listed[folder]
 
     def find(self, base: str, path: str) -> str | None:
-        """The file of a path in another spelling, if there is one."""
+        """Return the file of a path in another spelling; None if there is none."""
         file = base
         for part in path.replace("\\", "/").split("/"):
             name = part if part in ("", ".", "..") else self.names(file).get(composed(part))

@@ -1,4 +1,4 @@
-"""Tables of labelled images: a path and a label a row, and a split where there is such a column. No torch here."""
+"""Read tables of labelled images: a path and a label in each row, optionally a split and a group. No torch here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 from tlx.base.errors import TlxError, closest, did_you_mean
 from tlx.base.files import open_regular
 from tlx.base.legible import composed
+from tlx.base.printable import counted
 from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.split_folders import part_called
 
@@ -25,12 +26,12 @@ _NOTHING = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "missing"
 _FOLDS = {"fold", "folds", "kfold", "cv_fold", "fold_id"}
 _FOLDS_AT_MOST = 50
 _TRUE, _FALSE = ("true", "1", "yes", "1.0"), ("false", "0", "no", "0.0")
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as some spreadsheets write
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks that some spreadsheets write
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns; `split` None: the splits are carved; `group` None: images belong to nobody."""
+    """Names of the columns. Without `split` the splits are carved, without `group` images have no groups."""
 
     path: str = "path"
     label: str = "label"
@@ -39,13 +40,13 @@ class Columns:
 
     @classmethod
     def of(cls, dataset: Mapping[str, Any]) -> Columns:
-        """Those that a composed dataset node names."""
+        """Return the columns that a composed dataset node names."""
         return cls(**{spec.name: dataset.get(f"{spec.name}_column", spec.default) for spec in fields(cls)})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled image: its path as it stands in the table, its label, train, val, test or None, and its group."""
+    """One labelled image: its path as written in the table, its label, train, val, test or None, and its group."""
 
     path: str
     label: str
@@ -55,13 +56,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says.
+    """The content of a table.
 
     Args:
-        rows: One an image.
-        class_names: The labels: those that are all whole numbers in their order, others sorted as text.
+        rows: One row for each image.
+        class_names: The labels, sorted by value if all are whole numbers, otherwise as text.
         has_splits: Whether a column names the splits.
-        notes: What a person should be told of it, a line each.
+        notes: Remarks for the user, one line each.
     """
 
     rows: list[Row]
@@ -70,19 +71,19 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def part(self, split: str | None) -> list[Row]:
-        """The rows of a split; None: all."""
+        """Return the rows of a split; None: all."""
         return [row for row in self.rows if split is None or row.split == split]
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns) -> Table:
-    """Read a table, CSV or Parquet by its extension. No image is looked for.
+    """Read a table, CSV or Parquet depending on its extension, without looking for the images.
 
-    CSV: UTF-8 or UTF-16; separated by commas, semicolons, tabs or bars, whichever the first line holds most of, or as
-    Excel says in a line `sep=;` above. White space around values is left out. A path named twice alike counts once.
+    CSV is in UTF-8 or UTF-16. The separator is the most frequent comma, semicolon, tab or bar in the first line, or the
+    one in Excel's first line `sep=;`. White space around values is removed. Identical rows count once.
 
     Raises:
-        TlxError: There is no such file, it is no table, a column is missing, or rows are empty or contradict one
-            another.
+        TlxError: The file does not exist or is not a table, a column is missing, or rows are empty or contradict each
+            other.
     """
     path = Path(path).expanduser()
     try:
@@ -93,7 +94,7 @@ def read_table(path: str | os.PathLike[str], columns: Columns) -> Table:
 
 
 def image_root(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> Path:
-    """What paths in a table are relative to."""
+    """Return the folder to which paths in a table are relative."""
     return Path(root or Path(path).expanduser().parent).expanduser()
 
 
@@ -108,7 +109,7 @@ def _read(path: Path, columns: Columns, _: tuple[int, int]) -> Table:
         if row is not None and rows.setdefault(row.path, row) != row:
             raise contradiction(path, rows[row.path], row)
     if not rows:
-        raise TlxError(f"{path}: expected a row for each image, got none below the names of the columns")
+        raise TlxError(f"{path}: expected a row for each image, got none below the column names")
     has_splits = any(row.split for row in rows.values())
     unplaced = [row.path for row in rows.values() if has_splits and row.split is None]
     if unplaced:
@@ -122,28 +123,28 @@ def _read(path: Path, columns: Columns, _: tuple[int, int]) -> Table:
 
 
 def _absent(rows: Sequence[Row]) -> Iterator[str]:
-    """Labels that are how programs write that there is none."""
+    """Yield a note for each label by which programs mark a missing value."""
     for label, count in sorted(Counter(row.label for row in rows).items()):
         if label.lower() in _NOTHING:
-            told = "if they have no label, take their rows out, or name the classes: dataset.classes=[…]"
-            yield f"{count:,} images are of a class '{label}': {told}"
+            hint = "if this means that they have no label, remove their rows, or select classes: dataset.classes=[…]"
+            yield f"{counted(count, 'image has', 'images have')} the class '{label}': {hint}"
 
 
 def _like_splits(columns: Mapping[str, set[str]]) -> Iterator[str]:
-    """Columns whose values, or names, are those of splits."""
+    """Yield a note for each unused column that looks like splits."""
     for name, values in columns.items():
         words = {value.lower() for value in values} - {""}
         if name.lower() in _FOLDS and len(words) > 1:
-            typed = f"dataset.group_column={name} leaves each whole, or make a column of train, val and test"
+            hint = f"dataset.group_column={name} keeps each fold whole, or add a column with train, val and test"
         elif len(words) > 1 and (words <= set(SPLIT_NAMES) or (part_called(name) and words <= {*_TRUE, *_FALSE})):
-            typed = f"type dataset.split_column={name}"
+            hint = f"type dataset.split_column={name}"
         else:
             continue
-        yield f"the column '{name}' looks like splits, and is not used: {typed}"
+        yield f"the column '{name}' looks like splits but is not used: {hint}"
 
 
 def _few_values(lines: Sequence[Sequence[Any]], place: int) -> set[str]:
-    """The values of a column; none where they are more than splits and folds have."""
+    """Return the values of a column; none if there are more than splits or folds would have."""
     found: set[str] = set()
     for line in lines:
         found.add(_text(line[place]) if place < len(line) else "")
@@ -157,16 +158,16 @@ def _text(value: Any) -> str:
 
 
 def _places(path: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Column -> its place in a row."""
+    """Return the index of each column in a row."""
     wanted = {"path": columns.path, "label": columns.label}
     if columns.split is not None and (columns.split in header or columns.split != Columns.split):
-        wanted["split"] = columns.split  # that by the usual name may be missing
+        wanted["split"] = columns.split  # a column of the default name may be missing
     elif columns.split is not None:
         near = [name for name in header if name.strip().lower() == columns.split]
-        if near:  # it would be passed over, and other splits made
+        if near:  # otherwise it would be ignored, and new splits carved
             raise TlxError(
                 f"{path}: expected a column 'split' or none, got '{near[0]}'; type dataset.split_column={near[0]}, or "
-                "dataset.split_column=null to have the splits carved"
+                "dataset.split_column=null to carve new splits"
             )
     if columns.group is not None:
         wanted["group"] = columns.group
@@ -192,7 +193,7 @@ def _row(
         return None
     if any(values[len(header) :]):
         got = f"{len(line)} values under {len(header)} columns in row {number} ({', '.join(values)})"
-        raise TlxError(f"{path}: expected a value a column, got {got}; quote values that hold the separator")
+        raise TlxError(f"{path}: expected one value per column, got {got}; quote values that contain the separator")
     found = {role: values[place] if place < len(values) else "" for role, place in places.items()}
     for role in ("path", "label", "group"):
         if found.get(role) == "":
@@ -212,21 +213,21 @@ def _row(
 
 
 def contradiction(path: Path, one: Row, other: Row) -> TlxError:
-    """Return the message for two rows of one image."""
+    """Return the error for two contradicting rows of one image."""
     what = [f"'{row.label}'" + (f" in {row.split}" if one.split != other.split else "") for row in (one, other)]
     again = "" if one.path == other.path else f" as {other.path}"
     if (one.label, one.split) == (other.label, other.split):
         got = f"{one.path} in '{one.group}' and{again} in '{other.group}'"
-        return TlxError(f"{path}: expected one group an image, got {got}")
+        return TlxError(f"{path}: expected one group per image, got {got}")
     got = f"{one.path} as {what[0]} and{',' if again else ''}{again}{',' if again else ''} as {what[1]}"
-    return TlxError(f"{path}: expected one label and one split an image, got {got}")
+    return TlxError(f"{path}: expected one label and one split per image, got {got}")
 
 
 def _table(path: Path, rows: list[Row], has_splits: bool) -> Table:
     labels = {row.label for row in rows if row.split in (None, "train")}
     if not labels:
         have = ", ".join(sorted({str(row.split) for row in rows}))
-        raise TlxError(f"{path}: expected images to train on, got images for {have} only")
+        raise TlxError(f"{path}: expected training images, got only images for {have}")
     for row in rows:
         if row.label not in labels:
             hint = did_you_mean(row.label, labels)
@@ -236,7 +237,7 @@ def _table(path: Path, rows: list[Row], has_splits: bool) -> Table:
 
 
 def _csv(path: Path) -> tuple[list[str], list[list[str]], int]:
-    """Return the header, the lines below it, and the number of the first of these, counted from 1."""
+    """Return the header, the lines below it, and the line number of the first of these, counted from 1."""
     try:
         with open_regular(path) as file:
             data = file.read()
@@ -247,7 +248,7 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], int]:
         delimiter = excel[1] if excel else max(_DELIMITERS, key=first.count)
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
     except (OSError, UnicodeError, csv.Error) as error:
-        raise TlxError(f"{path}: expected a table as CSV in UTF-8, got {error}") from error
+        raise TlxError(f"{path}: expected a CSV table in UTF-8, got {error}") from error
     start = 2 if excel is None else 3
     while lines and not any(value.strip() for value in lines[0]):
         lines, start = lines[1:], start + 1
@@ -270,6 +271,6 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str], list[Sequence[Any
         wanted = [name for name in names if name in used or part_called(name) or name.lower() in _FOLDS]
         content = parquet.read_table(path, columns=wanted)
     except (OSError, ArrowException) as error:
-        raise TlxError(f"{path}: expected a table as Parquet, got {error}") from error
+        raise TlxError(f"{path}: expected a Parquet table, got {error}") from error
     by_name = {name: content.column(name).to_pylist() for name in wanted}
     return names, list(zip(*(by_name.get(name, [None] * len(content)) for name in names), strict=True)), 2

@@ -1,4 +1,4 @@
-"""torchvision's sets as ours: official splits, files read by `read_image`, arrays taken over without a copy."""
+"""torchvision's data sets as `ImageSet`: with official splits, files for `read_image`, and arrays without a copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tlx.data.splits.samples import ImageSet, Sample, Split
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SILENCE_AT_MOST = 10.0  # seconds that a server may keep a download waiting
+_SILENCE_AT_MOST = 10.0  # seconds without an answer from the server, after which a download fails
 
 
 @dataclass
@@ -37,40 +37,40 @@ class TorchvisionKeys(SourceKeys):
 
 
 class TorchvisionSource(Source):
-    """One of torchvision's sets, by its name."""
+    """The torchvision data set that `name` names."""
 
     keys = TorchvisionKeys
     chooses_classes = True
 
     def all_class_names(self) -> list[str] | None:
-        """Return the class names where they are known without the files."""
+        """Return the class names if they are known without the files."""
         known = self._known
         return list(known.names) if known and known.names else None
 
     def num_classes(self) -> int | None:
-        """Return the number of classes, which is known of every set."""
+        """Return the number of classes, which is known for every set."""
         if self.node.get("classes") is not None:
             return super().num_classes()
         return self._known.num_classes if self._known else None
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether there is no such set, or it is not on disk and not to be fetched."""
+        """Return a mistake if the set does not exist, or if it is not on disk and cannot be downloaded."""
         name, known = str(self.node.get("name")), self._known
         if known is None:
             return [Mistake("dataset.name", "one of torchvision's sets", f"'{name}'", did_you_mean(name, TORCHVISION))]
         missing = missing_files(known, Path(self.node.get("root") or "data").expanduser())
         if not missing or (self.node.get("download") and known.download):
             return []
-        hint = "dataset.download=true" if known.download else "torchvision cannot fetch it: put it there by hand"
+        hint = "dataset.download=true" if known.download else "torchvision cannot download it: put it there by hand"
         got = f"'{self.node.get('root')}' without {missing[0]}"
-        return [Mistake("dataset.root", f"a folder that holds {known.cls}", got, hint)]
+        return [Mistake("dataset.root", f"a folder that contains {known.cls}", got, hint)]
 
     def content(self) -> dict[str, Any]:
-        """Return nothing: the name says all."""
+        """Return {}: the name identifies the set."""
         return {}
 
     def read(self) -> ImageSet:
-        """Return what `torchvision_set` returns."""
+        """Load the set with `torchvision_set`."""
         return torchvision_set(**self.arguments)
 
     @property
@@ -87,18 +87,19 @@ def torchvision_set(
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return one of torchvision's sets, with its official splits where it has them.
+    """Return one of torchvision's data sets, with its official splits if it has them.
 
     Args:
         name: A key of `tlx.data.sources.torchvision_table.TORCHVISION`.
-        root: Folder that holds the set, or will; `~` is expanded.
-        download: Whether to fetch what is missing.
-        test_fraction: Fraction of all images for the test split, where there is no official one.
-        val_fraction: Fraction of train (of all images, without an official test split) for validation, likewise.
-        split_seed: Seed of the splits that are carved.
+        root: Folder that contains the set, or to which it is downloaded; `~` is expanded.
+        download: Whether to download missing files.
+        test_fraction: Fraction of all images for the test split, if there is no official one.
+        val_fraction: Fraction for validation, if there is no official split: of train, or of all images if the test
+            split is carved too.
+        split_seed: Seed of carved splits.
 
     Raises:
-        TlxError: The set is unknown, not on disk and not to be had, or damaged.
+        TlxError: The set is unknown or damaged, or is not on disk and cannot be downloaded.
     """
     from tlx.data.splits.division import carve, carve_val
 
@@ -131,12 +132,12 @@ def _load(
     if known.download:
         options["download"] = fetch
     if known.cls in _BY_PATH:
-        options["loader"] = str  # items are then (path, target): nothing is opened here
+        options["loader"] = str  # items are then (path, label), and no file is opened
     try:
-        with _impatient(), unpacking_safely() if fetch else nullcontext():
+        with _download_timeout(), unpacking_safely() if fetch else nullcontext():
             dataset = cls(root, **options)
-    except Exception as error:  # torchvision raises what the network, the archive or the parser happens to raise
-        reason = f"and the download failed: {error}" if fetch else f"as torchvision expects it: {error}"
+    except Exception as error:  # torchvision raises any error of the network, the archive or the parser
+        reason = f"and the download failed: {error}" if fetch else f"and torchvision cannot read it: {error}"
         raise TlxError(_not_on_disk(name, known, root, reason)) from error
     split = _SPLITS.get(known.cls, _from_arrays)(dataset, root, known)
     return split, list(known.names or _class_names(dataset))
@@ -144,22 +145,23 @@ def _load(
 
 def _not_on_disk(name: str, known: TorchvisionSet, root: Path, reason: str) -> str:
     missing = missing_files(known, root)
-    what = f"{root / missing[0]} is missing" if missing else f"it is in {root}, but damaged or incomplete"
+    problem = f"{root / missing[0]} is missing" if missing else f"it is in {root}, but damaged or incomplete"
     if known.download:
-        arguments = "".join(f"{key}={_written(value)}, " for key, value in known.train.items())
-        code = f"from torchvision.datasets import {known.cls} as D; D({_written(str(root))}, {arguments}download=True)"
-        todo = f"where there is a network, type: python -c {shlex.quote(code)}"
+        arguments = "".join(f"{key}={_literal(value)}, " for key, value in known.train.items())
+        code = f"from torchvision.datasets import {known.cls} as D; D({_literal(str(root))}, {arguments}download=True)"
+        todo = f"on a machine with a network, type: python -c {shlex.quote(code)}"
     else:
         todo = (
             f"put it there by hand: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{known.cls}"
         )
     return (
-        f"dataset '{name}' ({known.cls}): {what}, {reason}\n{todo}\nor name the folder that holds it: dataset.root=DIR"
+        f"dataset '{name}' ({known.cls}): {problem}, {reason}\n{todo}\n"
+        "or name the folder that contains it: dataset.root=DIR"
     )
 
 
-def _written(value: str | bool) -> str:
-    """A value as Python reads it, without the quotes that a shell needs around the whole."""
+def _literal(value: str | bool) -> str:
+    """Return a value as a Python literal, with double quotes, because the shell quotes the command with single ones."""
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
@@ -168,8 +170,8 @@ def _why_no_download(known: TorchvisionSet) -> str:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """Let a server that does not answer fail the download instead of holding it for ever."""
+def _download_timeout() -> Iterator[None]:
+    """Make a download fail if the server does not answer, instead of waiting for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_AT_MOST)
     try:
@@ -180,15 +182,15 @@ def _impatient() -> Iterator[None]:
 
 def _class_names(dataset: Any) -> list[str]:
     names = dataset.classes if hasattr(dataset, "classes") else dataset.categories
-    # ImageNet's classes are tuples of synonyms; the first alone is not unique (crane, maillot).
+    # ImageNet's class names are tuples of synonyms; the first one is not unique (crane, maillot).
     return [", ".join(name) if isinstance(name, tuple) else str(name) for name in names]
 
 
-# How the samples are found in each kind of torchvision dataset
+# Find the samples of each kind of torchvision data set
 
 
 def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
-    """Sets that hold all their images as an array: (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
+    """Return the samples of a set with an array of images: (N, H, W), (N, H, W, 3) or (N, 3, H, W)."""
     import numpy as np
     import torch
 
@@ -199,7 +201,7 @@ def _from_arrays(dataset: Any, root: Path, known: TorchvisionSet) -> Split:
     elif pixels.shape[1] != 3:
         pixels = pixels.permute(0, 3, 1, 2)
     targets = np.asarray(targets)
-    if targets.ndim == 2:  # QMNIST: the class, then where the digit comes from
+    if targets.ndim == 2:  # QMNIST: the class, then the origin of the digit
         targets = targets[:, 0]
     return _rows(targets.tolist(), pixels, known.first_target)
 
@@ -254,6 +256,6 @@ def _rows(targets: Sequence[int], pixels: Tensor, first_target: int) -> Split:
 
 
 def _files(root: Path, pairs: Any) -> Split:
-    """Sorted by path: some of torchvision's sets come in the order of the file system."""
+    """Return samples sorted by path, because some of torchvision's sets are in the order of the file system."""
     named = sorted((Path(path).relative_to(root).as_posix(), int(target)) for path, target in pairs)
     return Split([Sample(root / name, target, name) for name, target in named])

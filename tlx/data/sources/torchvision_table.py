@@ -1,4 +1,4 @@
-"""torchvision's classification sets: what each is called, how it is split, what of it is on disk. No torch here."""
+"""torchvision's classification sets: their names, splits and files. No torch here."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class TorchvisionSet:
     """One of torchvision's sets.
 
     Args:
-        cls: Its class in torchvision.datasets.
-        title: What is on the pictures.
+        cls: Name of its class in torchvision.datasets.
+        title: Content of the pictures.
         num_classes: Number of classes.
-        channels: Channels that its images have by nature.
-        files: Files or folders below `root` that are there once it is downloaded.
-        train: Arguments of `cls` for its official training split; for the whole set where `test` is None.
-        test: Arguments for its official test split, with labels; None: the test split is carved.
-        val: Arguments for its official validation split; None: val is carved.
-        names: Class names where they are known without the files; None: the set's own files say them.
-        first_target: Label of the first class in its files.
-        transposed: Whether its images lie on their side in the files, rows and columns exchanged.
+        channels: Channels of its images.
+        files: Files or folders below `root` that exist once it is downloaded.
+        train: Arguments of `cls` for the official training split, or for the whole set if `test` is None.
+        test: Arguments for the official test split, with labels; None: the test split is carved.
+        val: Arguments for the official validation split; None: val is carved.
+        names: Class names if they are known without the files; None: the files contain them.
+        first_target: Label of the first class in the files.
+        transposed: Whether rows and columns of the images are exchanged in the files.
         horizontal_flip: Whether a mirrored image is still an example of its class.
-        download: Whether torchvision can fetch it.
+        download: Whether torchvision can download it.
     """
 
     cls: str
@@ -43,7 +43,7 @@ class TorchvisionSet:
     download: bool = True
 
 
-_DIGITS = tuple("0123456789")  # one name for a digit in every set, so that heads can be matched between them
+_DIGITS = tuple("0123456789")  # the same names in every set, so that heads can be matched by name
 _LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 _CAPITALS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -60,7 +60,7 @@ _IMAGENETTE = (
     *("French horn", "garbage truck", "gas pump", "golf ball", "parachute"),
 )
 
-# How torchvision names the splits.
+# Arguments by which torchvision selects splits.
 _FLAG: dict[str, Any] = {"train": {"train": True}, "test": {"train": False}}
 _NAMED: dict[str, Any] = {"train": {"split": "train"}, "test": {"split": "test"}}
 _WITH_VAL: dict[str, Any] = {**_NAMED, "val": {"split": "val"}}
@@ -69,7 +69,7 @@ _WHOLE: dict[str, Any] = {"train": {}, "test": None}
 
 
 def _idx(cls: str, title: str, names: tuple[str, ...]) -> TorchvisionSet:
-    """A set in MNIST's file format."""
+    """Return a set in MNIST's file format."""
     kinds = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     files = tuple(f"{cls}/raw/{kind}-ubyte" for kind in kinds)
     return TorchvisionSet(
@@ -97,7 +97,7 @@ def _photos(
 
 _QMNIST = [f"{part}-{kind}" for part in ("train", "test") for kind in ("images-idx3-ubyte", "labels-idx2-int")]
 _CIFAR_BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
-_BALANCED = (*_DIGITS, *_CAPITALS, *"abdefghnqrt")  # letters whose capital looks alike are merged into the capital
+_BALANCED = (*_DIGITS, *_CAPITALS, *"abdefghnqrt")  # letters that look like their capitals are merged with them
 
 TORCHVISION: dict[str, TorchvisionSet] = {
     "mnist": _idx("MNIST", "handwritten digits", _DIGITS),
@@ -206,5 +206,5 @@ TORCHVISION: dict[str, TorchvisionSet] = {
 
 
 def missing_files(known: TorchvisionSet, root: Path) -> list[str]:
-    """What of a torchvision set is not below `root`."""
+    """Return the files of a torchvision set that are missing below `root`."""
     return [name for name in known.files if not (root / name).exists()]

@@ -1,4 +1,4 @@
-"""Any images below a folder, without labels: a target domain."""
+"""All images below a folder, without labels, for a target domain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tlx.data.splits.samples import ImageSet, Sample, Split
 
 @dataclass
 class UnlabelledKeys(SourceKeys):
-    """Any images below a folder."""
+    """All images below a folder."""
 
     root: str = "???"
 
@@ -32,13 +32,13 @@ class UnlabelledSource(Source):
     keys = UnlabelledKeys
 
     def own_mistakes(self) -> list[Mistake]:
-        """Return whether there is no such folder, or no image in it."""
+        """Return a mistake if the folder does not exist or contains no image."""
         if not self.is_set("root"):
             return []
         if missing := no_folder(self):
             return missing
         found = images_below(self.path("root"))
-        return [] if found else [Mistake("dataset.root", "a folder of images", "one without any")]
+        return [] if found else [Mistake("dataset.root", "a folder of images", "one without images")]
 
     def content(self) -> dict[str, Any]:
         """Return a hash of the names, relative to `root`, and sizes of the images."""
@@ -50,23 +50,23 @@ class UnlabelledSource(Source):
         return names_below(self)
 
     def read(self) -> ImageSet:
-        """Return what `unlabelled` returns."""
+        """Load the set with `unlabelled`."""
         return unlabelled(**self.arguments)
 
 
 def unlabelled(
     root: str | os.PathLike[str], *, name: str = "unlabelled", val_fraction: float = 0.2, split_seed: int = 0
 ) -> ImageSet:
-    """Return the images below a folder at any depth: no classes, every target -1, no test split.
+    """Return the images below a folder at any depth, with unknown labels, no classes and no test split.
 
     Args:
         root: The folder; `~` is expanded.
         name: Name of the set.
-        val_fraction: Fraction of them for the scores by which an adaptation selects.
+        val_fraction: Fraction of the images for the scores by which an adaptation selects.
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: There is no such folder, or it holds fewer than two images.
+        TlxError: The folder does not exist, or contains fewer than two images.
     """
     from tlx.data.splits.division import divide, split_keys
 
@@ -75,7 +75,7 @@ def unlabelled(
         raise TlxError(f"expected a folder of images, got {folder}, which {why_no_folder(folder)}")
     paths = images_below(folder)
     if len(paths) < 2:
-        raise TlxError(f"expected images below {folder}, got {len(paths)}")
+        raise TlxError(f"expected at least two images below {folder}, got {len(paths)}")
     whole = Split([Sample(path, CLASSES.unknown, legible(path.relative_to(folder))) for path in paths])
     parts = divide(split_keys(whole), [()] * len(paths), {"val": val_fraction}, split_seed)
     rule = f"no labels; val ({100 * val_fraction:g} %) carved by content, seed {split_seed}"
