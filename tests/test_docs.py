@@ -66,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "flat/cat_1.jpg",
         "work/photos/1.jpg",
         "photos/1.jpg",
+        *("cells/images/1.jpg", "cells/masks/1.png", "roads/images/1.jpg", "roads/masks/1.png"),
     ):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)

@@ -25,7 +25,7 @@ FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.paren
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
 NEEDS = {
     "backbone": {"run", "file", "timm"},
-    "dataset": {"folder", "table", "arrays"},
+    "dataset": {"folder", "masks", "table", "arrays"},
 }
 # One of each kind of network that torchvision has.
 FAMILIES = [
@@ -62,7 +62,7 @@ def ten_digits(shared_folder: Path) -> Path:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_digits: Path) -> Path:
     """A home and working directory with what the commands in conf/ speak of."""
-    for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png"):
+    for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png", "cells/images/1.png", "cells/masks/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
     (tmp_path / "FILE").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors

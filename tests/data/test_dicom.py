@@ -175,7 +175,7 @@ def test_of_frames_the_middle_one(tmp_path, frames, middle):
     stored[middle] = 9
     path = write(tmp_path / "a.dcm", stored, NumberOfFrames=frames)
     assert levels(path) == [9] * 6
-    assert verify(path) == (3, 2, 0, "")
+    assert verify(path) == (3, 2, 0, "", 1)
 
 
 def test_colours(tmp_path):
@@ -307,7 +307,7 @@ def test_large_files_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setenv("TLX_MAX_PIXELS", "3999")
     assert "more than 1,999; TLX_MAX_PIXELS=4000" in broken(path)
     monkeypatch.setenv("TLX_MAX_PIXELS", "4000")
-    assert verify(path) == (40, 50, 0, "")
+    assert verify(path) == (40, 50, 0, "", 1)
 
 
 @pytest.mark.slow

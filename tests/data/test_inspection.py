@@ -35,9 +35,9 @@ def opened(monkeypatch) -> list[str]:
     seen: list[str] = []
     examine_all = workers.examine_all
 
-    def spy(paths, *rest):
+    def spy(paths, **rest):
         seen.extend(paths)
-        return examine_all(paths, *rest)
+        return examine_all(paths, **rest)
 
     monkeypatch.setattr(inspection, "examine_all", spy)
     return seen
@@ -135,7 +135,7 @@ def test_a_time_that_no_database_holds(files, cache, monkeypatch):
     )
     assert [f.reason is None for f in look(files)] == [path.name != "7.png" for path in files]
     with closing(sqlite3.connect(cache / "facts.sqlite")) as database:
-        kept = {Path(os.fsdecode(name)) for (name,) in database.execute("SELECT path FROM facts_3")}
+        kept = {Path(os.fsdecode(name)) for (name,) in database.execute("SELECT path FROM facts_4")}
     assert kept & set(files) == set(files) - {files[3]}
 
 
@@ -148,7 +148,7 @@ def test_without_a_place_for_the_cache_all_goes_on(files, opened, tmp_path, monk
     assert look(files) == first
     monkeypatch.setenv("TLX_CACHE", str(tmp_path / "locked"))
     monkeypatch.setattr(facts_store, "_PATIENCE", 0.01)
-    FactsStore().put([("x", (1, 1), first[0])])
+    FactsStore(Facts).put([("x", (1, 1), first[0])])
     with sqlite3.connect(tmp_path / "locked" / "facts.sqlite") as database:
         database.execute("BEGIN EXCLUSIVE")
         assert look(files) == first
@@ -179,10 +179,10 @@ def test_two_processes_at_once_open_each_file_once(files):
         from pathlib import Path
         from tlx.data.reading import inspection, workers
         count = 0
-        def spy(paths):
+        def spy(paths, **rest):
             global count
             count += len(paths)
-            return workers.examine_all(paths)
+            return workers.examine_all(paths, **rest)
         inspection.examine_all = spy
         with inspection.decoding(True):
             facts = inspection.file_facts(sorted(Path(sys.argv[1]).iterdir()))
@@ -201,8 +201,8 @@ def test_a_killed_check_neither_blocks_nor_damages(files, opened):
         from pathlib import Path
         from tlx.data.reading import inspection, workers
         inspection._KEPT_EVERY = 0
-        def slow(paths):
-            for n, found in enumerate(workers.examine_all(paths)):
+        def slow(paths, **rest):
+            for n, found in enumerate(workers.examine_all(paths, **rest)):
                 if n == 20:
                     print("now", flush=True)
                     time.sleep(60)
@@ -253,8 +253,8 @@ def test_a_process_that_dies_or_hangs_takes_one_file_with_it(files, monkeypatch,
 
 def test_what_may_pass_is_not_kept(files):
     """Guards against a file that stays broken because a disk or a lack of memory once failed."""
-    FactsStore().put([(str(files[0]), (1, 1), Facts("k", "reading it took longer", decoded=True, lasting=False))])
-    assert FactsStore().get({str(files[0]): (1, 1)}, decoded=True) == {}
+    FactsStore(Facts).put([(str(files[0]), (1, 1), Facts("k", "reading it took longer", decoded=True, lasting=False))])
+    assert FactsStore(Facts).get({str(files[0]): (1, 1)}, decoded=True) == {}
 
 
 def test_processes_that_cannot_start_are_no_broken_files(files, monkeypatch):

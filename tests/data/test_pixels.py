@@ -134,7 +134,7 @@ def test_the_limit_can_be_raised(tmp_path, monkeypatch):
     with pytest.raises(TlxError, match=r"50 x 40 pixels, more than 1,999; TLX_MAX_PIXELS=2000 in the environment"):
         read_image(tmp_path / "a.png")
     monkeypatch.setenv("TLX_MAX_PIXELS", "2000")
-    assert verify(tmp_path / "a.png") == (50, 40, 0, "")
+    assert verify(tmp_path / "a.png") == (50, 40, 0, "", 1)
     with pytest.raises(TlxError, match="more than 1,000; TLX_MAX_PIXELS=4000"):
         verify(tmp_path / "a.webp")
     for wrong in ("many", "0", "inf"):

@@ -155,7 +155,7 @@ def test_facts_without_thumbnails_are_found_out_once_more(pictures, cache, monke
             "CREATE TABLE facts_2 (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT, key TEXT, "
             "reason TEXT, width INTEGER, height INTEGER, decoded INTEGER, peak INTEGER) WITHOUT ROWID"
         )
-        rows = [(os.fsencode(f), f.stat().st_size, f.stat().st_mtime_ns, facts.rules(), "00") for f in files]
+        rows = [(os.fsencode(f), f.stat().st_size, f.stat().st_mtime_ns, facts.Facts.rules(), "00") for f in files]
         database.executemany("INSERT INTO facts_2 VALUES (?, ?, ?, ?, ?, NULL, 160, 108, 1, 0)", rows)
     database.close()
     with decoding(True):

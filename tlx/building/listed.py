@@ -13,6 +13,7 @@ SOURCES = {
     "tlx.data.digits": "tlx.data.sources.digits.DigitsSource",
     "tlx.data.folder": "tlx.data.sources.folder.FolderSource",
     "tlx.data.letters": "tlx.data.sources.characters.LettersSource",
+    "tlx.data.masks": "tlx.data.sources.masks.MasksSource",
     "tlx.data.plates": "tlx.data.sources.characters.PlatesSource",
     "tlx.data.scenes": "tlx.data.sources.scenes.ScenesSource",
     "tlx.data.table": "tlx.data.sources.table.TableSource",

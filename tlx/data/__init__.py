@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.digits import digits
     from tlx.data.sources.folder import folder
     from tlx.data.sources.keys import SourceKeys
+    from tlx.data.sources.masks import masks
     from tlx.data.sources.scenes import scenes
     from tlx.data.sources.table import table
     from tlx.data.sources.torchvision_sets import torchvision_set
@@ -61,6 +62,7 @@ __all__ = [
     "leaks",
     "letters",
     "load_checked",
+    "masks",
     "plates",
     "read_image",
     "scenes",

@@ -38,7 +38,7 @@ _CLASSES = 200  # classes that a report lists
 
 @dataclass(frozen=True)
 class Broken:
-    """A file that cannot be read as an image."""
+    """A file that cannot be read as an image, or whose label cannot be used."""
 
     sample: Sample
     split: str
@@ -217,8 +217,9 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     kept: dict[str, Split] = {}
     for part, split in images.splits.items():
         found = [next(facts) if isinstance(s.source, Path) else Facts(None, None) for s in split.samples]
-        good = [i for i, f in enumerate(found) if f.reason is None]
-        broken += [Broken(split.samples[i], part, f.reason) for i, f in enumerate(found) if f.reason is not None]
+        reasons = [f.reason or images.labels.problem(s.target) for s, f in zip(split.samples, found, strict=True)]
+        good = [i for i, reason in enumerate(reasons) if reason is None]
+        broken += [Broken(split.samples[i], part, reason) for i, reason in enumerate(reasons) if reason is not None]
         kept[part] = split if len(good) == len(found) else split.take(good)
         known[part] = [found[i] for i in good]
     if broken and stop and not skips:

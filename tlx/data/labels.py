@@ -56,6 +56,14 @@ class LabelKind(ABC):
             index: Positions (B,), int64; negative ones are padding and get the label `unknown`.
         """
 
+    def problem(self, label: Any) -> str | None:
+        """Return why a label cannot be used, such as a broken mask; None: nothing is wrong."""
+        return None
+
+    def pixel_counts(self, label: Any) -> Mapping[int, int]:
+        """Return the pixels of each class that a label marks; empty for labels that mark none."""
+        return {}
+
     def transform(self, transform: Callable[..., Any], image: Tensor, label: Any) -> tuple[Tensor, Any]:
         """Apply a torchvision v2 transform to an image (C, H, W) and its label.
 

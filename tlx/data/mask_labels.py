@@ -27,6 +27,11 @@ class Mask(ABC):
     def pixel_counts(self) -> Mapping[int, int]:
         """Pixels of each class that the mask shows, without `IGNORED`."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why the mask cannot be used; None: nothing is known to be wrong."""
+        return None
+
     @abstractmethod
     def read(self) -> np.ndarray:
         """Return the class of each pixel, uint8 (H, W), upright like its image; `IGNORED` for pixels that do not count.
@@ -75,6 +80,14 @@ class MaskLabels(LabelKind):
     def class_ids(self, label: Mask | None) -> tuple[int, ...]:
         """Return the classes that the mask shows, ascending."""
         return () if label is None else tuple(sorted(label.pixel_counts))
+
+    def problem(self, label: Mask | None) -> str | None:
+        """Return why the mask cannot be used."""
+        return None if label is None else label.problem
+
+    def pixel_counts(self, label: Mask | None) -> Mapping[int, int]:
+        """Return the pixels of each class."""
+        return {} if label is None else label.pixel_counts
 
     def only(self, label: Mask, places: Mapping[int, int]) -> Any | None:
         """Raise: the class map of the masks selects their classes."""

@@ -1,8 +1,9 @@
 """What is known of an image file after it was looked at; and the process: `python -m tlx.data.reading.facts`.
 
-The process says that it is ready, reads the path of a file a line, as JSON, and answers each with a line. It is one of
-its own so that a decoder that crashes, hangs or fills the memory takes nothing with it (`tlx.data.reading.workers`). It
-ends with the process that asks, even in the middle of a file, and by itself where a file takes much too long.
+The process says that it is ready, reads a line of JSON for each file, its path or `["mask", path]`, and answers each
+with a line. It is one of its own so that a decoder that crashes, hangs or fills the memory takes nothing with it
+(`tlx.data.reading.workers`). It ends with the process that asks, even in the middle of a file, and by itself where a
+file takes much too long.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
+from typing import Any, ClassVar, Self
 
 import PIL
 
 from tlx.base import owner
 from tlx.base.errors import MissingPackage, TlxError
+from tlx.data.reading.found import FileFacts
 from tlx.data.reading.pixels import max_pixels, memory_limit, verify, why_no_file
 
 PATIENCE = 60.0  # seconds that one file may take; who asks keeps count
@@ -29,8 +32,8 @@ _AT_ONCE = 2**20  # bytes read and hashed
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What was found out about a file.
+class Facts(FileFacts):
+    """What was found out about an image file.
 
     Args:
         key: Hash of its bytes, hexadecimal, as `tlx.data.splits.division` uses it; None where they cannot be read.
@@ -41,7 +44,11 @@ class Facts:
         lasting: Whether looking again would find the same; not so for a file that could not be read this time.
         peak: The greatest value of grey of whole numbers of more than 8 bits; 0 of other images.
         thumbnail: By it pictures are compared (`thumbnail.py`); '' where it was not decoded or is no picture.
+        turn: EXIF orientation, 1 to 8: how the image as it lies in the file becomes upright.
     """
+
+    table: ClassVar[str] = "facts_4"
+    question: ClassVar[str] = "image"
 
     key: str | None
     reason: str | None
@@ -51,16 +58,22 @@ class Facts:
     lasting: bool = True
     peak: int = 0
     thumbnail: str = ""
+    turn: int = 1
 
     @property
     def short_side(self) -> int:
         """The shorter side in pixels."""
         return min(self.width, self.height)
 
+    @classmethod
+    def rules(cls) -> str:
+        """By what verdicts are reached: with another Pillow or another limit they may differ."""
+        return f"2 {PIL.__version__} {max_pixels()}"
 
-def rules() -> str:
-    """By what verdicts are reached: with another Pillow or another limit they may differ."""
-    return f"2 {PIL.__version__} {max_pixels()}"
+    @classmethod
+    def failed(cls, reason: str, decoded: bool = False) -> Self:
+        """Return the facts of a file that could not be looked at this time."""
+        return cls(None, reason, decoded=decoded, lasting=False)
 
 
 def examine(path: str, decode: bool = True) -> Facts:
@@ -72,11 +85,11 @@ def examine(path: str, decode: bool = True) -> Facts:
     if not decode:
         return Facts(key, None)
     try:
-        width, height, peak, thumbnail = verify(path)
+        width, height, peak, thumbnail, turn = verify(path)
     except TlxError as error:
         lasting = not isinstance(error, MissingPackage)
         return Facts(key, str(error).removeprefix(f"cannot read image {path}: "), decoded=True, lasting=lasting)
-    return Facts(key, None, width, height, decoded=True, peak=peak, thumbnail=thumbnail)
+    return Facts(key, None, width, height, decoded=True, peak=peak, thumbnail=thumbnail, turn=turn)
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
@@ -137,6 +150,14 @@ def _answers() -> Iterator[int]:
         os.close(answers)
 
 
+def _answer(asked: str | list[str]) -> Any:
+    if isinstance(asked, str):
+        return examine(asked)
+    from tlx.data.reading.mask_facts import examine_mask  # which needs NumPy
+
+    return examine_mask(asked[1])
+
+
 def main() -> None:
     """Answer until standard input ends."""
     _end_with_owner()
@@ -147,7 +168,7 @@ def main() -> None:
         os.write(answers, READY)
         for line in sys.stdin.buffer:
             with _limited_time():
-                facts = examine(json.loads(line))
+                facts = _answer(json.loads(line))
             os.write(answers, json.dumps(astuple(facts)).encode() + b"\n")
 
 

@@ -6,29 +6,27 @@ be read or written the files are opened again, and where it is damaged it is mad
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import astuple
 from hashlib import blake2b
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from tlx.base.files import locked
-from tlx.data.reading.facts import Facts, rules
+from tlx.data.reading.found import FileFacts
 
 _NAME = "facts.sqlite"
 _PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk
 _GREATEST = 2**63  # whole numbers that SQLite holds are below it
 _PATIENCE = 30.0  # seconds that another process may be writing
-_TABLE = """
-    CREATE TABLE IF NOT EXISTS facts_3 (
-        path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT,
-        key TEXT, reason TEXT, width INTEGER, height INTEGER, decoded INTEGER, peak INTEGER,
-        thumbnail TEXT
-    ) WITHOUT ROWID
-"""  # another name for other columns: an older tlx goes on with its own
+_COLUMNS = "path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT, facts TEXT"
 
+F = TypeVar("F", bound=FileFacts)
 Stamp = tuple[int, int]  # size in bytes and time of the last change in nanoseconds
 
 
@@ -44,48 +42,55 @@ def cache_folder() -> Path | None:
     return folder
 
 
-class FactsStore:
-    """What is known of files, by path, size and time of the last change."""
+class FactsStore(Generic[F]):
+    """What is known of files, by path, size and time of the last change.
 
-    def __init__(self) -> None:
+    Args:
+        kind: Which facts.
+    """
+
+    def __init__(self, kind: type[F]) -> None:
+        self.kind = kind
         folder = cache_folder()
         self._file = folder / _NAME if folder else None
 
-    def get(self, stamps: Mapping[str, Stamp], decoded: bool) -> dict[str, Facts]:
+    def get(self, stamps: Mapping[str, Stamp], decoded: bool) -> dict[str, F]:
         """Return what is known of those files that are as they were.
 
         Args:
             stamps: Absolute path -> stamp that the file has now.
             decoded: Whether facts of files that were only hashed are not enough.
         """
-        found: dict[str, Facts] = {}
+        found: dict[str, F] = {}
         by_name = {os.fsencode(path): path for path in stamps}
         names = list(by_name)
-        current = rules()
+        current = self.kind.rules()
 
         def look(database: sqlite3.Connection) -> None:
             for start in range(0, len(names), 500):
                 some = names[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for row in database.execute(f"SELECT * FROM facts_3 WHERE path IN ({marks})", some):
-                    name, size, mtime, by, key, reason, width, height, was_decoded, peak, thumbnail = row
+                for row in database.execute(f"SELECT * FROM {self.kind.table} WHERE path IN ({marks})", some):
+                    name, size, mtime, by, text = row
                     path = by_name[name]
-                    if (size, mtime) == stamps[path] and by == current and was_decoded >= decoded:
-                        found[path] = Facts(key, reason, width, height, bool(was_decoded), True, peak, thumbnail)
+                    if (size, mtime) == stamps[path] and by == current:
+                        facts = self.kind.of(json.loads(text))
+                        if facts.decoded >= decoded:
+                            found[path] = facts
 
         self._do(look)
         return found
 
-    def put(self, entries: Iterable[tuple[str, Stamp, Facts]]) -> None:
+    def put(self, entries: Iterable[tuple[str, Stamp, F]]) -> None:
         """Keep facts; not those of files that could not be read this time, or whose time no database can hold."""
-        by = rules()
+        by = self.kind.rules()
         rows = [
-            (os.fsencode(path), *stamp, by, f.key, f.reason, f.width, f.height, int(f.decoded), f.peak, f.thumbnail)
+            (os.fsencode(path), *stamp, by, json.dumps(astuple(f)))  # type: ignore[call-overload]
             for path, stamp, f in entries
             if f.lasting and all(-_GREATEST <= number < _GREATEST for number in stamp)
         ]
         if rows:
-            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO facts_3 VALUES ({','.join('?' * 11)})", rows))
+            self._do(lambda db: db.executemany(f"INSERT OR REPLACE INTO {self.kind.table} VALUES (?,?,?,?,?)", rows))
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
@@ -112,7 +117,7 @@ class FactsStore:
                     if _is_of_others(database):
                         self._file = None
                         return
-                    database.execute(_TABLE)
+                    database.execute(f"CREATE TABLE IF NOT EXISTS {self.kind.table} ({_COLUMNS}) WITHOUT ROWID")
                     action(database)
                 return
             except sqlite3.OperationalError:  # read-only, full, locked for long: done without

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tlx.data.reading.facts import Facts, examine
 from tlx.data.reading.facts_store import FactsStore, Stamp
+from tlx.data.reading.found import FileFacts
 from tlx.data.reading.pixels import why_no_file
 from tlx.data.reading.workers import examine_all
 
+F = TypeVar("F", bound=FileFacts)
 _KEPT_EVERY = 2.0  # seconds after which what was found is written, so that a process that is killed loses no more
 _decoding: ContextVar[bool] = ContextVar("decoding", default=False)
 
@@ -40,23 +42,34 @@ def is_decoding() -> bool:
 
 
 def file_facts(paths: Sequence[Path]) -> list[Facts]:
-    """Return the facts of files, in order. Those that are in the cache and have not changed cost a stat each."""
-    decode = _decoding.get()
+    """Return the facts of images, in order. Those that are in the cache and have not changed cost a stat each."""
+    return facts_of(Facts, paths, _decoding.get())
+
+
+def facts_of(kind: type[F], paths: Sequence[Path], decode: bool = True) -> list[F]:
+    """Return the facts of one kind of files, in order, as `file_facts` does.
+
+    Args:
+        kind: Which facts.
+        paths: The files.
+        decode: Whether facts of images that were only hashed are not enough.
+    """
     names = [os.path.abspath(path) for path in paths]
-    known: dict[str, Facts] = {}
+    known: dict[str, F] = {}
     stamps: dict[str, Stamp] = {}
     for name in dict.fromkeys(names):
         try:
             stat = os.stat(name)
         except OSError as error:
-            known[name] = _unreadable("there is no such file" if isinstance(error, FileNotFoundError) else str(error))
+            gone = isinstance(error, FileNotFoundError)
+            known[name] = kind.failed("there is no such file" if gone else str(error))
             continue
         no_file = why_no_file(stat.st_mode)
         if no_file:
-            known[name] = _unreadable(no_file)
+            known[name] = kind.failed(no_file)
         else:
             stamps[name] = stat.st_size, stat.st_mtime_ns
-    store = FactsStore()
+    store = FactsStore(kind)
     known |= store.get(stamps, decode)
     if stamps.keys() - known.keys():
         # Of several processes that check one set (a sweep, torchrun) the first opens the files, the others wait for it.
@@ -66,17 +79,13 @@ def file_facts(paths: Sequence[Path]) -> list[Facts]:
     return [known[name] for name in names]
 
 
-def _unreadable(reason: str) -> Facts:
-    return Facts(None, reason, lasting=False)
-
-
-def _open(stamps: dict[str, Stamp], decode: bool, known: dict[str, Facts], store: FactsStore) -> None:
+def _open(stamps: dict[str, Stamp], decode: bool, known: dict[str, F], store: FactsStore[F]) -> None:
     """Add the facts of files to `known` and to the store."""
     names = list(stamps)
-    fresh: list[tuple[str, Stamp, Facts]] = []
+    fresh: list[tuple[str, Stamp, F]] = []
     written = time.monotonic()
     try:
-        with _progress(len(names)) as bar, closing(examine_all(names) if decode else _hash_all(names)) as results:
+        with _progress(len(names)) as bar, closing(_looking(names, decode, store.kind)) as results:
             for position, facts in results:
                 name = names[position]
                 known[name] = facts
@@ -87,6 +96,10 @@ def _open(stamps: dict[str, Stamp], decode: bool, known: dict[str, Facts], store
                     fresh, written = [], time.monotonic()
     finally:
         store.put(fresh)
+
+
+def _looking(names: list[str], decode: bool, kind: type[F]) -> Generator[tuple[int, F], None, None]:
+    return examine_all(names, kind=kind) if decode else _hash_all(names)  # type: ignore[return-value]
 
 
 def _hash_all(names: list[str]) -> Generator[tuple[int, Facts], None, None]:

@@ -74,12 +74,12 @@ def read_pixels(
     if is_dicom(path):
         image = Image.fromarray(_dicom(path, window))
         return np.array(image if image.mode == mode else image.convert(mode))
-    with _opened(path) as image:
+    with opened(path) as image:
         by = reduction(*image.size, min_side)
         if by > 1:  # no effect on other formats; the JPEG decoder leaves out the high frequencies of each block
             image.draft(None, (image.width // by, image.height // by))
         image.load()
-        turn = _turn(image)
+        turn = turn_of(image)
         scale = _float_scale(image)
         height, width = image.height, image.width
         upright = (width, height) if turn > 4 else (height, width)
@@ -97,24 +97,25 @@ def read_pixels(
     return pixels
 
 
-def verify(path: str | os.PathLike[str]) -> tuple[int, int, int, str]:
+def verify(path: str | os.PathLike[str]) -> tuple[int, int, int, str, int]:
     """Decode one image whole, and throw it away.
 
     Returns:
         Its width and height in pixels, as they lie in the file, its greatest value where it is grey of more than 8
-        bits and no DICOM, 0 of all other kinds; and its thumbnail, '' of what is no picture (`thumbnail.py`).
+        bits and no DICOM, 0 of all other kinds; its thumbnail, '' of what is no picture (`thumbnail.py`); and its EXIF
+        orientation, 1 to 8.
 
     Raises:
         TlxError: As for `read_pixels`.
     """
     if is_dicom(path):
         height, width = _dicom(path, None).shape[:2]
-        return width, height, 0, ""
-    with _opened(path) as image:
+        return width, height, 0, "", 1
+    with opened(path) as image:
         image.load()
         corner = image.crop((0, 0, 1, 1))  # whether a mode can be converted shows on one pixel
         _as_mode(_eight_bit(corner, 1.0), "RGB")
-        return *image.size, _peak(image), _thumbnail(image)
+        return *image.size, _peak(image), _thumbnail(image), turn_of(image)
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
@@ -182,7 +183,12 @@ def why_no_file(mode: int) -> str:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open a file as an image, without decoding it; whatever is raised inside becomes a TlxError that names it.
+
+    Raises:
+        TlxError: As for `read_pixels`.
+    """
     limit = max_pixels()
     if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # Pillow's own limit must not stand below what the user allows
@@ -251,8 +257,8 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _turn(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8."""
+def turn_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8."""
     try:
         turn = image.getexif().get(0x0112, 1)
         return int(turn) if turn in range(1, 9) else 1
@@ -291,7 +297,7 @@ def _thumbnail(image: Image.Image) -> str:
     with suppress(Exception):  # an image that can be decoded is not broken for want of a thumbnail
         small = shrink(image)
         if small is not None:
-            return as_text(_as_mode(small, "L"), _turn(image), *image.size)
+            return as_text(_as_mode(small, "L"), turn_of(image), *image.size)
     return ""
 
 

@@ -15,37 +15,45 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from tlx.base import owner
 from tlx.base.children import environment
 from tlx.base.errors import TlxError
 from tlx.base.machine import memory_available
 from tlx.data.reading.facts import PATIENCE, Facts
+from tlx.data.reading.found import FileFacts
 from tlx.data.reading.pixels import memory_limit
 
 MOST = 16  # processes: beyond that it is the disk that is waited for
 _BATCH = 32  # files asked for at once
 
 _Job = tuple[int, str]  # position, path
+F = TypeVar("F", bound=FileFacts)
 
 
-def examine_all(paths: Sequence[str], processes: int | None = None) -> Generator[tuple[int, Facts], None, None]:
+def examine_all(
+    paths: Sequence[str],
+    processes: int | None = None,
+    kind: type[F] = Facts,  # type: ignore[assignment]
+) -> Generator[tuple[int, F], None, None]:
     """Read and decode files; yield (position in `paths`, facts) in the order in which they come.
 
     Args:
         paths: Files.
         processes: How many look; None: as many as there are cores and memory for.
+        kind: Which facts are wanted.
 
     Raises:
         TlxError: A process cannot be started.
     """
     jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
-    found: queue.SimpleQueue[tuple[int, Facts] | BaseException] = queue.SimpleQueue()
+    found: queue.SimpleQueue[tuple[int, F] | BaseException] = queue.SimpleQueue()
     count = min(processes or how_many(), -(-len(paths) // _BATCH))
     numbered = list(enumerate(paths))
     for start in range(0, len(numbered), _BATCH):
         jobs.put(numbered[start : start + _BATCH])
-    workers = [_Worker() for _ in range(count)]
+    workers = [_Worker(kind) for _ in range(count)]
     threads = [threading.Thread(target=_work, args=(worker, jobs, found), daemon=True) for worker in workers]
     for _ in threads:
         jobs.put(None)
@@ -75,7 +83,7 @@ def how_many() -> int:
 def _work(
     worker: _Worker,
     jobs: queue.SimpleQueue[list[_Job] | None],
-    found: queue.SimpleQueue[tuple[int, Facts] | BaseException],
+    found: queue.SimpleQueue[Any],
 ) -> None:
     try:
         while (batch := jobs.get()) is not None:
@@ -88,26 +96,30 @@ def _work(
 class _Worker:
     """A process that examines files, and its successors."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[FileFacts]) -> None:
+        self.kind = kind
         self.closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
 
-    def examine(self, batch: list[_Job]) -> Iterator[tuple[int, Facts]]:
+    def examine(self, batch: list[_Job]) -> Iterator[tuple[int, FileFacts]]:
         """Yield the facts of a batch, in order. The file at which the process ends is named; a new one goes on."""
         while batch and not self.closed:
             process = self._started()
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # whether it has answered some before shows now
-                process.stdin.write(b"".join(json.dumps(path).encode() + b"\n" for _, path in batch))
+                process.stdin.write(b"".join(json.dumps(self._asked(path)).encode() + b"\n" for _, path in batch))
             while batch:
                 line, gone = self._line(process)
                 position, _ = batch.pop(0)
                 if gone:
                     self._end()
-                    yield position, Facts(None, f"reading it {gone}", decoded=True, lasting=False)
+                    yield position, self.kind.failed(f"reading it {gone}", decoded=True)
                     break
-                yield position, Facts(*json.loads(line))
+                yield position, self.kind.of(json.loads(line))
+
+    def _asked(self, path: str) -> str | list[str]:
+        return path if self.kind is Facts else [self.kind.question, path]
 
     def close(self) -> None:
         """End the process."""

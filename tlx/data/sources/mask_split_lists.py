@@ -1,0 +1,51 @@
+"""Lists of the images of each split, as VOC and CVAT write them. Only the standard library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from tlx.data.files.walk import files_below
+from tlx.data.sources.layout import SPLIT_NAMES
+from tlx.data.sources.mask_names import stem_of
+
+_MOST_BYTES = 2**26
+
+
+def read_lists(root: Path, images: Iterable[Path]) -> dict[str, tuple[Path, set[str]]]:
+    """Return split -> its list and the stems of images in it; empty where no lists fit the images.
+
+    Lists are `train.txt`, `val.txt` and `test.txt` in `ImageSets/Segmentation` anywhere, in `splits`, or in `root`
+    itself; a line begins with the name of an image.
+    """
+    places = [Path(here) for here in {here for here, _ in files_below(root)} if _is_voc(here)]
+    known = {stem_of(path.name) for path in images}
+    for folder in [*sorted(places), root / "splits", root]:
+        found: dict[str, tuple[Path, set[str]]] = {}
+        for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
+            part = SPLIT_NAMES.get(path.stem.lower())
+            if part is None or path.stat().st_size > _MOST_BYTES:
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
+            stems = {_stem(line.strip(), known) for line in text.splitlines() if line.strip()}
+            if stems & known:
+                found[part] = path, stems
+        if "train" in found and len(found) > 1:
+            return found
+    return {}
+
+
+def _is_voc(folder: str) -> bool:
+    parts = [part.lower() for part in folder.split(os.sep)[-2:]]
+    return parts == ["imagesets", "segmentation"]
+
+
+def _stem(line: str, known: Collection[str]) -> str:
+    """Return the stem of the image that a line names: as a whole, or with its first path of several."""
+    for path in (line, line.split()[0].strip(",;")):
+        name = path.replace("\\", "/").rpartition("/")[2]
+        for stem in (name.lower(), stem_of(name)):
+            if stem in known:
+                return stem
+    return line
