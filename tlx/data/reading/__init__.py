@@ -1,1 +1,1 @@
-"""From a file to pixels, and what is known of files that were looked at. No torch but in `images`."""
+"""Read image files and check them. Only `images` imports torch."""
