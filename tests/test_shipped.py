@@ -25,7 +25,7 @@ FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.paren
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
 NEEDS = {
     "backbone": {"run", "file", "timm"},
-    "dataset": {"folder", "masks", "table", "arrays"},
+    "dataset": {"coco", "folder", "masks", "table", "arrays"},
 }
 # One of each kind of network that torchvision has.
 FAMILIES = [

@@ -300,6 +300,21 @@ def test_stray_values_are_ignored_and_said(tmp_path):
         loaded(root, classes={0: "a", 128: "b", 255: "c"})
 
 
+def test_the_check_shows_pixels_of_each_class(tmp_path):
+    """Guards against a class that is in every image and has hardly a pixel, which a count of images hides."""
+    mask = halves(0, 1).copy()
+    mask[:, -1] = 2
+    lines = loaded(tree(tmp_path, "images/{}.png", "masks/{}.png", 10, lambda _: mask)).report(None).splitlines()
+    table = [line.split() for line in lines[4:8]]
+    assert table == [
+        ["train", "pixels", "val", "pixels", "test", "pixels", "class"],
+        *(
+            [*(cell for count in "622" for cell in (count, share, "%")), "class", name]
+            for name, share in (("0", "50.00"), ("1", "45.00"), ("2", "5.00"))
+        ),
+    ]
+
+
 def test_object_numbers_are_refused(tmp_path):
     """Guards against a network that learns which cell was drawn first."""
 

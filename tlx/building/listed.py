@@ -10,6 +10,7 @@ from tlx.building.loggers import LOCAL
 # The name in a dataset node -> the class of that source. The function of the documented name is in the same file.
 SOURCES = {
     "tlx.data.arrays": "tlx.data.sources.arrays.ArraysSource",
+    "tlx.data.coco": "tlx.data.sources.coco.CocoSource",
     "tlx.data.digits": "tlx.data.sources.digits.DigitsSource",
     "tlx.data.folder": "tlx.data.sources.folder.FolderSource",
     "tlx.data.letters": "tlx.data.sources.characters.LettersSource",

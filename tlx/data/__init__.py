@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.arrays import arrays
     from tlx.data.sources.base import Source
     from tlx.data.sources.characters import letters, plates
+    from tlx.data.sources.coco import coco
     from tlx.data.sources.digits import digits
     from tlx.data.sources.folder import folder
     from tlx.data.sources.keys import SourceKeys
@@ -56,6 +57,7 @@ __all__ = [
     "SourceKeys",
     "Split",
     "arrays",
+    "coco",
     "digits",
     "find_images",
     "folder",

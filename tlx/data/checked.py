@@ -177,17 +177,32 @@ class CheckedSet:
 
 
 def class_table(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
-    """Return a heading, a line for each class with its images in each split, and the number of classes not listed."""
+    """Return a heading, a line for each class with its images in each split, and the number of classes not listed.
+
+    Of labels that mark pixels, the share of a split's pixels that have the class follows its images.
+    """
     class_names = images.class_names
     if not class_names:
         return []
     counts = [images.counts(split) for split in splits.values()]
     width = max(len(f"{count:,}") for by_class in (*counts, {0: 10_000}) for count in by_class.values())
-    lines = ["  " + "  ".join(f"{part:>{width}}" for part in splits) + "  class"]
+    shares = [_shares(images.pixel_counts(split)) for split in splits.values()]
+    beside = "   pixels" if any(shares) else ""
+    lines = ["  " + "  ".join(f"{part:>{width}}{beside}" for part in splits) + "  class"]
     for label, name in enumerate(class_names[:_CLASSES]):
-        lines.append("  " + "  ".join(f"{by_class[label]:>{width},}" for by_class in counts) + f"  {name}")
+        cells = [
+            f"{by_class[label]:>{width},}" + (f"  {share.get(label, 0):>5.2f} %" if beside else "")
+            for by_class, share in zip(counts, shares, strict=True)
+        ]
+        lines.append("  " + "  ".join(cells) + f"  {name}")
     rest = len(class_names) - _CLASSES
     return [*lines, f"  and {rest:,} more classes"] if rest > 0 else lines
+
+
+def _shares(pixels: Mapping[int, int]) -> dict[int, float]:
+    """Percent of the pixels that have each class."""
+    total = sum(pixels.values())
+    return {label: 100 * count / total for label, count in pixels.items()}
 
 
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:

@@ -22,7 +22,7 @@ from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
 from tlx.data.sources.mask_turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
-from tlx.data.splits.samples import ImageSet, Sample, Split
+from tlx.data.splits.samples import ImageSet, Sample
 
 MaskClasses = str | Sequence[Any] | Mapping[Any, Any]
 
@@ -156,7 +156,7 @@ def masks(
                [0, 1, 0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
     from tlx.data.sources.mask_labelling import labelled
-    from tlx.data.splits.division import carve, carve_val
+    from tlx.data.sources.mask_splits import image_set
 
     folder = descended(Path(root).expanduser())
     layout = read_mask_layout(root, image_folder, mask_folder)
@@ -170,18 +170,8 @@ def masks(
     parts: dict[str | None, list[Sample]] = {}
     for pair, target, own, group in zip(layout.pairs, found.masks, names, groups, strict=True):
         parts.setdefault(pair.split, []).append(Sample(pair.image, target, own[0], group))
-    splits = {part: Split(samples) for part, samples in parts.items()}
-    if "test" not in splits and "val" in splits:
-        splits["test"] = splits.pop("val")
-    train = splits.get("train") or splits.get(None, Split([]))
-    args = name, found.class_names
-    if "test" not in splits:
-        images = carve(*args, train, val_fraction, test_fraction, split_seed, MASKS)
-    elif "val" not in splits:
-        images = carve_val(*args, train, splits["test"], val_fraction, split_seed, MASKS)
-    else:
-        said = "lists" if layout.lists else "folders"
-        images = ImageSet(*args, train, splits["val"], splits["test"], f"train, val and test by {said}", labels=MASKS)
+    split_by, fractions = "lists" if layout.lists else "folders", (val_fraction, test_fraction)
+    images = image_set(name, found.class_names, parts, split_by, fractions, split_seed)
     rule = f"{images.rule}; {layout.said}; {found.said}"
     return replace(images, rule=rule, notes=(*layout.notes, *found.notes))
 

@@ -1,0 +1,165 @@
+"""Images with annotations in COCO's format, whose objects become masks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tlx.base.errors import Mistake, TlxError
+from tlx.base.legible import legible
+from tlx.base.printable import counted
+from tlx.data.files.walk import descended
+from tlx.data.mask_labels import MASKS
+from tlx.data.sources.base import Source, mistake_of
+from tlx.data.sources.coco_file import CocoFile, read_coco
+from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
+from tlx.data.sources.content import digest, size_of
+from tlx.data.sources.folder import names_below, no_folder
+from tlx.data.sources.keys import CARVED, Classes, SourceKeys
+from tlx.data.sources.mask_sets import BACKGROUND, two_names
+from tlx.data.sources.mask_turns import Frame
+from tlx.data.splits.groups import groups_by_pattern
+from tlx.data.splits.samples import ImageSet, Sample
+from tlx.data.splits.typed_classes import class_called
+
+
+@dataclass
+class CocoKeys(SourceKeys):
+    """Images with annotations in COCO's format."""
+
+    root: str = "???"
+    annotations: str | list[str] | None = None
+    masks: Literal["classes", "binary"] = "classes"
+    classes: Classes | None = None
+    exif: Frame = "auto"
+    group_pattern: str | None = None
+    test_fraction: float = field(default=0.2, metadata=CARVED)
+
+
+class CocoSource(Source):
+    """Images whose objects have outlines or runs."""
+
+    keys = CocoKeys
+    labels = MASKS.name
+
+    def all_class_names(self) -> list[str] | None:
+        """Return `background` and the categories."""
+        if not self.is_set("root"):
+            return None
+        held = [read_coco(part.file) for part in self._parts()]
+        return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary")[0]
+
+    def own_mistakes(self) -> list[Mistake]:
+        """Return whether there is no such folder, and what is not understood of its annotations."""
+        if not self.is_set("root"):
+            return []
+        if missing := no_folder(self):
+            return missing
+        try:
+            self.all_class_names()
+        except TlxError as error:
+            for key in ("annotations", "classes"):
+                if str(error).startswith(f"dataset.{key}: expected "):
+                    return [mistake_of(error, f"dataset.{key}")]
+            return [Mistake("dataset.root", "images with annotations", f"'{self.node['root']}'", str(error))]
+        return []
+
+    def content(self) -> dict[str, Any]:
+        """Return a hash of the annotations, and of the names, relative to `root`, and sizes of the images."""
+        root = self.path("root")
+        parts = self._parts()
+        images = (file for part in parts for file in image_files(root, part.file, read_coco(part.file)))
+        said = b"".join(part.file.read_bytes() for part in parts)
+        return {"content": digest(said, [(_name(file, root), size_of(file)) for file in images])}
+
+    def file_names(self) -> Iterator[str]:
+        """Return the names of all files below `root`."""
+        return names_below(self)
+
+    def read(self) -> ImageSet:
+        """Return what `coco` returns."""
+        return coco(**self.arguments)
+
+    def _parts(self) -> list[CocoPart]:
+        return find_parts(self.path("root"), self.node.get("annotations"))
+
+
+def coco(
+    root: str | os.PathLike[str],
+    annotations: str | Sequence[str] | None = None,
+    masks: Literal["classes", "binary"] = "classes",
+    classes: Sequence[int | float | str | bool | None] | None = None,
+    exif: Frame = "auto",
+    group_pattern: str | None = None,
+    test_fraction: float = 0.2,
+    *,
+    name: str = "coco",
+    val_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> ImageSet:
+    """Return images with the masks of their objects; what is in no object is background, the first class.
+
+    Where objects overlap, the smaller one is on top. Files of annotations for train, val and test are its splits.
+
+    Args:
+        root: The folder of images and annotations; `~` is expanded.
+        annotations: Files of annotations, relative to `root`; None: those whose names fit.
+        masks: `binary`: all objects are one class.
+        classes: The categories that are classes, in this order; other objects are background. None: all, by number.
+        exif: As what images with an EXIF orientation were when they were annotated, where sizes leave that open.
+        group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
+            one side of a split that is carved.
+        test_fraction: Fraction of all images for the test split, where it is carved.
+        name: Name of the set.
+        val_fraction: Fraction for validation, where it is carved.
+        split_seed: Seed of the split.
+
+    Raises:
+        TlxError: There is no such folder, or no annotations that are understood.
+    """
+    from tlx.data.sources.coco_labelling import labelled_objects
+    from tlx.data.sources.mask_splits import image_set
+
+    folder = Path(root).expanduser()
+    parts = find_parts(folder, annotations)
+    held = [read_coco(part.file) for part in parts]
+    class_names, numbers = _classes(held, classes, masks == "binary")
+    samples: dict[str | None, list[Sample]] = {}
+    notes: list[str] = []
+    for part, content in zip(parts, held, strict=True):
+        files = image_files(folder, part.file, content)
+        names = [_name(file, folder) for file in files]
+        groups = [None] * len(names) if group_pattern is None else groups_by_pattern(names, group_pattern)
+        found, told = labelled_objects(part.file, content, files, names, numbers, exif)
+        samples[part.split] = [Sample(*one) for one in zip(files, found, names, groups, strict=True)]
+        notes += told
+    bare = sum(not one.has_mask for content in held for image in content.images for one in image.objects)
+    if bare:
+        notes.append(f"{counted(bare, 'object has', 'objects have')} a box and no outline, and left out of the masks")
+    images = image_set(name, class_names, samples, "files of annotations", (val_fraction, test_fraction), split_seed)
+    drawn = "objects drawn, the smaller on top"
+    return replace(images, rule=f"{images.rule}; {drawn}", notes=(*images.notes, *dict.fromkeys(notes)))
+
+
+def _classes(held: Sequence[CocoFile], chosen: Sequence[Any] | None, binary: bool) -> tuple[list[str], dict[str, int]]:
+    """The class names, and the class of each category; categories that have none are background."""
+    all_names = list(dict.fromkeys(name for content in held for name in content.categories))
+    names = all_names if chosen is None else [class_called(name, all_names) for name in chosen]
+    unknown = [name for name in names if name not in (*all_names, BACKGROUND)]
+    if unknown or len(set(names)) < len(names) or len(names) > 254:
+        expected = f"at most 254 different categories of {', '.join(all_names[:40])}"
+        raise TlxError(f"dataset.classes: expected {expected}, got {', '.join(names[:40])}")
+    names = [name for name in names if name != BACKGROUND]
+    if not names:
+        raise TlxError("dataset.classes: expected categories of objects, got none")
+    if binary:
+        return two_names(None), dict.fromkeys(names, 1)
+    return [BACKGROUND, *names], {name: place for place, name in enumerate(names, start=1)}
+
+
+def _name(path: Path, root: Path) -> str:
+    folder = descended(root)
+    return legible(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name)

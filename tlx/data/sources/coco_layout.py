@@ -1,0 +1,132 @@
+"""Where the annotations of a set in COCO's format are, and its images. Only the standard library."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlx.base.errors import TlxError, closest
+from tlx.base.legible import legible
+from tlx.base.printable import enumerated
+from tlx.data.files.image_files import EXTENSIONS, why_no_folder
+from tlx.data.files.walk import descended, files_below
+from tlx.data.sources.coco_file import CocoFile
+from tlx.data.sources.split_folders import part_called
+
+_OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
+_CALLED = ("instances", "_annotations.coco", "annotations", "coco", "train", "val", "test", "result", "labels")
+
+
+@dataclass(frozen=True)
+class CocoPart:
+    """Annotations of one split.
+
+    Args:
+        file: The file of annotations.
+        split: `train`, `val` or `test`; None: its name does not say.
+    """
+
+    file: Path
+    split: str | None
+
+
+def find_parts(root: Path, annotations: str | Sequence[str] | None = None) -> list[CocoPart]:
+    """Return the files of annotations, one a split.
+
+    Args:
+        root: The set's folder.
+        annotations: The files, relative to `root` or absolute; None: those below `root` whose names fit.
+
+    Raises:
+        TlxError: There are none, or two for one split.
+    """
+    if not root.is_dir():
+        raise TlxError(f"expected a folder of images and annotations, got {root}, which {why_no_folder(root)}")
+    folder = descended(root)
+    if annotations is not None:
+        files = [
+            folder / Path(name).expanduser()
+            for name in ([annotations] if isinstance(annotations, str) else annotations)
+        ]
+        if missing := [file for file in files if not file.is_file()]:
+            near = closest(missing[0].name, [name for _, name in files_below(folder) if name.endswith(".json")])
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise TlxError(f"dataset.annotations: expected a file of annotations, got {missing[0]}, not there{hint}")
+    else:
+        files = _called(folder)
+    if not files:
+        raise TlxError(
+            f"{root}: expected annotations such as annotations/instances_train.json, got none; "
+            "name them: dataset.annotations=FILE"
+        )
+    parts = [CocoPart(file, _split(file, folder)) for file in files]
+    if len(parts) == 1:
+        parts = [CocoPart(parts[0].file, None)]
+    splits = [part.split for part in parts]
+    twice = next((part for part in parts if part.split is None or splits.count(part.split) > 1), None)
+    if len(parts) > 1 and (twice or "train" not in splits):
+        names = enumerated(
+            [
+                legible(part.file.relative_to(folder) if part.file.is_relative_to(folder) else part.file)
+                for part in parts
+            ],
+            5,
+        )
+        raise TlxError(
+            f"{root}: expected one file of annotations, or one each for train, val and test, got {names}; "
+            "say which: dataset.annotations=[FILE,FILE]"
+        )
+    return parts
+
+
+def _called(folder: Path) -> list[Path]:
+    found = [Path(here, name) for here, name in files_below(folder) if name.lower().endswith(".json")]
+    fit = [file for file in found if any(word in file.name.lower() for word in _CALLED)] or (
+        found if len(found) == 1 else []
+    )
+    fit = [file for file in fit if not file.name.lower().startswith(_OTHER_TASKS)]
+    instances = [file for file in fit if file.name.lower().startswith("instances")]
+    return sorted(instances or fit)
+
+
+def _split(file: Path, folder: Path) -> str | None:
+    own = part_called(file.stem)
+    if own or not file.is_relative_to(folder):
+        return own
+    return next((part for name in reversed(file.relative_to(folder).parts[:-1]) if (part := part_called(name))), None)
+
+
+def image_files(root: Path, file: Path, held: CocoFile) -> list[Path]:
+    """Return the path of each image; of one that is not there, where it was looked for first."""
+    folder = descended(root)
+    word = file.stem.rpartition("_")[2]  # instances_train2017
+    places = [file.parent, folder, folder / "images", folder / word, folder / "images" / word, folder / "JPEGImages"]
+    by_name: dict[str, list[Path]] | None = None
+    best = next((p for p in places if held.images and (p / held.images[0].file_name).is_file()), places[0])
+    found = []
+    for image in held.images:
+        path = best / image.file_name
+        if not path.is_file():
+            if by_name is None:
+                by_name = _by_name(folder)
+            name = image.file_name.replace("\\", "/").rpartition("/")[2]
+            same = [
+                one
+                for one in by_name.get(name, ())
+                if str(one).replace("\\", "/").endswith(image.file_name.replace("\\", "/"))
+            ]
+            same = same or by_name.get(name, [])
+            path = same[0] if len(same) == 1 else path
+        found.append(path)
+    return found
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for here, name in files_below(folder):
+        if os.path.splitext(name)[1].lower() in EXTENSIONS:
+            found[name].append(Path(here, name))
+    return found
