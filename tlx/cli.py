@@ -10,7 +10,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlx.base import ending
@@ -223,18 +222,15 @@ def _test(args: list[str]) -> None:
 
 
 def _predict(args: list[str]) -> None:
-    parser = _parser("predict", "Write class names and probabilities for images.")
+    parser = _parser("predict", "Write predictions for images: a table of classes, or a folder of masks.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
-    parser.add_argument("-o", "--output", default="predictions.csv", help="CSV file (default: %(default)s)")
+    parser.add_argument("-o", "--output", help="CSV file, or folder for masks (default: predictions.csv, predictions/)")
     parser.add_argument("--batch-size", type=int, default=32, help="images per batch (default: %(default)s)")
     parser.add_argument(
         "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"
     )
     known = parser.parse_args(args)
-    from tlx.records.prediction_file import refuse_place
-
-    refuse_place(Path(known.output).expanduser())  # before spending minutes on the images
     if known.batch_size < 1:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
     if not _is_run(known.run) and len(runs := [one for one in known.images if _is_run(one)]) == 1:
@@ -244,9 +240,11 @@ def _predict(args: list[str]) -> None:
         )
     from tlx.runs.run import Run
 
-    table = _so_far(Run(known.run)).predict(known.images, known.batch_size, known.on_bad)
-    table.to_csv(known.output)
-    _print(f"{len(table)} predictions in {known.output}")
+    run = Run(known.run)
+    output = run.refuse_output(known.output)  # before spending minutes on the images
+    found = _so_far(run).predict(known.images, known.batch_size, known.on_bad)
+    found.save(output)
+    _print(f"{len(found)} predictions in {known.output or output}")
 
 
 def _lineage(args: list[str]) -> None:

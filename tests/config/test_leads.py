@@ -173,7 +173,8 @@ def test_keys_of_hydra_that_would_be_passed_over_lead_to_those_of_tlx(own: dict[
         (["use_wandb=true"], "type: logger=wandb"),
         (["logger=comet"], "nearest: logger=tensorboard"),
         (["task=detection"], "tlx does not have it yet"),
-        (["task=segmentation"], "tlx does not have it yet"),
+        (["task=semantic"], "task=segmentation"),
+        (["backbone=unet"], "task=segmentation task.decoder=unet"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip

@@ -14,7 +14,8 @@ from tests.data.mask_trees import SIDE, halves, label, loaded, palette, picture,
 from tlx.base.errors import TlxError
 from tlx.config.naming import look_again
 from tlx.data.catalog import source_of
-from tlx.data.mask_labels import IGNORED, MASKS
+from tlx.data.ignored import IGNORED
+from tlx.data.mask_labels import MASKS
 
 TWO = ["background", "foreground"]
 

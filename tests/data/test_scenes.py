@@ -11,7 +11,8 @@ from tlx.base.errors import TlxError
 from tlx.data import ImageDataModule, scenes
 from tlx.data.catalog import source_of
 from tlx.data.findings import class_findings
-from tlx.data.mask_labels import IGNORED, MASKS, MaskArray
+from tlx.data.ignored import IGNORED
+from tlx.data.mask_labels import MASKS, MaskArray
 from tlx.data.sources.drawn_scenes import HEIGHT, LARGEST, MOST, SMALLEST, STROKE, WIDTH, Scene, draw_scene
 
 DIGITS = "0123456789"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class Numbers:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def save(self, path: str | Path) -> None:
+        """Write the table."""
+        self.to_csv(path)
 
     def to_csv(self, path: str | Path) -> None:
         """Write `image,number`."""
@@ -109,6 +113,6 @@ class Brightness(Task):
         """Return the numbers (B,)."""
         return output[:, 0]
 
-    def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Numbers:
+    def predictions(self, paths: Sequence[Path], predicted: Iterable[Tensor]) -> Numbers:
         """Return a number an image."""
-        return Numbers(list(paths), predicted.tolist())
+        return Numbers(list(paths), torch.cat(list(predicted)).tolist())

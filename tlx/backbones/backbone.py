@@ -203,6 +203,10 @@ class Backbone(nn.Module):
         """Return the layer group that a name of `state_dict()` or `named_parameters()` belongs to."""
         return key.split(".")[1] if key.startswith("groups.") else self.group_names[-1]
 
+    def forget_measures(self) -> None:
+        """Measure strides and channels again when they are next asked for: the groups were changed."""
+        self._measures = None
+
     def _index(self, name: str) -> int:
         names = self.group_names
         if name not in names:

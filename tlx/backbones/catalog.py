@@ -89,6 +89,7 @@ _FACTS: dict[str, tuple[float, int]] = {
 TORCHVISION: tuple[str, ...] = tuple(_FACTS)
 
 _PYRAMID = ("stem", "stage1", "stage2", "stage3", "stage4")
+VECTORS = ("dense",)  # layer groups of these networks that give vectors, not maps
 _BLOCKS = ("block1", "block2", "block3", "block4", "block5", "dense")
 
 # (prefix of the name, title, layer groups from bottom to top); the first matching prefix applies.

@@ -134,7 +134,7 @@ class UntouchedPrefix(pl.Callback):
         task, data = pl_module, self.cache.data
         assert isinstance(task, Task)
         prefix = min((unchanged_prefix(task, stage) for stage in self.stages), key=len)
-        if not prefix or not data.sizes["test"]:
+        if not prefix or not data.sizes["test"] or data.in_parts:  # whole images have outputs of different sizes
             return
         how = self.cache.numerics(task, trainer.precision, trainer.precision_plugin.forward_context)
         boundary = self.cache.boundary(task, prefix, data.sizes["test"], how)
@@ -151,7 +151,7 @@ def unchanged_prefix(task: Task, stage: PlannedStage) -> tuple[str, ...]:
     """Return the bottom groups whose output stays constant during a stage: no weight or statistic of them changes."""
     prefix: list[str] = []
     trained = {id(p) for group in stage.trained for p in task.group_parameters(group)}
-    for name in frozen_prefix(stage, task.group_names):
+    for name in frozen_prefix(stage, task.group_names, task.upper_groups):
         modules = [part for module in task.group_modules(name) for part in module.modules()]
         moves = stage.batch_norm == "adapt" and any(isinstance(part, BatchNorm) for part in modules)
         # A weight shared with a trained group above trains, too.

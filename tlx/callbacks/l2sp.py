@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tlx.base.compat.torch import pull_towards
-from tlx.strategies.selectors import HEAD
 from tlx.tasks.module import Task
 
 
@@ -48,7 +47,6 @@ def _backbone(module: pl.LightningModule) -> list[tuple[str, torch.nn.Parameter]
     assert isinstance(module, Task)
     return [
         (f"{group}.{i}", parameter)
-        for group in module.group_names
-        if group != HEAD
+        for group in module.backbone.group_names
         for i, parameter in enumerate(module.group_parameters(group))
     ]

@@ -44,6 +44,9 @@ class _Gathered:
 class TestRecorder(pl.Callback):
     """Collects outputs, features and images from the batches and from `test_step`: no image passes the network twice.
 
+    `test_step` returns `output` (B, …); `features` (B, F), if the review embeds images; and `picture` (B, …), uint8, if
+    the pictures of the worst images are not those of the batch.
+
     After the test, `seen` holds the result in process 0; it is None if there was no image.
 
     Args:
@@ -77,16 +80,14 @@ class TestRecorder(pl.Callback):
         assert isinstance(pl_module, Task)
         kept = real(batch)
         index = batch["index"][kept].cpu()
-        images = batch["image"][kept] if "image" in batch else None
-        features = outputs["features"][kept]
-        rows = pl_module.record(outputs["output"][kept], {**batch, "target": batch["target"][kept]}, self.images)
+        images = outputs.get("picture", batch.get("image"))
+        images = None if images is None else images[kept.to(images.device)]
+        output = outputs["output"]
+        output = output[kept.to(output.device)]
+        rows = pl_module.record(output, {**batch, "target": batch["target"][kept]}, self.images)
         self._gathered.add(index=index, **rows)
-        chosen = self._choice(features.shape[1])[index]
-        self._gathered.add(
-            embedded=index[chosen],
-            features=features[chosen.to(features.device)].float(),
-            thumbnails=self._thumbnails(images, index, chosen),
-        )
+        if "features" in outputs:
+            self._embed(outputs["features"][kept], images, index)
         bad = [-float(value) for value in pl_module.badness(rows)]
         positions = [position for position, value in enumerate(bad) if not math.isnan(value)]
         for position in sorted(positions, key=lambda i: (bad[i], int(index[i])))[:WORST_AT_MOST]:
@@ -94,6 +95,14 @@ class TestRecorder(pl.Callback):
             image = None if images is None else images[position].to("cpu", copy=True)
             self._gathered.worst.append((bad[position], int(index[position]), image))
         self._gathered.keep_worst()
+
+    def _embed(self, features: Tensor, images: Tensor | None, index: Tensor) -> None:
+        chosen = self._choice(features.shape[1])[index]
+        self._gathered.add(
+            embedded=index[chosen],
+            features=features[chosen.to(features.device)].float(),
+            thumbnails=self._thumbnails(images, index, chosen),
+        )
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Combine the results of all processes."""
@@ -135,7 +144,10 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 def _combined(parts: list[_Gathered], read: Callable[[Tensor], Tensor] | None = None) -> Recorded:
-    rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in parts[0].rows}
+    names = dict.fromkeys([name for part in parts for name in part.rows])
+    rows = {name: torch.cat([rows for part in parts for rows in part.rows.get(name, [])]) for name in names}
+    for name in _EMBEDDED:
+        rows.setdefault(name, torch.empty(0, dtype=torch.long if name == "embedded" else torch.float32))
     order, embedded = rows["index"].argsort(), rows["embedded"].argsort()
     for name, tensor in rows.items():
         if len(tensor):

@@ -21,10 +21,11 @@ from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
 from tlx.data.catalog import source_of
 from tlx.data.labels import CLASSES
+from tlx.data.sources.base import OwnSource
 from tlx.records.files import read_model
 from tlx.strategies.checks import check_plan
 from tlx.strategies.monitor import best_of
-from tlx.tasks.catalog import kind_of
+from tlx.tasks.catalog import KINDS, kind_of
 
 Node = Mapping[str, Any]
 
@@ -89,13 +90,15 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
     if not broken & {"dataset", "trainer"}:
         mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
-        mistakes += kind_of(config["task"]).mistakes(config["task"], config["dataset"])
+        of_other_labels = list(_check_labels(config["task"], config["dataset"]))
+        mistakes += of_other_labels or kind_of(config["task"]).mistakes(config["task"], config["dataset"])
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
         kind = kind_of(config["task"]) if isinstance(config.get("task"), Mapping) else None
         if names and kind is not None and kind.schema is not None:  # a user's own task is checked when it is built
-            mistakes += check_plan(config["strategy"], optimizer, [*names, *kind.upper_groups])
+            mapped = [name for name in names if not (kind.reads_maps and name in backbone_catalog.VECTORS)]
+            mistakes += check_plan(config["strategy"], optimizer, [*mapped, *kind.upper_groups], kind.upper_groups)
     return mistakes
 
 
@@ -321,6 +324,17 @@ def _check_monitor(task: Node) -> Iterator[Mistake]:
     right = best_of(str(monitor))
     if mode in ("min", "max") and mode != right:  # otherwise the worst checkpoint is kept as the best
         yield Mistake("task.mode", f"{right} for task.monitor={monitor}", f"'{mode}'", f"type: task.mode={right}")
+
+
+def _check_labels(task: Node, dataset: Node) -> Iterator[Mistake]:
+    """Yield a mistake if a task cannot learn from the labels of a data set, with the tasks that can."""
+    source, kind = source_of(dataset), kind_of(task)
+    if kind.labels in (None, source.labels) or isinstance(source, OwnSource):
+        return
+    fitting = [target.rpartition(".")[2].lower() for target, one in KINDS.items() if one.labels == source.labels]
+    hint = f"type task={' or task='.join(fitting)}" if fitting else ""
+    got = f"'{task['name']}', which learns from {kind.labels}"
+    yield Mistake("task", f"a task that learns from the {source.labels} of dataset '{dataset['name']}'", got, hint)
 
 
 def _check_batch(dataset: Node, trainer: Node) -> Iterator[Mistake]:

@@ -25,7 +25,7 @@ _FOLDER = "dataset=folder dataset.root=DIR"
 _TABLE = "dataset=table dataset.path=TABLE"
 _LACKS_LAYERS = "tlx has no adapter layers; nearest, with few trained weights"
 _LACKS_LOGGER = "tlx logs to TensorBoard, CSV, Weights & Biases and MLflow; nearest"
-_ONLY_CLASSES = "tlx classifies images, one label each"
+_TASKS = "tlx classifies images, one label each, and segments them"
 _COUNTS = "tlx counts the epochs of each stage; nearest"
 
 KEYS = {
@@ -179,9 +179,15 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "mobilevit": Lead(f"{_TIMM}mobilevit_s"),
         "senet seresnet": Lead(f"{_TIMM}seresnet50"),
         "cnn lenet simple_cnn convnet": Lead("backbone=small_cnn"),
-        "yolo yolov5 yolov8 detr fasterrcnn faster_rcnn maskrcnn mask_rcnn retinanet unet deeplab segformer sam": Lead(
-            "", f"{_ONLY_CLASSES}, and has no networks for detection or segmentation"
+        "yolo yolov5 yolov8 detr fasterrcnn faster_rcnn maskrcnn mask_rcnn retinanet": Lead(
+            "", f"{_TASKS}; it has no networks for detection"
         ),
+        "unet": Lead("task=segmentation task.decoder=unet", "a decoder is a choice of the task; with any backbone"),
+        "fpn": Lead("task=segmentation task.decoder=fpn", "a decoder is a choice of the task; with any backbone"),
+        "deeplab deeplabv3 deeplabv3plus": Lead(
+            "task=segmentation task.decoder=deeplabv3plus", "a decoder is a choice of the task; with any backbone"
+        ),
+        "segformer sam mask2former": Lead("task=segmentation", "tlx builds segmenters from classifiers"),
         "checkpoint ckpt weights local custom": Lead(
             "backbone=file backbone.path=WEIGHTS backbone.architecture=NETWORK"
         ),
@@ -197,7 +203,9 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "aircraft": Lead("dataset=fgvc_aircraft"),
         "fashion": Lead("dataset=fashion_mnist"),
         "emnist": Lead("dataset=emnist_letters"),
-        "coco voc pascal_voc cityscapes ade20k": Lead("", _ONLY_CLASSES),
+        "voc pascal_voc cityscapes ade20k cvat labelme roboflow segmentation": Lead(
+            "task=segmentation dataset=masks dataset.root=FOLDER"
+        ),
     },
     "optimizer": {
         "adam": Lead("optimizer._target_=torch.optim.Adam"),
@@ -228,10 +236,12 @@ OPTIONS: dict[str, dict[str, Lead]] = {
     },
     "task": {
         "classify image_classification multiclass binary": Lead("task=classification"),
-        "detection object_detection segmentation semantic_segmentation instance_segmentation regression multilabel"
-        " multi_label pose keypoints depth ocr captioning retrieval clustering": Lead(
-            "", "tlx does not have it yet; it classifies images, one label each"
+        "segment semantic semantic_segmentation masks": Lead("task=segmentation"),
+        "instance_segmentation panoptic": Lead(
+            "task=segmentation", "tlx has no segmentation of single objects; of classes"
         ),
+        "detection object_detection regression multilabel multi_label pose keypoints depth ocr captioning retrieval"
+        " clustering": Lead("", f"tlx does not have it yet; {_TASKS}"),
     },
     "cache": {"false no none disabled": Lead("cache=off"), "true yes on": Lead("cache=default")},
     "classifier": {

@@ -12,10 +12,12 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
+from torchvision.transforms import v2
 
 from tlx.base.errors import TlxError
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
+from tlx.data.augmentation.crops import Tile, Whole, crop_transform
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
@@ -217,19 +219,24 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
         With a target domain there are two loaders, for `val` and `target_val`.
         """
-        return self._eval_loader("val") if self.domain is None else [self._eval_loader(s) for s in self.selected_on]
+        loaders = [self._eval_loader(split) for split in self.selected_on]
+        return loaders[0] if len(loaders) == 1 else loaders
 
     def test_dataloader(self) -> EpochLoader | list[Any]:
         """Return the test images as for validation."""
         return self._eval_loader("test")
 
-    def predict_loader(self, paths: Iterable[str | os.PathLike[str]]) -> EpochLoader:
+    def predict_loader(self, paths: Iterable[str | os.PathLike[str]], whole: bool = False) -> EpochLoader:
         """Return the images of files, folders and patterns in the given order, without labels.
 
         `index` is the position in `find_images(paths)`.
+
+        Args:
+            paths: The files, folders and patterns.
+            whole: Whether each image is a batch of its own, in its own size.
         """
         split = Split([Sample(path, None, str(path)) for path in find_images(paths)])
-        dataset = self._as_evaluated(split, self.dataset, labels=None)
+        dataset = self._as_evaluated(split, self.dataset, None, whole)
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
@@ -266,10 +273,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         node = self._set_of(split).node
         if not augmented:
-            return self._as_evaluated(self.splits[split], node, self.label_kind(split))
+            return self._as_evaluated(self.splits[split], node, self.label_kind(split), self._is_whole(split))
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
-        transform, min_side = train_transform(self.preprocessing, augment, flip), self._min_side(augment, node)
+        transform = (crop_transform if self.in_parts else train_transform)(self.preprocessing, augment, flip)
         views = Views(self.view_seed, self.content_keys(split))
         return SplitDataset(
             self.splits[split],
@@ -277,16 +284,27 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self.channels,
             self.seed,
             views,
-            min_side,
+            None if self.in_parts else self._min_side(augment, node),
             distortion(augment),
-            draws_nothing(augment, flip),
+            draws_nothing(augment, flip) and not self.in_parts,
             _window(node),
             self.label_kind(split),
         )
 
-    def _as_evaluated(self, split: Split, node: Mapping[str, Any], labels: LabelKind | None) -> SplitDataset:
-        transform, min_side = eval_transform(self.preprocessing), self._min_side("none", node)
-        return SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
+    def _as_evaluated(
+        self, split: Split, node: Mapping[str, Any], labels: LabelKind | None, whole: bool = False
+    ) -> SplitDataset:
+        in_parts = any(sample.region is not None for sample in split.samples)
+        size, mode = self.preprocessing.height_width, v2.InterpolationMode(self.preprocessing.interpolation)
+        transform = Whole() if whole else Tile(size, mode) if in_parts else eval_transform(self.preprocessing)
+        min_side = None if whole or in_parts else self._min_side("none", node)
+        dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
+        dataset.one_a_batch = whole
+        return dataset
+
+    def _is_whole(self, split: str) -> bool:
+        """Return whether a split's images are evaluated whole, at their own size."""
+        return self.in_parts and split in ("val", "test")
 
     def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
         """Return the shorter side that a JPEG decoded at a reduced size keeps, see `read_image`; None: full size."""
@@ -296,7 +314,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Make a data set that is read more than once share the images kept for its split."""
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
-            size = None if drawn or dataset.labels_move else self.preprocessing.height_width
+            size = None if drawn or dataset.labels_move or dataset.one_a_batch else self.preprocessing.height_width
             facts = self._set_of(split).by_file
             kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
             self._kept[split, drawn] = kept
@@ -313,7 +331,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             part.distort_later = device is not None
         loader = EpochLoader(
             dataset,
-            batch_size=self.batch_share(sampler.world),
+            batch_size=1 if any(part.one_a_batch for part in parts) else self.batch_share(sampler.world),
             sampler=sampler,
             drop_last=drop_last,
             collate_fn=uncollated,

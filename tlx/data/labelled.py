@@ -13,14 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import TlxError
 from tlx.data import domains
+from tlx.data.augmentation.covering import covering
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
 from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
+from tlx.data.splits.tiles import image_sizes, tiles
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
+
+
+VAL_TILES, VAL_TILES_AT_MOST = "val_tiles", 200
 
 
 class LabelledImages:
@@ -67,7 +72,20 @@ class LabelledImages:
     def splits(self) -> dict[str, Split]:
         """The splits; train is reduced to the configured number of labels."""
         source = self.checked.splits
+        if self.in_parts:
+            source = {**source, VAL_TILES: self._val_tiles}
         return source if self.domain is None else {**source, **self.domain.splits}
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether crops of the images are trained on, tiles validated, and whole images tested."""
+        return self.image_set.labels.in_parts
+
+    @cached_property
+    def _val_tiles(self) -> Split:
+        """The tiles of validation images that are evaluated after every epoch."""
+        split, size = self.checked.splits["val"], self.preprocessing.height_width
+        return tiles(split, [covering(one, size) for one in image_sizes(split)], size, VAL_TILES_AT_MOST)
 
     def _set_of(self, split: str) -> CheckedSet:
         """Return the set that a split belongs to; its node configures how images are read and augmented."""
@@ -174,11 +192,13 @@ class LabelledImages:
     @property
     def selected_on(self) -> tuple[str, ...]:
         """The splits that are evaluated after every epoch."""
+        if self.in_parts:
+            return (VAL_TILES,)
         return ("val",) if self.domain is None else ("val", domains.VAL)
 
     def augmented(self, split: str = "train") -> bool:
-        """Whether training augments the images of a split."""
-        return str(self._set_of(split).node.get("augment", "light")) != "none"
+        """Whether training draws something for the images of a split: an augmentation, or a crop."""
+        return self.in_parts or str(self._set_of(split).node.get("augment", "light")) != "none"
 
     def label_keys(self, split: str) -> list[bytes] | None:
         """Return a hash of each image's content and label, for labels that move; None: they cannot be stored."""
@@ -193,8 +213,14 @@ class LabelledImages:
     def content_keys(self, split: str) -> list[bytes]:
         """Return a hash of the content of each image of a split."""
         if split not in self._keys:
-            self._keys[split] = content_keys(self.splits[split])
+            samples, keys = self.splits[split].samples, content_keys(self.splits[split])
+            parts = zip(samples, keys, strict=True)
+            self._keys[split] = [key if one.region is None else _key_of(key, one.region) for one, key in parts]
         return self._keys[split]
+
+
+def _key_of(key: bytes, region: tuple[int, int, int, int]) -> bytes:
+    return blake2b(key + repr(region).encode(), digest_size=len(key)).digest()
 
 
 def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

@@ -24,6 +24,9 @@ class LabelKind(ABC):
     name: ClassVar[str] = "own"  # what its labels are called: `classes`, `masks`
     least_classes: ClassVar[int] = 1  # classes that the training images must show at least
     moves: ClassVar[bool] = False  # whether a label changes when its image is cropped, mirrored or rotated
+    in_parts: ClassVar[bool] = (
+        False  # whether crops are trained on, tiles validated, and whole images of any size tested
+    )
     unknown: ClassVar[Any]  # the label of an unlabelled image
 
     def is_known(self, label: Any) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from tlx.data.ignored import IGNORED
 from tlx.data.labels import LabelKind
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
@@ -15,8 +16,6 @@ if TYPE_CHECKING:  # sets of files are listed, split and checked without importi
     from torch import Tensor
 
     from tlx.data.augmentation.distortion import Distortion
-
-IGNORED = 255  # the value of pixels that count in no loss and no metric; classes are below it
 
 
 class Mask(ABC):
@@ -75,6 +74,7 @@ class MaskLabels(LabelKind):
 
     name = "masks"
     moves = True
+    in_parts = True
     unknown = None
 
     def class_ids(self, label: Mask | None) -> tuple[int, ...]:

@@ -57,9 +57,10 @@ def predict(task: Task, dataset: Mapping[str, Any], paths: Sequence[Path]) -> Pr
         dataset: Keys of a dataset node that define how images are read, including `batch_size`.
         paths: Image files.
     """
-    loader = ImageDataModule(dataset, task.backbone.preprocessing, seed=0).predict_loader(paths)
+    data = ImageDataModule(dataset, task.backbone.preprocessing, seed=0)
+    loader = data.predict_loader(paths, whole=task.whole_images)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)
     with no_gradients():
-        rows = [task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader]
-    return task.predictions(paths, torch.cat(rows))
+        rows = (task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader)
+        return task.predictions(paths, rows)

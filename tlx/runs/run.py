@@ -23,8 +23,11 @@ from tlx.records import unreadable
 from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
 from tlx.records.escapes import escaped
+from tlx.records.prediction_file import refuse_place
+from tlx.records.prediction_folder import PredictionFolder
 from tlx.records.settled import keep
 from tlx.runs.lineage import ancestors, carried_over
+from tlx.tasks.catalog import kind_of
 
 log = logging.getLogger("tlx")
 
@@ -153,10 +156,27 @@ class Run(RunDirectory):
 
         return evaluate(self.model, config)
 
+    def refuse_output(self, output: str | None) -> Path:
+        """Return the place for predictions, after checking that they can be written there.
+
+        Args:
+            output: The file, or the folder for tasks that write several files; None: the task's own.
+
+        Raises:
+            TlxError: Nothing can be written there, or this is no run.
+        """
+        into = kind_of(self.config.task).predicts_into
+        place = Path(output or into).expanduser()
+        if into.endswith("/"):
+            PredictionFolder(place).refuse()
+        else:
+            refuse_place(place)
+        return place
+
     def predict(
         self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
     ) -> Predictions:
-        """Return class names and probabilities for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
+        """Return the task's predictions for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
         self.need("checkpoints/best.ckpt")
         from tlx.inference.predict import predict, readable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlx.base.errors import Mistake
@@ -12,26 +12,29 @@ from tlx.strategies.selectors import HEAD, SelectorError, select
 Node = Mapping[str, Any]
 
 
-def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistake]:
-    """Return the mistakes of strategy and optimizer for these layer groups (bottom to top, the head last)."""
+def check_plan(strategy: Node, optimizer: Node, names: list[str], upper: Sequence[str] = (HEAD,)) -> list[Mistake]:
+    """Return the mistakes of strategy and optimizer for these layer groups (bottom to top, the upper ones last)."""
     mistakes: list[Mistake] = []
     if strategy.get("groups") is not None:
-        mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features")
+        mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features", upper)
         if not strategy["groups"]:
-            mistakes.append(Mistake("strategy.groups", "at least one layer group", "none", f"such as {names[-2]}"))
-        if not mistakes and set(select(names, strategy["groups"])) == {HEAD}:
-            below = names[-2]
+            mistakes.append(
+                Mistake("strategy.groups", "at least one layer group", "none", f"such as {names[-1 - len(upper)]}")
+            )
+        if not mistakes and set(select(names, strategy["groups"], upper)) <= set(upper):
+            below = names[-1 - len(upper)]
             mistakes.append(Mistake("strategy.groups", "layer groups below the head", "the head", f"such as {below}"))
         return mistakes
     for i, stage in enumerate(strategy["stages"]):
-        mistakes += _check_selector(names, stage["train"], f"strategy.stages[{i}].train", f"stage '{stage['name']}'")
+        path, what = f"strategy.stages[{i}].train", f"stage '{stage['name']}'"
+        mistakes += _check_selector(names, stage["train"], path, what, upper)
     for selector in optimizer.get("group_lr") or {}:
-        mistakes += _check_selector(names, selector, "optimizer.group_lr", "a learning rate")
+        mistakes += _check_selector(names, selector, "optimizer.group_lr", "a learning rate", upper)
     if not strategy["stages"]:
         mistakes.append(Mistake("strategy.stages", "at least one stage", "none"))
     if mistakes:
         return mistakes
-    for stage in plan_stages(strategy, {"lr": 1.0, **optimizer}, names):
+    for stage in plan_stages(strategy, {"lr": 1.0, **optimizer}, names, upper=upper):
         if not any(rate > 0 for rate in stage.peak_lr):
             rates = "learning rates of 0" if stage.trained else "no layer group"
             expected = f"a stage '{stage.name}' that trains at least one layer group"
@@ -39,9 +42,9 @@ def check_plan(strategy: Node, optimizer: Node, names: list[str]) -> list[Mistak
     return mistakes
 
 
-def _check_selector(names: list[str], selector: Any, path: str, what: str) -> Iterator[Mistake]:
+def _check_selector(names: list[str], selector: Any, path: str, what: str, upper: Sequence[str]) -> Iterator[Mistake]:
     for part in [selector] if isinstance(selector, str) else selector:
         try:
-            select(names, part)
+            select(names, part, upper)
         except SelectorError as error:
             yield Mistake(path, f"{error.expected} for {what}", f"'{error.selector}'", error.hint)

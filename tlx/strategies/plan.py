@@ -75,6 +75,7 @@ def plan_stages(
     optimizer: Mapping[str, Any],
     names: Sequence[str],
     stage_epochs: int | None = None,
+    upper: Sequence[str] = (HEAD,),
 ) -> list[PlannedStage]:
     """Resolve a strategy for the layer groups `names` (bottom to top, the head last).
 
@@ -83,6 +84,7 @@ def plan_stages(
         optimizer: A composed optimizer node: `lr`, `layer_decay`, `group_lr`.
         names: All layer groups.
         stage_epochs: Most epochs of a stage; None: as in the strategy.
+        upper: The groups above the backbone.
 
     Raises:
         SelectorError: A selector of a stage or of `group_lr` matches no layer group.
@@ -98,9 +100,9 @@ def plan_stages(
     """
     stages: list[PlannedStage] = []
     for spec in strategy["stages"]:
-        for name, trained in _expand(spec, names):
+        for name, trained in _expand(spec, names, upper):
             decay = spec.get("layer_decay") or optimizer.get("layer_decay", 1.0)
-            rates = group_rates(names, optimizer["lr"], decay, optimizer.get("group_lr") or {})
+            rates = group_rates(names, optimizer["lr"], decay, optimizer.get("group_lr") or {}, upper)
             epochs = spec.get("epochs", 5)
             stages.append(
                 PlannedStage(
@@ -118,32 +120,44 @@ def plan_stages(
     return stages
 
 
-def group_rates(names: Sequence[str], lr: float, layer_decay: float, group_lr: Mapping[str, float]) -> dict[str, float]:
+def group_rates(
+    names: Sequence[str],
+    lr: float,
+    layer_decay: float,
+    group_lr: Mapping[str, float],
+    upper: Sequence[str] = (HEAD,),
+) -> dict[str, float]:
     """Return the base learning rate of every layer group.
 
-    The topmost group has `lr`; each group below has `layer_decay` times the rate of the one above. `group_lr` overrides
-    these with absolute rates by selector; later entries override earlier ones.
+    The groups above the backbone have `lr`; each group below has `layer_decay` times the rate of the one above.
+    `group_lr` overrides these with absolute rates by selector; later entries override earlier ones.
     """
-    rates = {name: lr * layer_decay**depth for depth, name in enumerate(reversed(names))}
+    below = [name for name in names if name not in upper]
+    rates = dict.fromkeys(names, lr)
+    rates |= {name: lr * layer_decay ** (depth + 1) for depth, name in enumerate(reversed(below))}
     for selector, rate in group_lr.items():
-        for name in select(names, selector):
+        for name in select(names, selector, upper):
             rates[name] = float(rate)
     return rates
 
 
-def _expand(spec: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return names and groups of the stages of an entry: one, or with `one_group_more` one per group, from the top."""
-    chosen = select(names, spec["train"])
+def _expand(spec: Mapping[str, Any], names: Sequence[str], upper: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return names and groups of the stages of an entry: one, or with `one_group_more` one per group, from the top.
+
+    The groups above the backbone count as one.
+    """
+    chosen = select(names, spec["train"], upper)
     if not spec.get("one_group_more", False):
         return [(spec["name"], chosen)]
-    return [(f"{spec['name']}_{chosen[i]}", chosen[i:]) for i in range(len(chosen) - 1, -1, -1)]
+    starts = [i for i in range(len(chosen) - 1, -1, -1) if i == 0 or chosen[i - 1] not in upper]
+    return [(f"{spec['name']}_{HEAD if chosen[i] in upper else chosen[i]}", chosen[i:]) for i in starts]
 
 
-def frozen_prefix(stage: PlannedStage, names: Sequence[str]) -> tuple[str, ...]:
+def frozen_prefix(stage: PlannedStage, names: Sequence[str], upper: Sequence[str] = (HEAD,)) -> tuple[str, ...]:
     """Return the groups below the lowest trained one, whose outputs do not change in this stage."""
     prefix = []
     for name in names:
-        if name in stage.trained or name == HEAD:
+        if name in stage.trained or name in upper:
             break
         prefix.append(name)
     return tuple(prefix)

@@ -1,21 +1,21 @@
-"""Tasks, one folder each: the head on a backbone, its loss, metrics, review and predictions.
+"""Tasks, one folder each: what stands above a backbone, its loss, metrics, review and predictions.
 
-`Classification` is imported on first use, so that importing `tlx.tasks.catalog` does not import torch.
+A task is imported on first use, so that importing `tlx.tasks.catalog` does not import torch.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tlx.tasks.classification.task import Classification
+    from tlx.tasks.segmentation.task import Segmentation
 
-__all__ = ["Classification"]
+__all__ = ["Classification", "Segmentation"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Classification":
-        from tlx.tasks.classification.task import Classification
-
-        return Classification
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{name.lower()}.task"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ outputs mean. A task is a subclass of `tlx.tasks.module.Task`, which calls the c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,5 +84,5 @@ class TaskContract(ABC):
         """Return the part of the output that predictions are made from, (B, …)."""
 
     @abstractmethod
-    def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Predictions:
-        """Return the task's predictions for image files; `predicted` (N, …) comes from the method `predicted`."""
+    def predictions(self, paths: Sequence[Path], predicted: Iterable[Tensor]) -> Predictions:
+        """Return the task's predictions for image files; `predicted` yields results of `predict_step`, each (B, …)."""

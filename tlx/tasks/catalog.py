@@ -8,8 +8,12 @@ from typing import Any
 from tlx.base.errors import Mistake
 from tlx.tasks.classification.kind import ClassificationKind
 from tlx.tasks.kind import Node, TaskKind, Widths
+from tlx.tasks.segmentation.kind import SegmentationKind
 
-KINDS: dict[str, TaskKind] = {"tlx.tasks.Classification": ClassificationKind()}
+KINDS: dict[str, TaskKind] = {
+    "tlx.tasks.Classification": ClassificationKind(),
+    "tlx.tasks.Segmentation": SegmentationKind(),
+}
 
 
 class OwnKind(TaskKind):

@@ -33,10 +33,12 @@ class TaskKind(ABC):
         monitors: The metrics that may select weights; (): any.
         scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
-        reads_maps: Whether it reads maps of several layer groups; groups that give vectors are then left out.
         oracle: The figure of the agreement with hidden labels of a target domain; None: the task measures none.
+        reads_maps: Whether it reads maps of several layer groups; groups that give vectors are then left out.
+        labels: The kind of labels that it learns from, see `tlx.data.labels.LabelKind.name`; None: any.
         headline: The test metric that lists and tables show first.
         compared: The metrics by which a tool may sort runs.
+        predicts_into: Where predictions are written by default: a file, or a folder if it ends in `/`.
     """
 
     schema: type | None = None
@@ -45,10 +47,12 @@ class TaskKind(ABC):
     monitors: tuple[str, ...] = ()
     scorings: tuple[str, ...] = ()
     gives_class_scores: bool = False
-    reads_maps: bool = False
     oracle: str | None = None
+    reads_maps: bool = False
+    labels: str | None = None
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")
+    predicts_into: str = "predictions.csv"
 
     @property
     def name(self) -> str:

@@ -95,8 +95,9 @@ class LayerGroups(pl.LightningModule):
     def train(self, mode: bool = True) -> LayerGroups:
         """Set training mode; frozen groups stay in eval mode: dropout is off, BatchNorm statistics stay constant.
 
-        With the BatchNorm policy `frozen`, the statistics of trained groups stay constant, too; with `adapt`, those of
-        frozen groups adapt to the new data.
+        With the BatchNorm policy `frozen`, the statistics of trained backbone groups stay constant, too; with `adapt`,
+        those of frozen groups adapt to the new data. The policy is about loaded weights: BatchNorm of a new group above
+        the backbone trains with the group.
         """
         super().train(mode)
         if mode:
@@ -104,7 +105,8 @@ class LayerGroups(pl.LightningModule):
                 for module in self.group_modules(group):
                     if not self.trains(group):
                         module.eval()
-                    _set_batch_norm(module, self._batch_norm)
+                    if group not in self.upper_groups:
+                        _set_batch_norm(module, self._batch_norm)
         return self
 
     @no_gradients()

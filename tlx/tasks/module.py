@@ -25,6 +25,8 @@ class Task(Learner):
         learning: What it needs for training; None: it only predicts.
     """
 
+    whole_images = False  # whether images are tested and predicted whole, at their own size, one a batch
+
     def __init__(self, backbone: Backbone, class_names: Sequence[str], learning: Learning | None = None) -> None:
         super().__init__(backbone, learning)
         self.class_names = list(class_names)
@@ -64,7 +66,10 @@ class Task(Learner):
         return self.measure("target" if dataloader_idx else "val", self.head(self.features_of(batch)), batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Measure a batch of the test split; return its `output` and the `features` (B, F) that the head read."""
+        """Measure a batch of the test split; return its `output` and the `features` (B, F) that the head read.
+
+        `tlx.callbacks.test_recorder` says what else a task may return.
+        """
         features = self.features_of(batch)
         output = self.head(features)
         self.measure("test", output, batch)

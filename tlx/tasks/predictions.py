@@ -17,4 +17,7 @@ class Predictions(Protocol):
         """Return the number of images."""
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a table with one row per image."""
+        """Write a table of the images."""
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a place of the form that the task's kind names: a file or a folder."""

@@ -10,11 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch.overrides import TorchFunctionMode
 
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.maps import for_maps
 from tlx.base.errors import ConfigError
 from tlx.building.nodes import build_node
 from tlx.strategies.checks import check_plan
 from tlx.strategies.plan import PlannedStage, plan_stages
-from tlx.strategies.selectors import HEAD, select
+from tlx.strategies.selectors import select
+from tlx.tasks.catalog import kind_of
 
 log = logging.getLogger("tlx")
 
@@ -23,7 +25,7 @@ def build_backbone(config: DictConfig, load: bool = True) -> Backbone:
     """Build the backbone of a configuration; load its weights unless `load` is false or the strategy resets them."""
     load = load and not config.strategy.get("reset", False)
     backbone: Backbone = build_node(config.backbone, "backbone", in_channels=config.dataset.channels, load=load)
-    return backbone
+    return for_maps(backbone) if kind_of(config.task).reads_maps else backbone
 
 
 def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
@@ -34,10 +36,11 @@ def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
             groups, such mistakes are found here.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    mistakes = check_plan(plain["strategy"], plain["optimizer"], names)
+    upper = kind_of(plain["task"]).upper_groups
+    mistakes = check_plan(plain["strategy"], plain["optimizer"], names, upper)
     if mistakes:
         raise ConfigError(mistakes)
-    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs)
+    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper)
 
 
 def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
@@ -51,10 +54,11 @@ def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:
         ConfigError: A selector matches nothing, or only the head.
     """
     plain: Any = OmegaConf.to_container(config.strategy, resolve=True)
-    mistakes = check_plan(plain, {}, names)
+    upper = kind_of(config.task).upper_groups
+    mistakes = check_plan(plain, {}, names, upper)
     if mistakes:
         raise ConfigError(mistakes)
-    return tuple(name for name in select(names, plain["groups"]) if name != HEAD)
+    return tuple(name for name in select(names, plain["groups"], upper) if name not in upper)
 
 
 class NothingDrawn(TorchFunctionMode):

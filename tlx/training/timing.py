@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.pooled import TRIED, ComputeMode, candidates, fastest
 from tlx.strategies.plan import PlannedStage
-from tlx.strategies.selectors import HEAD
 from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.training.planning import plan
@@ -139,7 +138,7 @@ def _try_compiling(
     batches: int,
     eager: float,
 ) -> bool:
-    training = [stage for stage in stages if set(stage.trained) - {HEAD}]  # others train the head on the cache
+    training = [stage for stage in stages if set(stage.trained) - {*task.upper_groups}]  # others train on the cache
     steps = batches * sum(stage.epochs for stage in training)
     # Do not try to compile if it could not pay off even with compiled steps that take no time.
     if not compile_pays(1000 * eager, 0.0, QUICK, steps):

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 
 
 def blobs(height: int, width: int, classes: int, seed: int = 0, smooth: float = 3) -> np.ndarray:

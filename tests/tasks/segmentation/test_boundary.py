@@ -12,7 +12,7 @@ from scipy.ndimage import binary_erosion
 
 from tests.conftest import ROOT
 from tests.tasks.segmentation.masks import blobs, pair
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.tasks.segmentation import boundary
 from tlx.tasks.segmentation.boundary import boundary_counts, distance
 

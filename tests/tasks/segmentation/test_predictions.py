@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.tasks.segmentation.masks import blobs
 from tlx.base.errors import TlxError
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.data.reading.images import read_image
 from tlx.records.prediction_folder import LIST, PredictionFolder
 from tlx.tasks.segmentation import overlays

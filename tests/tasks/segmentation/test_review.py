@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import jaccard_score
 
 from tests.tasks.segmentation.masks import pair
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.measures.drawing import pixels_of, write_png
 from tlx.measures.intervals import bootstrap_sums
 from tlx.measures.sections import Estimate, Sections

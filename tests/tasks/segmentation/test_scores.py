@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix, f1_score, jaccard_score, precision
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from tests.tasks.segmentation.masks import split
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.tasks.segmentation import confusion as counting
 from tlx.tasks.segmentation import scores
 from tlx.tasks.segmentation.confusion import confusion, confusion_by_image

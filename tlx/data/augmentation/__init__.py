@@ -1,1 +1,1 @@
-"""Resizing and augmentation of images, and their random numbers."""
+"""What is drawn for an image, and done to it: resizing, distortion; random numbers of one item."""

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: parameters are drawn per image on the CPU, and applied on the batch's device."""
+"""Augmentation of whole batches: drawn for each image on the host, applied wherever the batch is."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
-# To luma and two colour differences, in which the hue is an angle (NTSC's YIQ), and back.
+# Luma and two differences of colours, in which hue is an angle (NTSC's YIQ), and back.
 _TO_YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 _SAME_COLOURS = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]
-_NUMBERS = 15  # random numbers for an image: 5 for geometry, 4 for colours, 5 for the rectangle, 1 for inversion
-_ERASED_AREA = (0.02, 0.33)  # fraction of the image; both ranges as in Zhong et al., Random Erasing (2017)
+_NUMBERS = 15  # drawn for an image: five of the geometry, four of the colours, five of the rectangle, one for inverting
+_ERASED_AREA = (0.02, 0.33)  # of the image; these two as in Zhong et al., Random Erasing (2017)
 _ERASED_ASPECT = (0.3, 3.3)
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """Ranges of colour changes: factors from 1 - x to 1 + x; the hue by a fraction x of a full turn either way."""
+    """How far colours may change: factors from 1 - x to 1 + x; the hue by as much of a full turn either way."""
 
     brightness: float = 0.4
     contrast: float = 0.4
@@ -32,20 +32,20 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Distortion:
-    """Inverts, changes colours and geometry, and erases a rectangle, in this order; defaults skip a step.
+    """Inverts, changes colours and geometry, and erases a part, in this order; what is not asked for is left out.
 
-    The result of an image depends only on its pixels and its drawn parameters, not on the rest of the batch.
+    What comes out for an image depends on its pixels and on what was drawn for it, not on the rest of the batch.
 
     Args:
-        degrees: Largest rotation in either direction.
-        shift: Largest shift in either direction, as a fraction of the side.
-        shear: Largest horizontal shear in either direction, in degrees.
-        zoom: Smallest and largest scale factor; drawn uniformly on a logarithmic scale.
-        jitter: Changes of colours, or of brightness and contrast in gray images; other channels are unchanged.
+        degrees: Largest rotation either way.
+        shift: Largest shift either way, as a fraction of the side.
+        shear: Largest horizontal shear either way, in degrees.
+        zoom: Smallest and largest size, in times the size that it has; evenly drawn on a logarithmic scale.
+        jitter: Of colours, or in gray images of brightness and contrast; alpha and further channels are kept.
         erase: Probability that a rectangle becomes black.
-        invert: Probability that dark and bright are exchanged; alpha and further channels are unchanged.
-        beyond: Fill beyond the edges: `edge`, the nearest pixel; or `background`, the median of the outermost pixels,
-            for drawings, whose strokes `edge` would extend.
+        invert: Probability that dark and bright are exchanged; alpha and further channels are kept.
+        beyond: What lies beyond the edge of an image that is moved: `edge`, the nearest pixel, or `background`, the
+            median of the outermost pixels, for drawings whose strokes would go on for ever.
     """
 
     degrees: float = 0.0
@@ -58,17 +58,18 @@ class Distortion:
     beyond: Literal["edge", "background"] = "edge"
 
     def draw(self) -> Tensor:
-        """Draw the parameters of one image from torch's CPU generator: (21,), float32.
+        """Draw for one image, from torch's CPU generator: (21,), float32.
 
-        Six numbers for the geometry, ten for the colours, four for the rectangle, and 1 if the image is inverted.
+        Six numbers of the geometry, ten of the colours, four of the rectangle, and 1 where it is to be inverted.
         """
-        # One call, because a call for each number would take longer than everything else.
-        u = torch.rand(_NUMBERS, dtype=torch.float64).tolist()
+        u = torch.rand(
+            _NUMBERS, dtype=torch.float64
+        ).tolist()  # at once: a call for each would take longer than all else
         inverted = float(u[14] < self.invert)
         return torch.tensor([*self._geometry(u[:5]), *self._colours(u[5:9]), *self._rectangle(u[9:14]), inverted])
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Distort images, uint8 (B, C, H, W), with the drawn parameters of each (B, 21)."""
+        """Distort images, uint8 (B, C, H, W), as was drawn for each of them (B, 21)."""
         drawn = drawn.to(images.device)
         pixels = images.float()
         if self.invert:
@@ -84,14 +85,14 @@ class Distortion:
         return pixels.clamp_(0, 255).round_().to(torch.uint8)
 
     def grid(self, drawn: Tensor, size: tuple[int, int]) -> Tensor | None:
-        """Return the grid for torch's `grid_sample`: the source of each pixel of the result; None if nothing moves.
+        """Return where each pixel of the result comes from, as torch's `grid_sample` takes it; None: nothing moves.
 
         Args:
-            drawn: Drawn parameters of each image (B, 21).
+            drawn: As was drawn for each image (B, 21).
             size: Height and width of the images in pixels.
 
         Returns:
-            (B, height, width, 2): x and y in the image, from -1 at one edge to 1 at the other.
+            (B, height, width, 2): x and y in the image, from -1 at the one edge to 1 at the other.
         """
         if not (self.degrees or self.shift or self.shear or self.zoom != (1.0, 1.0)):
             return None
@@ -101,7 +102,7 @@ class Distortion:
         return torch.stack([a * x + b * y + c, d * x + e * y + f], dim=-1)
 
     def _geometry(self, u: list[float]) -> list[float]:
-        """Return the affine map from a pixel of the result to its source: two rows of three numbers."""
+        """Where in the image, from -1 to 1, each pixel of the result comes from: two rows of three numbers."""
         turn = math.radians(_between(u[0], -self.degrees, self.degrees))
         slant = math.tan(math.radians(_between(u[1], -self.shear, self.shear)))
         zoom = math.exp(_between(u[2], math.log(self.zoom[0]), math.log(self.zoom[1])))
@@ -111,7 +112,7 @@ class Distortion:
         return [value for a, b in rows for value in (a, b, -(a * right + b * down))]
 
     def _colours(self, u: list[float]) -> list[float]:
-        """Return a 3x3 matrix for brightness, saturation and hue, which are linear in the colours, and the contrast."""
+        """A 3x3 matrix for brightness, saturation and hue, which are linear in the colours; and the contrast."""
         if self.jitter is None:
             return _SAME_COLOURS
         most = (self.jitter.brightness, self.jitter.contrast, self.jitter.saturation)
@@ -122,7 +123,7 @@ class Distortion:
         return [*(brightness * (_FROM_YIQ @ turned @ _TO_YIQ)).flatten().tolist(), contrast]
 
     def _rectangle(self, u: list[float]) -> list[float]:
-        """Return left, top, right and bottom as fractions of the sides; all are zero if nothing is erased."""
+        """Left, top, right and bottom as fractions of the sides; all zero: nothing is erased."""
         if u[0] >= self.erase:
             return [0.0] * 4
         area, aspect = _between(u[1], *_ERASED_AREA), math.exp(_between(u[2], *map(math.log, _ERASED_ASPECT)))
@@ -135,8 +136,7 @@ def _between(u: float, low: float, high: float) -> float:
     return low + (high - low) * u
 
 
-# Sums of three products are written out, and whole numbers summed, because a matrix product rounds differently
-# depending on the batch.
+# Sums of three products, written out, and sums of whole numbers: a matrix product rounds differently in other batches.
 
 
 def _colour_channels(pixels: Tensor) -> int:
@@ -150,10 +150,10 @@ def _inverted(pixels: Tensor, which: Tensor) -> Tensor:
 
 
 def _recolour(pixels: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
-    """Apply a matrix (B, 3, 3) to colours, or its brightness to gray; then the contrast (B,) around the mean luma."""
+    """Apply a matrix (B, 3, 3) to colours, or its brightness to gray, then the contrast (B,) about the mean luma."""
     colours = _colour_channels(pixels)
     before = pixels[:, :colours]
-    if colours == 1:  # for gray, the matrix only changes the brightness
+    if colours == 1:  # of a gray colour the matrix changes the brightness only
         after = before * (matrix[:, 0, 0] + matrix[:, 0, 1] + matrix[:, 0, 2]).view(-1, 1, 1, 1)
         luma = after
     else:
@@ -173,7 +173,7 @@ def _sum_of_three(colours: Tensor, weights: Tensor) -> Tensor:
 
 
 def _move(pixels: Tensor, grid: Tensor, onto_background: bool) -> Tensor:
-    """Sample each pixel bilinearly at its grid point (B, H, W, 2)."""
+    """Take each pixel from where the grid (B, H, W, 2) points to, bilinearly."""
     if not onto_background:
         return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
     background = _background(pixels)
@@ -198,5 +198,5 @@ def _erase(pixels: Tensor, rectangle: Tensor) -> Tensor:
 
 
 def centres(count: int, device: torch.device | None = None) -> Tensor:
-    """Return the centres (count,) of `count` pixels in a row, from -1 at one edge to 1 at the other."""
+    """Return the centres (count,) of so many pixels, from -1 at the one edge to 1 at the other."""
     return (torch.arange(count, device=device, dtype=torch.float32) * 2 + 1) / count - 1

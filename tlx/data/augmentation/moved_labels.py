@@ -1,4 +1,4 @@
-"""Apply the geometry of `Distortion` to masks and boxes."""
+"""Masks and boxes moved as `Distortion` moves their images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tlx.data.augmentation.distortion import Distortion
 
 
 def moved_masks(masks: Tensor, distortion: Distortion, drawn: Tensor, beyond: int = 0) -> Tensor:
-    """Return masks distorted as their images; each pixel gets the class of the pixel nearest to its source.
+    """Return masks after their images were distorted: each pixel has the class of the nearest one that it comes from.
 
     Args:
         masks: Classes of pixels (B, H, W), integers below 2**24.
-        distortion: The distortion of the images.
-        drawn: Its drawn parameters for each image (B, 21).
-        beyond: Class of pixels from outside the image.
+        distortion: What was done to the images.
+        drawn: What was drawn for each of them (B, 21).
+        beyond: Class of what comes from outside the image.
     """
     height, width = masks.shape[-2:]
     grid = distortion.grid(drawn.to(masks.device), (height, width))
@@ -28,20 +28,20 @@ def moved_masks(masks: Tensor, distortion: Distortion, drawn: Tensor, beyond: in
 
 
 def moved_boxes(boxes: Tensor, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the upright bounding boxes of distorted boxes, clipped to the image.
+    """Return the upright boxes around boxes that were distorted with their images, cut off at the image's edges.
 
-    A box outside the image has no area.
+    A box that left the image has no area.
 
     Args:
         boxes: Left, top, right and bottom in pixels (B, N, 4).
-        distortion: The distortion of the images.
-        drawn: Its drawn parameters for each image (B, 21).
+        distortion: What was done to the images.
+        drawn: What was drawn for each of them (B, 21).
         size: Height and width of the images in pixels.
     """
     if distortion.grid(drawn[:1], (1, 1)) is None:
         return boxes
-    a, b, c, d, e, f = drawn[:, :6].to(boxes.device).view(-1, 6, 1, 1).unbind(1)
-    left, top, right, bottom = boxes.float().unbind(-1)  # the map from result to image is inverted below
+    a, b, c, d, e, f = drawn[:, :6].to(boxes.device).view(-1, 6, 1, 1).unbind(1)  # from a place in the result
+    left, top, right, bottom = boxes.float().unbind(-1)  # to one in the image: these are inverted
     height, width = size
     x = torch.stack([left, right, left, right], dim=-1) * 2 / width - 1 - c  # (B, N, 4) corners
     y = torch.stack([top, top, bottom, bottom], dim=-1) * 2 / height - 1 - f

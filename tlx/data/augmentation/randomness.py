@@ -1,4 +1,4 @@
-"""Random numbers that depend only on the item, not on the process or on earlier draws."""
+"""Random numbers that belong to one item, whichever process draws them and whatever was drawn before."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 
 def mix(*parts: int | str) -> int:
-    """Return a seed in [0, 2**63) that depends on every part; similar parts give unrelated seeds."""
+    """Return a seed in [0, 2**63) that depends on every part, evenly spread even for parts that differ little."""
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
-    """Seed torch's CPU generator with `mix(*parts)` inside, and restore its state afterwards.
+    """Let torch's CPU generator start from `mix(*parts)` inside, and go on outside as if nothing had been drawn.
 
-    `torch.manual_seed` and `torch.random.fork_rng` would also access every accelerator, for each item.
+    `torch.manual_seed` and `torch.random.fork_rng` would visit every accelerator too, for every item.
     """
     generator = torch.default_generator
     state = generator.get_state()

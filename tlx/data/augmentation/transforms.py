@@ -1,6 +1,6 @@
-"""Transforms from an image of any size to the network's input size, for evaluation and for training.
+"""From an image of any size to the network's input size: for evaluation, and with augmentation for training.
 
-All of them map uint8 tensors (C, H, W) to uint8 tensors and draw from torch's CPU generator.
+Everything works on uint8 tensors (C, H, W) and keeps them uint8; all randomness is drawn from torch's CPU generator.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 AUGMENTATIONS = ("none", "light", "strong", "affine", "characters", "trivial")
 _AFFINE = Distortion(degrees=15, shift=0.1, shear=10, zoom=(0.7, 1.3), beyond="background")
-_WHOLE = ("none", "affine", "characters")  # without random crops
+_WHOLE = ("none", "affine", "characters")  # they cut nothing off before
 _DISTORTIONS = {
     "strong": Distortion(degrees=15, shift=0.1, shear=5, jitter=Jitter(), erase=0.25),
     "affine": _AFFINE,
     "characters": replace(_AFFINE, jitter=Jitter(saturation=0.0, hue=0.0), invert=0.5),
 }
-ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures smaller factors
-_ASPECT = (3 / 4, 4 / 3)  # width / height of a random crop, relative to that of the input
+ENOUGH = 2.0  # times the resolution that a transform needs; benchmarks/decoding.py measures what less would change
+_ASPECT = (3 / 4, 4 / 3)  # width to height of a random part, in times that of the input
 
 
 def eval_transform(preprocessing: Preprocessing) -> nn.Module:
-    """Resize the image to cover round(size / crop), then crop the input's size from the centre."""
+    """Resize the image until it covers round(size / crop), then cut the input's size from the centre."""
     return _in_turn([_resize(preprocessing), v2.CenterCrop(preprocessing.size)])
 
 
@@ -45,12 +45,12 @@ def _resize(preprocessing: Preprocessing) -> nn.Module:
 
 
 class Cover(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """Resizes an image and its labels to the smallest size that covers a rectangle, keeping the aspect ratio.
+    """Resizes an image, and what moves with it, to the smallest size that covers a rectangle; the aspect is kept.
 
     Args:
-        height: Height of the rectangle in pixels.
-        width: Width of the rectangle in pixels.
-        interpolation: Interpolation of images; masks use the nearest pixel.
+        height: Of the rectangle, in pixels.
+        width: Likewise.
+        interpolation: Of images; masks are resized to the nearest pixel.
     """
 
     def __init__(self, height: int, width: int, interpolation: v2.InterpolationMode) -> None:
@@ -64,15 +64,15 @@ class Cover(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         return {"size": [max(self.height, round(scale * height)), max(self.width, round(scale * width))]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Resize an image or a label."""
+        """Resize one of them."""
         return F.resize(inpt, params["size"], interpolation=self.interpolation, antialias=True)
 
 
 def needed_side(preprocessing: Preprocessing, augment: str) -> int:
-    """Return the shorter side, in pixels, beyond which an image gains almost nothing under this augmentation.
+    """Pixels of an image's shorter side beyond which the transform of that name sees next to nothing more.
 
-    Without random crops it is twice the size to which images are resized. Otherwise the smallest random crop (lowest
-    area and aspect, from a square image) has twice the size of the input.
+    Twice what is resized to, in evaluation; with augmentation, as many as let the smallest random part that can be
+    drawn (area and aspect at their lowest, from a square image) have twice the size of the input.
     """
     side: float = max(_resized(preprocessing))
     if augment not in _WHOLE:
@@ -82,17 +82,15 @@ def needed_side(preprocessing: Preprocessing, augment: str) -> int:
 
 
 def train_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
-    """Return the part of an augmentation that is applied to single images; the result has the input's size.
+    """Return what the augmentation of that name does to one image, ending in the input's size.
 
     - `none`: as for evaluation.
-    - `light`: a random crop (half to all of the area), resized; flip.
-    - `strong`: a random crop (a quarter to all of the area), resized; flip; then colours, geometry and erasing.
-    - `affine`: as for evaluation; flip; then rotation, shift, shear and size.
-    - `characters`: as `affine`, with brightness, contrast and inversion.
-    - `trivial`: a random crop (half to all of the area), resized; flip; TrivialAugmentWide (Mueller and Hutter 2021):
-      one operation of random strength. Only for images of 1 or 3 channels.
-
-    The steps after "then" are those of `distortion`, which are applied to whole batches.
+    - `light`: a random part (half to all of the area) resized; flip.
+    - `strong`: a random part (a quarter to all); flip; then, see `distortion`, colours, geometry and erasing.
+    - `affine`: as for evaluation; flip; then, see `distortion`, rotation, shift, shear and size.
+    - `characters`: as `affine`, and brightness, contrast and whether dark or bright is the ink.
+    - `trivial`: a random part (half to all); flip; TrivialAugmentWide (Mueller and Hutter 2021): one operation of
+      random strength. For images of 1 or 3 channels.
 
     Args:
         preprocessing: Size and interpolation.
@@ -132,21 +130,21 @@ def _in_turn(steps: list[nn.Module]) -> nn.Module:
 
 
 def draws_nothing(augment: str, horizontal_flip: bool) -> bool:
-    """Return whether `train_transform` uses no random numbers."""
+    """Return whether `train_transform` gives the same for an image each time."""
     return augment in _WHOLE and not horizontal_flip
 
 
 def distortion(augment: str) -> Distortion | None:
-    """Return the part of an augmentation that is applied to whole batches after `train_transform`; None if none."""
+    """Return what the augmentation of that name does after `train_transform`, to whole batches; None: nothing."""
     return _DISTORTIONS.get(augment)
 
 
 def _resized(preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the height and width that the resized image covers before the centre crop."""
+    """Height and width that the image covers before the centre is cut out."""
     height, width = (round(side / preprocessing.crop) for side in preprocessing.height_width)
     return height, width
 
 
 def _least_area(augment: str) -> float:
-    """Return the smallest area of a random crop, as a fraction of the image."""
+    """Part of the image that a random part covers at least."""
     return 0.25 if augment == "strong" else 0.5

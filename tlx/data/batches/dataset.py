@@ -79,7 +79,8 @@ class SplitDataset(Dataset[Batch]):
 
     Args:
         split: The samples.
-        transform: uint8 (C, H, W) -> uint8 of the input's height and width.
+        transform: uint8 (C, H, W) -> uint8 of the input's height and width, or of the image's own for batches of one.
+            For samples with a region it has a method `at` that returns the transform for one.
         channels: Channels of the returned images.
         seed: Seed of the draws of `transform` and `distort`; None: they draw nothing.
         views: Seeds of the views, if the sampler asks for views.
@@ -96,7 +97,10 @@ class SplitDataset(Dataset[Batch]):
         rows: If set, batches hold outputs of layer groups instead of images, under `prefix` by group.
         label_rows: The labels that belong to these rows, if labels move.
         kept: If set, the store of images that were read before.
+        one_a_batch: Whether the images have sizes of their own, so that a batch holds one.
     """
+
+    one_a_batch = False
 
     def __init__(
         self,
@@ -222,11 +226,12 @@ class SplitDataset(Dataset[Batch]):
         kept = self.kept if self.kept and self.kept.transformed else None
         image = kept.get(index) if kept else None
         if image is None:
+            sample = self.split.samples[index]
+            transform = self.transform if sample.region is None else self.transform.at(sample.region)  # type: ignore[operator]
             if self.labels is not None and self.labels_move:
-                target = self.split.samples[index].target
-                image, label = self.labels.transform(self.transform, self._read(index), target)
+                image, label = self.labels.transform(transform, self._read(index), sample.target)
             else:
-                image = self.transform(self._read(index))
+                image = transform(self._read(index))
             image = to_channels(image, self.channels)
             if kept:
                 kept.put(index, image)

@@ -1,1 +1,1 @@
-"""Read image files and check them. Only `images` imports torch."""
+"""From a file to pixels, and what is known of files that were looked at. No torch but in `images`."""

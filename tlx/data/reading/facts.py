@@ -1,9 +1,9 @@
 """What is known of an image file after it was looked at; and the process: `python -m tlx.data.reading.facts`.
 
-The process reports that it is ready, reads a line of JSON for each file, its path or `["mask", path]`, and answers each
-with a line. It is separate so that a decoder that crashes, hangs or fills the memory harms nothing else
-(`tlx.data.reading.workers`). It ends with its parent process, even in the middle of a file, or if one file takes much
-too long.
+The process says that it is ready, reads a line of JSON for each file, its path or `["mask", path]`, and answers each
+with a line. It is one of its own so that a decoder that crashes, hangs or fills the memory takes nothing with it
+(`tlx.data.reading.workers`). It ends with the process that asks, even in the middle of a file, and by itself where a
+file takes much too long.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from tlx.base.errors import MissingPackage, TlxError
 from tlx.data.reading.found import FileFacts
 from tlx.data.reading.pixels import max_pixels, memory_limit, verify, why_no_file
 
-PATIENCE = 60.0  # seconds that one file may take, measured by the parent process
-_LIMIT = 1.5 * PATIENCE  # seconds per file after which the process ends itself
+PATIENCE = 60.0  # seconds that one file may take; who asks keeps count
+_LIMIT = 1.5 * PATIENCE  # seconds after which the process ends by itself
 READY = b"ready\n"
 _AT_ONCE = 2**20  # bytes read and hashed
 
 
 @dataclass(frozen=True, slots=True)
 class Facts(FileFacts):
-    """The facts of an image file.
+    """What was found out about an image file.
 
     Args:
-        key: Hexadecimal hash of its bytes, as in `tlx.data.splits.division`; None if they cannot be read.
-        reason: Why the file is broken; None if it is intact or was not decoded.
-        width: Width in the file in pixels; 0 if it was not decoded or is broken.
-        height: Height in the file in pixels; 0 if it was not decoded or is broken.
-        decoded: Whether decoding was tried.
-        lasting: Whether another examination would give the same result; false for temporary errors.
-        peak: Largest value of a grey image of whole numbers of more than 8 bits; 0 for other images.
-        thumbnail: Thumbnail for comparisons (`thumbnail.py`); '' if the file was not decoded or gets none.
-        turn: EXIF orientation, 1 to 8, which makes the image in the file upright.
+        key: Hash of its bytes, hexadecimal, as `tlx.data.splits.division` uses it; None where they cannot be read.
+        reason: Why it is broken; None where it is not, or was not decoded.
+        width: In pixels, as it lies in the file; 0 where it was not decoded or is broken.
+        height: Likewise.
+        decoded: Whether decoding it was tried.
+        lasting: Whether looking again would find the same; not so for a file that could not be read this time.
+        peak: The greatest value of grey of whole numbers of more than 8 bits; 0 of other images.
+        thumbnail: By it pictures are compared (`thumbnail.py`); '' where it was not decoded or is no picture.
+        turn: EXIF orientation, 1 to 8: how the image as it lies in the file becomes upright.
     """
 
     table: ClassVar[str] = "facts_4"
@@ -67,7 +67,7 @@ class Facts(FileFacts):
 
     @classmethod
     def rules(cls) -> str:
-        """Return the versions and limits on which facts depend; stored facts are valid only for equal rules."""
+        """By what verdicts are reached: with another Pillow or another limit they may differ."""
         return f"2 {PIL.__version__} {max_pixels()}"
 
     @classmethod
@@ -77,7 +77,7 @@ class Facts(FileFacts):
 
 
 def examine(path: str, decode: bool = True) -> Facts:
-    """Read a whole file and, if `decode`, decode it. Errors are not raised but returned as the reason."""
+    """Read a file whole, and decode it unless told not to. Nothing is raised: what is wrong becomes the reason."""
     try:
         key = file_hash(path)
     except OSError as error:
@@ -93,10 +93,10 @@ def examine(path: str, decode: bool = True) -> Facts:
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
-    """Return the hexadecimal hash of the bytes of a file.
+    """Hash of the bytes of a file, hexadecimal.
 
     Raises:
-        OSError: The file does not exist or is unreadable, or it is a folder, a pipe or a device.
+        OSError: There is no such file, it may not be read, or it is a folder, a pipe or a device.
     """
     no_file = why_no_file(os.stat(path).st_mode)  # opening a pipe would wait for ever
     if no_file:
@@ -116,13 +116,13 @@ def _limit_memory() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         if hard == resource.RLIM_INFINITY or limit < hard:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    except (ImportError, ValueError, OSError):  # the system has no such limit; the limit on pixels remains
+    except (ImportError, ValueError, OSError):  # a system without such limits: the one on pixels remains
         return
 
 
 @contextmanager
 def _limited_time() -> Iterator[None]:
-    """Inside, let the kernel end the process after `_LIMIT`: a decoder may hold the lock that a thread needs."""
+    """Inside, the kernel ends the process after a while: a decoder may hold the interpreter, so that no thread runs."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -134,14 +134,14 @@ def _limited_time() -> Iterator[None]:
 
 
 def _end_with_owner() -> None:
-    """End this process when its owner ends, whose handle is the argument, if there is one."""
+    """Watch the process whose handle is the argument, if there is one."""
     if len(sys.argv) > 1:
         owner.watch(int(sys.argv[1]), lambda: os._exit(1))
 
 
 @contextmanager
 def _answers() -> Iterator[int]:
-    """Reserve standard output for answers; output of decoders goes to standard error."""
+    """Standard output for answers alone: what a decoder prints there goes to standard error."""
     answers = os.dup(1)
     os.dup2(2, 1)
     try:
@@ -163,7 +163,7 @@ def main() -> None:
     _end_with_owner()
     _limit_memory()
     if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # end the process, even if its parent ignores the signal
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process; it may have been ignored by its parent
     with _answers() as answers:
         os.write(answers, READY)
         for line in sys.stdin.buffer:

@@ -1,7 +1,7 @@
-"""Store the facts of files between runs, so that an unchanged file is not opened again.
+"""The facts of files on disk, kept between runs: a file that has not changed is not opened again.
 
-One SQLite file serves all sets of a user; several processes may use it at once. tlx also works without it: if it cannot
-be read or written, files are opened again; if it is damaged, a new one is created.
+One SQLite file for all sets of this user. Several processes may use it at once. Nothing depends on it: where it cannot
+be read or written the files are opened again, and where it is damaged it is made anew.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tlx.data.reading.found import FileFacts
 
 _NAME = "facts.sqlite"
 _PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk
-_GREATEST = 2**63  # SQLite's integers are smaller
-_PATIENCE = 30.0  # seconds to wait while another process writes
+_GREATEST = 2**63  # whole numbers that SQLite holds are below it
+_PATIENCE = 30.0  # seconds that another process may be writing
 _COLUMNS = "path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, rules TEXT, facts TEXT"
 
 F = TypeVar("F", bound=FileFacts)
@@ -31,7 +31,7 @@ Stamp = tuple[int, int]  # size in bytes and time of the last change in nanoseco
 
 
 def cache_folder() -> Path | None:
-    """Return the cache folder: TLX_CACHE, or `tlx` in XDG_CACHE_HOME or ~/.cache; None if it cannot be created."""
+    """Where tlx keeps what can be made again: TLX_CACHE, or `tlx` in XDG_CACHE_HOME or ~/.cache; None: nowhere."""
     own, shared = os.environ.get("TLX_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
         folder = Path(own) if own else Path(shared or "~/.cache") / "tlx"
@@ -55,11 +55,11 @@ class FactsStore(Generic[F]):
         self._file = folder / _NAME if folder else None
 
     def get(self, stamps: Mapping[str, Stamp], decoded: bool) -> dict[str, F]:
-        """Return the stored facts of unchanged files.
+        """Return what is known of those files that are as they were.
 
         Args:
-            stamps: Maps an absolute path to the file's current stamp.
-            decoded: Whether to return only facts of files that were decoded.
+            stamps: Absolute path -> stamp that the file has now.
+            decoded: Whether facts of files that were only hashed are not enough.
         """
         found: dict[str, F] = {}
         by_name = {os.fsencode(path): path for path in stamps}
@@ -82,7 +82,7 @@ class FactsStore(Generic[F]):
         return found
 
     def put(self, entries: Iterable[tuple[str, Stamp, F]]) -> None:
-        """Store facts, except those of temporarily unreadable files and of stamps that are too large for SQLite."""
+        """Keep facts; not those of files that could not be read this time, or whose time no database can hold."""
         by = self.kind.rules()
         rows = [
             (os.fsencode(path), *stamp, by, json.dumps(astuple(f)))  # type: ignore[call-overload]
@@ -94,39 +94,39 @@ class FactsStore(Generic[F]):
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        """Let one process at a time open the files of `what`; the lock of a killed process is released."""
+        """Let one process at a time open the files of `what`; a process that is killed lets the next one in."""
         if self._file is None:
             yield
             return
         name = f"lock-{blake2b(os.fsencode(what), digest_size=8).hexdigest()}"
         with ExitStack() as held:
-            with suppress(OSError):  # the cache is not writable
+            with suppress(OSError):  # a cache that cannot be written
                 held.enter_context(locked(self._file.with_name(name), waiting=lambda: None))
             yield
 
     def _do(self, action: Callable[[sqlite3.Connection], object]) -> None:
-        """Run `action(database)` in a transaction; do nothing if the cache cannot be used."""
+        """Run `action(database)` in a transaction; without a cache that works, nothing happens."""
         for _ in range(2):
             if self._file is None:
                 return
             try:
                 if any(self._beside(suffix).is_symlink() for suffix in _PARTS):
-                    self._file = None  # never write through a link
+                    self._file = None  # nothing is written through a link
                     return
                 with closing(sqlite3.connect(self._file, timeout=_PATIENCE)) as database, database:
-                    if _is_foreign(database):
+                    if _is_of_others(database):
                         self._file = None
                         return
                     database.execute(f"CREATE TABLE IF NOT EXISTS {self.kind.table} ({_COLUMNS}) WITHOUT ROWID")
                     action(database)
                 return
-            except sqlite3.OperationalError:  # read-only, full, or locked for too long: continue without the cache
+            except sqlite3.OperationalError:  # read-only, full, locked for long: done without
                 self._file = None
-            except sqlite3.DatabaseError:  # damaged: replace it
+            except sqlite3.DatabaseError:  # damaged: made anew
                 self._put_aside()
 
     def _put_aside(self) -> None:
-        """Rename a damaged database or another file in its place; nothing is deleted."""
+        """Give a file that is no database another name: it may be somebody's, and is not deleted."""
         mark = secrets.token_hex(4)
         for suffix in _PARTS:
             try:
@@ -142,7 +142,7 @@ class FactsStore(Generic[F]):
         return self._file.with_name(_NAME + suffix)
 
 
-def _is_foreign(database: sqlite3.Connection) -> bool:
-    """Return whether a database has tables, but none of tlx's."""
+def _is_of_others(database: sqlite3.Connection) -> bool:
+    """Whether a database has tables and none of tlx's."""
     names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     return bool(names) and not any(name.startswith("facts") for name in names)

@@ -1,7 +1,7 @@
-"""Read an image file of any format into an upright uint8 tensor with a given number of channels.
+"""Read an image file of any kind into a uint8 tensor that stands upright, in as many channels as asked.
 
-The channels are: 1 luma (ITU-R 601); 2 luma and alpha; 3 RGB; 4 RGBA; 5 or more: R, G, B repeated cyclically. Without
-alpha, transparent images are composed on white.
+Channels asked for: 1 luma (ITU-R 601), 2 luma and alpha, 3 RGB, 4 RGBA, 5 and more: R, G, B repeated cyclically.
+Where alpha is not asked for, a transparent image is laid on white.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ def read_image(
 ) -> Tensor:
     """Read one image.
 
-    The first frame of an animation or a stack is read. EXIF orientation is applied; a damaged EXIF block is ignored.
-    16-bit grey becomes value / 257; 32-bit integers are first clipped to 0..65535. Floats mean 0..1 if none is larger,
-    otherwise 0..255, clipped; NaN becomes 0. Transparency of these images is ignored. With `window` all of them become
-    255 * ((value - centre) / width + 1/2), clipped.
+    The first frame of an animation or a stack is taken; EXIF orientation is applied, and a damaged EXIF block is passed
+    over. 16-bit grey becomes value / 257; 32-bit integers are clipped to 0..65535 and then likewise. Floats are taken
+    as 0..1 where none is larger, otherwise as 0..255, clipped; NaN becomes 0. Transparency of such images is ignored.
+    With `window` all of these become (value - centre) / width + 1/2 of 255, clipped.
 
-    DICOM is rescaled and shown in `window`, or else with the file's VOI LUT or first window; without any of these, from
-    the smallest to the largest value, except that 8 bits stay unchanged. MONOCHROME1 is inverted. Of several frames the
-    middle one is read.
+    DICOM is rescaled and shown in the first window, or VOI LUT, of the file, or in `window`; without any, from the
+    least value to the greatest, but for 8 bits, which stay as they are. MONOCHROME1 is inverted. Of several frames the
+    middle one is taken.
 
     Args:
-        path: The file. Its content determines how it is read, not its extension.
+        path: The file. Its content decides how it is read, not its extension.
         channels: Number of channels, at least 1.
-        min_side: Shorter side in pixels that a JPEG keeps when it is decoded at a reduced size, which is faster.
-            Smaller images and other formats are not reduced. None: full size.
-        window: Centre and width, for grey images of more than 8 bits and grey DICOM.
+        min_side: Pixels that the shorter side keeps where a JPEG is decoded at a reduced size, which is faster; an
+            image whose shorter side has fewer is not reduced, nor is another format. None: the full size.
+        window: Centre and width, of grey images of more than 8 bits and of grey DICOM.
 
     Returns:
-        uint8 tensor (channels, H, W), stored as (H, W, channels), which is the fastest order for resizing.
+        uint8 tensor (channels, H, W), laid out in memory as (H, W, channels), in which resizing is fastest.
 
     Raises:
-        TlxError: The file is missing, broken, truncated, too large or not an image; the message names it.
+        TlxError: The file is missing, broken, truncated, too large or no image; the message names it.
     """
     return as_image(torch.from_numpy(read_pixels(path, channels, min_side, window)), channels)
 
 
 def as_image(pixels: Tensor, channels: int) -> Tensor:
-    """Convert the result of `read_pixels`, uint8 (H, W) or (H, W, C), to an image (channels, H, W)."""
+    """What `read_pixels` returned, uint8 (H, W) or (H, W, C), as an image (channels, H, W)."""
     return to_channels(pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1), channels)
 
 
 def to_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Convert uint8 images (…, C, H, W), where C is 1, 3 or `channels`, to `channels` channels.
+    """Bring uint8 images (…, C, H, W), C one of 1, 3 or `channels`, into `channels` channels.
 
-    Gray is repeated, colour becomes luma as in Pillow, and missing alpha is 255.
+    Gray is repeated; colour becomes luma as Pillow computes it; a missing alpha is 255.
     """
     have = pixels.shape[-3]
     if have == channels:
@@ -73,6 +73,6 @@ def to_channels(pixels: Tensor, channels: int) -> Tensor:
 
 
 def _luma(pixels: Tensor) -> Tensor:
-    """Return the ITU-R 601 luma of (..., 3, H, W) in Pillow's integer arithmetic (libImaging/Convert.c, L24)."""
+    """ITU-R 601 luma of (..., 3, H, W) in Pillow's integer arithmetic (libImaging/Convert.c, L24)."""
     red, green, blue = pixels.to(torch.int32).unbind(-3)
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8).unsqueeze(-3)

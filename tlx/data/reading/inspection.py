@@ -1,4 +1,4 @@
-"""Get the facts of files: from the cache if the files are unchanged, otherwise by opening them, with a progress bar."""
+"""The facts of files: from the cache where they have not changed, otherwise by opening them, with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tlx.data.reading.pixels import why_no_file
 from tlx.data.reading.workers import examine_all
 
 F = TypeVar("F", bound=FileFacts)
-_KEPT_EVERY = 2.0  # seconds between writes of new facts; a killed process loses no more than these
+_KEPT_EVERY = 2.0  # seconds after which what was found is written, so that a process that is killed loses no more
 _decoding: ContextVar[bool] = ContextVar("decoding", default=False)
 
 
 @contextmanager
 def decoding(wanted: bool) -> Iterator[None]:
-    """Inside, if `wanted`, decode files when their content is hashed, so that a set is read only once.
+    """Decode files inside whenever their content is asked for, so that a set is read once and not twice.
 
-    Splits depend on content, so a source reads its files before the check of the set does.
+    Splits are keyed by content, so a source reads its files before there is a set whose files could be checked.
     """
     token = _decoding.set(wanted)
     try:
@@ -37,7 +37,7 @@ def decoding(wanted: bool) -> Iterator[None]:
 
 
 def is_decoding() -> bool:
-    """Return whether files are decoded when their content is hashed."""
+    """Whether files are decoded where only their content is asked for."""
     return _decoding.get()
 
 
@@ -72,7 +72,7 @@ def facts_of(kind: type[F], paths: Sequence[Path], decode: bool = True) -> list[
     store = FactsStore(kind)
     known |= store.get(stamps, decode)
     if stamps.keys() - known.keys():
-        # If several processes check one set (a sweep, torchrun), the first opens the files and the others wait.
+        # Of several processes that check one set (a sweep, torchrun) the first opens the files, the others wait for it.
         with store.alone(os.path.commonpath([os.path.dirname(name) for name in stamps])):
             known |= store.get({name: stamp for name, stamp in stamps.items() if name not in known}, decode)
             _open({name: stamp for name, stamp in stamps.items() if name not in known}, decode, known, store)
@@ -103,7 +103,7 @@ def _looking(names: list[str], decode: bool, kind: type[F]) -> Generator[tuple[i
 
 
 def _hash_all(names: list[str]) -> Generator[tuple[int, Facts], None, None]:
-    with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing releases the interpreter's lock
+    with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing lets other threads run
         yield from enumerate(threads.map(lambda name: examine(name, decode=False), names))
 
 

@@ -1,10 +1,11 @@
-"""Read an image file of any format into an upright uint8 array. No torch here: processes that check files use it too.
+"""Read an image file of any kind into an upright uint8 array. No torch here: processes that check files use it too.
 
-Pillow reads the files, because torchvision's decoder kills the process on some broken files; `dicom.py` reads DICOM.
-The cost is limited before decoding: only regular files, only pixel formats (an EPS file would start a program), and
-only up to `max_pixels()`. Measured at that size, Pillow and its decoders need up to 12 bytes per pixel (progressive
-CMYK; up to 24 for WebP, AVIF and JPEG 2000, for which half as many pixels are allowed, as for DICOM), and the resulting
-array 1 to 4. Images are converted in pieces, so that there is no further copy.
+Pillow reads, never torchvision's decoder: that one kills the process on some broken files; DICOM is read by
+`dicom.py`. What a file may cost is settled before it is decoded: only regular files are opened, only formats of
+pixels (an EPS file would start a program), and only as many pixels as `max_pixels()`. Measured at that size: Pillow and
+its decoders hold up to 12 bytes a pixel (progressive CMYK; up to 24 in WebP, AVIF and JPEG 2000, of which half as many
+pixels are allowed, as of DICOM), and the array that comes out 1 to 4. Between the two, images are converted in pieces,
+so that no further copy is made.
 """
 
 from __future__ import annotations
@@ -96,6 +97,19 @@ def read_pixels(
     return pixels
 
 
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the height and width of an image in pixels, as `read_pixels` returns it; its pixels are not decoded.
+
+    Raises:
+        TlxError: The file is missing or no image.
+    """
+    if is_dicom(path):
+        height, width = _dicom(path, None).shape[:2]
+        return height, width
+    with opened(path) as image:
+        return (image.width, image.height) if turn_of(image) > 4 else (image.height, image.width)
+
+
 def verify(path: str | os.PathLike[str]) -> tuple[int, int, int, str, int]:
     """Decode one image whole, and throw it away.
 
@@ -118,7 +132,7 @@ def verify(path: str | os.PathLike[str]) -> tuple[int, int, int, str, int]:
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file has DICOM's mark; files with an extension of Pillow's formats are not opened."""
+    """Whether a file is marked as DICOM; one with the extension of one of Pillow's formats is not asked."""
     if os.path.splitext(path)[1].lower() in PILLOWS:  # which are most files: they are opened once
         return False
     try:
@@ -141,10 +155,10 @@ def _dicom(path: str | os.PathLike[str], window: Window | None) -> Pixels:
 
 
 def reduction(width: int, height: int, min_side: int | None) -> int:
-    """Return the factor by which `read_pixels` reduces the sides of a JPEG: 1, 2, 4 or 8.
+    """By how much `read_pixels` divides the sides of a JPEG of that size: 1, 2, 4 or 8.
 
-    Both sides must be divisible: a remainder would shift all pixels by parts of a pixel, which would be most of the
-    difference to the full size.
+    Only where nothing remains: the pixels of a remainder would reach beyond the image, all others would be shifted by
+    parts of a pixel, and that would be most of the difference to the full size.
     """
     if min_side is None:
         return 1
@@ -154,7 +168,7 @@ def reduction(width: int, height: int, min_side: int | None) -> int:
 
 
 def max_pixels() -> int:
-    """Return the largest number of pixels of an image: TLX_MAX_PIXELS in the environment, or 2**26 (67 million).
+    """Pixels that an image may have: TLX_MAX_PIXELS of the environment, or 2**26 (67 million).
 
     Raises:
         TlxError: TLX_MAX_PIXELS is no number.
@@ -170,12 +184,12 @@ def max_pixels() -> int:
 
 
 def memory_limit() -> int:
-    """Return the memory limit for checking one file in bytes: 14 per allowed pixel, at least 256 MiB."""
+    """Bytes that checking one file may take: 14 a pixel allowed, at least 256 MiB."""
     return max(2**28, _BYTES_A_PIXEL * max_pixels())
 
 
 def why_no_file(mode: int) -> str:
-    """Return why an entry with this `st_mode` cannot be read as a file; '' for a regular file."""
+    """Why a thing on disk with this `st_mode` is not read as a file; '' for a regular file."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     kind = stat.S_IFMT(mode)
     return "" if kind == stat.S_IFREG else f"it is {kinds.get(kind, 'a device')}, not a file"

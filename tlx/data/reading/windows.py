@@ -1,4 +1,4 @@
-"""Map values of more than 8 bits to grey levels by a window, a centre and a width. No torch here."""
+"""From values of more than 8 bits to grey levels, by a window: a centre and a width. No torch here."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 Window = tuple[float, float]  # centre and width, in the units of the image
-_PIECE = 2**18  # pixels converted at once, because floats take eight times the memory
+_PIECE = 2**18  # pixels that are windowed at once: as floats they take eight times the memory
 
 
 def windowed(values: npt.NDArray[Any], window: Window) -> npt.NDArray[np.uint8]:
-    """Return grey levels from 0 at centre - width / 2 to 255 at centre + width / 2, clipped; NaN is 0.
+    """Grey levels from 0 at centre - width / 2 to 255 at centre + width / 2, clipped; NaN is 0.
 
-    This is DICOM's LINEAR_EXACT (PS3.3 C.11.2.1.3.2).
+    That is LINEAR_EXACT of DICOM (PS3.3 C.11.2.1.3.2).
     """
     centre, width = window
-    levels = (values.astype(np.float64) - (centre - width / 2)) * 255 / width  # this order keeps whole numbers exact
+    levels = (values.astype(np.float64) - (centre - width / 2)) * 255 / width  # in this order whole numbers stay exact
     return np.nan_to_num(np.clip(levels.round(), 0, 255)).astype(np.uint8)
 
 
 def in_pieces(shape: Sequence[int]) -> Iterator[slice]:
-    """Yield slices of the rows of an image (H, W, …), a few rows each."""
+    """Rows of an image (H, W, …), a few at a time."""
     rows = max(1, _PIECE // max(int(np.prod(shape[1:])), 1))
     for top in range(0, shape[0], rows):
         yield slice(top, top + rows)

@@ -1,7 +1,7 @@
-"""Examine many files in several processes. If a file crashes its process, the other files are still examined.
+"""Look at many files in several processes. Whatever a file does to its process, the others are looked at.
 
-Processes are faster than threads, which wait for the interpreter's lock: decoding 20,000 pictures of 32 pixels took
-1.2 s in two processes, 1.9 s in one and 4.1 s in two threads. For pictures of 512 pixels both take equally long.
+Processes and not threads: decoding 20,000 pictures of 32 pixels took 1.2 s in two processes, 1.9 s one by one and 4.1 s
+in two threads, which wait for the interpreter's lock; of pictures of 512 pixels both take equally long.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tlx.data.reading.facts import PATIENCE, Facts
 from tlx.data.reading.found import FileFacts
 from tlx.data.reading.pixels import memory_limit
 
-MOST = 16  # processes; more would wait for the disk
-_BATCH = 32  # files per request
+MOST = 16  # processes: beyond that it is the disk that is waited for
+_BATCH = 32  # files asked for at once
 
 _Job = tuple[int, str]  # position, path
 F = TypeVar("F", bound=FileFacts)
@@ -37,11 +37,11 @@ def examine_all(
     processes: int | None = None,
     kind: type[F] = Facts,  # type: ignore[assignment]
 ) -> Generator[tuple[int, F], None, None]:
-    """Read and decode files; yield (position in `paths`, facts) in the order in which they are finished.
+    """Read and decode files; yield (position in `paths`, facts) in the order in which they come.
 
     Args:
         paths: Files.
-        processes: Number of processes; None: as many as the cores and the memory allow.
+        processes: How many look; None: as many as there are cores and memory for.
         kind: Which facts are wanted.
 
     Raises:
@@ -71,12 +71,12 @@ def examine_all(
 
 
 def cores_here() -> int:
-    """Return the number of cores that this process may use."""
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def how_many() -> int:
-    """Return how many processes the cores allow, and the memory if each reads the largest allowed image."""
+    """Processes that this machine has cores for, and memory if each meets the largest image allowed."""
     return max(1, min(cores_here(), MOST, memory_available() // memory_limit()))
 
 
@@ -89,12 +89,12 @@ def _work(
         while (batch := jobs.get()) is not None:
             for result in worker.examine(batch):
                 found.put(result)
-    except BaseException as error:  # `examine_all` raises it
+    except BaseException as error:  # told to the one who waits for results
         found.put(error)
 
 
 class _Worker:
-    """A process that examines files; if it ends, a new one replaces it."""
+    """A process that examines files, and its successors."""
 
     def __init__(self, kind: type[FileFacts]) -> None:
         self.kind = kind
@@ -103,11 +103,11 @@ class _Worker:
         self._rest = b""
 
     def examine(self, batch: list[_Job]) -> Iterator[tuple[int, FileFacts]]:
-        """Yield the facts of a batch, in order. If a file ends the process, a new one examines the rest."""
+        """Yield the facts of a batch, in order. The file at which the process ends is named; a new one goes on."""
         while batch and not self.closed:
             process = self._started()
             assert process.stdin is not None
-            with suppress(BrokenPipeError):  # the loop below reads the answers given before
+            with suppress(BrokenPipeError):  # whether it has answered some before shows now
                 process.stdin.write(b"".join(json.dumps(self._asked(path)).encode() + b"\n" for _, path in batch))
             while batch:
                 line, gone = self._line(process)
@@ -133,11 +133,11 @@ class _Worker:
                 [sys.executable, "-m", "tlx.data.reading.facts", str(owner.handle())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # decoders' messages repeat the reasons
+                stderr=subprocess.DEVNULL,  # decoders complain there about what the reasons say
                 env=environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 bufsize=0,
                 pass_fds=[owner.handle()],
-                start_new_session=True,  # Ctrl-C goes to the parent only, which ends these processes
+                start_new_session=True,  # Ctrl-C is for the one who waits: it ends these
             )
             _, gone = self._line(self._process)
             if gone and not self.closed:
@@ -147,7 +147,7 @@ class _Worker:
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes]) -> tuple[bytes, str]:
-        """Return the next line, and how the process ended if there is none."""
+        """The next line, or what became of the process instead."""
         assert process.stdout is not None
         waiting = select.poll()
         waiting.register(process.stdout, select.POLLIN)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.data.reading.mask_facts import MaskFacts
 from tlx.data.reading.mask_values import MaskValues
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlx.base.printable import counted, enumerated
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.data.reading.facts import Facts
 from tlx.data.reading.inspection import decoding, facts_of, file_facts
 from tlx.data.reading.mask_facts import MaskFacts

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import enumerated
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.data.reading.mask_facts import MaskFacts
 from tlx.data.sources.mask_classes import ClassMap, Value
 from tlx.data.sources.mask_codes import ClassCodes, Space

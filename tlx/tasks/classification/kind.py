@@ -51,6 +51,7 @@ class ClassificationKind(TaskKind):
     scorings = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
     gives_class_scores = True
     oracle = "oracle/accuracy"
+    labels = "classes"
     headline = "test/accuracy"
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 

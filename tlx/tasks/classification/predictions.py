@@ -35,6 +35,10 @@ class Predictions:
         """The most probable class of each image."""
         return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
 
+    def save(self, path: str | Path) -> None:
+        """Write the table, see `to_csv`."""
+        self.to_csv(path)
+
     def to_csv(self, path: str | Path) -> None:
         """Write the columns `image, predicted, confidence` and one column of probabilities per class.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -155,6 +156,6 @@ class Classification(Task):
         """Return class probabilities (B, K)."""
         return output.float().softmax(dim=1)
 
-    def predictions(self, paths: Sequence[Path], predicted: Tensor) -> Predictions:
-        """Return class names and probabilities (N, K) for image files."""
-        return Predictions(list(paths), list(self.class_names), predicted)
+    def predictions(self, paths: Sequence[Path], predicted: Iterable[Tensor]) -> Predictions:
+        """Return class names and probabilities for image files; `predicted` yields probabilities (B, K)."""
+        return Predictions(list(paths), list(self.class_names), torch.cat(list(predicted)))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 
 FRACTION = 0.02  # of the diagonal
 PIXELS_AT_ONCE = 2**24

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.tasks.segmentation.background import background_of
 
 IGNORED_COLOUR = (255, 255, 255)

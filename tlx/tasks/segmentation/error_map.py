@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.tasks.segmentation.colours import IGNORED_COLOUR
 
 MISSED, INVENTED, CONFUSED = (213, 94, 0), (0, 114, 178), (204, 121, 167)  # of Okabe and Ito: for all eyes

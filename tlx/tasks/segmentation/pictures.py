@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from tlx.data.mask_labels import IGNORED
+from tlx.data.ignored import IGNORED
 from tlx.measures.confusion_drawing import draw_confusion, row_shares
 from tlx.measures.drawing import new_figure, short
 from tlx.tasks.segmentation.colours import coloured, palette

@@ -1,0 +1,1 @@
+"""What tasks share that work on maps instead of one vector an image: segmentation, and detection."""
