@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlx.base.errors import Mistake, TlxError
-from tlx.base.legible import legible
 from tlx.base.printable import counted
 from tlx.data.files.walk import descended
 from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_of
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
-from tlx.data.sources.content import digest, size_of
+from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import CARVED, Classes, SourceKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
@@ -69,11 +68,11 @@ class CocoSource(Source):
 
     def content(self) -> dict[str, Any]:
         """Return a hash of the annotations, and of the names, relative to `root`, and sizes of the images."""
-        root = self.path("root")
+        root = descended(self.path("root"))
         parts = self._parts()
         images = (file for part in parts for file in image_files(root, part.file, read_coco(part.file)))
         said = b"".join(part.file.read_bytes() for part in parts)
-        return {"content": digest(said, [(_name(file, root), size_of(file)) for file in images])}
+        return {"content": digest(said, [(relative_name(file, root), size_of(file)) for file in images])}
 
     def file_names(self) -> Iterator[str]:
         """Return the names of all files below `root`."""
@@ -125,13 +124,14 @@ def coco(
 
     folder = Path(root).expanduser()
     parts = find_parts(folder, annotations)
+    inner = descended(folder)
     held = [read_coco(part.file) for part in parts]
     class_names, numbers = _classes(held, classes, masks == "binary")
     samples: dict[str | None, list[Sample]] = {}
     notes: list[str] = []
     for part, content in zip(parts, held, strict=True):
         files = image_files(folder, part.file, content)
-        names = [_name(file, folder) for file in files]
+        names = [relative_name(file, inner) for file in files]
         groups = [None] * len(names) if group_pattern is None else groups_by_pattern(names, group_pattern)
         found, told = labelled_objects(part.file, content, files, names, numbers, exif)
         samples[part.split] = [Sample(*one) for one in zip(files, found, names, groups, strict=True)]
@@ -158,8 +158,3 @@ def _classes(held: Sequence[CocoFile], chosen: Sequence[Any] | None, binary: boo
     if binary:
         return two_names(None), dict.fromkeys(names, 1)
     return [BACKGROUND, *names], {name: place for place, name in enumerate(names, start=1)}
-
-
-def _name(path: Path, root: Path) -> str:
-    folder = descended(root)
-    return legible(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name)

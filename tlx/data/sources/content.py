@@ -6,6 +6,8 @@ import os
 from hashlib import blake2b
 from pathlib import Path
 
+from tlx.base.legible import legible
+
 
 def size_of(file: str | Path) -> int:
     """Return the size of a file in bytes; -1 if it does not exist."""
@@ -13,6 +15,14 @@ def size_of(file: str | Path) -> int:
         return os.stat(file).st_size
     except OSError:
         return -1
+
+
+def relative_name(file: Path, root: Path) -> str:
+    """Return what a person calls a file: its path relative to the set's root; of one elsewhere, folder and name."""
+    path, start = str(file), f"{root}{os.sep}"
+    return legible(
+        (path[len(start) :] if path.startswith(start) else os.path.join(*file.parts[-2:])).replace(os.sep, "/")
+    )
 
 
 def digest(start: bytes, entries: list[tuple[str, int]]) -> str:

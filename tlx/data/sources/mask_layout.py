@@ -57,6 +57,7 @@ class MaskLayout:
     """Where the images of a set and their masks are.
 
     Args:
+        root: Where the set is.
         pairs: Sorted by image.
         form: Whose layout it is, where the meaning of values follows from that.
         outlines: Whether masks are outlines that labelme wrote.
@@ -66,6 +67,7 @@ class MaskLayout:
         notes: What a person should be told, a line each.
     """
 
+    root: Path
     pairs: list[Pair]
     form: Form
     outlines: bool
@@ -123,7 +125,7 @@ def read_mask_layout(
     else:
         form, (images, masks, said) = "files", _beside([file for file in files if file.role != "other"], root)
     pairs, orphans = _paired(images, masks)
-    folders = {Path(file.folder) for file in (*masks, *images)}
+    folders = {Path(folder) for folder in {file.folder for file in (*masks, *images)}}
     places = [root, *sorted({folder.parent for folder in folders} - {root.parent}), *sorted(folders)]
     parts = [part.lower() for file in images[:1] for part in file.path.parts]
     is_voc = "jpegimages" in parts
@@ -132,6 +134,7 @@ def read_mask_layout(
     _refuse_several(pairs, root)
     pairs, lists, more = _divided(pairs, root, is_voc)
     return MaskLayout(
+        root,
         sorted(pairs, key=lambda pair: str(pair.image)),
         form,
         any(file.path.suffix.lower() == OUTLINES for file in masks[:1]),

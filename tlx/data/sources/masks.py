@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlx.base.errors import Mistake, TlxError
-from tlx.base.legible import legible
 from tlx.base.printable import one_line
-from tlx.data.files.walk import descended
 from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_of
-from tlx.data.sources.content import digest, size_of
+from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import CARVED, SourceKeys
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
@@ -71,7 +69,7 @@ class MasksSource(Source):
             known_classes(layout, self.node.get("classes"), self.path("root"))
             ignored_values(self.node.get("ignore"))
             if self.node.get("group_pattern") is not None:
-                _grouped(layout, self.path("root"), self.node["group_pattern"])
+                _grouped(layout, self.node["group_pattern"])
         except TlxError as error:
             for key in ("classes", "ignore", "group_pattern", "mask_folder", "image_folder"):
                 if str(error).startswith(f"dataset.{key}: expected "):
@@ -86,7 +84,7 @@ class MasksSource(Source):
         classes = self.node.get("classes")
         file = [typed_path(classes, root)] if isinstance(classes, str) else [layout.class_file]
         said = b"".join(path.read_bytes() for path in (*file, *layout.lists) if path is not None)
-        return {"content": digest(said, [(_name(path, root), size_of(path)) for path in layout.files])}
+        return {"content": digest(said, [(relative_name(path, layout.root), size_of(path)) for path in layout.files])}
 
     def file_names(self) -> Iterator[str]:
         """Return the names of all files below `root`."""
@@ -158,15 +156,14 @@ def masks(
     from tlx.data.sources.mask_labelling import labelled
     from tlx.data.sources.mask_splits import image_set
 
-    folder = descended(Path(root).expanduser())
     layout = read_mask_layout(root, image_folder, mask_folder)
     known = known_classes(layout, classes, Path(root).expanduser())
-    names = [[_name(file, folder) for file in (pair.image, *pair.masks)] for pair in layout.pairs]
+    names = [[relative_name(file, layout.root) for file in (pair.image, *pair.masks)] for pair in layout.pairs]
     try:
         found = labelled(layout.pairs, names, known, ignored_values(ignore), masks == "binary", exif)
     except TlxError as error:
         raise TlxError(f"dataset '{one_line(name)}': {error}") from error
-    groups = [None] * len(names) if group_pattern is None else _grouped(layout, folder, group_pattern)
+    groups = [None] * len(names) if group_pattern is None else _grouped(layout, group_pattern)
     parts: dict[str | None, list[Sample]] = {}
     for pair, target, own, group in zip(layout.pairs, found.masks, names, groups, strict=True):
         parts.setdefault(pair.split, []).append(Sample(pair.image, target, own[0], group))
@@ -207,12 +204,5 @@ def ignored_values(ignore: Sequence[Value] | None) -> list[Value] | None:
     return None if ignore is None else [value_of(value, "dataset.ignore") for value in ignore]
 
 
-def _grouped(layout: MaskLayout, root: Path, pattern: str) -> list[str | None]:
-    return [*groups_by_pattern([_name(pair.image, root) for pair in layout.pairs], pattern)]
-
-
-def _name(path: Path, root: Path) -> str:
-    folder = descended(root)
-    return legible(
-        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else os.path.join(*path.parts[-2:])
-    )
+def _grouped(layout: MaskLayout, pattern: str) -> list[str | None]:
+    return [*groups_by_pattern([relative_name(pair.image, layout.root) for pair in layout.pairs], pattern)]
