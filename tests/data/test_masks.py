@@ -390,12 +390,29 @@ def test_sets_that_nobody_can_mean(tmp_path):
     assert "dataset.mask_folder=labels" in found[0].hint
 
 
+def test_several_masks_for_each_image(tmp_path):
+    """Guards against the field of view of a retina as its vessels, and masks of objects paired by a chance number."""
+    for part in ("training", "test"):
+        for number in range(5):
+            save(tmp_path / f"a/{part}/images/{number}_{part}.tif", picture(number + (part == "test") * 10))
+            save(tmp_path / f"a/{part}/1st_manual/{number}_manual1.gif", halves(0, 255))
+            save(tmp_path / f"a/{part}/mask/{number}_{part}_mask.gif", halves(255, 255))
+    checked = loaded(tmp_path / "a")
+    assert sizes(checked) == [4, 1, 5]
+    assert {s.target.path.parent.name for s in checked.images.train.samples} == {"1st_manual"}
+    assert any("the first observer is read" in note for note in checked.images.notes)
+    for number in range(10):
+        save(tmp_path / f"b/{number}/images/id{number}.png", picture(number))
+        for one in range(3):
+            save(tmp_path / f"b/{number}/masks/{number}{one}.png", halves(0, 255))
+    with pytest.raises(TlxError, match=r"got 3 for id0.png.*a mask for each object is not read"):
+        loaded(tmp_path / "b")
+
+
 def test_folders_of_any_name(tmp_path):
     """Guards against folders that only their owner understands."""
     root = tree(tmp_path / "a", "x/{}.png", "y/{}.png", 5)
-    with pytest.raises(TlxError, match=r"dataset.mask_folder=… and dataset.image_folder=…"):
-        loaded(root)
-    for keys in ({"mask_folder": "y"}, {"mask_folder": str(root / "y"), "image_folder": str(root / "x")}):
+    for keys in ({}, {"mask_folder": "y"}, {"mask_folder": str(root / "y"), "image_folder": str(root / "x")}):
         checked = loaded(root, **keys)
         assert sizes(checked) == [3, 1, 1]
         assert {s.name for s in checked.images.train.samples} < {f"x/{n}.png" for n in range(5)}
@@ -403,6 +420,10 @@ def test_folders_of_any_name(tmp_path):
     assert sizes(loaded(root, mask_folder=str(tmp_path / "elsewhere"))) == [3, 1, 1]
     with pytest.raises(TlxError, match=r"dataset.mask_folder: expected a folder with images, got 'yy'"):
         loaded(root, mask_folder="yy")
+    save(tmp_path / "c" / "x" / "1.png", picture(1))
+    save(tmp_path / "c" / "y" / "2.png", picture(2))
+    with pytest.raises(TlxError, match=r"dataset.mask_folder=… and dataset.image_folder=…"):
+        loaded(tmp_path / "c")
     root = tree(tmp_path / "b", "train/x/{}.png", "train/1st_y/{}.png", 5)
     tree(root, "test/x/{}.png", "test/1st_y/{}.png", 4)
     assert sizes(loaded(root, mask_folder="1st_y", image_folder="x")) == [4, 1, 4]

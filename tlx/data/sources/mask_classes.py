@@ -22,6 +22,7 @@ from tlx.base.legible import composed
 FILES = (
     *("classes.yaml", "classes.yml", "classes.json", "classes.csv", "classes.txt", "_classes.csv", "labelmap.txt"),
     *("class_dict.csv", "label_class_dict.csv", "class_names.txt", "label_names.txt", "labels.txt", "codes.txt"),
+    *("label_colors.txt", "colors.txt"),
 )
 _MOST_BYTES = 2**20
 _IGNORED = {"__ignore__", "_ignore_", "ignore", "ignored"}

@@ -16,8 +16,8 @@ from tlx.data.sources.content import size_of
 from tlx.data.sources.mask_classes import ClassMap, Value
 from tlx.data.sources.mask_codes import ClassCodes
 from tlx.data.sources.mask_file import MaskFile
-from tlx.data.sources.mask_layout import Pair
 from tlx.data.sources.mask_meaning import STRAY, Meaning, meaning_of, shown
+from tlx.data.sources.mask_pairs import Pair
 from tlx.data.sources.mask_turns import Frame, Sizes, turns
 
 _LOSSY = "it is a JPEG, which changes the values of pixels: save it as PNG"

@@ -42,7 +42,8 @@ _MASK_ENDING = re.compile(
     re.IGNORECASE,
 )
 _IMAGE_ENDING = re.compile(
-    r"(?<=[^_\-. ])[_\-. ]+(images?|img|sat|rgb|leftimg8bit|photo|input|training|test|original|orig)$", re.IGNORECASE
+    r"(?<=[^_\-. ])[_\-. ]+(images?|img|sat|rgb|leftimg8bit|photo|volume|input|training|test|original|orig)$",
+    re.IGNORECASE,
 )
 
 
