@@ -51,6 +51,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 COMMANDS = commands()
+OBJECTS = ("person", "car")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
     (home / "pets.csv").write_text("path,label,patient\npets/cats/1.jpg,cats,a\npets/dogs/1.jpg,dogs,b\n")
+    annotations = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(OBJECTS)]}
+    (home / "coco").mkdir()
+    (home / "coco" / "coco.json").write_text(json.dumps(annotations))
     (home / "mri.csv").write_text((home / "pets.csv").read_text())
     work = home / "work"
     for name in ("weights.safetensors", "weights.pth"):

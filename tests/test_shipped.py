@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 from pathlib import Path
@@ -34,6 +35,11 @@ FAMILIES = [
     "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t", "swin_v2_t",
 ]  # fmt: skip
 
+COCO: dict[str, list[dict[str, str | int]]] = {
+    "images": [{"id": 1, "file_name": "1.jpg", "width": 8, "height": 8}],
+    "categories": [{"id": 1, "name": "cell"}],
+    "annotations": [],
+}
 
 ADAPTING = {"adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"}
 
@@ -65,6 +71,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png", "cells/images/1.png", "cells/masks/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco" / "coco.json").write_text(json.dumps(COCO))
     (tmp_path / "FILE").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors
     (tmp_path / "pets.csv").write_text("path,label\npets/cat/1.png,cat\npets/dog/1.png,dog\n")
     np.savez(tmp_path / "pathmnist.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]))
@@ -211,6 +219,8 @@ def test_options_that_need_something_say_so_and_can_be_planned_with_it(home, tin
         "backbone=file": ["backbone.path=weights.pth", "backbone.architecture=small_cnn"],
         "backbone=timm": ["backbone.name=resnet10t"],
         "dataset=folder": ["dataset.root=~/pets", *SMALL],
+        "dataset=masks": ["task=segmentation", "dataset.root=~/cells", *SMALL],
+        "dataset=coco": ["task=segmentation", "dataset.root=~/coco", *SMALL],
         "dataset=table": ["dataset.path=~/pets.csv", *SMALL],
         "dataset=arrays": ["dataset.path=~/pathmnist.npz", *SMALL],
         "experiment=digits_5to9": ["backbone.run=RUN"],

@@ -127,7 +127,7 @@ def _of_values(
             numbers = [(place, place) for place in range(len(names))]
         elif len(classes) != len(names) or (plain.space == "colours" and len(names) > 2):
             got = f"{len(classes)} {what}: {enumerated(texts, 20)}"
-            hint = f"such as 'dataset.classes={{{_key(texts[0])}: {names[0]}, …}}'"
+            hint = f"such as 'dataset.classes={{{_pair(texts[0], names[0])}, …}}'"
             raise TlxError(f"{known.places}: expected the value of each of {len(names)} classes, got {got}; {hint}")
         said = f"classes as {known.places} says"
     elif len(classes) == 2:
@@ -171,7 +171,7 @@ def _space_of(facts: Sequence[MaskFacts], known: ClassMap | None) -> tuple[Space
         if 2 * kinds["colours"] > len(facts):
             first = next(f for f in facts if f.kind == "colours")
             got = enumerated([shown(value, "colours") for value, _ in first.values], 5)
-            hint = "such as 'dataset.classes={\"#000000\": background, …}'"
+            hint = "such as 'dataset.classes={background: \"#000000\", …}'"
             raise TlxError(f"{known.places}: expected colours, as the masks have, got numbers; one has {got}; {hint}")
         return "numbers", False
     if kinds["colours"]:
@@ -291,5 +291,6 @@ def shown(value: Any, space: Space) -> str:
     return f"#{value:06x}" if space == "colours" else str(value)
 
 
-def _key(text: str) -> str:
-    return f'"{text}"' if text.startswith("#") else text
+def _pair(text: str, name: str) -> str:
+    """A value and its name as Hydra reads them, whose keys are not quoted."""
+    return f'{name}: "{text}"' if text.startswith("#") else f"{text}: {name}"
