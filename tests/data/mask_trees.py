@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.reading.facts import Facts, examine
+from tlx.data.reading.mask_facts import examine_mask
 
 SIDE = 20
 Made = Callable[[int], np.ndarray | Image.Image]
@@ -69,3 +71,8 @@ def sample(checked: CheckedSet, name: str) -> Any:
 
 def sizes(checked: CheckedSet) -> list[int]:
     return [len(split) for split in checked.images.splits.values()]
+
+
+def examined_here(paths: Sequence[str], kind: type[Any] = Facts) -> Iterator[tuple[int, Any]]:
+    """Look at files as `tlx.data.reading.workers.examine_all` does, without starting processes."""
+    yield from enumerate(map(examine if kind is Facts else examine_mask, paths))

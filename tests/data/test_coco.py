@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.mask_trees import SIDE, picture, save, sizes
+from tests.data.mask_trees import SIDE, examined_here, picture, save, sizes
 from tlx.base.errors import TlxError
 from tlx.data.catalog import source_of
 from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.reading import inspection
 from tlx.data.reading.polygons import draw
 from tlx.data.reading.rle import decoded
 from tlx.data.sources import coco_mask
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(monkeypatch):
+    """Start no processes, which would take most of the time."""
+    monkeypatch.setattr(inspection, "examine_all", examined_here)
+
 
 CATEGORIES = [{"id": 7, "name": "cell"}, {"id": 3, "name": "nucleus"}]
 BODY = {"category_id": 7, "segmentation": [[2, 3, 12, 3, 12, 9, 2, 9]], "area": 60, "bbox": [2, 3, 10, 6]}

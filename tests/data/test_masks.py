@@ -10,14 +10,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.mask_trees import SIDE, halves, label, loaded, palette, picture, sample, save, sizes, tree
+from tests.data.mask_trees import (
+    SIDE,
+    examined_here,
+    halves,
+    label,
+    loaded,
+    palette,
+    picture,
+    sample,
+    save,
+    sizes,
+    tree,
+)
 from tlx.base.errors import TlxError
 from tlx.config.naming import look_again
 from tlx.data.catalog import source_of
 from tlx.data.ignored import IGNORED
 from tlx.data.mask_labels import MASKS
+from tlx.data.reading import inspection
 
 TWO = ["background", "foreground"]
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(request, monkeypatch):
+    """Start no processes but for real data: that would take most of the time."""
+    if "test_data" not in request.fixturenames:
+        monkeypatch.setattr(inspection, "examine_all", examined_here)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +252,11 @@ def test_colours_and_transparency(tmp_path):
     assert label(mapped, "images/1.png")[0, ::5].tolist() == [0, 0, 1, 0]
     (root / "class_dict.csv").write_text("name,r,g,b\nroad,255,0,0\nwater,0,0,255\nother,0,0,0\n")
     assert loaded(root).images.class_names == ["road", "water", "other"]
+    (root / "class_dict.csv").write_text("name,r,g,b,id\nroad,255,0,0,7\nwater,0,0,255,8\nother,0,0,0,0\n")
+    assert loaded(root).images.class_names == ["road", "water", "other"]
+    numbers = tree(tmp_path / "d", "images/{}.png", "masks/{}.png", made=lambda _: halves(0, 8))
+    shutil.copy(root / "class_dict.csv", numbers)
+    assert label(loaded(numbers), "images/1.png")[0, ::10].tolist() == [2, 1]
     with pytest.raises(TlxError, match="expected colours, as the masks have, got numbers"):
         loaded(root, classes={0: "none", 1: "road"})
 
@@ -390,6 +415,34 @@ def test_sets_that_nobody_can_mean(tmp_path):
     assert "dataset.mask_folder=labels" in found[0].hint
 
 
+def test_predicted_masks_are_read_back(tmp_path):
+    """Guards against predictions that cannot become labels: overlays taken for masks, classes without their names."""
+    from tlx.tasks.segmentation.predictions import MaskPredictions
+
+    paths = [save(tmp_path / "photos" / f"{n}.jpg", picture(n)) for n in range(10)]
+    masks = [halves(0, 2, 1, 2) if n else halves(0, 0) for n in range(10)]
+    MaskPredictions.of(paths, ["rest", "cell", "nucleus"], masks).save(tmp_path / "predictions")
+    for root, keys in ((tmp_path, {}), (tmp_path / "photos", {"mask_folder": str(tmp_path / "predictions")})):
+        checked = loaded(root, **keys)
+        assert checked.images.class_names == ["rest", "cell", "nucleus"]
+        samples = {s.source.name: s.target for split in checked.images.splits.values() for s in split.samples}
+        assert all(np.array_equal(samples[f"{n}.jpg"].read(), masks[n]) for n in range(10))
+
+
+def test_groups_stay_on_one_side(tmp_path):
+    """Guards against tiles of one slide in training and test."""
+    root = tree(tmp_path, "images/slide{0}_{0}.png", "masks/slide{0}_{0}.png", 1)
+    for number in range(12):
+        save(root / f"images/slide{number % 6}_{number}.png", picture(number))
+        save(root / f"masks/slide{number % 6}_{number}.png", halves(0, 255))
+    checked = loaded(root, group_pattern=r"(slide\d+)_")
+    groups = [{s.group for s in split.samples} for split in checked.images.splits.values()]
+    assert [len(own) for own in groups] == [4, 1, 1]
+    assert not groups[0] & groups[1] | groups[0] & groups[2]
+    found = source_of({**node(root), "group_pattern": "(plate)"}).own_mistakes()
+    assert [one.path for one in found] == ["dataset.group_pattern"]
+
+
 def test_several_masks_for_each_image(tmp_path):
     """Guards against the field of view of a retina as its vessels, and masks of objects paired by a chance number."""
     for part in ("training", "test"):
@@ -407,6 +460,48 @@ def test_several_masks_for_each_image(tmp_path):
             save(tmp_path / f"b/{number}/masks/{number}{one}.png", halves(0, 255))
     with pytest.raises(TlxError, match=r"got 3 for id0.png.*a mask for each object is not read"):
         loaded(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "known"),
+    [
+        ("classes.txt", "a\nb b\nc\n", ["a", "b b", "c"]),
+        ("classes.txt", "# comment\n0 a\n1: b\n2 = c\n", ["a", "b", "c"]),
+        ("classes.txt", "0 0 0 a\n0 0 1\tb\n", ["a", "b"]),
+        ("class_names.txt", "__ignore__\n_background_\ncell\n", ["_background_", "cell"]),
+        ("classes.yaml", "- a\n- b\n", ["a", "b"]),
+        ("classes.yaml", "0: a\n128: b\n255: null\n", ["a", "b"]),
+        ("classes.yaml", "names: {a: 0, b: 5}\n", ["a", "b"]),
+        ("classes.yaml", "a: [0, 0, 0]\nb: [0, 0, 1]\n", ["a", "b"]),
+        ("classes.json", '[{"name": "a", "id": 0}, {"name": "b", "id": 3}]', ["a", "b"]),
+        ("classes.csv", "value;name\n0;a\n4;b\n7;a\n", ["a", "b"]),
+        ("classes.csv", "0,a\n4,b\n", ["a", "b"]),
+        ("classes.csv", "name\na\nb\n", ["a", "b"]),
+        ("classes.csv", "name,value\na\n", "expected 2 columns in each row, got 1"),
+        ("classes.csv", "value,name\n1,a\n1,b\n", "expected each value once, got 1 twice"),
+        ("classes.txt", "a\na\n", "expected different names of classes"),
+        ("classes.txt", "", "expected names of classes, got none"),
+        ("classes.yaml", "a: {b: [", "expected class names"),
+        ("classes.yaml", "3", "expected names of classes, or value: name, got '3'"),
+        ("classes.yaml", "-1: a\n0: b\n", "expected values from 0 up, got -1"),
+        ("classes.yaml", "0: a\n'#ff0000': b\n", "expected numbers, colours or labels, got a mixture"),
+        ("classes.csv", "name,r,g,b\na,0,0,999\nb,1,1,1\n", "expected levels of 0 to 255"),
+    ],
+)
+def test_files_of_classes(tmp_path, name, text, known):
+    """Guards against a file of classes that is read as something else, or ends in a traceback."""
+    save(tmp_path / "images" / "1.png", picture(1))
+    save(tmp_path / "masks" / "1.png", halves(0, 1))
+    (tmp_path / name).write_text(text)
+    source = source_of(node(tmp_path))
+    if isinstance(known, list):
+        assert source.class_names() == known
+        assert source_of({**node(tmp_path), "classes": str(tmp_path / name)}).class_names() == known
+        assert source.own_mistakes() == []
+    else:
+        assert source.class_names() is None
+        assert known in str(source.own_mistakes()[0])
+        assert name in str(source.own_mistakes()[0])
 
 
 def test_folders_of_any_name(tmp_path):

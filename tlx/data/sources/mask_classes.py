@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,23 @@ class ClassMap:
         values: Value and class of each; None: the values follow the order of the names.
         ignored: Values that count nowhere.
         places: Where it was said, for messages.
+        numbers: Number and class of each, where `values` are colours and numbers are said as well.
     """
 
     names: tuple[str, ...]
     values: tuple[tuple[Value, int], ...] | None
     ignored: tuple[Value, ...] = ()
     places: str = "dataset.classes"
+    numbers: tuple[tuple[Value, int], ...] | None = None
 
     @property
     def colours(self) -> bool:
         """Whether values are colours."""
         return any(isinstance(value, str) and value.startswith("#") for value, _ in self.values or ())
+
+    def fitting(self, colours: bool) -> ClassMap:
+        """Return the map for masks of colours, or of numbers, where both are known."""
+        return self if colours or self.numbers is None else replace(self, values=self.numbers, numbers=None)
 
 
 def typed_map(classes: Any, root: Path) -> ClassMap | None:
@@ -171,16 +177,28 @@ def _of_rows(rows: Sequence[Sequence[Any]], place: str) -> ClassMap:
     """Rows with a heading, or without: a name; a value and a name; a name and a colour."""
     if not rows:
         raise TlxError(f"{place}: expected names of classes, got none")
+    if short := [row for row in rows if len(row) < len(rows[0])]:
+        raise TlxError(f"{place}: expected {len(rows[0])} columns in each row, got {len(short[0])}: {list(short[0])}")
     heading = [_text(cell).strip().lower() for cell in rows[0]]
     name = next((i for i, cell in enumerate(heading) if cell in _NAME), None)
     if name is not None and len(rows) > 1:
         bands = [heading.index(band) for band in "rgb" if band in heading]
         bands = bands or [heading.index(band) for band in ("red", "green", "blue") if band in heading]
-        value = next((i for i, cell in enumerate(heading) if cell in (_COLOUR | _VALUE) and i != name), None)
-        if len(bands) == 3:
-            return _of_pairs([(value_of([row[i] for i in bands], place), row[name]) for row in rows[1:]], place)
-        if value is not None:
-            return _of_pairs([(value_of(row[value], place), row[name]) for row in rows[1:]], place)
+        colour = bands if len(bands) == 3 else [i for i, cell in enumerate(heading) if cell in _COLOUR][:1]
+        number = next((i for i, cell in enumerate(heading) if cell in _VALUE and i != name), None)
+        by_number = (
+            None
+            if number is None
+            else _of_pairs([(value_of(row[number], place), row[name]) for row in rows[1:]], place)
+        )
+        if colour:
+            cells = ([row[i] for i in colour] if len(colour) == 3 else row[colour[0]] for row in rows[1:])
+            by_colour = _of_pairs(
+                [(value_of(cell, place), row[name]) for cell, row in zip(cells, rows[1:], strict=True)], place
+            )
+            return replace(by_colour, numbers=None if by_number is None else by_number.values)
+        if by_number is not None:
+            return by_number
         return _of_names([_text(row[name]) for row in rows[1:]], place)
     if all(len(row) == 1 for row in rows):
         return _of_names([_text(row[0]) for row in rows], place)

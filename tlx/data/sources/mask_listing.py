@@ -64,7 +64,7 @@ def with_named_folders(
     for role, name in named.items():
         if name is None:
             continue
-        own = list(_in_folder(root, files, name))
+        own = [file for file in _in_folder(root, files, name) if file.role != "other"]
         if not own:
             near = closest(name, {part for file in files for part in file.path.parent.relative_to(root).parts})
             hint = f"did you mean {near}?" if near else f"its names are relative to {root}, or absolute"

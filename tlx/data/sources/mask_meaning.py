@@ -71,6 +71,7 @@ def meaning_of(
     Raises:
         TlxError: Values are numbers of objects, or not those that `known` names, or there is one value only.
     """
+    known = known and known.fitting(any(found.kind == "colours" for found in facts))
     space, by_colour = _space_of(facts, known)
     plain = ClassCodes(space, ((0, 0),), by_colour=by_colour)
     values = _counted(facts, plain)
