@@ -20,6 +20,7 @@ from tlx.base.errors import ConfigError
 from tlx.config import check_command_line, compose, options
 from tlx.data.sources.torchvision_table import TORCHVISION, missing_files
 from tlx.procedures import plan_table
+from tlx.tasks.catalog import kind_of
 
 CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")
@@ -147,7 +148,8 @@ def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeyp
             compose([f"dataset={name}", *SMALL])
         for part in missing:
             (Path("data") / part).mkdir(parents=True)
-    assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *SMALL]))
+    task = [w for w in command(path) if w.startswith("task=")] if (path := f"dataset/{name}.yaml") in FILES else []
+    assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *task, *SMALL]))
 
 
 @pytest.mark.slow
@@ -194,6 +196,8 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
             continue
         if node.name in ("plates", "letters"):
             small.append(f"{part}.per_class=20")
+        elif node.name == "scenes":
+            small += [f"{part}.count=8", f"{part}.image_size=64"]
         elif node.name != "digits":
             small += [f"{part}=arrays", f"{part}.path={ten_digits}", f"{part}.horizontal_flip=false"]
     if settled.dataset.image_size is None:
@@ -201,7 +205,7 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
     if settled.backbone._target_ == "tlx.backbones.torchvision_backbone":
         small.append("backbone.weights=null")  # they are a download
     run = finished(*[w for w in words if not re.match(r"(dataset|target)\.", w)], *small)
-    assert 0 <= run.metrics["test/accuracy"] <= 1
+    assert 0 <= run.metrics[kind_of(settled.task).headline] <= 1
     assert ("oracle/test_accuracy" in run.metrics) == (settled.target is not None)
     if settled.strategy.stages:
         with (run.directory / "metrics.csv").open(encoding="utf-8") as file:
