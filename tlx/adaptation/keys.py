@@ -72,5 +72,6 @@ ADAPTATIONS: dict[str, type] = {
     "tlx.adaptation.Mcc": MccKeys,
     "tlx.adaptation.SelfTraining": SelfTrainingKeys,
 }
-# These need class scores (B, K); the others need only pooled features.
+# These need class scores (B, K); the others but AdaBN need pooled features (B, F).
 OF_CLASS_SCORES = frozenset(f"tlx.adaptation.{name}" for name in ("Dan", "Cdan", "Mcc", "SelfTraining"))
+OF_POOLED_FEATURES = frozenset(f"tlx.adaptation.{name}" for name in ("Coral", "Dann"))

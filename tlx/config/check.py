@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tlx.adaptation.keys import OF_CLASS_SCORES
+from tlx.adaptation.keys import OF_CLASS_SCORES, OF_POOLED_FEATURES
 from tlx.backbones import catalog as backbone_catalog
 from tlx.backbones.file_kinds import kind_of as kind_of_file
 from tlx.backbones.file_kinds import no_such_file
@@ -199,11 +199,16 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
 
 
 def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mistake]:
-    """Check that the task gives class scores if the adaptation needs them. A user's own task may give them."""
-    if not isinstance(adapt, Mapping) or not isinstance(task, Mapping) or adapt.get("_target_") not in OF_CLASS_SCORES:
+    """Check that the task gives what the adaptation compares. A user's own task may give it."""
+    if not isinstance(adapt, Mapping) or not isinstance(task, Mapping):
         return
-    kind = kind_of(task)
-    if kind.schema is not None and not kind.gives_class_scores:
+    kind, target = kind_of(task), adapt.get("_target_")
+    if kind.schema is None:
+        return
+    if kind.reads_maps and target in OF_CLASS_SCORES | OF_POOLED_FEATURES:
+        expected = f"adabn with task={task.get('name')}: the other adaptations compare one vector per image"
+        yield Mistake("strategy", expected, f"'{strategy.get('name')}'", "type strategy=adabn")
+    elif target in OF_CLASS_SCORES and not kind.gives_class_scores:
         expected = f"a task that gives class scores, for strategy={strategy.get('name')}"
         yield Mistake("strategy", expected, f"task={task.get('name')}", "such as strategy=coral, which needs none")
 

@@ -71,10 +71,10 @@ class LabelledImages:
     @property
     def splits(self) -> dict[str, Split]:
         """The splits; train is reduced to the configured number of labels."""
-        source = self.checked.splits
-        if self.in_parts:
-            source = {**source, VAL_TILES: self._val_tiles}
-        return source if self.domain is None else {**source, **self.domain.splits}
+        found = self.checked.splits
+        if self.domain is not None:
+            found = {**found, **self.domain.splits}
+        return {**found, **self._tiles} if self.in_parts else found
 
     @property
     def in_parts(self) -> bool:
@@ -82,10 +82,16 @@ class LabelledImages:
         return self.image_set.labels.in_parts
 
     @cached_property
-    def _val_tiles(self) -> Split:
-        """The tiles of validation images that are evaluated after every epoch."""
-        split, size = self.checked.splits["val"], self.preprocessing.height_width
-        return tiles(split, [covering(one, size) for one in image_sizes(split)], size, VAL_TILES_AT_MOST)
+    def _tiles(self) -> dict[str, Split]:
+        """The tiles of validation images that are evaluated after every epoch, also of a target domain."""
+        whole = {VAL_TILES: self.checked.splits["val"]}
+        if self.domain is not None:
+            whole[domains.VAL] = self.domain.splits[domains.VAL]
+        size, found = self.preprocessing.height_width, {}
+        for name, split in whole.items():
+            sizes = [covering(one, size) for one in image_sizes(split)]
+            found[name] = tiles(split, sizes, size, VAL_TILES_AT_MOST)
+        return found
 
     def _set_of(self, split: str) -> CheckedSet:
         """Return the set that a split belongs to; its node configures how images are read and augmented."""
@@ -124,6 +130,17 @@ class LabelledImages:
         counts: list[float] = [by_class[label] for label in range(self.num_classes)]
         images = self.sizes["train"]
         return [images / len(by_class) if count else 0.0 for count in counts] if self.balanced else counts
+
+    @property
+    def class_amounts(self) -> list[float]:
+        """How much of each class an epoch draws: images, or pixels of masks."""
+        if not self.in_parts:
+            return self.class_counts
+        kind, found = self.image_set.labels, [0.0] * self.num_classes
+        for sample in self.splits["train"].samples:
+            for one, amount in kind.amounts(sample.target).items():
+                found[one] += amount
+        return found
 
     def need_trainable(self) -> None:
         """Refuse a set that cannot be used for training, validation and test, before anything is computed.
@@ -192,9 +209,8 @@ class LabelledImages:
     @property
     def selected_on(self) -> tuple[str, ...]:
         """The splits that are evaluated after every epoch."""
-        if self.in_parts:
-            return (VAL_TILES,)
-        return ("val",) if self.domain is None else ("val", domains.VAL)
+        own = VAL_TILES if self.in_parts else "val"
+        return (own,) if self.domain is None else (own, domains.VAL)
 
     def augmented(self, split: str = "train") -> bool:
         """Whether training draws something for the images of a split: an augmentation, or a crop."""

@@ -69,6 +69,41 @@ class MaskArray(Mask):
         return self._classes
 
 
+class _Renumbered(Mask):
+    """A mask with other numbers of classes.
+
+    Args:
+        mask: The mask.
+        places: Class -> its new number; pixels of other classes are ignored.
+    """
+
+    def __init__(self, mask: Mask, places: Mapping[int, int]) -> None:
+        self._mask, self._places = mask, dict(places)
+
+    def __repr__(self) -> str:
+        return f"{self._mask!r} as {self._places}"
+
+    @property
+    def pixel_counts(self) -> Mapping[int, int]:
+        """Pixels of each class."""
+        return {self._places[one]: count for one, count in self._mask.pixel_counts.items() if one in self._places}
+
+    @property
+    def problem(self) -> str | None:
+        """Why the mask cannot be used."""
+        return self._mask.problem
+
+    def read(self) -> np.ndarray:
+        """Return the class of each pixel, uint8 (H, W)."""
+        import numpy as np
+
+        numbers = np.full(256, IGNORED, dtype=np.uint8)
+        for one, place in self._places.items():
+            numbers[one] = place
+        renumbered: np.ndarray = numbers[self._mask.read()]
+        return renumbered
+
+
 class MaskLabels(LabelKind):
     """A label is a `Mask`; a batch holds uint8 (B, H, W)."""
 
@@ -89,9 +124,16 @@ class MaskLabels(LabelKind):
         """Return the pixels of each class."""
         return {} if label is None else label.pixel_counts
 
-    def only(self, label: Mask, places: Mapping[int, int]) -> Any | None:
-        """Raise: the class map of the masks selects their classes."""
-        raise NotImplementedError("masks select their classes by a class map")
+    def amounts(self, label: Mask | None) -> Mapping[int, float]:
+        """Return the pixels of each class."""
+        return self.pixel_counts(label)
+
+    def only(self, label: Mask | None, places: Mapping[int, int]) -> Mask | None:
+        """Return the mask with only some classes, renumbered; pixels of other classes are ignored."""
+        same = all(one == place for one, place in places.items()) and label is not None
+        return (
+            label if label is None or (same and set(label.pixel_counts) <= set(places)) else _Renumbered(label, places)
+        )
 
     def collate(self, labels: Sequence[Tensor]) -> Tensor:
         """Return masks (B, H, W) from masks (H, W) that moved with their images."""

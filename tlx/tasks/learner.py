@@ -31,7 +31,7 @@ class Learning:
         monitor: The logged value that selects the best checkpoint; None: the task's own.
         make_optimizer: Makes the optimizer.
         adapt: Makes the adaptation of a task once its head exists; None: there is no target domain.
-        class_counts: Number of training images of each class, as they are sampled.
+        class_counts: Number of training images of each class, as they are sampled; of pixels for masks.
     """
 
     monitor: Monitor | None = None

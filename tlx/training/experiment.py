@@ -43,7 +43,7 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
         monitor=monitored(config),
         make_optimizer=partial(build_optimizer, optimizer),
         adapt=partial(_adaptation, config.strategy.adapt, data) if data.paired else None,
-        class_counts=data.class_counts,
+        class_counts=data.class_amounts,
     )
     more = {} if make_head is None else make_head(config, backbone, data.num_classes)
     task: Task = build_node(

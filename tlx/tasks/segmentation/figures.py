@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
+from tlx.adaptation.target_entropy import TargetEntropy
 from tlx.tasks.segmentation.pixel_counts import PixelCounts
 
 
 class SplitFigures(nn.Module):
-    """Accumulates the metrics of the validation split and the test split.
+    """Accumulates the metrics of the validation split, the test split and the target domain.
 
     Args:
         num_classes: Number of classes K.
@@ -18,6 +21,7 @@ class SplitFigures(nn.Module):
     def __init__(self, num_classes: int, background: int | None) -> None:
         super().__init__()
         self.val, self.test = PixelCounts(num_classes, background), PixelCounts(num_classes, background)
+        self.target = TargetEntropy(num_classes)
 
     def add(
         self, split: str, confusion: Tensor, loss: Tensor | None = None, images: int = 1, boundary: Tensor | None = None
@@ -34,10 +38,15 @@ class SplitFigures(nn.Module):
         images = len(confusion) if confusion.ndim == 3 else images
         (self.val if split == "val" else self.test).update(confusion, loss, images, boundary)
 
+    def add_unlabelled(self, scores: Tensor) -> None:
+        """Add some pixels of the target domain: class scores (N, K), float32."""
+        self.target.update(scores, torch.ones(len(scores), dtype=torch.bool, device=scores.device))
+
     def take(self, split: str) -> dict[str, Tensor]:
         """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
-        metric = {"val": self.val, "test": self.test}.get(split)
-        if metric is None or not metric.update_called:  # a split may be empty
+        metrics: dict[str, Metric] = {"val": self.val, "test": self.test, "target": self.target}
+        metric = metrics[split]
+        if not metric.update_called:  # a split may be empty
             return {}
         found: dict[str, Tensor] = metric.compute()
         metric.reset()

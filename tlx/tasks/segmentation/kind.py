@@ -14,7 +14,9 @@ from tlx.data.splits.typed_classes import class_called
 from tlx.tasks.kind import Node, TaskKind, Widths
 from tlx.tasks.segmentation.loss_terms import loss_terms
 
-Monitored = Literal["val/miou", "val/miou_foreground", "val/dice", "val/accuracy", "val/loss"]
+Monitored = Literal[
+    "val/miou", "val/miou_foreground", "val/dice", "val/accuracy", "val/loss", "target/entropy", "target/infomax"
+]  # fmt: skip
 Decoders = Literal["unet", "fpn", "deeplabv3plus"]
 _MOST_CLASSES = 255  # a mask holds a byte a pixel, and one value is for ignored pixels
 

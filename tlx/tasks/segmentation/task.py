@@ -16,7 +16,6 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.measures.sections import Sections
 from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import Figures
-from tlx.tasks.classification.weights import initial_weights
 from tlx.tasks.dense.task import DenseTask
 from tlx.tasks.dense.tiling import class_map
 from tlx.tasks.learner import Learning
@@ -33,8 +32,10 @@ from tlx.tasks.segmentation.kind import SegmentationKind
 from tlx.tasks.segmentation.loss_terms import loss_terms
 from tlx.tasks.segmentation.losses import segmentation_loss
 from tlx.tasks.segmentation.outputs import badness, rows_of
+from tlx.tasks.segmentation.weights import pixel_weights
 from tlx.tasks.segmentation.worst import picture
 
+_APART = 8  # pixels between those whose entropy is measured
 _TILES_AT_ONCE = 16  # of an image that is larger than a tile
 
 
@@ -56,7 +57,7 @@ class Segmentation(DenseTask):
         mode: `max` or `min` of it.
         name: Name of the task.
         class_weights: Weight of each class in the cross-entropy and the focal loss: by class name, others 1; or
-            `balanced`, n / (K * n_k) of the training pixels.
+            `balanced`, see `pixel_weights`.
         learning: What it needs for training; None: it only predicts.
     """
 
@@ -78,7 +79,7 @@ class Segmentation(DenseTask):
         self.terms = loss_terms(loss)
         self.monitor = (learning and learning.monitor) or Monitor(monitor, mode)
         counts = learning.class_counts if learning else None
-        self.register_buffer("class_weights", initial_weights(class_weights, self.class_names, counts))
+        self.register_buffer("class_weights", pixel_weights(class_weights, self.class_names, counts))
         self.class_weights: Tensor | None
         self.decoder = make_decoder(decoder, self.backbone)
         self.reads = self.decoder.reads
@@ -117,10 +118,11 @@ class Segmentation(DenseTask):
         return segmentation_loss(scores, target, self.terms, self.class_weights)
 
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
-        """Add a batch of the validation split with the head's output for padded images (B, K, …)."""
-        if split == "target":  # there is no figure without labels
-            return None
+        """Add a batch of `val` or `target` with the output of the head (B, K, …), which covers the padding as well."""
         kept = real(batch)
+        if split == "target":  # neighbouring pixels say the same
+            self.measured.add_unlabelled(output[kept, :, ::_APART, ::_APART].float().movedim(1, -1).flatten(0, 2))
+            return None
         target = batch["target"][kept]
         scores = self.fitted(output[kept], (target.shape[-2], target.shape[-1]))
         loss = segmentation_loss(scores, target, self.terms, self.class_weights) if len(target) else None
