@@ -99,7 +99,7 @@ def _of_values(mask: MaskValues) -> MaskFacts:
 
 
 def counted_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values that an array of whole numbers has, ascending, and how often."""
+    """Return the values (N,) that an array of whole numbers of any shape has, ascending, and how often (N,)."""
     if values.dtype == np.uint8:
         counts = np.bincount(values.ravel(), minlength=256)
         found = np.flatnonzero(counts)

@@ -197,7 +197,7 @@ def _class_names(file: Path, mtime: int) -> tuple[str, ...]:
 
 
 def read_array(file: Path, member: str) -> np.ndarray:
-    """Return an array of a .npz file.
+    """Return an array, of any shape, of a .npz file.
 
     Raises:
         KeyError: The file has no array of that name.

@@ -33,7 +33,7 @@ class CocoKeys(SourceKeys):
     annotations: str | list[str] | None = None
     masks: Literal["classes", "binary"] = "classes"
     classes: Classes | None = None
-    exif: Frame = "auto"
+    exif: Frame = None
     group_pattern: str | None = None
     test_fraction: float = field(default=0.2, metadata=CARVED)
 
@@ -91,7 +91,7 @@ def coco(
     annotations: str | Sequence[str] | None = None,
     masks: Literal["classes", "binary"] = "classes",
     classes: Sequence[int | float | str | bool | None] | None = None,
-    exif: Frame = "auto",
+    exif: Frame = None,
     group_pattern: str | None = None,
     test_fraction: float = 0.2,
     *,

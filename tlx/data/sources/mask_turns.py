@@ -12,7 +12,7 @@ from typing import Literal
 
 from tlx.base.printable import counted
 
-Frame = Literal["auto", "upright", "raw"]
+Frame = Literal["upright", "raw"] | None
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Sizes:
         return "either" if all(fits) else "upright" if fits[0] else "raw" if fits[1] else None
 
 
-def turns(sizes: Sequence[Sizes], exif: Frame = "auto") -> tuple[list[int], list[str]]:
+def turns(sizes: Sequence[Sizes], exif: Frame = None) -> tuple[list[int], list[str]]:
     """Return for each mask the EXIF orientation by which it turns, 1 for none, and what a person should be told.
 
     Args:
         sizes: Of images and masks.
-        exif: As what images were when masks were drawn, where sizes leave that open; auto: as those whose sizes say it,
+        exif: As what images were when masks were drawn, where sizes leave that open; None: as those whose sizes say it,
             if these agree, otherwise as shown.
     """
     frames = [one.frame for one in sizes]
     open_ones = [place for place, frame in enumerate(frames) if frame == "either"]
     raw = frames.count("raw")
     decided = {frame for frame, one in zip(frames, sizes, strict=True) if frame in ("raw", "upright") and one.turn > 1}
-    choice = exif if exif != "auto" else "raw" if decided == {"raw"} else "upright"
+    choice = exif or ("raw" if decided == {"raw"} else "upright")
     found = [
         one.turn if frame == "raw" or (frame == "either" and choice == "raw") else 1
         for frame, one in zip(frames, sizes, strict=True)

@@ -35,7 +35,7 @@ class MasksKeys(SourceKeys):
     masks: str = "classes"
     classes: str | dict[Any, Any] | list[Any] | None = None
     ignore: list[int | str] | None = None
-    exif: Frame = "auto"
+    exif: Frame = None
     group_pattern: str | None = None
     test_fraction: float = field(default=0.2, metadata=CARVED)
 
@@ -105,7 +105,7 @@ def masks(
     masks: Literal["classes", "binary"] = "classes",
     classes: MaskClasses | None = None,
     ignore: Sequence[Value] | None = None,
-    exif: Frame = "auto",
+    exif: Frame = None,
     group_pattern: str | None = None,
     test_fraction: float = 0.2,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from tlx.tasks.segmentation.worst import picture
 
 _APART = 8  # pixels between those whose entropy is measured
 _TILES_AT_ONCE = 16  # of an image that is larger than a tile
+_SCORES_AT_ONCE = 2**24  # numbers; several copies of them are in memory together
 
 
 class Segmentation(DenseTask):
@@ -148,7 +150,9 @@ class Segmentation(DenseTask):
     def class_maps(self, image: Tensor) -> Tensor:
         """Return the class of each pixel (B, H, W), uint8 on the CPU, for whole images, uint8 (B, C, H, W)."""
         tile = self.backbone.preprocessing.height_width
-        return torch.stack([class_map(self, one, tile, _TILES_AT_ONCE) for one in image])
+        scores = len(self.class_names) * math.prod(tile)
+        at_once = min(max(1, _SCORES_AT_ONCE // scores), _TILES_AT_ONCE)
+        return torch.stack([class_map(self, one, tile, at_once) for one in image])
 
     def figures(self, split: str) -> Figures:
         """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
