@@ -127,7 +127,7 @@ def test_every_command_of_the_pages_is_right(
         def __len__(self) -> int:
             return 0
 
-        def to_csv(self, path: str) -> None: ...
+        def save(self, path: str) -> None: ...
 
     def do_predict(run: tlx.runs.run.Run, images: list[str], batch_size: int, on_bad: str) -> Nothing:
         assert run.config

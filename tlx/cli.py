@@ -188,9 +188,9 @@ def _check(args: list[str]) -> None:
     parser.add_argument("--config-dir", help="a directory of your own options")
     _keys_only(args)
     known = parser.parse_intermixed_args(args)
-    from tlx.config import compose
+    from tlx.config.compose import compose_for_images
 
-    config = compose(known.overrides, known.config_dir)
+    config = compose_for_images(known.overrides, known.config_dir)
 
     from omegaconf import OmegaConf
 

@@ -98,3 +98,12 @@ def test_a_set_without_a_readable_image(make_tree, capsys):
     told = capsys.readouterr().out
     assert "no readable images" in told
     assert "6 files opened, 6 of them broken" in told
+
+
+def test_masks_are_checked_without_naming_a_task(capsys):
+    """Guards against a check of images that asks for the task which they will be used for."""
+    main(["check", "dataset=scenes", "dataset.count=20"])
+    assert "11 classes" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["check", "dataset=scenes", "dataset.count=20", "task=classification"])
+    assert "type task=segmentation" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,24 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
+
+
+def compose_for_images(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+    """Compose a configuration whose data set is what matters: the task is one that fits it, unless one is typed.
+
+    Raises:
+        ConfigError: It lists every mistake.
+    """
+    try:
+        return compose(overrides, config_dir)
+    except ConfigError as error:
+        typed = any(text.startswith("task=") for text in overrides)
+        if typed or any(mistake.path != "task" for mistake in error.mistakes):
+            raise
+        for task in options("task", config_dir):
+            with suppress(ConfigError):
+                return compose([*overrides, f"task={task}"], config_dir)
+        raise
 
 
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
