@@ -411,6 +411,11 @@ def test_sets_that_nobody_can_mean(tmp_path):
             tree(tmp_path / "d", "images/{}.png", "masks/{}.png", 5, lambda _: halves(0, 128, 255, 0)),
             classes=["a", "b"],
         )
+    forms = tree(tmp_path / "e", "images/{}.png", "masks/{}.png", 6, lambda n: halves(0, 1 if n % 2 else 255))
+    with pytest.raises(TlxError, match="3 masks with 0 and 1, and 3 with 0 and 255"):
+        loaded(forms)
+    assert loaded(forms, classes={0: "a", 1: "b", 255: "b"}).images.class_names == ["a", "b"]
+    assert "255 beside" not in loaded(forms, ignore=[255], on_bad="skip").report(None)
     found = source_of({**node(root), "masks": "labels"}).own_mistakes()
     assert "dataset.mask_folder=labels" in found[0].hint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tlx.base.errors import TlxError
@@ -76,7 +76,6 @@ def meaning_of(
     plain = ClassCodes(space, ((0, 0),), by_colour=by_colour)
     values = _counted(facts, plain)
     ignored = _ignored(values, facts, plain, known, ignore, binary)
-    notes: list[str] = []
     if space == "labels":
         return _of_labels(values, known, ignored, binary)
     if binary:
@@ -84,7 +83,7 @@ def meaning_of(
         half = _half(values, 0, 255, ignored, facts) if 255 in values.pixels else None
         ground = 0 if 0 in values.pixels or space == "numbers" else max(values.pixels, key=values.pixels.__getitem__)
         codes = ClassCodes(space, ((ground, 0), *_as_ignored(ignored)), 1, half, by_colour)
-        return Meaning(names, codes, "every value but the background's is foreground", tuple(notes))
+        return Meaning(names, codes, "every value but the background's is foreground")
     if known is not None and known.values is not None:
         pairs = tuple((_number(value), one) for value, one in known.values)
         half = None
@@ -102,7 +101,11 @@ def meaning_of(
         codes = ClassCodes(space, ((0, 0), (max(left), 1), *_as_ignored(ignored)), half=half, by_colour=by_colour)
         return Meaning(two_names(known), codes, f"values from {half[0]} on are foreground", _blurred_note(half))
     classes = sorted(left) if _all_classes(left, facts, plain) else values.classes(ignored)
-    return _of_values(classes, values, known, ignored, plain, facts)
+    found = _of_values(classes, values, known, ignored, plain)
+    if ignore is None and known is None and 255 in ignored and any(one.kind != "palette" for one in facts):
+        note = "255 beside small numbers is read as ignored pixels; dataset.ignore=[] makes it a class"
+        return replace(found, notes=(*found.notes, note))
+    return found
 
 
 def _of_values(
@@ -111,7 +114,6 @@ def _of_values(
     known: ClassMap | None,
     ignored: Collection[Any],
     plain: ClassCodes,
-    facts: Sequence[MaskFacts],
 ) -> Meaning:
     texts = [shown(value, plain.space) for value in classes]
     what = {"numbers": "values", "colours": "colours"}[plain.space]
@@ -138,11 +140,8 @@ def _of_values(
         said = f"classes by their {what}: {enumerated(texts, 20)}"
     if ignored:
         said += f", {enumerated([shown(value, plain.space) for value in sorted(ignored)], 5)} ignored"
-    notes = []
-    if known is None and 255 in ignored and not all(f.kind == "palette" for f in facts):
-        notes.append("255 beside small numbers is read as ignored pixels; dataset.ignore=[] makes it a class")
     codes = ClassCodes(plain.space, (*numbers, *_as_ignored(ignored)), by_colour=plain.by_colour)
-    return Meaning(names, codes, said, tuple(notes))
+    return Meaning(names, codes, said)
 
 
 def _of_labels(values: _Values, known: ClassMap | None, ignored: Collection[Any], binary: bool) -> Meaning:
@@ -222,7 +221,21 @@ def _ignored(
         return own | {255}
     others = sorted(value for value in values.pixels if value not in (255, None))
     small = len(others) > 1 and others[-1] < 64 and others[-1] < 3 * len(others)
-    return own | {255} if small and not given and not binary else own
+    if not small or given or binary:
+        return own
+    if others == [0, 1] and known is None:
+        _refuse_two_forms(facts)
+    return own | {255}
+
+
+def _refuse_two_forms(facts: Sequence[MaskFacts]) -> None:
+    """Refuse masks of which some have 0 and 1 and others 0 and 255: 255 could be the foreground or ignored."""
+    have = [{value for value, _ in found.values} & {1, 255} for found in facts]
+    if {1, 255} in have:
+        return
+    counts = f"{have.count({1}):,} masks with 0 and 1, and {have.count({255}):,} with 0 and 255"
+    hint = "for one foreground: 'dataset.classes={0: rest, 1: object, 255: object}'; otherwise dataset.ignore=[255]"
+    raise TlxError(f"expected masks of one form, got {counts}; {hint}")
 
 
 def _all_classes(left: Sequence[int], facts: Sequence[MaskFacts], plain: ClassCodes) -> bool:
