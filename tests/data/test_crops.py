@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
+from tlx.backbones import small_cnn
+from tlx.config import compose
+from tlx.data import ImageDataModule
 from tlx.data.augmentation.crops import RandomCrop, Tile
 from tlx.data.ignored import IGNORED
 from tlx.data.mask_labels import MASKS, Mask, MaskArray
@@ -72,3 +75,13 @@ def test_a_tile_shows_its_region_of_the_enlarged_image():
     expected = image[0].repeat_interleave(2, 0).repeat_interleave(2, 1)[:, 8:24]
     assert torch.equal(cut[0], expected)
     assert torch.equal(mask, expected)
+
+
+def test_larger_images_have_more_crops():
+    """Guards against a frozen stage that sees five crops of a picture which forty crops would cover."""
+    for size, crops in (([160, 192], 1), (96, 3), (40, 8)):
+        keys = ["task=segmentation", "dataset=scenes", "dataset.count=10", f"dataset.image_size={size}"]
+        data = ImageDataModule(compose(keys).dataset, small_cnn(width=4).preprocessing, seed=0)
+        assert data.crops_per_image == crops
+    folder = ImageDataModule(compose(["dataset=digits"]).dataset, small_cnn(width=4).preprocessing, seed=0)
+    assert folder.crops_per_image == 1

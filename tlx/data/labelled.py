@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 
 VAL_TILES, VAL_TILES_AT_MOST = "val_tiles", 200
+_MEASURED = 200  # images whose sizes decide how many views are drawn
+_MOST_CROPS = 8
 
 
 class LabelledImages:
@@ -92,6 +95,16 @@ class LabelledImages:
             sizes = [covering(one, size) for one in image_sizes(split)]
             found[name] = tiles(split, sizes, size, VAL_TILES_AT_MOST)
         return found
+
+    @cached_property
+    def crops_per_image(self) -> int:
+        """How many crops show as many pixels as a training image, on average and at most 8; 1 if images are whole."""
+        if not self.in_parts:
+            return 1
+        some = self.checked.splits["train"].take([*range(len(self.checked.splits["train"]))][:_MEASURED])
+        size = self.preprocessing.height_width
+        areas = [math.prod(covering(one, size)) for one in image_sizes(some)]
+        return min(max(1, round(sum(areas) / len(areas) / math.prod(size))), _MOST_CROPS)
 
     def _set_of(self, split: str) -> CheckedSet:
         """Return the set that a split belongs to; its node configures how images are read and augmented."""
