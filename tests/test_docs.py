@@ -26,8 +26,11 @@ from tlx.data.catalog import source_class
 from tlx.data.files.image_files import find_images
 from tlx.data.sources.torchvision_table import TORCHVISION
 from tlx.runs.resume import resumed
+from tlx.tasks.catalog import KINDS
+from tlx.tasks.segmentation.loss_terms import LOSSES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ADAPTING = ("adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -222,6 +225,27 @@ def test_every_key_and_option_is_documented() -> None:
     assert keys(*(source_class(target).keys for target in SOURCES)) <= documented("datasets.md")
     assert set(options("dataset")) <= documented("datasets.md")
     assert set(options("backbone")) - set(backbone_catalog.TORCHVISION) <= documented("backbones.md")
+    assert keys(*(kind.schema for kind in KINDS.values())) - {"name"} <= documented("tasks.md")
+    assert {*options("task"), *options("strategy"), *LOSSES} <= documented("tasks.md")
+
+
+def test_the_page_says_which_strategies_a_segmentation_refuses() -> None:
+    """Guards against a table of strategies that promises what is refused, or refuses what runs."""
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").partition("## Strategies by task")[2]
+    refused = {}
+    for row in (line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")):
+        first, *_, last = (cell.strip() for cell in row.strip("|").split("|"))
+        typed = re.findall(r"`([^`]+)`", last)
+        for name in re.findall(r"`([^`]+)`", first):
+            refused[name] = typed[:1] if "refused" in last or "=" in name else []
+    assert set(options("strategy")) <= set(refused)
+    for name, typed in refused.items():
+        words = ["task=segmentation", "dataset=scenes", name if "=" in name else f"strategy={name}"]
+        if name in ADAPTING:
+            words.append("target=scenes")
+        found = "\n".join(map(str, check_command_line(words, None, False)))
+        assert bool(found) == bool(typed), f"{name}: {found}"
+        assert all(word in found for word in typed), f"{name}: {found}"
 
 
 def test_every_family_of_networks_is_documented_with_its_layer_groups() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tlx.runs.run import Run
 
 HELP = """\
-tlx: transfer a deep vision network to your own images.
+tlx: transfer a deep vision network to your own images: classification and segmentation.
 
   tlx train [key=value …]            train in stages, test once, write a run directory
   tlx train -m key=a,b seed=0,1,2    train every combination (Hydra multirun)
@@ -31,9 +31,9 @@ tlx: transfer a deep vision network to your own images.
   tlx plan  [key=value …]            print stages x layer groups x learning rates; no training, no download
   tlx check [key=value …]            open every image of the data set, report broken and unusual ones; no training
   tlx test RUN [key=value …]         evaluate on the test split, from the run directory alone
-  tlx predict RUN IMAGES… -o predictions.csv
+  tlx predict RUN IMAGES… [-o PLACE]  write predictions.csv, or a folder of masks, overlays and areas
   tlx lineage RUN                    print the runs that a run was trained from, and what each took over
-  tlx list backbones|datasets|strategies|classifiers|optimizers|runs [GLOB]
+  tlx list backbones|datasets|tasks|strategies|classifiers|optimizers|runs [GLOB]
   tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
   tlx demo                           transfer from digits 0-4 to digits 5-9, three seeds, offline
   tensorboard --logdir outputs       view the runs
@@ -41,6 +41,7 @@ tlx: transfer a deep vision network to your own images.
 Start:
   tlx train dataset=digits backbone=small_cnn strategy=scratch
   tlx train dataset=folder dataset.root=~/pets backbone=resnet50 strategy=gradual
+  tlx train task=segmentation dataset=masks dataset.root=~/cells
 
 --config-dir DIR adds your own options to every group. TLX_FULL_ERROR=1 shows tracebacks.
 Help for a verb: tlx train --help
@@ -180,7 +181,7 @@ def _plan(args: list[str]) -> None:
 def _check(args: list[str]) -> None:
     parser = _parser(
         "check",
-        "Open every image of a data set; report its splits, broken files, empty and dominating classes, identical and "
+        "Open every image and mask of a data set; report its splits, broken files, empty and dominating classes, identical and "
         "small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; 2: a mistake in "
         "the command.",
     )
@@ -222,11 +223,11 @@ def _test(args: list[str]) -> None:
 
 
 def _predict(args: list[str]) -> None:
-    parser = _parser("predict", "Write predictions for images: a table of classes, or a folder of masks.")
+    parser = _parser("predict", "Write predictions for images: a table of classes, or a folder of masks, overlays and areas.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
     parser.add_argument("-o", "--output", help="CSV file, or folder for masks (default: predictions.csv, predictions/)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images per batch (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images per batch (default: %(default)s; for masks always one)")
     parser.add_argument(
         "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"
     )

@@ -233,6 +233,10 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
         )
     if node is None:
         return
+    if (of_others := _labels_of_others(config)) is not None:
+        hint = "leave classifier out and type a strategy that trains layers, such as strategy=linear_probe"
+        yield Mistake("classifier", "labels that are classes of images", of_others, hint)
+        return
     if not reads:
         got = f"strategy={strategy.get('name')}"
         yield Mistake(
@@ -241,10 +245,6 @@ def _check_classifier(config: Node) -> Iterator[Mistake]:
         return
     if isinstance(node, Mapping) and node.get("_target_") is None:  # keys without a class
         yield Mistake("classifier", "one option of the group classifier", "none", "such as classifier=logreg")
-        return
-    if (of_others := _labels_of_others(config)) is not None:
-        hint = "leave classifier out and type a strategy that trains layers, such as strategy=linear_probe"
-        yield Mistake("classifier", "labels that are classes of images", of_others, hint)
         return
     for path in ("task.class_weights", "dataset.sampling"):  # a classifier is not trained in batches
         part, _, key = path.partition(".")
