@@ -136,6 +136,13 @@ def test_every_family_can_be_planned(name):
             assert group in rows
 
 
+def test_the_plan_of_a_segmentation_names_the_groups_that_give_no_map():
+    """Guards against a layer group that is missing from the table without a word."""
+    table = plan_table(compose(["backbone=alexnet", "task=segmentation", "dataset=scenes", "strategy=linear_probe"]))
+    assert "left out: dense;" in table
+    assert not [line for line in table.splitlines() if line.startswith("dense")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", without_needs("dataset"))
 def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeypatch):

@@ -181,9 +181,9 @@ def _plan(args: list[str]) -> None:
 def _check(args: list[str]) -> None:
     parser = _parser(
         "check",
-        "Open every image and mask of a data set; report its splits, broken files, empty and dominating classes, identical and "
-        "small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; 2: a mistake in "
-        "the command.",
+        "Open every image and mask of a data set; report its splits, broken files, empty and dominating classes, "
+        "identical and small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; "
+        "2: a mistake in the command.",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
     parser.add_argument("--config-dir", help="a directory of your own options")
@@ -223,11 +223,15 @@ def _test(args: list[str]) -> None:
 
 
 def _predict(args: list[str]) -> None:
-    parser = _parser("predict", "Write predictions for images: a table of classes, or a folder of masks, overlays and areas.")
+    parser = _parser(
+        "predict", "Write predictions for images: a table of classes, or a folder of masks, overlays and areas."
+    )
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
     parser.add_argument("-o", "--output", help="CSV file, or folder for masks (default: predictions.csv, predictions/)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images per batch (default: %(default)s; for masks always one)")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, help="images per batch (default: %(default)s; for masks always one)"
+    )
     parser.add_argument(
         "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"
     )

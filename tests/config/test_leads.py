@@ -46,7 +46,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     (tmp_path / "table.csv").write_text("\n".join(["path,label", *rows]))
     np.savez(tmp_path / "set.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]))
     (tmp_path / "weights.pth").write_bytes(b"\x02" + bytes(7) + b"{}")  # an empty safetensors file
-    files = {"DIR": "images", "TABLE": "table.csv", "ARRAYS": "set.npz", "WEIGHTS": "weights.pth"}
+    for name in ("images", "masks"):
+        (tmp_path / "cells" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("L", (8, 8), i % 2).save(tmp_path / "cells" / name / f"{i}.png")
+    files = {"DIR": "images", "FOLDER": "cells", "TABLE": "table.csv", "ARRAYS": "set.npz", "WEIGHTS": "weights.pth"}
     return {**files, "NETWORK": "resnet18", "N": "3"}
 
 
@@ -108,6 +112,8 @@ def test_what_a_hint_says_of_an_option_or_a_value_composes(own: dict[str, str], 
             hint = option_hint(group, word, names[group])
             if lead.typed:
                 asked = [*typed(hint, own), *(["-m"] if "hydra/" in lead.typed else [])]
+                if "task=segmentation" in asked and not any(one.startswith("dataset=") for one in asked):
+                    asked.append("dataset=scenes")  # the default has no masks
                 assert not refused(asked), (group, word, hint)
     for key, table in VALUES.items():
         for word, lead in rows(table):

@@ -400,6 +400,9 @@ def test_sets_that_nobody_can_mean(tmp_path):
     with pytest.raises(TlxError, match=r"expected one mask an image, got 2 for .*dataset.mask_folder=labels"):
         loaded(root)
     assert loaded(root, mask_folder="masks").images.class_names == TWO
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TlxError, match="expected images and masks, got none"):
+        loaded(tmp_path / "empty")
     for number in range(3):
         save(tmp_path / "b" / f"{number}.png", picture(number))
     with pytest.raises(TlxError, match="expected a mask for each image"):

@@ -31,6 +31,7 @@ class Backbone(nn.Module):
         original_names: Name in `state_dict()` -> name in the model that the groups were cut from.
 
     Attributes:
+        left_out: Layer groups that were left out because the task reads maps and they give none.
         tiles: If set, images are cut into tiles that pass through the network separately.
         report: Which weights were loaded; None for random weights.
         upper_source: The layers above the backbone of the run that the weights come from, if any.
@@ -74,6 +75,7 @@ class Backbone(nn.Module):
         self._size = preprocessing.height_width  # `preprocessing` may be replaced later, for larger images
         self.original_names = dict(original_names or {})
         self.tiles: Tiles | None = None
+        self.left_out: tuple[str, ...] = ()
         self.report: LoadReport | None = None
         self.upper_source: UpperSource | None = None
         self._known_strides = dict(strides or {})

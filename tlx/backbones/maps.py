@@ -40,6 +40,7 @@ def for_maps(backbone: Backbone) -> Backbone:
     if isinstance(backbone.pool, MeanPool):
         return backbone
     names = [name for name in backbone.group_names if backbone.layouts[name].kind != "vector"]
+    backbone.left_out = tuple(name for name in backbone.group_names if name not in names)
     if not names:
         raise TlxError("backbone: expected at least one layer group that gives a map, got none; take another backbone")
     last = names[-1]
@@ -54,11 +55,6 @@ def for_maps(backbone: Backbone) -> Backbone:
     backbone.forget_measures()
     backbone.num_features = backbone.channels[last]
     return backbone
-
-
-def left_out(backbone: Backbone) -> list[str]:
-    """Return the layer groups that `for_maps` would leave out, bottom to top."""
-    return [name for name in backbone.group_names if backbone.layouts[name].kind == "vector"]
 
 
 def without_widening(group: nn.Module) -> nn.Module:

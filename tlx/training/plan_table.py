@@ -28,6 +28,7 @@ def stage_table(config: DictConfig) -> str:
         f"head {kind.described(backbone, outputs)}",
         f"strategy {config.strategy.name}, optimizer {config.optimizer._target_}, weight decay "
         f"{config.optimizer.weight_decay}, dataset {config.dataset.name}",
+        *([f"left out: {', '.join(backbone.left_out)}; the task reads maps"] if backbone.left_out else []),
         "",
     ]
     name_width = max(len("layer group"), *(len(n) for n in names))

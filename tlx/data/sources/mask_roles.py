@@ -160,7 +160,7 @@ def _twins(pictures: Sequence[ListedFile], root: Path) -> Roles:
             if len(ones) == len(others) and len(differ) == 1 and not set(map(part_called, differ[0])) - {None}:
                 pairs[tuple(sorted(differ[0]))].append(dict(zip(differ[0], (one.path, other.path), strict=True)))
     names, found = max(pairs.items(), key=lambda item: len(item[1]), default=((), []))
-    folder = _with_fewer_values(found) if 4 * len(found) >= len(pictures) else None
+    folder = _with_fewer_values(found) if found and 4 * len(found) >= len(pictures) else None
     if folder is None:
         raise TlxError(_nothing(pictures, root))
     kinds = {name: [_without(file, name) for file in pictures if name in file.path.parent.parts] for name in names}
