@@ -54,6 +54,8 @@ def for_maps(backbone: Backbone) -> Backbone:
     backbone.pool = MeanPool(backbone.layouts[last], size)
     backbone.forget_measures()
     backbone.num_features = backbone.channels[last]
+    if backbone.report is not None:  # tensors that were cut off are neither loaded nor missing
+        backbone.report = backbone.report.only(backbone.state_dict())
     return backbone
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -67,6 +68,16 @@ class LoadReport:
     def num_reinitialised(self) -> int:
         """Number of tensors that keep their random values."""
         return sum(len(group.reinitialised) for group in self.groups.values())
+
+    def only(self, names: Container[str]) -> LoadReport:
+        """Return the report of some tensors, by their names in `Backbone.state_dict()`, and of their layer groups."""
+        groups = {}
+        for group, each in self.groups.items():
+            loaded = {name: shape for name, shape in each.loaded.items() if name in names}
+            fresh = {name: why for name, why in each.reinitialised.items() if name in names}
+            if loaded or fresh:
+                groups[group] = GroupReport(loaded, fresh)
+        return replace(self, groups=groups)
 
     def __str__(self) -> str:
         lines = [f"weights: {self.source}"]

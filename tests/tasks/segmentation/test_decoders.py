@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tlx.backbones import small_cnn, torchvision_backbone
 from tlx.backbones.maps import for_maps, without_widening
+from tlx.backbones.report import GroupReport, LoadReport
 from tlx.tasks.dense.levels import choose_levels, levelled
 from tlx.tasks.segmentation.decoders import NAMES
 from tlx.tasks.segmentation.task import Segmentation
@@ -68,6 +69,19 @@ def test_a_segmenter_leaves_out_what_gives_no_map():
     narrow = for_maps(torchvision_backbone("mobilenet_v2", weights=None))
     assert narrow.channels["stage4"] == 320
     assert narrow.num_features == 320
+
+
+def test_the_report_of_weights_is_about_what_is_left():
+    """Guards against a segmenter from a segmenter that is told to have layers with random weights."""
+    backbone = torchvision_backbone("mobilenet_v3_small", weights=None)
+    groups = {group: GroupReport() for group in backbone.group_names}
+    for name in backbone.state_dict():
+        groups[backbone.group_of(name)].reinitialised[name] = "missing"
+    backbone.report = LoadReport("run a", groups)
+    report = for_maps(backbone).report
+    left = {name for group in report.groups.values() for name in group.reinitialised}
+    assert left == set(backbone.state_dict()) < {name for group in groups.values() for name in group.reinitialised}
+    assert list(report.groups) == backbone.group_names
 
 
 def test_only_a_last_widening_convolution_is_left_out():
