@@ -20,9 +20,11 @@ def write_section(name: str, text: str, page: Path = RESULTS) -> None:
     page.write_text(pattern.sub(lambda m: f"{m[1]}{text}\n{m[2]}", before), encoding="utf-8")
 
 
-def machine() -> str:
-    """Return a description of the machine and of the versions."""
+def machine(device: str = "cpu") -> str:
+    """Return a description of the machine, of the GPU if `device` is `cuda`, and of the versions."""
     import torch
 
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores, {versions}"
     return f"{platform.machine()} CPU with {os.cpu_count()} cores, {versions}"

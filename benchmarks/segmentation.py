@@ -1,0 +1,352 @@
+"""White blood cells: a class for each pixel, by strategy, by where the weights come from, and against a plain loop.
+
+    python benchmarks/segmentation.py                              everything, 3 seeds
+    python benchmarks/segmentation.py --only full,smp --seeds 1    some rows; speed: the ratios alone
+    python benchmarks/segmentation.py --device cuda --jobs 8       on a GPU, eight trainings side by side
+
+EfficientNet-Lite0 with a U-Net, 224 px, batches of 16, the same split and number of epochs for every row. `smp` is the
+training loop that segmentation-models-pytorch documents (peers/smp_loop.py), with the same network and loss. Mean IoU
+comes from one confusion matrix over the pixels of the test images at their own size. The runs of the first microscope
+are tested on half of the images of the second one as well; AdaBN sees the other half, without its masks.
+
+Ratios (benchmarks/segmentation_speed.py) follow the trainings, when nothing else runs. Every result is appended to
+segmentation.csv or segmentation_speed.csv in --output, and not repeated when the benchmark is started again. Writes
+docs/results.md, unless --epochs is given. Data: TLX_TEST_DATA, see the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from real_sets import CACHE, DATA
+from report import machine, write_section
+from seeds import mean_and_sd
+
+CELLS = DATA / "wbc_seg"
+CLASSES = "{0: background, 128: cytoplasm, 255: nucleus}"
+KINDS = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil"}  # there is one basophil
+EPOCHS = 40  # as in conf/experiment/segment_white_cells.yaml, from which the other settings come as well
+RECIPE = ("dataset.image_size=224", "dataset.batch_size=16", "optimizer.lr=2e-3")
+MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
+ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+SECOND = "dataset.test_fraction=0.5"
+Row = dict[str, Any]
+
+
+def masks(number: int, key: str = "dataset") -> list[str]:
+    """Return the overrides that select the images and masks of a microscope."""
+    root = CELLS / f"Dataset {number}"
+    return [f"{key}=masks", f"{key}.root='{root}'", f"{key}.classes={CLASSES}", f"{key}.name=white_cells"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Args:
+        title: What it is, in words.
+        strategy: The strategy of tlx; "" if tlx does not train.
+        parts: Fractions of the epochs for the stages of the strategy.
+        more: More overrides.
+        rate: The learning rate of the peer's loop.
+        needs: The row whose run of the same seed it starts from.
+    """
+
+    title: str
+    strategy: str = ""
+    parts: tuple[float, ...] = (1.0,)
+    more: tuple[str, ...] = ()
+    rate: float = 0.0
+    needs: str = ""
+
+
+METHODS = {
+    "classifier": Method("a classifier of the same cells: accuracy", "full"),
+    "scratch": Method("from random weights: `scratch`", "scratch"),
+    "linear_probe": Method("frozen backbone: `linear_probe`", "linear_probe"),
+    "last_layers": Method("`last_layers`", "last_layers", (0.2, 0.8)),
+    "gradual": Method("`gradual`", "gradual", (0.2, 0.3, 0.5)),
+    "full": Method("`full`", "full"),
+    "from_classifier": Method("`full`, from the classifier of the same cells", "full", needs="classifier"),
+    "adabn": Method("`adabn`, second microscope as target", "adabn", more=("target.test_fraction=0.5",)),
+    "smp": Method("segmentation-models-pytorch's loop, rate 2e-4 as documented", rate=2e-4),
+    "smp_fast": Method("segmentation-models-pytorch's loop, rate 1e-3", rate=1e-3),
+    # Choices for the recipe, not in the table unless they are asked for.
+    "full_light": Method("`full`, augment=light", "full", more=("dataset.augment=light",)),
+    "full_strong": Method("`full`, augment=strong", "full", more=("dataset.augment=strong",)),
+    "full_1e-3": Method("`full`, rate 1e-3", "full", more=("optimizer.lr=1e-3",)),
+    "full_4e-3": Method("`full`, rate 4e-3", "full", more=("optimizer.lr=4e-3",)),
+    "full_bn": Method("`full`, BatchNorm trains", "full", more=("strategy.stages.0.batch_norm=train",)),
+}
+ROWS = ("classifier", "scratch", "linear_probe", "last_layers", "gradual", "full", "from_classifier", "adabn", "smp",
+        "smp_fast")  # fmt: skip
+LONGEST = ("smp", "smp_fast", "classifier")  # they begin first: nothing waits for them at the end
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training and its tests.
+
+    Args:
+        method: Key of METHODS.
+        seed: Seed of weights, order and augmentation.
+        epochs: Epochs of all stages together.
+        device: `auto`, `cpu` or `cuda`.
+        output: Folder of the runs.
+        threads: Threads of its process.
+        start: The run that it starts from; "": none.
+    """
+
+    method: str
+    seed: int
+    epochs: int
+    device: str
+    output: Path
+    threads: int
+    start: str = ""
+
+
+def overrides(job: Job) -> list[str]:
+    """Return the overrides of a training by tlx."""
+    method = METHODS[job.method]
+    chosen = [*MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}", f"seed={job.seed}"]
+    chosen += [*RECIPE, f"strategy={method.strategy}", f"output_dir={job.output}"]
+    if job.method == "classifier":
+        chosen += ["dataset=table", f"dataset.path={job.output / 'cells.csv'}", "dataset.name=kinds_of_cells"]
+        chosen += ["dataset.augment=affine", "task.class_weights=balanced", "backbone=efficientnet_lite0"]
+    else:
+        chosen += ["task=segmentation", *masks(1), "dataset.augment=affine"]
+        chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
+    if method.strategy == "adabn":
+        chosen += masks(2, "target")
+    chosen += [f"strategy.stages.{i}.epochs={n}" for i, n in enumerate(shares(job.epochs, method.parts))]
+    replaced = {text.partition("=")[0] for text in method.more}
+    return [text for text in chosen if text.partition("=")[0] not in replaced] + list(method.more)
+
+
+def shares(epochs: int, parts: tuple[float, ...]) -> list[int]:
+    """Return the epochs of each stage, at least one; their sum is `epochs` where that is possible."""
+    first = [max(1, round(epochs * part)) for part in parts[:-1]]
+    return [*first, max(1, epochs - sum(first))]
+
+
+def work(job: Job) -> Row:
+    """Train and test; return the figures. Runs in a process of its own, which does several jobs one after another."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    return _peer(job) if METHODS[job.method].rate else _ours(job)
+
+
+def _ours(job: Job) -> Row:
+    import tlx
+
+    run = tlx.train(tlx.compose(overrides(job)))
+    found = run.metrics
+    row = {"directory": str(run.directory), "seconds": found["train/seconds"]}
+    if job.method == "classifier":
+        return row | {"accuracy": found["test/accuracy"]}
+    if job.method == "adabn":  # its test images are those of the second microscope
+        return row | {"second": found["test/miou"], "second_foreground": found["test/miou_foreground"]}
+    row |= {"miou": found["test/miou"], "foreground": found["test/miou_foreground"]}
+    there = run.test([f"dataset.root='{CELLS / 'Dataset 2'}'", SECOND])
+    return row | {"second": there["test/miou"], "second_foreground": there["test/miou_foreground"]}
+
+
+def _peer(job: Job) -> Row:
+    import torch
+    from peers import smp_loop
+
+    model, seconds = smp_loop.train(
+        pairs(1), job.seed, job.epochs, ACCELERATOR[job.device], METHODS[job.method].rate, batch=16
+    )
+    device = torch.device("cuda" if job.device != "cpu" and torch.cuda.is_available() else "cpu")
+    first, second = (smp_loop.counted(model, pairs(n)["test"], device) for n in (1, 2))
+    row = {"directory": "", "seconds": seconds, "miou": smp_loop.mean_iou(first), "second": smp_loop.mean_iou(second)}
+    return row | {"foreground": _foreground(first), "second_foreground": _foreground(second)}
+
+
+def _foreground(counts: Any) -> float:
+    from tlx.tasks.segmentation.scores import ClassPixels, class_mean, iou
+
+    return float(class_mean(iou(ClassPixels.of(counts)), without=0))
+
+
+def pairs(number: int) -> dict[str, list[tuple[Path, Path]]]:
+    """Return split -> images and masks of a microscope, in tlx's own splits."""
+    import tlx
+    from tlx.data import load_checked
+
+    config = tlx.compose(["task=segmentation", *masks(number), *([SECOND] if number == 2 else [])])
+    found = load_checked(config.dataset).splits
+    return {split: [(s.source, s.source.with_suffix(".png")) for s in found[split].samples] for split in found}
+
+
+def write_kinds(path: Path) -> None:
+    """Write the table of the classifier: the kind of each cell, in the splits of the segmenter."""
+    with (CELLS / "Class Labels of Dataset 1.csv").open(encoding="utf-8") as file:
+        kinds = {int(row["image ID"]): KINDS.get(row["class label"]) for row in csv.DictReader(file)}
+    lines = [
+        [str(image), kinds[int(image.stem)], split]
+        for split, found in pairs(1).items()
+        for image, _ in found
+        if kinds[int(image.stem)] is not None
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["path", "label", "split"], *lines])
+
+
+class Results:
+    """Rows in a CSV file, which grows by one row a result."""
+
+    FIELDS = ("method", "seed", "epochs", "device", "miou", "foreground", "second", "second_foreground", "accuracy",
+              "seconds", "directory")  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            self._append(self.FIELDS)
+
+    def rows(self) -> list[dict[str, str]]:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def of(self, method: str, epochs: int) -> list[dict[str, str]]:
+        return [row for row in self.rows() if row["method"] == method and row["epochs"] == str(epochs)]
+
+    def add(self, job: Job, row: Row) -> None:
+        whole = {"method": job.method, "seed": job.seed, "epochs": job.epochs, "device": job.device, **row}
+        self._append([whole.get(name, "") for name in self.FIELDS])
+
+    def _append(self, values: Any) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(values)
+
+
+def train_all(args: argparse.Namespace, results: Results) -> list[str]:
+    """Do all jobs that have no result yet, some side by side; return what failed, in words."""
+    waiting = list(_jobs(args, results))
+    failed: list[str] = []
+    if not waiting:
+        return failed
+    write_kinds(args.output / "cells.csv")
+    running: dict[Future[Row], Job] = {}
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        while waiting or running:
+            for job in list(waiting):
+                needed = METHODS[job.method].needs
+                start = _start(results, needed, job) if needed else ""
+                if start is None:
+                    continue
+                waiting.remove(job)
+                ready = Job(**{**vars(job), "start": start})
+                running[pool.submit(work, ready)] = ready
+            if not running:  # what they need failed
+                failed += [f"{job.method} {job.seed}: no run of {METHODS[job.method].needs}" for job in waiting]
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(done)
+                try:
+                    row = done.result()
+                except Exception as error:  # the other jobs go on
+                    traceback.print_exception(error)
+                    failed.append(f"{job.method} {job.seed}: {error}")
+                    continue
+                results.add(job, row)
+                shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
+                print(f"{job.method:<16} seed {job.seed}  {shown}", flush=True)
+    return failed
+
+
+def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
+    """Yield the jobs without a result, and those that they need; seeds change slowest."""
+    wanted = [name for name in args.only if name in METHODS]
+    wanted += [METHODS[name].needs for name in wanted if METHODS[name].needs not in ("", *wanted)]
+    wanted.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    for seed in range(args.seeds):
+        for name in wanted:
+            if all(row["seed"] != str(seed) for row in results.of(name, args.epochs)):
+                yield Job(name, seed, args.epochs, args.device, args.output, threads)
+
+
+def _start(results: Results, needed: str, job: Job) -> str | None:
+    found = [row["directory"] for row in results.of(needed, job.epochs) if row["seed"] == str(job.seed)]
+    return found[0] if found else None
+
+
+def table(results: Results, epochs: int) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| training | mean IoU, % | without background, % | second microscope, % | seeds | s |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, method in METHODS.items():
+        found = results.of(name, epochs)
+        if found and name != "classifier":
+            scores = [_cell(found, column) for column in ("miou", "foreground", "second")]
+            seconds = statistics.mean(float(row["seconds"]) for row in found)
+            lines.append(f"| {method.title} | {' | '.join(scores)} | {len(found)} | {seconds:.0f} |")
+    found = results.of("classifier", epochs)
+    if found:
+        lines += ["", f"The classifier, four kinds of cells: {_cell(found, 'accuracy')} % of the test images."]
+    return "\n".join(lines)
+
+
+def _cell(found: list[dict[str, str]], column: str) -> str:
+    scores = [float(row[column]) for row in found if row[column]]
+    return mean_and_sd(scores) if scores else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[*ROWS, "speed"], help=", ".join(METHODS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help=f"of every row (default: {EPOCHS})")
+    parser.add_argument("--device", choices=ACCELERATOR, default="auto")
+    parser.add_argument("--jobs", type=int, help="trainings side by side (default: 1, on a GPU 8)")
+    parser.add_argument("--output", type=Path, default=CACHE / "segmentation")
+    args = parser.parse_args()
+    if unknown := set(args.only) - {*METHODS, "speed"}:
+        parser.error(f"--only: expected some of {', '.join(METHODS)}, speed, got {', '.join(sorted(unknown))}")
+    import torch
+
+    args.device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    published, args.epochs = args.epochs is None, args.epochs or EPOCHS
+    args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
+    args.output = args.output.resolve()
+    os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
+    results = Results(args.output / "segmentation.csv")
+    failed = train_all(args, results)
+    how = f"{machine(args.device)}, {args.jobs} at a time"
+    sections: dict[str, Callable[[], str]] = {
+        "segmentation": lambda: f"{table(results, args.epochs)}\n\n{args.epochs} epochs; s: seconds of training. {how}."
+    }
+    if "speed" in args.only:
+        import segmentation_speed
+
+        sections["segmentation_speed"] = lambda: segmentation_speed.measure(args.device, args.output)
+    for name, make in sections.items():
+        text = make()
+        print(f"\n{text}", flush=True)
+        (args.output / f"{name}.md").write_text(f"{text}\n", encoding="utf-8")
+        if published:
+            write_section(name, text)
+    if failed:
+        sys.exit("failed:\n" + "\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
