@@ -17,7 +17,7 @@ from tlx.base.children import shield
 from tlx.base.errors import ConfigError, Interrupted, TlxError
 from tlx.base.imports import start_lean
 from tlx.base.legible import escape_what_terminals_lack
-from tlx.base.printable import printable
+from tlx.base.printable import counted, printable
 
 if TYPE_CHECKING:
     from tlx.runs.run import Run
@@ -228,7 +228,11 @@ def _predict(args: list[str]) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
-    parser.add_argument("-o", "--output", help="CSV file, or folder for masks (default: predictions.csv, predictions/)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        help="CSV file; for masks a folder, or a CSV file of areas (default: predictions.csv, predictions/)",
+    )
     parser.add_argument(
         "--batch-size", type=int, default=32, help="images per batch (default: %(default)s; for masks always one)"
     )
@@ -249,7 +253,7 @@ def _predict(args: list[str]) -> None:
     output = run.refuse_output(known.output)  # before spending minutes on the images
     found = _so_far(run).predict(known.images, known.batch_size, known.on_bad)
     found.save(output)
-    _print(f"{len(found)} predictions in {known.output or output}")
+    _print(f"{counted(len(found), 'prediction', 'predictions')} in {known.output or output}")
 
 
 def _lineage(args: list[str]) -> None:

@@ -29,6 +29,8 @@ from tlx.data.catalog import source_of
 from tlx.data.ignored import IGNORED
 from tlx.data.mask_labels import MASKS
 from tlx.data.reading import inspection
+from tlx.data.sources.mask_listing import ListedFile
+from tlx.data.sources.mask_pairs import paired
 
 TWO = ["background", "foreground"]
 
@@ -625,3 +627,21 @@ def test_white_blood_cells(test_data):
     second = loaded(test_data("wbc_seg") / "Dataset 2", classes={0: "background", 128: "cytoplasm", 255: "nucleus"})
     assert "ignored pixels in 5 masks: 034.png (25, 7, 44, 2, 42 and 1 more: 97 pixels)" in second.report(None)
     assert np.count_nonzero(label(second, "034.bmp") == IGNORED) == 97
+
+
+def test_masks_with_the_whole_name_of_an_image_are_its_alone(tmp_path):
+    """Guards against two images of one stem whose predicted masks cannot be read back."""
+    for number in range(10):
+        save(tmp_path / f"images/{number}.png", picture(number))
+        save(tmp_path / f"masks/{number}.png", halves(0, 1))
+    save(tmp_path / "images/x.png", picture(20))
+    save(tmp_path / "images/x.bmp", picture(21))
+    for name in ("x.png", "x.bmp"):
+        save(tmp_path / f"masks/{name}.png", halves(0, 1))
+    listed = [ListedFile(path, "images", "image", None, ()) for path in sorted((tmp_path / "images").iterdir())]
+    of_masks = [ListedFile(path, "masks", "mask", None, ()) for path in sorted((tmp_path / "masks").iterdir())]
+    pairs, orphans = paired(listed, of_masks)
+    assert not orphans
+    assert {p.image.name: [m.name for m in p.masks] for p in pairs if p.image.stem == "x"} == {
+        "x.bmp": ["x.bmp.png"], "x.png": ["x.png.png"],
+    }  # fmt: skip

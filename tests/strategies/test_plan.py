@@ -26,6 +26,16 @@ def test_rates_by_selector_win_and_the_later_one_most():
     assert rates == {"stem": 0.01, "stage1": 0.01, "stage2": 0.2, "head": 0.3}
 
 
+def test_decoder_and_head_have_the_full_rate_and_may_have_their_own():
+    """Guards against decay within the groups above the backbone, and a decoder's own rate that `head` takes away."""
+    names, upper = ["stem", "stage1", "decoder", "head"], ("decoder", "head")
+    rates = group_rates(names, 1.0, 0.5, {}, upper)
+    assert rates == {"stem": 0.25, "stage1": 0.5, "decoder": 1.0, "head": 1.0}
+    for own in ({"decoder": 0.1, "head": 0.3}, {"head": 0.3, "decoder": 0.1}):
+        assert group_rates(names, 1.0, 0.5, own, upper) == {**rates, "decoder": 0.1, "head": 0.3}
+    assert group_rates(names, 1.0, 0.5, {"head": 0.3}, upper) == {**rates, "decoder": 0.3, "head": 0.3}
+
+
 def test_a_stage_may_have_its_own_decay_and_scale():
     """Guards against a stage's layer_decay or lr_scale that has no effect."""
     spec = {"stages": [stage(train="last:2", layer_decay=0.1, lr_scale=0.5), stage()]}

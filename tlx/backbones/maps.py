@@ -44,7 +44,8 @@ def for_maps(backbone: Backbone) -> Backbone:
     if not names:
         raise TlxError("backbone: expected at least one layer group that gives a map, got none; take another backbone")
     last = names[-1]
-    for name in backbone.group_names[backbone.group_names.index(last) + 1 :]:
+    backbone.left_out = tuple(backbone.group_names[backbone.group_names.index(last) + 1 :])
+    for name in backbone.left_out:
         del backbone.groups[name]
     backbone.layouts = {name: backbone.layouts[name] for name in names}
     narrower = without_widening(backbone.groups[last])

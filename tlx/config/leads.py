@@ -22,6 +22,7 @@ from tlx.data.sources.characters import CharactersKeys
 from tlx.data.sources.folder import FolderKeys
 from tlx.data.sources.table import TableKeys
 from tlx.data.sources.torchvision_table import TORCHVISION
+from tlx.tasks.catalog import kind_of
 from tlx.tasks.classification.kind import ClassificationKeys
 
 _PARTS: dict[str, type] = {
@@ -73,6 +74,10 @@ def follow(mistake: Mistake, config: Mapping[str, Any]) -> Mistake:
         return replace(mistake, hint=_say(lead, value)) if lead else mistake
     if not re.fullmatch(r"\w+(\.\w+)*", mistake.path):
         return mistake
+    task = config.get("task")
+    instead = kind_of(task).instead if isinstance(task, Mapping) else {}
+    if mistake.path.startswith("task.") and (key := mistake.path.removeprefix("task.")) in instead:
+        return replace(mistake, hint=instead[key])
     value, leaf = _leaf(_at(config, mistake.path), mistake.path)
     hint = _other_option(mistake.path, value, config) or key_hint(leaf, value, config)
     return replace(mistake, hint=hint) if hint else mistake

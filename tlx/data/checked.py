@@ -164,7 +164,8 @@ class CheckedSet:
             line = f"  {name:<5} {len(split):>7,} images"
             if per_class:
                 least, most = min(per_class), max(per_class)
-                line += f", {least:,} per class" if least == most else f", {least:,} to {most:,} per class"
+                range_ = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+                line += f", each class in {range_}" if images.labels.in_parts else f", {range_} per class"
             groups = {group for group in split.groups if group is not None}
             if groups:
                 line += f", {len(groups):,} groups"

@@ -56,6 +56,10 @@ class MaskArray(Mask):
     def __init__(self, classes: np.ndarray) -> None:
         self._classes = classes
 
+    def __repr__(self) -> str:
+        """Return what the label depends on, the same in every process."""
+        return f"MaskArray({self.key.hex()})"
+
     @cached_property
     def pixel_counts(self) -> Mapping[int, int]:
         """Pixels of each class that the mask shows, without `IGNORED`."""

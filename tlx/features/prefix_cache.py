@@ -18,6 +18,7 @@ from tlx.base.gradients import no_gradients
 from tlx.base.interruption import Interruption
 from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
+from tlx.data.labelled import VAL_TILES
 from tlx.features.extraction import Wanted, compute
 from tlx.features.keys import label, labels_key, prefix_key
 from tlx.features.rows import CachedRows, lookup
@@ -325,7 +326,7 @@ class PrefixCache:
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
-            "cache: %s%s: %s images up to %s in %.1f s, %s", request.split, view, f"{len(mine):,}",
+            "cache: %s%s: %s up to %s in %.1f s, %s", *_counted(request.split, view, len(mine)),
             " and ".join(one.name for one in outputs), time.monotonic() - start,
             gigabytes(sum(one.shape.bytes * len(wanted[one.name].missing) for one in outputs)),
         )  # fmt: skip
@@ -380,6 +381,13 @@ class PrefixCache:
             }  # fmt: skip
             with suppress(OSError):  # a full disk: the run does not need the note
                 one.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
+
+
+def _counted(split: str, view: str, rows: int) -> tuple[str, str, str]:
+    """Return the split, the view and the number of images or tiles, for the log."""
+    if split == VAL_TILES:
+        return "val", view, f"{rows:,} tiles"
+    return split, view, f"{rows:,} images"
 
 
 def _local(what: str, default: int) -> int:

@@ -23,6 +23,11 @@ _LONGEST_LIST = 2**28  # bytes
 _SHOWN = 5
 
 
+def is_table(place: Path) -> bool:
+    """Return whether the place for predictions is called like a table, and is not a folder."""
+    return place.suffix.lower() == ".csv" and not place.is_dir()
+
+
 class PredictionFolder:
     """A folder of predictions.
 

@@ -24,7 +24,7 @@ from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
 from tlx.records.escapes import escaped
 from tlx.records.prediction_file import refuse_place
-from tlx.records.prediction_folder import PredictionFolder
+from tlx.records.prediction_folder import PredictionFolder, is_table
 from tlx.records.settled import keep
 from tlx.runs.lineage import ancestors, carried_over
 from tlx.tasks.catalog import kind_of
@@ -160,14 +160,15 @@ class Run(RunDirectory):
         """Return the place for predictions, after checking that they can be written there.
 
         Args:
-            output: The file, or the folder for tasks that write several files; None: the task's own.
+            output: The file, or the folder for tasks that write several files, or `.csv` for their table alone; None:
+                the task's own.
 
         Raises:
             TlxError: Nothing can be written there, or this is no run.
         """
         into = kind_of(self.config.task).predicts_into
         place = Path(output or into).expanduser()
-        if into.endswith("/"):
+        if into.endswith("/") and not is_table(place):
             PredictionFolder(place).refuse()
         else:
             refuse_place(place)

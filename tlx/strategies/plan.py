@@ -130,14 +130,16 @@ def group_rates(
     """Return the base learning rate of every layer group.
 
     The groups above the backbone have `lr`; each group below has `layer_decay` times the rate of the one above.
-    `group_lr` overrides these with absolute rates by selector; later entries override earlier ones.
+    `group_lr` overrides these with absolute rates by selector; later entries override earlier ones, but `head`, which
+    selects all groups above the backbone, does not override one that has an entry of its own.
     """
     below = [name for name in names if name not in upper]
     rates = dict.fromkeys(names, lr)
     rates |= {name: lr * layer_decay ** (depth + 1) for depth, name in enumerate(reversed(below))}
     for selector, rate in group_lr.items():
         for name in select(names, selector, upper):
-            rates[name] = float(rate)
+            if selector == name or selector != HEAD or name not in group_lr:
+                rates[name] = float(rate)
     return rates
 
 

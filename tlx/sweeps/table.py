@@ -92,7 +92,8 @@ def aggregate(found: Sequence[Result], monitor: str, mode: str) -> list[Row]:
 def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
     """Return the metrics of the printed table: the monitored one, then test metrics."""
     names = {name for row in rows for name in row.mean}
-    tested = sorted(n for n in names if n.startswith("test/"))
+    plain = [n for n in names if n.count("/") == 1 and not n.endswith(("_low", "_high"))]  # no ends of intervals
+    tested = sorted(n for n in plain if n.startswith("test/"))
     first = [n for n in (headline_in(tested), "test/loss") if n in tested]
     return [n for n in [monitor, *first, *(n for n in tested if n not in first)] if n in names][:SHOWN]
 

@@ -37,9 +37,13 @@ class OwnKind(TaskKind):
 
 
 def headline_in(metrics: Iterable[str]) -> str | None:
-    """Return the main test metric of a run, None if it is not among its metrics."""
+    """Return the main test metric of a run, None if it is not among its metrics.
+
+    Tasks share some metrics, so it is that of the task of which the run has the most.
+    """
     names = set(metrics)
-    return next((kind.headline for kind in KINDS.values() if kind.headline in names), None)
+    fitting = [kind for kind in KINDS.values() if kind.headline in names]
+    return max(fitting, key=lambda kind: len(names.intersection(kind.compared))).headline if fitting else None
 
 
 def kind_of(task: Mapping[str, Any]) -> TaskKind:

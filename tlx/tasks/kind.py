@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from tlx.base.errors import Mistake
@@ -38,6 +39,7 @@ class TaskKind(ABC):
         labels: The kind of labels that it learns from, see `tlx.data.labels.LabelKind.name`; None: any.
         headline: The test metric that lists and tables show first.
         compared: The metrics by which a tool may sort runs.
+        instead: What to type instead of a key that another task has.
         predicts_into: Where predictions are written by default: a file, or a folder if it ends in `/`.
     """
 
@@ -52,6 +54,7 @@ class TaskKind(ABC):
     labels: str | None = None
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")
+    instead: Mapping[str, str] = MappingProxyType({})
     predicts_into: str = "predictions.csv"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +53,15 @@ def need_possible(
         model.train_groups(stage)
         model.train()
         if _ONE_VALUE in str(_refusal(model, image[:1].expand(count, -1, -1, -1))):
-            raise TlxError(_too_few(data, stage, named, count, processes))
+            message = _too_few(data, stage, count, processes)
+            model.train_groups(replace(stage, batch_norm="frozen"))
+            if _refusal(model, image[:1].expand(count, -1, -1, -1)) is None:  # the policy is not about new groups
+                number = next(i for i, name in enumerate(named) if (f"{stage.name}_").startswith(f"{name}_"))
+                message += f", or freeze its statistics: strategy.stages.{number}.batch_norm=frozen"
+            raise TlxError(message)
 
 
-def _too_few(data: ImageDataModule, stage: PlannedStage, named: Sequence[str], count: int, processes: int) -> str:
-    number = next(i for i, name in enumerate(named) if stage.name == name or stage.name.startswith(f"{name}_"))
+def _too_few(data: ImageDataModule, stage: PlannedStage, count: int, processes: int) -> str:
     got = f"batches of {count} for each process" if processes > 1 else f"batches of {count}"
     larger = f"type dataset.batch_size={2 * processes} or more"
     if data.batch_size >= 2 * processes:  # there are too few images
@@ -64,8 +69,7 @@ def _too_few(data: ImageDataModule, stage: PlannedStage, named: Sequence[str], c
         larger = "add training images"
     return (
         f"dataset.batch_size: expected at least 2 images, because BatchNorm trains in stage {stage.name} and gets one "
-        f"value per channel from one image of {data.preprocessing.short_side} pixels, got {got}; {larger}, or freeze "
-        f"its statistics: strategy.stages.{number}.batch_norm=frozen"
+        f"value per channel from one image of {data.preprocessing.short_side} pixels, got {got}; {larger}"
     )
 
 

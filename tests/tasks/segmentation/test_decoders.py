@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tlx.backbones import small_cnn, torchvision_backbone
 from tlx.backbones.maps import for_maps, without_widening
 from tlx.backbones.report import GroupReport, LoadReport
+from tlx.strategies.plan import plan_stages
 from tlx.tasks.dense.levels import choose_levels, levelled
 from tlx.tasks.segmentation.decoders import NAMES
 from tlx.tasks.segmentation.task import Segmentation
@@ -115,3 +116,24 @@ def test_further_families_give_scores_and_gradients(name, decoder):
     target = torch.randint(0, 2, (2, size, size), dtype=torch.uint8)
     network.loss({"image": _images(size, size), "target": target}).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_batch_norm_of_new_groups_trains_whatever_the_policy():
+    """Guards against a new decoder that is normalised with means of 0 and variances of 1."""
+    network = _network("mobilenet_v3_small", "unet")
+    stage = plan_stages({"stages": [{"name": "all", "train": "all", "batch_norm": "frozen"}]}, {"lr": 1.0},
+                        network.group_names, upper=network.upper_groups)[0]  # fmt: skip
+    network.train_groups(stage)
+    network.train()
+    norms = {part.training for part in network.decoder.modules() if isinstance(part, nn.BatchNorm2d)}
+    assert norms == {True}
+    assert {part.training for part in network.backbone.modules() if isinstance(part, nn.BatchNorm2d)} == {False}
+
+
+def test_maps_reach_the_decoder_from_the_largest_to_the_smallest():
+    """Guards against a decoder that reads the maps of some groups as those of others."""
+    strides, channels = {"stem": 2, "stage1": 4, "stage2": 8}, {"stem": 3, "stage1": 5, "stage2": 7}
+    levels = choose_levels(strides, channels, [2, 4, 8], "skip")
+    assert [(level.stride, level.channels, level.group) for level in levels] == [
+        (2, 3, "stem"), (4, 5, "stage1"), (8, 7, "stage2"),
+    ]  # fmt: skip

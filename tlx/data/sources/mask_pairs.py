@@ -43,9 +43,10 @@ def paired(images: Sequence[ListedFile], masks: Sequence[ListedFile]) -> tuple[l
     """
     index: dict[tuple[object, object, str], list[int]] = defaultdict(list)
     for place, file in enumerate(images):
-        for rank, stem in enumerate(image_stems(file.path.name)):
+        # a.jpg.png is the mask of a.jpg alone where there is a.png, too
+        for rank, stem in enumerate((file.path.name.lower(), *image_stems(file.path.name))):
             for key in ((file.split, file.rest, stem), (file.split, "", stem), ("", "", stem)):
-                if rank == 0 or key not in index:
+                if rank < 2 or key not in index:
                     index[key].append(place)
     found: dict[int, list[ListedFile]] = defaultdict(list)
     orphans = []

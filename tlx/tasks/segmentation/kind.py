@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
 from tlx.base.errors import Mistake, did_you_mean
@@ -45,6 +46,12 @@ class SegmentationKind(TaskKind):
     labels = "masks"
     headline = "test/miou"
     predicts_into = "predictions/"
+    instead = MappingProxyType(
+        {
+            "tile_size": "type dataset.image_size=N: whole images are read in tiles of that size",
+            "num_classes": "leave it out, or name the classes of the masks: dataset.classes={0: background, 1: cell}",
+        }
+    )
     compared = ("val/miou", "val/loss", "test/miou", "test/miou_foreground", "test/dice", "test/boundary_iou")
 
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:

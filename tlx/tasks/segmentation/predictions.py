@@ -17,7 +17,7 @@ from tlx.base.printable import one_line
 from tlx.data.reading.images import read_image
 from tlx.records.prediction_columns import AREAS
 from tlx.records.prediction_file import write_table
-from tlx.records.prediction_folder import PredictionFolder
+from tlx.records.prediction_folder import PredictionFolder, is_table
 from tlx.tasks.segmentation.areas import ClassArea, class_areas
 from tlx.tasks.segmentation.colours import palette
 from tlx.tasks.segmentation.mask_files import decoded, encoded
@@ -69,6 +69,8 @@ class MaskPredictions:
     def save(self, folder: str | Path) -> None:
         """Write `masks/NAME.png`, `overlays/NAME.jpg`, `areas.csv` and `classes.csv` into a folder.
 
+        If its name ends in `.csv`, it is a file, and only the table of areas is written, as by `to_csv`.
+
         The names are those of the images below their common folder. Masks and tables are there before the images are
         read again for the overlays. Files of an earlier prediction are removed.
 
@@ -77,6 +79,9 @@ class MaskPredictions:
                 cannot be read again.
         """
         place, names = Path(folder).expanduser(), mirrored_names(self.paths)
+        if is_table(place):
+            self.to_csv(place)
+            return
         masks, overlays = [f"masks/{name}.png" for name in names], [f"overlays/{name}.jpg" for name in names]
         PredictionFolder(place).start(["areas.csv", "classes.csv", *masks, *overlays])
         for name, content in zip(masks, self.masks, strict=True):
