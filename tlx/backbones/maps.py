@@ -40,7 +40,6 @@ def for_maps(backbone: Backbone) -> Backbone:
     if isinstance(backbone.pool, MeanPool):
         return backbone
     names = [name for name in backbone.group_names if backbone.layouts[name].kind != "vector"]
-    backbone.left_out = tuple(name for name in backbone.group_names if name not in names)
     if not names:
         raise TlxError("backbone: expected at least one layer group that gives a map, got none; take another backbone")
     last = names[-1]
