@@ -47,6 +47,7 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/domains.py
 	$(BIN)/python benchmarks/medical.py
 	$(BIN)/python benchmarks/tiles.py
+	$(BIN)/python benchmarks/segmentation.py
 	$(BIN)/python benchmarks/practices.py
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/chains.py
