@@ -181,6 +181,19 @@ def test_every_other_option_can_be_planned(choice, loggers_installed):
     assert "layer group" in plan_table(compose([choice, *SMALL, *masks]))
 
 
+def discs(folder: Path) -> Path:
+    """Draw ten images of a disc in a disc, each with its mask beside it, with the values of cells: 0, 128 and 255."""
+    folder.mkdir()
+    y, x = np.mgrid[:32, :32]
+    for number in range(10):
+        distance = np.hypot(y - 12 - number % 8, x - 16)
+        mask = np.where(distance < 5, 255, np.where(distance < 9, 128, 0)).astype(np.uint8)
+        Image.fromarray(mask).save(folder / f"{number}.png")
+        colours = np.stack([mask // 2 + number, 200 - mask // 2, mask // 4 + y.astype(np.uint8)], axis=-1)
+        Image.fromarray(colours).save(folder / f"{number}.bmp")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_can_be_planned(name, home, tiny_run):
@@ -206,6 +219,8 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
             small.append(f"{part}.per_class=20")
         elif node.name == "scenes":
             small += [f"{part}.count=8", f"{part}.image_size=64"]
+        elif node._target_ == "tlx.data.masks":
+            small += [f"{part}.root={discs(home / 'discs')}", f"{part}.image_size=64", f"{part}.batch_size=2"]
         elif node.name != "digits":
             small += [f"{part}=arrays", f"{part}.path={ten_digits}", f"{part}.horizontal_flip=false"]
     if settled.dataset.image_size is None:
