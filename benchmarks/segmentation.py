@@ -37,6 +37,7 @@ CELLS = DATA / "wbc_seg"
 CLASSES = "{0: background, 128: cytoplasm, 255: nucleus}"
 KINDS = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil"}  # there is one basophil
 EPOCHS = 40  # as in conf/experiment/segment_white_cells.yaml, from which the other settings come as well
+DECODER = "task.decoder=unet"
 RECIPE = ("dataset.image_size=224", "dataset.batch_size=16", "optimizer.lr=2e-3")
 MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
 ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
@@ -126,7 +127,7 @@ def overrides(job: Job) -> list[str]:
         chosen += ["dataset=table", f"dataset.path={job.output / 'cells.csv'}", "dataset.name=kinds_of_cells"]
         chosen += ["dataset.augment=affine", "task.class_weights=balanced", "backbone=efficientnet_lite0"]
     else:
-        chosen += ["task=segmentation", *masks(1), "dataset.augment=affine"]
+        chosen += ["task=segmentation", DECODER, *masks(1), "dataset.augment=affine"]
         chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
     if method.strategy == "adabn":
         chosen += masks(2, "target")

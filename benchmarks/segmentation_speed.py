@@ -78,10 +78,11 @@ def clocked() -> Iterator[Clock]:
 
 def configured(device: str, folder: Path, strategy: str, seed: int, epochs: int, *more: str) -> list[str]:
     """Return the overrides of a short training; few images are left for validation and test."""
-    from segmentation import ACCELERATOR, masks
+    from segmentation import ACCELERATOR, DECODER, masks
 
     return [
-        "task=segmentation", *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224", "logger=none",
+        "task=segmentation", DECODER, *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224",
+        "logger=none",
         f"dataset.batch_size={BATCH[device]}", f"dataset.fraction={FRACTION[device]}", "dataset.val_fraction=0.05",
         "dataset.test_fraction=0.05", f"trainer.accelerator={ACCELERATOR[device]}", "trainer.devices=1",
         f"strategy={strategy}", f"strategy.stages.0.epochs={epochs}", f"seed={seed}", f"output_dir={folder}",
@@ -180,7 +181,7 @@ def vgg16(device: str, folder: Path) -> Callable[[int], Pair]:
 def wall(device: str, folder: Path) -> Callable[[int], Pair]:
     """Return what measures whole trainings of tlx and of the documented loop, with reading and validation."""
     from peers import smp_loop
-    from segmentation import ACCELERATOR, masks, pairs
+    from segmentation import ACCELERATOR, DECODER, masks, pairs
 
     epochs, fraction = 5 if device == GPU else 2, FRACTION[device]
     found = pairs(1)
@@ -190,7 +191,7 @@ def wall(device: str, folder: Path) -> Callable[[int], Pair]:
         run = tlx.train(
             tlx.compose(
                 [
-                    "task=segmentation", *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224",
+                    "task=segmentation", DECODER, *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224",
                     f"dataset.batch_size={BATCH[device]}", f"dataset.fraction={fraction}", "strategy=full",
                     f"strategy.stages.0.epochs={epochs}", f"trainer.accelerator={ACCELERATOR[device]}",
                     "trainer.devices=1", "logger=none", f"seed={turn + 100}", f"output_dir={folder}",

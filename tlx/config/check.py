@@ -202,7 +202,7 @@ def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mista
     """Check that the task gives what the adaptation compares. A user's own task may give it."""
     if not isinstance(adapt, Mapping) or not isinstance(task, Mapping):
         return
-    kind, target = kind_of(task), adapt.get("_target_")
+    kind, target = kind_of(task), str(adapt.get("_target_"))
     if kind.schema is None:
         return
     if kind.reads_maps and target in OF_CLASS_SCORES | OF_POOLED_FEATURES:

@@ -28,7 +28,7 @@ class SegmentationKeys:
 
     _target_: str
     name: str = field(metadata=NAME)
-    decoder: Decoders = "unet"
+    decoder: Decoders = "fpn"
     loss: str = "ce+dice"
     monitor: Monitored = "val/miou"
     mode: Literal["min", "max"] = "max"

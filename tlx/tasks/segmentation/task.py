@@ -69,7 +69,7 @@ class Segmentation(DenseTask):
         self,
         backbone: Backbone,
         class_names: Sequence[str],
-        decoder: str = "unet",
+        decoder: str = "fpn",
         loss: str = "ce+dice",
         monitor: str = "val/miou",
         mode: str = "max",
