@@ -165,7 +165,7 @@ def full(device: str, folder: Path) -> Callable[[int], Pair]:
 
 def vgg16(device: str, folder: Path) -> Callable[[int], Pair]:
     """Return what measures `full` and `linear_probe` with VGG16."""
-    more = ("backbone=vgg16", "backbone.pretrained=false", "cache.max_gb=40")
+    more = ("backbone=vgg16", "backbone.weights=null", "cache.max_gb=20")
     views = 2  # VGG16's maps are large
     few = (f"cache.views={views}", "strategy.stages.0.batch_norm=frozen")
     probe = lambda seed: configured(device, folder, "linear_probe", seed, 2 * views, *more, *few)  # noqa: E731
@@ -204,8 +204,7 @@ def wall(device: str, folder: Path) -> Callable[[int], Pair]:
         workers = 4 if device == GPU else 0
         return smp_loop.train(found, turn, epochs, ACCELERATOR[device], batch=BATCH[device], workers=workers)[1]
 
-    if device == GPU:
-        theirs(9), ours(9)  # warm up
+    theirs(9), ours(9)  # warm up
     return lambda turn: _in_turn(turn, lambda: ours(turn), lambda: theirs(turn))
 
 
