@@ -237,7 +237,8 @@ def _examples(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _task(device: torch.device) -> Segmentation:
     torch.manual_seed(0)
-    task = Segmentation(efficientnet_lite0(), NAMES, learning=Learning(make_optimizer=partial(build_optimizer, ADAMW)))
+    learning = Learning(make_optimizer=partial(build_optimizer, ADAMW))
+    task = Segmentation(efficientnet_lite0(), NAMES, "unet", learning=learning)
     task.set_memory_format(channels_last=True)
     return task.to(device)
 
