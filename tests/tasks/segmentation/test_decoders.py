@@ -106,7 +106,7 @@ def test_missing_strides_are_skipped_or_resized():
     assert shapes == [(1, 5, 16, 24), (1, 5, 8, 12), (1, 7, 2, 3)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("decoder", NAMES)
 @pytest.mark.parametrize("name", ["alexnet", "swin_t", "vit_b_16", "convnext_tiny", "densenet121", "regnet_y_400mf"])
 def test_further_families_give_scores_and_gradients(name, decoder):
