@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from tlx.base.errors import TlxError
+from tlx.base.tile_offsets import tile_offsets
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class Tiles:
                 f"task.tile_size: expected at most the side of the image, {side} pixels, got {self.size}; "
                 f"set dataset.image_size={self.size} or larger"
             )
-        step = max(1.0, self.size * (1 - self.overlap))
-        count = math.ceil((side - self.size) / step) + 1
-        return [round(k * (side - self.size) / max(count - 1, 1)) for k in range(count)]
+        return tile_offsets(side, self.size, self.overlap)
 
     def cut(self, image: Tensor) -> Tensor:
         """Return the tiles (B, T, C, size, size) of images (B, C, H, W), row by row."""

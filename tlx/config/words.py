@@ -95,7 +95,8 @@ KEYS = {
     "dropout drop_rate dropout_rate drop": Lead("task.dropout=VALUE"),
     "label_smoothing smoothing": Lead("task.label_smoothing=VALUE"),
     "loss criterion loss_fn focal_loss focal": Lead(
-        "task.class_weights=balanced", "tlx has one loss, cross-entropy; for imbalanced classes"
+        "task.class_weights=balanced",
+        "a classifier has one loss, cross-entropy; a segmenter has task.loss=ce+dice; for imbalanced classes",
     ),
     "class_weights class_weight weighted_loss": Lead("task.class_weights=balanced"),
     "metric metrics monitor": Lead(

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from tlx.base.errors import TlxError
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
-from tlx.data.augmentation.crops import Tile, Whole, crop_transform
+from tlx.data.augmentation.crops import Tile, crop_transform
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
@@ -296,7 +296,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     ) -> SplitDataset:
         in_parts = any(sample.region is not None for sample in split.samples)
         size, mode = self.preprocessing.height_width, v2.InterpolationMode(self.preprocessing.interpolation)
-        transform = Whole() if whole else Tile(size, mode) if in_parts else eval_transform(self.preprocessing)
+        transform = v2.Identity() if whole else Tile(size, mode) if in_parts else eval_transform(self.preprocessing)
         min_side = None if whole or in_parts else self._min_side("none", node)
         dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
         dataset.one_a_batch = whole

@@ -149,11 +149,8 @@ class LabelledImages:
         """How much of each class an epoch draws: images, or pixels of masks."""
         if not self.in_parts:
             return self.class_counts
-        kind, found = self.image_set.labels, [0.0] * self.num_classes
-        for sample in self.splits["train"].samples:
-            for one, amount in kind.amounts(sample.target).items():
-                found[one] += amount
-        return found
+        pixels = self.image_set.pixel_counts(self.splits["train"])
+        return [float(pixels[label]) for label in range(self.num_classes)]
 
     def need_trainable(self) -> None:
         """Refuse a set that cannot be used for training, validation and test, before anything is computed.

@@ -37,10 +37,6 @@ class LabelKind(ABC):
     def class_ids(self, label: Any) -> tuple[int, ...]:
         """Return the classes that an image with this label shows, without duplicates; empty for none."""
 
-    def amounts(self, label: Any) -> Mapping[int, float]:
-        """Return how much of each class an image with this label shows, by which classes are weighted."""
-        return dict.fromkeys(self.class_ids(label), 1.0)
-
     @abstractmethod
     def only(self, label: Any, places: Mapping[int, int]) -> Any | None:
         """Return the label with only some classes, renumbered; None if the image shows none of them and is left out.

@@ -128,10 +128,6 @@ class MaskLabels(LabelKind):
         """Return the pixels of each class."""
         return {} if label is None else label.pixel_counts
 
-    def amounts(self, label: Mask | None) -> Mapping[int, float]:
-        """Return the pixels of each class."""
-        return self.pixel_counts(label)
-
     def only(self, label: Mask | None, places: Mapping[int, int]) -> Mask | None:
         """Return the mask with only some classes, renumbered; pixels of other classes are ignored."""
         same = all(one == place for one, place in places.items()) and label is not None

@@ -11,10 +11,12 @@ A resample is stored as the count of each image. All metrics are sums of these c
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tlx.measures.names import ends, of_classes
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -117,6 +119,31 @@ def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int) -> Intervals:
     overall = {name: found for name, found in bounds.items() if found.ndim == 1}
     per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
     return Intervals(overall, per_class, units)
+
+
+def named(
+    intervals: Intervals, names: Sequence[str], of_each_class: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, float]]:
+    """Yield names and values of the intervals of a test split, and of the metrics of each class with theirs.
+
+    Args:
+        intervals: The intervals.
+        names: The K classes.
+        of_each_class: Metric -> a value for each class (K,).
+    """
+    for metric, bounds in intervals.overall.items():
+        yield from zip(ends(f"test/{metric}"), map(float, bounds), strict=True)
+    if len(names) > CLASSES_AT_MOST:  # thousands of names would hide the others; review.md has them all
+        return
+    for metric, values in of_each_class.items():
+        yield from of_classes(f"test/{metric}", names, values, intervals.per_class.get(metric))
+
+
+def groups_of(index: Sequence[int], groups: Sequence[str | None] | None) -> list[str | None] | None:
+    """Return the groups of some images of a split; None if no image of the split has a group."""
+    if groups is None or all(group is None for group in groups):
+        return None
+    return [groups[i] for i in index]
 
 
 def resampling_note(intervals: Intervals, images: int, grouped: bool) -> str:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tlx.base.tile_offsets import tile_offsets
 from tlx.data.augmentation.covering import covering
-from tlx.tasks.dense.tiling import class_map, places
+from tlx.tasks.dense.tiling import OVERLAP, class_map
 
 
 def _by_colour(tiles: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ def test_the_middle_of_a_tile_decides_where_tiles_overlap():
         return scores
 
     found = class_map(wrong_at_the_edge, torch.zeros(3, 16, 40, dtype=torch.uint8), (16, 16), 4)
-    starts = places(40, 16)
+    starts = tile_offsets(40, 16, OVERLAP)
     inner = [start for start in starts if start > 0]
     assert all((found[:, start : start + 2] == 0).all() for start in inner)
     assert (found[:, :2] == 1).all()  # no neighbour sees the edge of the image
@@ -57,7 +58,7 @@ def test_the_middle_of_a_tile_decides_where_tiles_overlap():
 def test_places_and_sizes():
     """Guards against gaps between tiles, and against an image that does not cover the input after it was enlarged."""
     for side in range(16, 100):
-        starts = places(side, 16)
+        starts = tile_offsets(side, 16, OVERLAP)
         assert starts[0] == 0
         assert starts[-1] == side - 16
         assert all(b - a <= 12 for a, b in pairwise(starts))

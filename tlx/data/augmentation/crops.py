@@ -108,14 +108,6 @@ class Tile(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         return inpt if self.region is None else F.crop(inpt, *self.region)
 
 
-class Whole(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """Leaves an image and its mask as they are."""
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Return it."""
-        return inpt
-
-
 def crop_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: bool) -> nn.Module:
     """Return what the augmentation of that name does to an image and its mask, ending in the input's size.
 

@@ -183,6 +183,18 @@ class OwnSource(Source):
         return images
 
 
+def mistake_at(error: TlxError, keys: Iterable[str], otherwise: Mistake) -> Mistake:
+    """Return a mistake at the key of the node that an error begins with, or `otherwise` if it begins with none.
+
+    Args:
+        error: The error.
+        keys: Keys of the node.
+        otherwise: The mistake for other errors.
+    """
+    paths = (f"dataset.{key}" for key in keys)
+    return next((mistake_of(error, path) for path in paths if str(error).startswith(f"{path}: expected ")), otherwise)
+
+
 def mistake_of(error: TlxError, path: str) -> Mistake:
     """Return a mistake from a message of the form `path: expected …, got …; hint`."""
     expected, _, rest = str(error).removeprefix(f"{path}: expected ").rpartition(", got ")

@@ -12,7 +12,7 @@ from tlx.base.errors import Mistake, TlxError
 from tlx.base.printable import counted
 from tlx.data.files.walk import descended
 from tlx.data.mask_labels import MASKS
-from tlx.data.sources.base import Source, mistake_of
+from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
@@ -60,10 +60,8 @@ class CocoSource(Source):
         try:
             self.all_class_names()
         except TlxError as error:
-            for key in ("annotations", "classes"):
-                if str(error).startswith(f"dataset.{key}: expected "):
-                    return [mistake_of(error, f"dataset.{key}")]
-            return [Mistake("dataset.root", "images with annotations", f"'{self.node['root']}'", str(error))]
+            other = Mistake("dataset.root", "images with annotations", f"'{self.node['root']}'", str(error))
+            return [mistake_at(error, ("annotations", "classes"), other)]
         return []
 
     def content(self) -> dict[str, Any]:

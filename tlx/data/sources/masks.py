@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tlx.base.errors import Mistake, TlxError
 from tlx.base.printable import one_line
 from tlx.data.mask_labels import MASKS
-from tlx.data.sources.base import Source, mistake_of
+from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import CARVED, SourceKeys
@@ -71,10 +71,9 @@ class MasksSource(Source):
             if self.node.get("group_pattern") is not None:
                 _grouped(layout, self.node["group_pattern"])
         except TlxError as error:
-            for key in ("classes", "ignore", "group_pattern", "mask_folder", "image_folder"):
-                if str(error).startswith(f"dataset.{key}: expected "):
-                    return [mistake_of(error, f"dataset.{key}")]
-            return [Mistake("dataset.root", "images with a mask each", f"'{self.node['root']}'", str(error))]
+            other = Mistake("dataset.root", "images with a mask each", f"'{self.node['root']}'", str(error))
+            keys = ("classes", "ignore", "group_pattern", "mask_folder", "image_folder")
+            return [mistake_at(error, keys, other)]
         return []
 
     def content(self) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tlx.base.tile_offsets import tile_offsets
 from tlx.data.reading.pixels import upright_size
 from tlx.data.splits.samples import Split
 
@@ -28,7 +28,7 @@ def tiles(split: Split, sizes: Sequence[tuple[int, int]], tile: tuple[int, int],
     draw = random.Random(_SEED)
     turns: list[tuple[int, float, int, tuple[int, int]]] = []  # round, order in it, image, place
     for image, size in enumerate(sizes):
-        tops, lefts = (starts(side, length) for side, length in zip(size, tile, strict=True))
+        tops, lefts = (tile_offsets(side, length) for side, length in zip(size, tile, strict=True))
         own = [(top, left) for top in tops for left in lefts]
         draw.shuffle(own)
         turns += [(number, draw.random(), image, place) for number, place in enumerate(own[:most])]
@@ -52,12 +52,6 @@ def image_sizes(split: Split) -> list[tuple[int, int]]:
         size = (int(split.pixels.shape[-2]), int(split.pixels.shape[-1]))
         return [size] * len(split)
     return [upright_size(sample.source) for sample in split.samples if isinstance(sample.source, Path)]
-
-
-def starts(side: int, length: int) -> list[int]:
-    """Return where the fewest tiles begin that cover a side of at least one tile."""
-    count = math.ceil(side / length)
-    return [round(k * (side - length) / max(count - 1, 1)) for k in range(count)]
 
 
 def _name(split: Split, image: int, place: tuple[int, int]) -> str:

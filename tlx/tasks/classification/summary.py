@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
-from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap
-from tlx.measures.names import ends, of_classes
+from tlx.measures.intervals import Intervals, bootstrap, groups_of, named
 from tlx.tasks.classification.mean_auroc import one_vs_rest_auroc
 from tlx.tasks.classification.outputs import TestOutputs
 
@@ -54,12 +53,7 @@ class Summary:
     def _figures(self) -> Iterator[tuple[str, float]]:
         yield "test/ece", self.calibration.ece
         yield "test/auroc", float(self.auroc.nanmean())
-        for figure, bounds in self.intervals.overall.items():
-            yield from zip(ends(f"test/{figure}"), map(float, bounds), strict=True)
-        if len(self.names) > CLASSES_AT_MOST:  # thousands of names would hide the others; review.md has them all
-            return
-        for figure, values in self.of_each_class().items():
-            yield from of_classes(f"test/{figure}", self.names, values, self.intervals.per_class.get(figure))
+        yield from named(self.intervals, self.names, self.of_each_class())
 
 
 def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
@@ -73,8 +67,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
     """
     confusion = confusion_matrix(outputs.target, outputs.predicted, len(names))
     whole = outputs.probabilities.shape[1] > 0
-    grouped = groups is not None and any(group is not None for group in groups)
-    seen = [groups[index] for index in outputs.index.tolist()] if groups is not None and grouped else None
+    seen = groups_of(outputs.index.tolist(), groups)
     nothing = torch.full((len(names),), torch.nan, dtype=torch.float64)
     return Summary(
         names=names,
@@ -90,5 +83,5 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
             len(names),
             seen,
         ),
-        grouped=grouped,
+        grouped=seen is not None,
     )

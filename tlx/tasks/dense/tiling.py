@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,19 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import resize
 
+from tlx.base.tile_offsets import tile_offsets
 from tlx.data.augmentation.covering import covering
 
 OVERLAP = 0.25  # of a tile's side, at least; the edges of a tile know least about their surroundings
 _LEAST = 0.05  # weight of a tile's outermost pixels, so that pixels that only one tile covers have a weight
 
 Scores = Callable[[Tensor], Tensor]  # tiles uint8 (B, C, h, w) -> class scores (B, K, h, w)
-
-
-def places(side: int, tile: int, overlap: float = OVERLAP) -> list[int]:
-    """Return where tiles begin along a side of at least one tile: the first at 0, the last at its end."""
-    step = max(1.0, tile * (1 - overlap))
-    count = math.ceil((side - tile) / step) + 1
-    return [round(k * (side - tile) / max(count - 1, 1)) for k in range(count)]
 
 
 def enlarged(image: Tensor, least: tuple[int, int]) -> Tensor:
@@ -60,7 +53,7 @@ def class_map(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int
 def _bands(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int) -> Iterator[Tensor]:
     """Yield probabilities (K, lines, W) from top to bottom; each band is as high as the step between tiles."""
     height, width = tile
-    tops, lefts = places(image.shape[-2], height), places(image.shape[-1], width)
+    tops, lefts = tile_offsets(image.shape[-2], height, OVERLAP), tile_offsets(image.shape[-1], width, OVERLAP)
     window = _window(tile, image.device)
     total: Tensor | None = None  # weighted sums of probabilities, of the lines of one row of tiles
     for number, top in enumerate(tops):

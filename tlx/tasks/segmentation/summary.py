@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap_sums
-from tlx.measures.names import ends, of_classes
+from tlx.measures.intervals import CLASSES_AT_MOST, Intervals, bootstrap_sums, groups_of, named
 from tlx.tasks.segmentation import scores
 from tlx.tasks.segmentation.background import background_of
 from tlx.tasks.segmentation.outputs import TestOutputs, image_ious
@@ -57,12 +56,7 @@ class Summary:
         return {name: value for name, value in self._figures() if math.isfinite(value)}
 
     def _figures(self) -> Iterator[tuple[str, float]]:
-        for figure, bounds in self.intervals.overall.items():
-            yield from zip(ends(f"test/{figure}"), map(float, bounds), strict=True)
-        if len(self.names) > CLASSES_AT_MOST:  # thousands of names would hide the others; review.md has them all
-            return
-        for figure, values in self.per_class.items():
-            yield from of_classes(f"test/{figure}", self.names, values, self.intervals.per_class.get(figure))
+        yield from named(self.intervals, self.names, self.per_class)
 
 
 def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str | None] | None = None) -> Summary:
@@ -74,8 +68,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
         groups: The group of each image, such as its patient, in the order of the split; None for an image without a
             group, or if there are no groups at all.
     """
-    grouped = groups is not None and any(group is not None for group in groups)
-    seen = [groups[index] for index in outputs.index.tolist()] if groups is not None and grouped else None
+    seen = groups_of(outputs.index.tolist(), groups)
     background, pixels = background_of(names), ClassPixels.of(outputs.confusion)
     counts = torch.cat([pixels.right, pixels.actual, pixels.called, outputs.boundary.double().flatten(1)], dim=1)
     total = _figures(counts.sum(dim=0, keepdim=True), background)
@@ -93,7 +86,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
         image_ious=image_ious(outputs.confusion),
         per_class={name.removesuffix(_EACH): each[0].numpy() for name, each in total.items() if name.endswith(_EACH)},
         intervals=bootstrap_sums(counts.numpy(), resampled, seen),
-        grouped=grouped,
+        grouped=seen is not None,
     )
 
 
