@@ -34,8 +34,8 @@ def choose_levels(
 ) -> list[Level]:
     """Return a level for each wanted stride: the topmost group with this stride.
 
-    A wanted stride that no group has is skipped below the lowest map (0 channels) if `missing` is `skip`; otherwise it
-    is resized from the map with the nearest stride.
+    If no group has a wanted stride, the map with the nearest stride is resized to it. If `missing` is `skip`, a level
+    below the largest stride has no map instead (0 channels).
 
     Args:
         strides: Stride of each layer group's map, bottom to top; 0: no map.
