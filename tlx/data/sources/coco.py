@@ -19,7 +19,7 @@ from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import CARVED, Classes, SourceKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
-from tlx.data.sources.mask_turns import Frame
+from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
 from tlx.data.splits.typed_classes import class_called
@@ -118,7 +118,7 @@ def coco(
         TlxError: There is no such folder, or no annotations that are understood.
     """
     from tlx.data.sources.coco_labelling import labelled_objects
-    from tlx.data.sources.mask_splits import image_set
+    from tlx.data.sources.set_splits import image_set
 
     folder = Path(root).expanduser()
     parts = find_parts(folder, annotations)
@@ -137,7 +137,8 @@ def coco(
     bare = sum(not one.has_mask for content in held for image in content.images for one in image.objects)
     if bare:
         notes.append(f"{counted(bare, 'object has', 'objects have')} a box and no outline, and left out of the masks")
-    images = image_set(name, class_names, samples, "files of annotations", (val_fraction, test_fraction), split_seed)
+    fractions = val_fraction, test_fraction
+    images = image_set(name, class_names, samples, "files of annotations", fractions, split_seed, MASKS)
     drawn = "objects drawn, the smaller on top"
     return replace(images, rule=f"{images.rule}; {drawn}", notes=(*images.notes, *dict.fromkeys(notes)))
 

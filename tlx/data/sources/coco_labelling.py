@@ -11,7 +11,7 @@ from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.sources.coco_counts import counted_masks
 from tlx.data.sources.coco_file import CocoFile, CocoImage
 from tlx.data.sources.coco_mask import CocoMask
-from tlx.data.sources.mask_turns import Frame, Sizes, turns
+from tlx.data.sources.turns import Frame, Sizes, turns
 
 
 def labelled_objects(
@@ -30,7 +30,7 @@ def labelled_objects(
         images: The file of each image.
         names: What a person calls it.
         numbers: Class of each category; objects of others are left out.
-        exif: See `tlx.data.sources.mask_turns.turns`.
+        exif: See `tlx.data.sources.turns.turns`.
     """
     with decoding(True):
         facts = file_facts(images)
@@ -42,10 +42,10 @@ def labelled_objects(
             (one, numbers[one.category]) for one in image.objects if one.category in numbers and one.has_mask
         )
         fault = None
-        if size.frame is None or 0 in size.mask:
-            (width, height), (own, high) = size.shown, size.mask
+        if size.frame is None or 0 in size.drawn:
+            (width, height), (own, high) = size.shown, size.drawn
             fault = f"expected annotations of {width} x {height} pixels, as the image has, got {own} x {high}"
-        masks.append(CocoMask(name, size.mask, objects, turn, fault))
+        masks.append(CocoMask(name, size.drawn, objects, turn, fault))
     usable = [place for place, mask in enumerate(masks) if mask.fault is None]
     for place, mask in zip(usable, counted_masks(file, [replace(masks[p], turn=1) for p in usable]), strict=True):
         masks[place] = replace(mask, turn=turned[place])
@@ -55,17 +55,10 @@ def labelled_objects(
 def _sizes(facts: Facts, image: CocoImage, exif: Frame) -> Sizes:
     """The sizes to compare. Where annotations name none, corners outside the image as it is shown say how it lay."""
     size = Sizes((facts.width, facts.height), facts.turn, (image.width, image.height))
-    if 0 not in size.mask:
+    if 0 not in size.drawn:
         return size
-    corners = [
-        corner
-        for one in image.objects
-        for outline in one.outlines
-        for corner in zip(outline[::2], outline[1::2], strict=True)
-    ]
-
-    def holds(frame: tuple[int, int]) -> bool:
-        return all(x <= frame[0] + 1 and y <= frame[1] + 1 for x, y in corners)
-
-    raw = holds(size.image) and (not holds(size.shown) or exif == "raw")
-    return replace(size, mask=size.image if raw else size.shown)
+    outlines = (outline for one in image.objects for outline in one.outlines)
+    found = replace(size, drawn=(0, 0)).by_corners(
+        corner for outline in outlines for corner in zip(outline[::2], outline[1::2], strict=True)
+    )
+    return found if 0 not in found.drawn else replace(found, drawn=size.image if exif == "raw" else size.shown)

@@ -18,7 +18,7 @@ from tlx.data.sources.mask_codes import ClassCodes
 from tlx.data.sources.mask_file import MaskFile
 from tlx.data.sources.mask_meaning import STRAY, Meaning, meaning_of, shown
 from tlx.data.sources.mask_pairs import Pair
-from tlx.data.sources.mask_turns import Frame, Sizes, turns
+from tlx.data.sources.turns import Frame, Sizes, turns
 
 _LOSSY = "it is a JPEG, which changes the values of pixels: save it as PNG"
 _BLURRED = 16  # other values than the classes', from which they look blurred
@@ -57,7 +57,7 @@ def labelled(
         known: What is known of the classes.
         ignore: Values that count nowhere; None: see `meaning_of`.
         binary: Whether all values but the background's are one class.
-        exif: See `tlx.data.sources.mask_turns.turns`.
+        exif: See `tlx.data.sources.turns.turns`.
 
     Raises:
         TlxError: The values of the masks are no classes.
@@ -119,7 +119,7 @@ def _verdict(found: MaskFacts, size: Sizes | None, codes: ClassCodes) -> tuple[s
     if found.lossy:
         return _LOSSY, {}, ""
     if size is not None and size.frame is None:
-        (width, height), (own, high) = size.shown, size.mask
+        (width, height), (own, high) = size.shown, size.drawn
         return f"expected {width} x {height} pixels, as its image has, got {own} x {high}", {}, ""
     counts: Counter[int] = Counter()
     strange: list[tuple[str, int]] = []

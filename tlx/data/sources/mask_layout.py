@@ -19,7 +19,7 @@ from tlx.data.sources.mask_listing import listed, names_of, with_named_folders
 from tlx.data.sources.mask_names import OUTLINES, stem_of
 from tlx.data.sources.mask_pairs import Pair, one_each, paired
 from tlx.data.sources.mask_roles import Form, roles_of
-from tlx.data.sources.mask_split_lists import read_lists
+from tlx.data.sources.split_lists import read_lists
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tlx.data.sources.keys import CARVED, SourceKeys
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
 from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
-from tlx.data.sources.mask_turns import Frame
+from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
 
@@ -153,7 +153,7 @@ def masks(
                [0, 1, 0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
     from tlx.data.sources.mask_labelling import labelled
-    from tlx.data.sources.mask_splits import image_set
+    from tlx.data.sources.set_splits import image_set
 
     layout = read_mask_layout(root, image_folder, mask_folder)
     known = known_classes(layout, classes, Path(root).expanduser())
@@ -167,7 +167,7 @@ def masks(
     for pair, target, own, group in zip(layout.pairs, found.masks, names, groups, strict=True):
         parts.setdefault(pair.split, []).append(Sample(pair.image, target, own[0], group))
     split_by, fractions = "lists" if layout.lists else "folders", (val_fraction, test_fraction)
-    images = image_set(name, found.class_names, parts, split_by, fractions, split_seed)
+    images = image_set(name, found.class_names, parts, split_by, fractions, split_seed, MASKS)
     rule = f"{images.rule}; {layout.said}; {found.said}"
     return replace(images, rule=rule, notes=(*layout.notes, *found.notes))
 

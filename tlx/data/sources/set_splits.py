@@ -1,10 +1,10 @@
-"""Put images with masks into splits: those of the set, or carved ones."""
+"""Put annotated images into splits: those of the set, or carved ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tlx.data.mask_labels import MASKS
+from tlx.data.labels import LabelKind
 from tlx.data.splits.division import carve, carve_val
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
@@ -16,6 +16,7 @@ def image_set(
     said: str,
     fractions: tuple[float, float],
     seed: int,
+    labels: LabelKind,
 ) -> ImageSet:
     """Return a set; with train and val only, val is the test split, and validation is carved from train.
 
@@ -26,6 +27,7 @@ def image_set(
         said: What names the splits: `folders`.
         fractions: For validation and for test, where they are carved.
         seed: Of the splits that are carved.
+        labels: Kind of the samples' labels.
     """
     parts = {part: Split([*own]) for part, own in samples.items()}
     if "test" not in parts and "val" in parts:
@@ -33,8 +35,8 @@ def image_set(
     train = parts.get("train") or parts.get(None, Split([]))
     val, test = fractions
     if "test" not in parts:
-        return carve(name, class_names, train, val, test, seed, MASKS)
+        return carve(name, class_names, train, val, test, seed, labels)
     if "val" not in parts:
-        return carve_val(name, class_names, train, parts["test"], val, seed, MASKS)
+        return carve_val(name, class_names, train, parts["test"], val, seed, labels)
     rule = f"train, val and test by {said}"
-    return ImageSet(name, class_names, train, parts["val"], parts["test"], rule, labels=MASKS)
+    return ImageSet(name, class_names, train, parts["val"], parts["test"], rule, labels=labels)
