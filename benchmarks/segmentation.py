@@ -127,7 +127,7 @@ def overrides(job: Job) -> list[str]:
         chosen += ["dataset=table", f"dataset.path={job.output / 'cells.csv'}", "dataset.name=kinds_of_cells"]
         chosen += ["dataset.augment=affine", "task.class_weights=balanced", "backbone=efficientnet_lite0"]
     else:
-        chosen += ["task=segmentation", DECODER, *masks(1), "dataset.augment=affine"]
+        chosen += ["task=segmentation", DECODER, *masks(1), "dataset.augment=affine", "dataset.repeats=1"]
         chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
     if method.strategy == "adabn":
         chosen += masks(2, "target")

@@ -35,6 +35,7 @@ print("the end")
 """
 
 
+@pytest.mark.nightly
 def test_a_notebook_composes_trains_and_looks_at_the_run(tmp_path):
     """Guards against `tlx.train(cfg)` that fails before, or once, the module of that name was imported."""
     Image.new("RGB", (20, 10)).save(tmp_path / "one.png")

@@ -51,7 +51,7 @@ def shuffled(domains, tmp_path) -> Path:
 
 @pytest.mark.parametrize(
     "strategy",
-    [s if s in ("dann", "self_training") else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES],
+    [s if s == "self_training" else pytest.param(s, marks=pytest.mark.nightly) for s in STRATEGIES],
 )
 def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_path, finished):
     """Guards against labels of the target in training, in selection, or in the way it is divided and ordered."""
@@ -83,7 +83,7 @@ def test_every_strategy_has_its_figures(strategy, overrides, tmp_path, finished)
     assert "4 of 4 classes carried over by name" in (after.directory / "tlx.log").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("strategy", ["coral", "dann"])
+@pytest.mark.parametrize("strategy", ["coral", pytest.param("dann", marks=pytest.mark.nightly)])
 def test_the_source_is_weighed_and_balanced(strategy, overrides, tmp_path):
     """Guards against weights or balanced classes that are lost where batches come in pairs, and against a run of them
     that is not the same from a cache."""

@@ -169,7 +169,7 @@ def test_a_run_on_tiles(large):
     assert len(Run(other.directory).predict([large / "images" / "test"])) == 16
 
 
-@pytest.mark.run
+@pytest.mark.nightly
 def test_a_spot_is_found_wherever_it_is(large):
     """Guards against tiles that help nothing: the largest feature of all tiles shows a small spot."""
     run = train(large, "run", "strategy=scratch", "strategy.stages.0.epochs=12", "task.tile_overlap=0.5")

@@ -21,6 +21,9 @@ from tests.backbones.recording import record
 from tlx.backbones import Backbone, catalog, torchvision_backbone
 from tlx.backbones.torchvision_models import _ValuesOnCpu
 
+# Deeper variants of families of which the suite tries others.
+LARGEST = ("swin_v2_b", "swin_v2_s", "swin_b", "swin_s", "efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_b5",
+           "efficientnet_b6", "efficientnet_b7", "densenet161", "densenet201", "convnext_large")  # fmt: skip
 REPRESENTATIVES = (
     "alexnet",
     "vgg11_bn",
@@ -133,7 +136,9 @@ def check(name: str) -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("name", catalog.TORCHVISION)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.nightly) if n in LARGEST else n for n in catalog.TORCHVISION]
+)
 def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
     """Guards against a variant whose layers do not follow its family's pattern: one left out, doubled, misplaced, given
     another's tensors or another option."""

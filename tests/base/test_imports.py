@@ -75,7 +75,7 @@ def test_a_run_imports_what_it_uses(tmp_path):
     assert not found & (SHOWN | {"timm", "sklearn", "scipy"} | parts)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_torchmetrics_is_whole_when_it_is_asked(tmp_path):
     """Guards against a lean start after which a user's own code lacks a metric, or sees two of one class."""
     code = """

@@ -89,7 +89,7 @@ def test_no_word_leads_to_two_places_and_none_hides_what_exists() -> None:
     assert not set(VERBS_THERE) & {word for words in VERBS for word in words.split()}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_hint_says_of_a_key_composes(own: dict[str, str], loggers_installed: None) -> None:
     """Guards against `epochs=3` that leads to `epochs`, and against leads to what has been renamed since."""
     for word, lead in rows(KEYS):
@@ -103,7 +103,7 @@ def test_what_a_hint_says_of_a_key_composes(own: dict[str, str], loggers_install
         assert not refused(typed(hint, own)), (word, hint)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_hint_says_of_an_option_or_a_value_composes(own: dict[str, str], loggers_installed: None) -> None:
     """Guards against `strategy=lora` that leads to `coral`, and `backbone=dinov2` that leads to Swin."""
     names = {group: options(group) for group in OPTIONS}

@@ -70,6 +70,7 @@ def test_processes_hold_the_same_weights_after_every_stage_change_and_equal_one_
     assert tested[0] == pytest.approx(tested[1], abs=1e-4)
 
 
+@pytest.mark.nightly
 def test_processes_with_weights_and_balanced_classes_equal_one(tmp_path):
     """Guards against a loss that is divided by the weights of each process's own images, and against an image of a
     small class that both processes draw at once; and against an area of one process's images."""
@@ -113,7 +114,7 @@ def test_sharded_training_equals_one_process(tmp_path):
     assert runs["one"].metrics["test/loss"] == pytest.approx(runs["fsdp"].metrics["test/loss"], abs=1e-4)
 
 
-@pytest.mark.parametrize("strategy", ["dann", "self_training"])
+@pytest.mark.parametrize("strategy", [pytest.param("dann", marks=pytest.mark.nightly), "self_training"])
 def test_processes_adapt_one_network(strategy, tmp_path):
     """Guards against a discriminator that each process has for itself, pseudo-labels that differ between processes,
     and images of the target domain that two processes draw twice."""

@@ -103,7 +103,7 @@ class Watch:
         signal.alarm(LONGEST)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_damaged_run_ends_in_a_message(unfinished, tiny_run, image, tmp_path, monkeypatch):
     """Guards against a traceback of Python's, YAML's, torch's or Lightning's, and against a pipe that is waited for."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))

@@ -129,7 +129,7 @@ def test_the_traps_work(hostile: Path, tmp_path: Path) -> None:
     assert "program monitor" in sprung(hostile), asked
 
 
-@pytest.mark.run
+@pytest.mark.nightly
 def test_nothing_of_a_directory_is_run(hostile: Path) -> None:
     """Guards against modules of the working directory in a process that tlx starts (workers of torchrun, the server of
     a sweep, readers of images), programs of it by a PATH with `.`, and settings of it."""
@@ -163,7 +163,7 @@ def test_a_named_module_brings_no_other_before_pythons_own(tmp_path: Path) -> No
     assert call(tmp_path, "-P", "-c", code).splitlines() == ["sched", "", "exit code 0"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: Path, tmp_path: Path) -> None:
     """Guards against `python -m tlx`, for which Python puts the working directory first: a module of the user's own is
     found there, in children too, and no other."""

@@ -24,6 +24,7 @@ from tlx.callbacks.checkpoint_reading import progress
 from tlx.runs.run import Run
 
 pytestmark = pytest.mark.slow
+PARTS = 8  # of the places where a run is killed; the suite tries one of them, the others take minutes
 # Everything that could remember: augmentation, dropout, momentum, a stage that starts from the best of the one before.
 SETTING = [
     "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.channels=1", "dataset.augment=light",
@@ -143,8 +144,8 @@ def let_it_run(run: Run, saved: int, dice: random.Random) -> None:
 SHOWN = {"*.png", "*.tsv", "sprite.jpg", "review.md", "projector_config.pbtxt"}  # written anew from what is kept
 
 
-@pytest.mark.parametrize("half", [0, 1])
-def test_a_run_killed_around_every_write_ends_with_the_very_same_weights(nursery, tmp_path, half):
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(1, PARTS))])
+def test_a_run_killed_around_every_write_ends_with_the_very_same_weights(nursery, tmp_path, part):
     """Guards against two files that are written one after the other and are of different moments in between: weights
     and rows of the table, best and last weights, figures and the word that a run has finished."""
 
@@ -162,7 +163,7 @@ def test_a_run_killed_around_every_write_ends_with_the_very_same_weights(nursery
     # What is written in every epoch: also a later one of a process, when half of the state is from before it.
     points = {point: count for point, count in reached.items() if point.partition(" ")[2] not in SHOWN}
     targets = [(point, turn) for point, count in points.items() for turn in ((1, 2) if count > 5 else (1,))]
-    targets = [*targets, ("before *.png", 1)][half::2]
+    targets = [*targets, ("before *.png", 1)][part::PARTS]
     run, directories, missed = begin("0"), 1, []
     for point, turn in targets:
         directory = run.directory.parent
@@ -179,7 +180,7 @@ def test_a_run_killed_around_every_write_ends_with_the_very_same_weights(nursery
     nursery.start(run.directory.parent)
     assert nursery.end() == 0, (run.directory.parent / "output.txt").read_text()
     assert_equal(run, undisturbed)
-    assert len(missed) < len(targets) / 4, f"reached no more, since the run had come further: {missed}"
+    assert len(missed) <= max(2, len(targets) / 4), f"reached no more, since the run had come further: {missed}"
 
 
 @pytest.mark.nightly

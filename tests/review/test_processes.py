@@ -16,6 +16,7 @@ from tlx.config import compose
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_commands")]
 
 
+@pytest.mark.nightly
 def test_two_processes_with_sharded_weights_have_the_review_of_one(tmp_path):
     """Guards against movement of a shard, test images of one process alone, padding that counts, and lost order."""
     overrides = [

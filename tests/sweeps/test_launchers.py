@@ -34,9 +34,8 @@ def slurm_answers() -> bool:
     "launcher",
     [
         "basic",
-        "joblib",
         "submitit_slurm",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("submitit_local", "ray")),
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("joblib", "submitit_local", "ray")),
     ],
 )
 def test_a_sweep_survives_its_jobs_and_started_again_does_what_is_missing(launcher: str, place: Place) -> None:
@@ -77,6 +76,7 @@ def test_a_sweep_survives_its_jobs_and_started_again_does_what_is_missing(launch
     assert "backbone.act  val/loss" in told
 
 
+@pytest.mark.nightly
 def test_two_starts_of_one_sweep_at_once_share_its_runs(place: Place) -> None:
     """Guards against two processes that write the same run, or train it twice."""
     command = [sys.executable, "-m", "tlx", *place.arguments("backbone.act=train,other", "seed=0,1")]
@@ -91,6 +91,7 @@ def test_two_starts_of_one_sweep_at_once_share_its_runs(place: Place) -> None:
     assert [r.state for r in place.records()] == ["finished"] * 4
 
 
+@pytest.mark.nightly
 def test_two_processes_a_job_give_the_figures_of_the_single_run(place: Place) -> None:
     """Guards against DDP in a multirun whose processes train apart, or each start the sweep again."""
     ddp = ["trainer.devices=2", "trainer.accelerator=cpu", "dataset.batch_size=16"]

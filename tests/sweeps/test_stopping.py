@@ -44,6 +44,7 @@ def wait_for(run: Run, state: str) -> None:
     assert run.status["state"] == state
 
 
+@pytest.mark.nightly
 def test_a_killed_sweep_leaves_no_job_behind_and_a_stopped_one_says_where_it_stands(place: Place) -> None:
     """Guards against orphans that train on, a SIGTERM that loses epochs, and a next start that begins anew."""
     process, run = begin(place)

@@ -49,7 +49,7 @@ class FrozenPrefix(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         prefix = unchanged_prefix(task, self.stages.running)
         augmented = any(data.augmented(split) for split in data.trained_on)
-        views = self.views * data.crops_per_image if prefix and augmented else 0
+        views = data.crop_views(self.views) if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
         fed: dict[str, Mapping[str, RowSource] | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
         drawn: dict[str, int | None] = {}  # the view of a split's rows
@@ -96,7 +96,7 @@ class FrozenPrefix(pl.Callback):
         if not prefix:
             return None
         data, sizes = cache.data, cache.data.sizes
-        views = self.views * data.crops_per_image
+        views = data.crop_views(self.views)
         drawn = {s: min(views, stage.epochs) if data.augmented(s) else 1 for s in data.trained_on}
         images = sum(sizes[s] * count for s, count in drawn.items()) + sum(
             sizes[s] for s in (*data.selected_on, "test")

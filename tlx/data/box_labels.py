@@ -73,6 +73,7 @@ class BoxLabels(LabelKind):
     name = "boxes"
     moves = True
     in_parts = True
+    least_steps = 100
     unknown = None
 
     def __init__(self, most: int) -> None:

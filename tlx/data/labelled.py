@@ -77,12 +77,26 @@ class LabelledImages:
         found = self.checked.splits
         if self.domain is not None:
             found = {**found, **self.domain.splits}
-        return {**found, **self._tiles} if self.in_parts else found
+        return {**found, "train": self._train, **self._tiles} if self.in_parts else found
 
     @property
     def in_parts(self) -> bool:
         """Whether crops of the images are trained on, tiles validated, and whole images tested."""
         return self.image_set.labels.in_parts
+
+    @cached_property
+    def repeats(self) -> int:
+        """How often an epoch draws a crop of each training image; 1 if images are whole."""
+        if not self.in_parts:
+            return 1
+        asked: int | None = self.dataset.get("repeats")
+        crops = self.image_set.labels.least_steps * int(self.dataset.get("batch_size", 32))
+        return asked or math.ceil(crops / len(self.checked.splits["train"]))
+
+    @cached_property
+    def _train(self) -> Split:
+        """The training images, each as often as an epoch draws a crop of it."""
+        return self.checked.splits["train"].repeated(self.repeats)
 
     @cached_property
     def _tiles(self) -> dict[str, Split]:
@@ -105,6 +119,14 @@ class LabelledImages:
         size = self.preprocessing.height_width
         areas = [math.prod(covering(one, size)) for one in image_sizes(some)]
         return min(max(1, round(sum(areas) / len(areas) / math.prod(size))), _MOST_CROPS)
+
+    def crop_views(self, views: int) -> int:
+        """Return the views to draw of each sample, so that each part of an image that is as large as a crop has some.
+
+        Args:
+            views: Views of such a part.
+        """
+        return math.ceil(views * self.crops_per_image / self.repeats)
 
     def _set_of(self, split: str) -> CheckedSet:
         """Return the set that a split belongs to; its node configures how images are read and augmented."""
@@ -149,7 +171,7 @@ class LabelledImages:
         """How much of each class an epoch draws: images, or pixels of masks."""
         if not self.in_parts:
             return self.class_counts
-        pixels = self.image_set.pixel_counts(self.splits["train"])
+        pixels = self.image_set.pixel_counts(self.checked.splits["train"])
         return [float(pixels[label]) for label in range(self.num_classes)]
 
     def need_trainable(self) -> None:
@@ -184,6 +206,9 @@ class LabelledImages:
         for checked in sets:
             findings = checked.findings(self.preprocessing.short_side)
             lines += [*checked.describe(), *(f"  warning: {line}" for line in findings)]
+        if self.repeats > 1:
+            crops = f"{self.repeats * len(self.checked.splits['train']):,} crops"
+            lines.append(f"  an epoch draws {self.repeats} crops of each training image, {crops} (dataset.repeats)")
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:
@@ -209,8 +234,8 @@ class LabelledImages:
         All labels of the target domain count as unknown (-1).
         """
         digest = blake2b(digest_size=16)
-        for part in (name for name in self.splits if name != "test"):
-            for sample in self.splits[part].samples:
+        for part, split in self.splits.items():
+            for sample in () if part == "test" else split.once.samples:
                 path = sample.source
                 size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
                 digest.update(repr((part, sample.name, sample.target, size)).encode())
@@ -229,24 +254,28 @@ class LabelledImages:
     def label_keys(self, split: str) -> list[bytes] | None:
         """Return a hash of each image's content and label, for labels that move; None: they cannot be stored."""
         if split not in self._label_keys:
-            kind = self.label_kind(split)
-            labels = [None if kind is None else kind.key(sample.target) for sample in self.splits[split].samples]
+            kind, whole = self.label_kind(split), self.splits[split]
+            once = [None if kind is None else kind.key(sample.target) for sample in whole.once.samples]
+            labels = once * whole.repeats
             pairs = [(image, label) for image, label in zip(self.content_keys(split), labels, strict=True) if label]
             hashes = [blake2b(image + label, digest_size=16).digest() for image, label in pairs]
             self._label_keys[split] = hashes if len(hashes) == len(labels) else None
         return self._label_keys[split]
 
     def content_keys(self, split: str) -> list[bytes]:
-        """Return a hash of the content of each image of a split."""
+        """Return a hash of the content of each image of a split; those of repeats differ, as their crops do."""
         if split not in self._keys:
-            samples, keys = self.splits[split].samples, content_keys(self.splits[split])
+            whole = self.splits[split]
+            samples, keys = whole.once.samples, content_keys(whole.once)
             parts = zip(samples, keys, strict=True)
-            self._keys[split] = [key if one.region is None else _key_of(key, one.region) for one, key in parts]
+            own = [key if one.region is None else _key_of(key, one.region) for one, key in parts]
+            again = (_key_of(key, number) for number in range(1, whole.repeats) for key in own)
+            self._keys[split] = [*own, *again]
         return self._keys[split]
 
 
-def _key_of(key: bytes, region: tuple[int, int, int, int]) -> bytes:
-    return blake2b(key + repr(region).encode(), digest_size=len(key)).digest()
+def _key_of(key: bytes, part: object) -> bytes:
+    return blake2b(key + repr(part).encode(), digest_size=len(key)).digest()
 
 
 def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class LabelKind(ABC):
     in_parts: ClassVar[bool] = (
         False  # whether crops are trained on, tiles validated, and whole images of any size tested
     )
+    least_steps: ClassVar[int] = 0  # steps of an epoch: small sets are repeated until they make as many
     unknown: ClassVar[Any]  # the label of an unlabelled image
 
     def is_known(self, label: Any) -> bool:

@@ -114,6 +114,7 @@ class MaskLabels(LabelKind):
     name = "masks"
     moves = True
     in_parts = True
+    least_steps = 50
     unknown = None
 
     def class_ids(self, label: Mask | None) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ from tlx.training.plan_table import stage_table
 
 SMALL = (
     "task=segmentation", "dataset=scenes", "dataset.classes=[1,X]", "dataset.count=10", "dataset.image_size=48",
-    "dataset.batch_size=4", "backbone=small_cnn", "backbone.width=4", "trainer.stage_epochs=1", "logger=none",
+    "dataset.batch_size=4", "dataset.repeats=1", "backbone=small_cnn", "backbone.width=4", "trainer.stage_epochs=1",
+    "logger=none",
 )  # fmt: skip
 PROBE = (*SMALL, "strategy=last_layers", "optimizer.lr=1e-2", "cache.views=1")
 

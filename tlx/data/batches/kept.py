@@ -33,10 +33,13 @@ class KeptImages:
     Args:
         sizes: Expected bytes of each image; a larger image is not kept.
         transformed: Whether transformed pixels are kept, or decoded ones.
+        places: The place in `sizes` of each sample of the split: several samples may show parts of one image; None:
+            each sample has its own.
     """
 
-    def __init__(self, sizes: Sequence[int], transformed: bool) -> None:
+    def __init__(self, sizes: Sequence[int], transformed: bool, places: Sequence[int] | None = None) -> None:
         self.transformed = transformed
+        self._places = places
         self._starts = [0, *accumulate(sizes)]
         self._pixels: Tensor | None = None
         self._shapes = torch.zeros(0, 3, dtype=torch.int32)
@@ -77,6 +80,7 @@ class KeptImages:
 
     def get(self, index: int) -> Tensor | None:
         """Return the pixels of an image, uint8 (C, H, W) or (H, W), read-only; None if not kept."""
+        index = index if self._places is None else self._places[index]
         if self._pixels is None or not self._there[index]:
             return None
         shape = [side for side in self._shapes[index].tolist() if side]
@@ -85,6 +89,7 @@ class KeptImages:
 
     def put(self, index: int, pixels: Tensor) -> None:
         """Keep the pixels of an image, uint8 (C, H, W) or (H, W), unless already kept or without room."""
+        index = index if self._places is None else self._places[index]
         start, end = self._starts[index : index + 2]
         if self._pixels is None or self._there[index] or not 0 < pixels.numel() <= end - start:
             return
@@ -108,15 +113,18 @@ def images_to_keep(
     if split.in_memory:
         return None
     if size is not None:
-        sizes = [channels * prod(size)] * len(split)
+        sizes, places = [channels * prod(size)] * len(split), None
     else:
         sizes = []
-        for sample in split.samples:
-            known = facts.get(sample.source) if isinstance(sample.source, Path) else None
+        known_at: dict[Path | int, int] = {}
+        for source in dict.fromkeys(sample.source for sample in split.samples):
+            known = facts.get(source) if isinstance(source, Path) else None
             if known is None or not known.width:
                 return None
-            sizes.append(decoded_bytes(sample.source, known, channels, min_side))
-    return KeptImages(sizes, transformed=size is not None) if sum(sizes) <= _at_most() else None
+            known_at[source] = len(sizes)
+            sizes.append(decoded_bytes(source, known, channels, min_side))
+        places = [known_at[sample.source] for sample in split.samples]
+    return KeptImages(sizes, size is not None, places) if sum(sizes) <= _at_most() else None
 
 
 def decoded_bytes(path: Path | int, facts: Facts, channels: int, min_side: int | None) -> int:

@@ -135,7 +135,7 @@ class Source(ABC):
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of `read`: the node's own keys."""
-        found = keys.arguments(self.node)
+        found = keys.arguments(self.node, self.keys)
         return {key: value for key, value in found.items() if key != "classes" or not self.chooses_classes}
 
     def _skipping_unreadable(self) -> Any:

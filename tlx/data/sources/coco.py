@@ -17,7 +17,7 @@ from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import CARVED, Classes, SourceKeys
+from tlx.data.sources.keys import CARVED, Classes, CropKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
@@ -26,7 +26,7 @@ from tlx.data.splits.typed_classes import class_called
 
 
 @dataclass
-class CocoKeys(SourceKeys):
+class CocoKeys(CropKeys):
     """Images with annotations in COCO's format."""
 
     root: str = "???"

@@ -39,9 +39,22 @@ class SourceKeys:
     on_bad: Literal["stop", "skip"] = "stop"
 
 
-def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that are arguments of the source's function; others concern subsets, batches and checks."""
-    for_others = {spec.name for spec in fields(SourceKeys)} - {"name", "val_fraction", "split_seed"}
+@dataclass
+class CropKeys(SourceKeys):
+    """The keys of a set of images that are trained on in crops."""
+
+    repeats: int | None = field(default=None, metadata=AT_LEAST_1)
+
+
+def arguments(node: Mapping[str, Any], keys: type[SourceKeys] = SourceKeys) -> dict[str, Any]:
+    """Return the keys that are arguments of the source's function; others concern subsets, batches and checks.
+
+    Args:
+        node: The dataset node.
+        keys: The keys of the source.
+    """
+    common = CropKeys if issubclass(keys, CropKeys) else SourceKeys
+    for_others = {spec.name for spec in fields(common)} - {"name", "val_fraction", "split_seed"}
     return {str(key): value for key, value in node.items() if key not in for_others}
 
 

@@ -14,7 +14,7 @@ from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import CARVED, SourceKeys
+from tlx.data.sources.keys import CARVED, CropKeys
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
 from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
@@ -26,7 +26,7 @@ MaskClasses = str | Sequence[Any] | Mapping[Any, Any]
 
 
 @dataclass
-class MasksKeys(SourceKeys):
+class MasksKeys(CropKeys):
     """A folder of images and masks."""
 
     root: str = "???"

@@ -10,14 +10,14 @@ from tlx.base.fields import SEED, within
 from tlx.data.mask_labels import MASKS, MaskArray
 from tlx.data.sources.base import Source
 from tlx.data.sources.glyphs import alphabet
-from tlx.data.sources.keys import SourceKeys
+from tlx.data.sources.keys import CropKeys
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
 BACKGROUND = "background"
 
 
 @dataclass
-class ScenesKeys(SourceKeys):
+class ScenesKeys(CropKeys):
     """Scenes that are drawn."""
 
     classes: str | list[int | str] = "digits"

@@ -43,13 +43,24 @@ class Split:
     Args:
         samples: Samples in the order of their indices.
         pixels: For a set in memory, the images of samples whose source is a row: uint8 (N, C, H, W), may be shared.
+        repeats: How often the same samples follow one another.
     """
 
     samples: list[Sample]
     pixels: Tensor | None = None
+    repeats: int = 1
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def once(self) -> Split:
+        """The samples without repeats."""
+        return self if self.repeats == 1 else Split(self.samples[: len(self) // self.repeats], self.pixels)
+
+    def repeated(self, repeats: int) -> Split:
+        """Return the samples several times, one after another."""
+        return self if repeats == 1 else Split(self.samples * repeats, self.pixels, repeats)
 
     @property
     def groups(self) -> list[str | None]:
