@@ -89,7 +89,7 @@ def turns(
         drawn = "as the image is shown" if choice == "upright" else "as it lies in its file"
         what = counted(len(open_ones), "image with an EXIF orientation has", "images with an EXIF orientation have")
         other = "raw" if choice == "upright" else "upright"
-        told.append(
-            f"{what} one size either way: {named[1]} are taken {drawn} (dataset.exif={other} for the other way)"
-        )
+        sized = any(sizes[place].drawn != (0, 0) for place in open_ones)
+        size = "one size either way" if sized else "no size in the annotations"
+        told.append(f"{what} {size}: {named[1]} are taken {drawn} (dataset.exif={other} for the other way)")
     return found, told
