@@ -91,7 +91,7 @@ def test_every_strategy_is_the_same_with_and_without(strategy, tmp_path):
     assert bool(computed(one.directory)) == (strategy != "full")
 
 
-# One network of each way in which maps pass from group to group, the smallest that there is of it; at night also large ones.
+# The smallest network of each way in which maps pass from group to group; at night also large ones.
 NETWORKS = {
     "test_resnet": "backbone=timm backbone.name=test_resnet backbone.pretrained=false",
     "test_convnext": "backbone=timm backbone.name=test_convnext backbone.pretrained=false",  # a norm in the pool
