@@ -134,7 +134,7 @@ def cached(device: str, folder: Path) -> Callable[[int], Pair]:
 def full(device: str, folder: Path) -> Callable[[int], Pair]:
     """Return what measures a step of `full` and of a hand-written loop, on batches in memory."""
     place = torch.device(device)
-    batch, count = BATCH[device], 24 if device == GPU else 6
+    batch, count = BATCH[device], 24 if device == GPU else 12
     batches = Batches(count, batch, 224, place)
     images, targets = _examples(batch, place)
     batches.items = [{"image": images, "target": targets}] * count
@@ -165,7 +165,7 @@ def full(device: str, folder: Path) -> Callable[[int], Pair]:
 
 def vgg16(device: str, folder: Path) -> Callable[[int], Pair]:
     """Return what measures `full` and `linear_probe` with VGG16."""
-    more = ("backbone=vgg16", "backbone.weights=null", "cache.max_gb=20")
+    more = ("backbone=vgg16", "backbone.weights=null", "cache.max_gb=20", "dataset.repeats=1")
     views = 2  # VGG16's maps are large
     few = (f"cache.views={views}", "strategy.stages.0.batch_norm=frozen")
     probe = lambda seed: configured(device, folder, "linear_probe", seed, 2 * views, *more, *few)  # noqa: E731
@@ -194,7 +194,7 @@ def wall(device: str, folder: Path) -> Callable[[int], Pair]:
                     "task=segmentation", DECODER, *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224",
                     f"dataset.batch_size={BATCH[device]}", f"dataset.fraction={fraction}", "strategy=full",
                     f"strategy.stages.0.epochs={epochs}", f"trainer.accelerator={ACCELERATOR[device]}",
-                    "trainer.devices=1", "logger=none", f"seed={turn + 100}", f"output_dir={folder}",
+                    "trainer.devices=1", "logger=none", f"seed={turn + 100}", f"output_dir={folder}", "dataset.repeats=1",
                 ]
             )
         )  # fmt: skip
@@ -217,7 +217,7 @@ def _in_turn(turn: int, first: Callable[[], float], second: Callable[[], float])
 
 
 def _mean_step(step: Callable[[], None], device: str) -> float:
-    warm, count = (5, 40) if device == GPU else (1, 4)
+    warm, count = (5, 40) if device == GPU else (2, 20)
     for _ in range(warm):
         step()
     wait(torch.device(device))
