@@ -31,7 +31,7 @@ tlx: transfer a deep vision network to your own images: classification and segme
   tlx plan  [key=value …]            print stages x layer groups x learning rates; no training, no download
   tlx check [key=value …]            open every image of the data set, report broken and unusual ones; no training
   tlx test RUN [key=value …]         evaluate on the test split, from the run directory alone
-  tlx predict RUN IMAGES… [-o PLACE]  write predictions.csv, or a folder of masks, overlays and areas
+  tlx predict RUN IMAGES… [-o PLACE]  write predictions.csv, or a folder of masks or boxes and overlays
   tlx lineage RUN                    print the runs that a run was trained from, and what each took over
   tlx list backbones|datasets|tasks|strategies|classifiers|optimizers|runs [GLOB]
   tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
@@ -224,17 +224,22 @@ def _test(args: list[str]) -> None:
 
 def _predict(args: list[str]) -> None:
     parser = _parser(
-        "predict", "Write predictions for images: a table of classes, or a folder of masks, overlays and areas."
+        "predict",
+        "Write predictions for images: a table of classes, or a folder of masks or boxes, overlays and tables.",
     )
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
     parser.add_argument(
         "-o",
         "--output",
-        help="CSV file; for masks a folder, or a CSV file of areas (default: predictions.csv, predictions/)",
+        help="CSV file; for masks and boxes a folder, or a CSV file of areas or counts (default: predictions.csv, "
+        "predictions/)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=32, help="images per batch (default: %(default)s; for masks always one)"
+        "--batch-size",
+        type=int,
+        default=32,
+        help="images per batch (default: %(default)s; for masks and boxes always one)",
     )
     parser.add_argument(
         "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"

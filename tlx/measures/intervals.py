@@ -65,24 +65,45 @@ def bootstrap(
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
-    units, unit_of = _units(groups, len(target))
-    if units < 2:  # variation between units cannot be measured
-        return Intervals({}, {}, units)
     counting = _Counting(target, predicted, classes)
     columns = [] if probabilities is None else list(probabilities.T)
     curves = [RankedClass.of(scores, target == one) for one, scores in enumerate(columns)]
-    parts: list[dict[str, np.ndarray]] = []
-    for drawn in _drawn(units, resamples, seed, max(units, len(target), classes)):
-        if unit_of is not None:
-            drawn = drawn[:, unit_of]
-        figures = counting.figures(drawn)
+
+    def figures(drawn: np.ndarray) -> dict[str, np.ndarray]:
+        found = counting.figures(drawn)
         if curves:
             each = np.stack([auroc(one, drawn) for one in curves], axis=1)
-            figures |= {"auroc": _mean(each), "auroc of each": each}
+            found |= {"auroc": _mean(each), "auroc of each": each}
         if classes > CLASSES_AT_MOST:
-            figures = {name: values for name, values in figures.items() if values.ndim == 1}
-        parts.append(figures)
-    return _intervals(parts, units)
+            found = {name: values for name, values in found.items() if values.ndim == 1}
+        return found
+
+    return bootstrap_counts(len(target), figures, groups, max(len(target), classes), resamples, seed)
+
+
+def bootstrap_counts(
+    images: int,
+    figures: Callable[[np.ndarray], dict[str, np.ndarray]],
+    groups: Sequence[str | None] | None = None,
+    width: int = 0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Intervals:
+    """Return the intervals of metrics that are functions of how often each image is drawn.
+
+    Args:
+        images: Number of images N.
+        figures: Returns metrics by name as for `bootstrap_sums`, from the count of each image in B resamples (B, N).
+        groups: The group of each image (N,), as in `bootstrap`.
+        width: Numbers that `figures` has in memory for a resample, if they are more than N.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+    """
+    units, unit_of = _units(groups, images)
+    if units < 2:  # variation between units cannot be measured
+        return Intervals({}, {}, units)
+    parts = _drawn(units, resamples, seed, max(units, images, width))
+    return _intervals([figures(drawn if unit_of is None else drawn[:, unit_of]) for drawn in parts], units)
 
 
 def bootstrap_sums(

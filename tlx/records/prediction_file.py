@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tlx.base.errors import TlxError
@@ -12,10 +15,10 @@ from tlx.base.files import cannot_write, create, temporary_path, writing
 from tlx.base.legible import ESCAPED
 from tlx.base.places import why_not_writable
 from tlx.base.printable import one_line
-from tlx.records.prediction_columns import AREAS, CONFIDENCE, IMAGE, PREDICTED
+from tlx.records.prediction_columns import AREAS, CONFIDENCE, IMAGE, NUMBER, PREDICTED
 
 _HEADS = (
-    *(",".join(columns).encode() for columns in ((IMAGE, PREDICTED, CONFIDENCE), AREAS)),
+    *(",".join(columns).encode() for columns in ((IMAGE, PREDICTED, CONFIDENCE), AREAS, (IMAGE, NUMBER))),
     b"image,prediction,probability",  # of tlx 0.1
 )
 _STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
@@ -68,6 +71,19 @@ def write_table(path: Path, text: str) -> None:
         return
     with writing(path) as file:
         file.write(content)
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a table, the columns first, each with its line break."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    yield text.getvalue()
+    for row in rows:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(row)
+        yield text.getvalue()
 
 
 def _is_device(path: Path) -> bool:

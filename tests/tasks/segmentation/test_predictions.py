@@ -18,12 +18,12 @@ from tlx.base.errors import TlxError
 from tlx.data.ignored import IGNORED
 from tlx.data.reading.images import read_image
 from tlx.records.prediction_folder import LIST, PredictionFolder
+from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.segmentation import overlays
 from tlx.tasks.segmentation.areas import class_areas
 from tlx.tasks.segmentation.background import background_of
 from tlx.tasks.segmentation.colours import IGNORED_COLOUR, mask_palette, palette
 from tlx.tasks.segmentation.mask_files import decoded, encoded
-from tlx.tasks.segmentation.mirrored_names import mirrored_names
 from tlx.tasks.segmentation.predictions import MaskPredictions
 
 NAMES = ["background", "cytoplasm", "nucleus"]

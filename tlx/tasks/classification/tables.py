@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from tlx.measures.class_cells import class_cells
 from tlx.measures.confusion import ClassFigures, most_confused
 from tlx.measures.intervals import resampling_note
-from tlx.measures.sections import Cell, Estimate, Interval, Table, TableGroup
+from tlx.measures.sections import Cell, Table, TableGroup
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, TRUE, probability_columns
 from tlx.tasks.classification.outputs import TestOutputs
 from tlx.tasks.classification.summary import Summary
@@ -63,11 +63,7 @@ def detection_tables(summary: Summary) -> TableGroup:
     values, intervals = summary.of_each_class(), summary.intervals.per_class
     rows: list[list[Cell]] = []
     for i, name in enumerate(summary.names):
-        cells: list[Cell] = []
-        for figure in _HEADINGS:
-            value = float(values[figure][i])
-            low, high = intervals[figure][:, i].tolist() if figure in intervals else (math.nan, math.nan)
-            cells.append(Estimate(value, Interval(low, high)) if figure in intervals else value)
+        cells = class_cells(i, _HEADINGS, values, intervals, intervals)
         rows.append([name, *cells, int(summary.per_class.support[i])])
     note = resampling_note(summary.intervals, summary.images, summary.grouped) if intervals else ""
     name = "sensitivity_and_specificity"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from tlx.base.files import write_text, writing
 from tlx.base.printable import one_line
 from tlx.data.reading.images import read_image
 from tlx.records.prediction_columns import AREAS
-from tlx.records.prediction_file import write_table
+from tlx.records.prediction_file import csv_lines, write_table
 from tlx.records.prediction_folder import PredictionFolder, is_table
+from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.segmentation.areas import ClassArea, class_areas
 from tlx.tasks.segmentation.colours import palette
 from tlx.tasks.segmentation.mask_files import decoded, encoded
-from tlx.tasks.segmentation.mirrored_names import mirrored_names
 from tlx.tasks.segmentation.overlays import overlay
 
 
@@ -106,17 +104,9 @@ class MaskPredictions:
         rows = (
             [str(path), name, area.pixels, f"{area.share:.6f}", area.components] for path, name, area in self.areas()
         )
-        return _csv(AREAS, rows)
+        return "".join(csv_lines(AREAS, rows))
 
     def _classes_table(self) -> str:
         colours = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(self.class_names).tolist())
         rows = zip(range(len(self.class_names)), self.class_names, colours, strict=True)
-        return _csv(("index", "name", "colour"), rows)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+        return "".join(csv_lines(("index", "name", "colour"), rows))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from tlx.measures.class_cells import class_cells
 from tlx.measures.confusion import most_confused
 from tlx.measures.intervals import resampling_note
-from tlx.measures.sections import Cell, Estimate, Interval, Table, TableGroup
+from tlx.measures.sections import Cell, Table, TableGroup
 from tlx.records.prediction_columns import IMAGE
 from tlx.tasks.segmentation import scores
 from tlx.tasks.segmentation.outputs import TestOutputs
@@ -41,11 +41,7 @@ def class_tables(summary: Summary) -> TableGroup:
     shown = (pixels.actual > 0).sum(dim=0)
     rows: list[list[Cell]] = []
     for i, name in enumerate(summary.names):
-        cells: list[Cell] = []
-        for figure in _HEADINGS:
-            value = float(summary.per_class[figure][i])
-            low, high = intervals[figure][:, i].tolist() if figure in intervals else (math.nan, math.nan)
-            cells.append(Estimate(value, Interval(low, high)) if figure in _INTERVALS else value)
+        cells = class_cells(i, _HEADINGS, summary.per_class, intervals, _INTERVALS)
         rows.append([name, *cells, float(true[i]), float(called[i]), int(shown[i])])
     note = resampling_note(summary.intervals, len(summary), summary.grouped)
     shares = ["share of pixels", "share predicted", "images"]
