@@ -7,6 +7,9 @@ import shutil
 
 import pytest
 
+from tests.data.mask_trees import tree
+from tlx.config import compose
+from tlx.config.naming import identity_hash
 from tlx.data.catalog import source_of
 from tlx.data.sources.layout import read_layout
 
@@ -71,6 +74,27 @@ def test_a_table_is_its_text_and_its_images(make_tree, node, tmp_path):
     assert identity() != first
     (tmp_path / "copy" / "t.csv").write_text(text.replace("b/1.png,b", "b/1.png,a"))
     assert identity(tmp_path / "copy" / "t.csv") != first
+
+
+def test_a_set_with_masks_is_its_files_wherever_its_folders_are(tmp_path):
+    """Guards against another run for the same files where folders or files are typed as absolute paths."""
+    there, moved = tmp_path / "there", tmp_path / "moved"
+    tree(there, "x/{}.png", "y/{}.png")
+    (there / "names.yaml").write_text("[a, b]")
+    shutil.copytree(there, moved)
+
+    def named(place, root=".", **keys):
+        typed = [f"dataset.{key}={place / name}" for key, name in keys.items()]
+        return identity_hash(
+            compose(["task=segmentation", "dataset=masks", f"dataset.root={place / root}", "run_name=a", *typed])
+        )
+
+    for keys in (
+        {"mask_folder": "y", "image_folder": "x", "classes": "names.yaml"},
+        {"root": "x", "mask_folder": "y"},
+    ):
+        assert named(there, **keys) == named(moved, **keys)
+    assert named(there, mask_folder="y", image_folder="x") != named(there, root="x", mask_folder="y")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,17 @@ from hashlib import blake2b
 
 import pytest
 import torch
+from torch import nn
 
 import tlx
 from tests.conftest import digits_file
 from tests.data.test_labels import Masks, masked
 from tlx.backbones import small_cnn, timm_backbone
-from tlx.data import ImageDataModule, ImageSet, Split
+from tlx.backbones.backbone import Backbone
+from tlx.backbones.preprocessing import Preprocessing
+from tlx.data import ImageDataModule, ImageSet, Sample, Split
+from tlx.data.ignored import IGNORED
+from tlx.data.mask_labels import MASKS, MaskArray
 from tlx.features import prefix_cache
 from tlx.features.prefix_cache import PrefixCache, Request
 from tlx.tasks import Classification
@@ -174,6 +179,44 @@ def test_the_label_that_belongs_to_a_view_is_stored_beside_several_maps(tmp_path
             for name, expected in maps.items():
                 assert torch.allclose(batch["prefix"][name], expected, atol=1e-6)
     assert len({tuple(batch["target"].flatten().tolist()) for batch in seen}) == 2
+
+
+def coded(name, val_fraction, split_seed):
+    """Return images whose gray values are the classes of their masks, 1 to 4; beyond an image they are 0."""
+    pixels = torch.randint(1, 5, (12, 1, 40, 50), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    samples = [Sample(i, MaskArray(pixels[i, 0].numpy()), f"{i}") for i in range(12)]
+    train, val = Split(samples[:9], pixels), Split(samples[9:], pixels)
+    return ImageSet(name, [*"01234"], train, val, Split([]), "", labels=MASKS)
+
+
+def test_each_stored_view_shows_the_classes_of_its_mask(tmp_path):
+    """Guards against the mask of another image or of another view beside stored maps: here the map is the image."""
+    how = Preprocessing(size=24, mean=(0.0,), std=(1.0,), interpolation="nearest")
+    groups = {"stem": nn.Identity(), "stage1": nn.Conv2d(1, 2, 2, 2)}
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    backbone = Backbone(groups, pool, architecture={"name": "copy"}, preprocessing=how, num_features=2)
+    task = MapReader(backbone, ["0", "1"]).eval()
+    task.reads = ("stem",)
+    node = {
+        "_target_": f"{__name__}.coded", "name": "coded", "val_fraction": 0.2, "split_seed": 0, "channels": 1,
+        "batch_size": 4, "augment": "light",
+    }  # fmt: skip
+    data = ImageDataModule(node, how, 0)
+    cache = PrefixCache(tlx.compose([f"cache.dir={tmp_path / 'c'}"]).cache, data, "a run")
+    asked = numerics(task, cache)
+    boundary = cache.boundary(task, ("stem",), 3 * data.sizes["train"], asked)
+    data.take_turns(3, first_epoch=0)
+    seen = set()
+    for view in range(3):
+        data.set_epoch(view)
+        data.feed("train", cache.rows(task, Request("train", view, boundary), asked), cache.labels("train", view))
+        for batch in data.train_dataloader():
+            shown = (batch["prefix"]["stem"][:, 0] * 255).round()
+            counted = batch["target"] != IGNORED
+            assert torch.equal(shown[counted], batch["target"][counted].float())
+            assert not shown[~counted].any()
+            seen |= {tuple(mask.flatten().tolist()) for mask in batch["target"]}
+    assert len(seen) == 3 * 8  # two batches of four a view
 
 
 def test_labels_that_cannot_be_stored_are_read_with_their_images(tmp_path):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,8 +14,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import ROOT
 from tests.resume import kill_points
+from tests.resume.conftest import Nursery
 from tlx.callbacks.checkpoint_reading import progress
 from tlx.runs.run import Run
 
@@ -33,33 +29,6 @@ SETTING = [
     *(f"strategy.stages.{stage}.epochs=16" for stage in range(3)), "strategy.stages.2.start_from=best",
     "trainer.patience=100",
 ]  # fmt: skip
-
-
-class Nursery:
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.resume.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=ROOT,
-        )  # fmt: skip
-
-    def start(self, directory: Path) -> int:
-        print(directory, file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
-
-    def signal(self, pid: int, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it was faster
-            os.kill(pid, number)
-
-    def end(self) -> int:
-        return int(self.process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    started = Nursery()
-    yield started
-    started.process.stdin.close()
-    started.process.wait(30)
 
 
 def prepare(directory: Path, *more: str) -> Run:

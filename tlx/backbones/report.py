@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
@@ -17,12 +17,14 @@ class UpperSource:
         state: All weights except the backbone's, by their names in the run's network: `head.1.weight`, ….
         task: Name of the run's task.
         kind: Kind of the run's task, see `TaskKind.name`; None: not recorded, as in runs of earlier versions.
+        shaped_by: Keys of the run's task that decide the layers of these groups, with their values.
     """
 
     class_names: list[str]
     state: dict[str, Tensor]
     task: str = "classification"
     kind: str | None = None
+    shaped_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

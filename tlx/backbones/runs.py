@@ -45,7 +45,8 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
         upper = {key: value for key, value in state.items() if key not in body}
         backbone.report = load_state(backbone, body, source=f"run {directory}")
         names, task = list(description["class_names"]), str(description.get("task", "classification"))
-        backbone.upper_source = UpperSource(names, upper, task, description.get("kind"))
+        shaped_by = description.get("shaped_by") or {}
+        backbone.upper_source = UpperSource(names, upper, task, description.get("kind"), shaped_by)
         backbone.report.notes.append(f"task of the run: {task}, {len(names)} classes")
     return backbone
 

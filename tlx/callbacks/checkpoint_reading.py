@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,37 @@ from tlx.records.reading import as_mapping, unreadable
 def progress(path: Path) -> dict[str, Any]:
     """Return the progress of the run that wrote a checkpoint.
 
-    The keys are `epochs` (completed ones), `global_step`, `seconds`, `done`, `data` and `figures`.
+    The keys are `epochs` (completed ones), `global_step`, `seconds`, `done`, `data` and `figures`; and `whole_images`,
+    the state of the callback of that name, if it ran.
 
     Raises:
         TlxError: The checkpoint cannot be read.
     """
     held = read_checkpoint(path)
     try:
-        own: dict[str, Any] = held.get("callbacks", {}).get("Checkpoints", {})
+        callbacks: dict[str, dict[str, Any]] = held.get("callbacks", {})
+        own = callbacks.get("Checkpoints", {})
         _check_counts(held["loops"])
         epochs = int(held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-        counts = {
+        counts: dict[str, Any] = {
             "epochs": epochs,
             "global_step": int(held["global_step"]),
             "data": str(held.get("tlx", {}).get("data", "")),
         }
-        figures = {str(name): float(value) for name, value in dict(own.get("figures", {})).items()}
-        return {**counts, "done": bool(own.get("done")), "figures": figures, "seconds": float(own.get("seconds", 0.0))}
+        whole = callbacks.get("WholeImages")
+        if whole is not None:
+            place = {"stage": int(whole["stage"]), "step": int(whole["step"])}
+            counts["whole_images"] = {**place, "figures": _figures(whole)}
+        seconds = float(own.get("seconds", 0.0))
+        return {**counts, "done": bool(own.get("done")), "figures": _figures(own), "seconds": seconds}
     except KeyError as error:
         raise unreadable(path, "a checkpoint of tlx", f"one without {error}") from error
     except Exception as error:  # values of unexpected types
         raise unreadable(path, "a checkpoint of tlx", f"other values: {type(error).__name__}: {error}") from error
+
+
+def _figures(state: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in dict(state.get("figures", {})).items()}
 
 
 def _check_counts(node: Any) -> None:

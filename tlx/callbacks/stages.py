@@ -32,6 +32,10 @@ class Stages(pl.Callback):
         monitor: Logged value by which epochs are compared.
         mode: `max` or `min` of it.
         directory: Directory of `stage_best.ckpt`, the best weights of the previous stage; the next one may start there.
+
+    Attributes:
+        keeps_best: Whether the best weights of each stage are kept even if the next one does not start from them. Those
+            of the first stage are in `best.ckpt`.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
@@ -44,7 +48,8 @@ class Stages(pl.Callback):
         self.best: float | None = None
         self.waited = 0
         self.running = self.stages[0]  # the stage of the current epoch, or of the one that has just ended
-        self.keep_weights = False  # whether the next stage may start from the weights of the epoch that has just ended
+        self.keeps_best = False
+        self.keep_weights = False  # whether stage_best.ckpt gets the weights of the epoch that has just ended
         self._logged = False  # whether this process has logged its stage
         self._wrapped_for: int | None = None  # the stage for which this process has frozen and wrapped the network
 
@@ -118,7 +123,8 @@ class Stages(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide, after this epoch's validation, whether the stage continues."""
-        self.keep_weights = self._improved(trainer) and self._next_starts_from_best
+        kept = self._next_starts_from_best or (self.keeps_best and self.index > 0)
+        self.keep_weights = self._improved(trainer) and kept
         done = trainer.current_epoch + 1 - self.first_epoch
         plateau = self.stage.patience is not None and self.waited >= self.stage.patience
         if done < self.stage.epochs and not plateau:

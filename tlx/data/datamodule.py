@@ -287,7 +287,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             None if self.in_parts else self._min_side(augment, node),
             distortion(augment),
             draws_nothing(augment, flip) and not self.in_parts,
-            _window(node),
+            window_of(node),
             self.label_kind(split),
         )
 
@@ -298,7 +298,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         size, mode = self.preprocessing.height_width, v2.InterpolationMode(self.preprocessing.interpolation)
         transform = v2.Identity() if whole else Tile(size, mode) if in_parts else eval_transform(self.preprocessing)
         min_side = None if whole or in_parts else self._min_side("none", node)
-        dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=_window(node), labels=labels)
+        window = window_of(node)
+        dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=window, labels=labels)
         dataset.one_a_batch = whole
         return dataset
 
@@ -386,6 +387,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
 
 
-def _window(node: Mapping[str, Any]) -> Window | None:
+def window_of(node: Mapping[str, Any]) -> Window | None:
+    """Return the window of a dataset node; None: the files' own."""
     window = node.get("window")
     return None if window is None else (float(window[0]), float(window[1]))

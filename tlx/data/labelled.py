@@ -101,14 +101,31 @@ class LabelledImages:
     @cached_property
     def _tiles(self) -> dict[str, Split]:
         """The tiles of validation images that are evaluated after every epoch, also of a target domain."""
-        whole = {VAL_TILES: self.checked.splits["val"]}
+        size = self.preprocessing.height_width
+        found = {VAL_TILES: tiles(self.checked.splits["val"], self._val_sizes, size, VAL_TILES_AT_MOST)}
         if self.domain is not None:
-            whole[domains.VAL] = self.domain.splits[domains.VAL]
-        size, found = self.preprocessing.height_width, {}
-        for name, split in whole.items():
-            sizes = [covering(one, size) for one in image_sizes(split)]
-            found[name] = tiles(split, sizes, size, VAL_TILES_AT_MOST)
+            split = self.domain.splits[domains.VAL]
+            found[domains.VAL] = tiles(split, self._covering(split), size, VAL_TILES_AT_MOST)
         return found
+
+    @cached_property
+    def whole_differs(self) -> bool:
+        """Whether whole validation images show more than the tiles that are evaluated after every epoch.
+
+        They do if an image is larger than a tile, or if there are more images than tiles.
+        """
+        if not self.in_parts:
+            return False
+        larger = any(size != self.preprocessing.height_width for size in self._val_sizes)
+        return larger or len(self._val_sizes) > VAL_TILES_AT_MOST
+
+    @cached_property
+    def _val_sizes(self) -> list[tuple[int, int]]:
+        return self._covering(self.checked.splits["val"])
+
+    def _covering(self, split: Split) -> list[tuple[int, int]]:
+        """Return the height and width of each image of a split, where needed enlarged to cover a tile."""
+        return [covering(size, self.preprocessing.height_width) for size in image_sizes(split)]
 
     @cached_property
     def crops_per_image(self) -> int:

@@ -12,7 +12,7 @@ import torch
 from tlx.base.errors import TlxError
 from tlx.base.gradients import no_gradients
 from tlx.data.checked import Broken, broken_files, skipped_folders
-from tlx.data.datamodule import ImageDataModule
+from tlx.data.datamodule import ImageDataModule, window_of
 from tlx.data.files.image_files import find_images
 from tlx.data.files.walk import skipping_unreadable
 from tlx.data.reading.inspection import decoding, file_facts
@@ -61,6 +61,7 @@ def predict(task: Task, dataset: Mapping[str, Any], paths: Sequence[Path]) -> Pr
     loader = data.predict_loader(paths, whole=task.whole_images)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device)
+    task.window = window_of(dataset)
     with no_gradients():
         rows = (task.predict_step({"image": batch["image"].to(device)}).cpu() for batch in loader)
         return task.predictions(paths, rows)

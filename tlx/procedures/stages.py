@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from tlx.base.errors import Diverged, TlxError
@@ -14,6 +15,7 @@ from tlx.callbacks.checkpoint_reading import progress
 from tlx.callbacks.checkpoints import Checkpoints
 from tlx.callbacks.frozen_prefix import UntouchedPrefix
 from tlx.callbacks.stages import Stages
+from tlx.callbacks.whole_images import WholeImages
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.procedures.base import Procedure
@@ -39,6 +41,7 @@ class StagedTraining(Procedure):
         monitor = monitored(config)
         self.stages = Stages(plan(config, task.group_names), *monitor, self.run.checkpoints)
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
+        self.whole: WholeImages | None = None
 
     def _first_trained(self) -> tuple[str, ...]:
         return plan(self.config, self.task.group_names)[0].trained
@@ -53,6 +56,9 @@ class StagedTraining(Procedure):
                 f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
             )
         self._introduce(images)
+        if self.data.whole_differs:
+            agreement = self.checkpoints.agreement
+            self.whole = WholeImages(self.stages, self.run.with_weights, self._open_loggers, agreement)
         if self.config.trainer.compile:
             self.task.backbone.compile()
         if at is None or not at["done"]:
@@ -67,7 +73,9 @@ class StagedTraining(Procedure):
             at: Progress of that checkpoint.
         """
         loggers = self._open_loggers(at["global_step"] if at else None)
-        callbacks = build_callbacks(self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain)
+        callbacks = build_callbacks(
+            self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain, self.whole
+        )
         trainer = build_trainer(self.config, callbacks, loggers, self.stages.total_epochs)
         begin = self.checkpoints.last if at else None
         with self.interruption.deferred(), _suggesting_a_rate(self.config):
@@ -88,13 +96,26 @@ class StagedTraining(Procedure):
         best = self.run.model
         best.set_memory_format(bool(self.config.trainer.channels_last))
         recorder = self._recorder()
-        untouched = [UntouchedPrefix(self.stages.stages, self.cache)] if self.cache is not None else []
-        evaluator = build_trainer(self.config, [*untouched, recorder], [], self.stages.total_epochs, eval_only=True)
+        callbacks: list[pl.Callback] = [recorder]
+        if self.cache is not None:
+            callbacks.insert(0, UntouchedPrefix(self.stages.stages, self.cache))
+        if self.whole is not None:
+            self._restore(self.whole, at)
+            callbacks.append(self.whole)
+        evaluator = build_trainer(self.config, callbacks, [], self.stages.total_epochs, eval_only=True)
         tested = dict(evaluator.test(best, datamodule=self.data, verbose=False)[0])
         if (self.run.checkpoints / "oracle.ckpt").is_file():
             tested |= self._oracle_selected()
         trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
-        self._finish(evaluator, {**trained, **at["figures"]}, tested, recorder)
+        whole = {} if self.whole is None else self.whole.figures
+        self._finish(evaluator, {**trained, **at["figures"], **whole}, tested, recorder)
+
+    def _restore(self, whole: WholeImages, at: Mapping[str, Any]) -> None:
+        try:
+            whole.load_state_dict(at["whole_images"])
+        except (LookupError, ValueError) as error:
+            last = self.checkpoints.last
+            raise unreadable(last, "the state that this run needs to resume", _brief(error)) from error
 
     def _oracle_selected(self) -> dict[str, float]:
         """Test the weights that the labels of the target domain would have selected: `oracle/test_…`."""

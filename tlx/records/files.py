@@ -45,6 +45,7 @@ class Model:
     lineage: Any = None
     carried: Any = None
     reads: list[str] | None = None
+    shaped_by: dict[str, str] | None = None
 
 
 @dataclass

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.report import UpperSource
+from tlx.data.reading.windows import Window
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.learner import Learner, Learning
 from tlx.tasks.network import Batch
@@ -26,6 +27,8 @@ class Task(Learner):
     """
 
     whole_images = False  # whether images are tested and predicted whole, at their own size, one a batch
+    window: Window | None = None  # in which it sees files of more than 8 bits, for pictures of its predictions
+    shaped_by: Mapping[str, str] = {}  # keys of the task that decide the layers of its upper groups, with their values
 
     def __init__(self, backbone: Backbone, class_names: Sequence[str], learning: Learning | None = None) -> None:
         super().__init__(backbone, learning)
@@ -50,7 +53,7 @@ class Task(Learner):
             weights = itertools.chain(self.named_parameters(), self.named_buffers())
             own = {name: value for name, value in weights if name.partition(".")[0] in self.upper_groups}
             source = self.upper_weights(self.backbone.upper_source)
-            self.carried_classes, self.head_report = take_over(self.kind, own, self.class_names, source)
+            self.carried_classes, self.head_report = take_over(self.kind, own, self.class_names, source, self.shaped_by)
 
     def upper_weights(self, source: UpperSource) -> UpperSource:
         """Return a run's upper groups with the names that their weights have in this network."""
@@ -94,4 +97,5 @@ class Task(Learner):
     def described(self) -> dict[str, Any]:
         """Return the task's entries of model.json, as plain values."""
         names, width = self.backbone.group_names, self.backbone.num_features
-        return {"group_names": names, "num_features": width, "class_names": self.class_names, "kind": self.kind.name}
+        found = {"group_names": names, "num_features": width, "class_names": self.class_names, "kind": self.kind.name}
+        return {**found, "shaped_by": dict(self.shaped_by)} if self.shaped_by else found

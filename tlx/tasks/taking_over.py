@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from tlx.backbones.report import UpperSource
+from tlx.base.printable import one_line
 from tlx.tasks.kind import TaskKind
 
 
 def take_over(
-    kind: TaskKind, own: Mapping[str, Tensor], class_names: Sequence[str], source: UpperSource
+    kind: TaskKind,
+    own: Mapping[str, Tensor],
+    class_names: Sequence[str],
+    source: UpperSource,
+    shaped_by: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[str], str]:
     """Copy the weights of a run's upper groups into new ones: all of them, or none if any does not fit.
 
@@ -23,6 +29,7 @@ def take_over(
         own: The parameters and buffers of its upper groups, by name; changed in place.
         class_names: Its class names, in the order of the rows.
         source: The upper groups of the run.
+        shaped_by: Keys of the task that decide the layers of its upper groups, with their values.
 
     Returns:
         The classes whose rows were copied; one line that says what was taken over and what is new.
@@ -30,6 +37,10 @@ def take_over(
     not_taken = f"{', '.join(kind.upper_groups)}: not carried over"
     if source.kind not in (None, kind.name):
         return [], f"{not_taken}; the run has another task, {source.task}"
+    for key, chosen in shaped_by.items():
+        if source.shaped_by.get(key, chosen) != chosen:
+            there = f"task.{key}={one_line(source.shaped_by[key])}"
+            return [], f"{not_taken}; the run has {there}, this one task.{key}={chosen}; to carry them over: {there}"
     for name, value in own.items():
         expected = _shape(value, name in kind.class_rows, len(class_names))
         given = source.state.get(name)

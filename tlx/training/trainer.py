@@ -29,6 +29,7 @@ from tlx.callbacks.oracle import Oracle
 from tlx.callbacks.pruning import pruning_callbacks
 from tlx.callbacks.randomness import StepSeeds
 from tlx.callbacks.stages import Stages
+from tlx.callbacks.whole_images import WholeImages
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.domains import TargetDomain
 from tlx.features.prefix_cache import PrefixCache
@@ -121,6 +122,7 @@ def build_callbacks(
     run: RunDirectory,
     cache: PrefixCache | None,
     domain: TargetDomain | None = None,
+    whole: WholeImages | None = None,
 ) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
@@ -139,6 +141,8 @@ def build_callbacks(
         callbacks.insert(0, Oracle(hidden))  # its metric must exist before the epoch is saved
     if config.optimizer.get("keep_source"):
         callbacks.insert(0, L2SP(float(config.optimizer.keep_source)))
+    if whole is not None:
+        callbacks.insert(0, whole)
     if config.trainer.patience is not None:
         patience, monitor = config.trainer.patience, monitored(config)
         callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))

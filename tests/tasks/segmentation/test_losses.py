@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
 
 from tlx.data.ignored import IGNORED
+from tlx.tasks.dense import whole_batch
+from tlx.tasks.dense.whole_batch import over_processes
 from tlx.tasks.segmentation.loss_terms import LOSSES, loss_terms
 from tlx.tasks.segmentation.losses import segmentation_loss
 
@@ -78,6 +82,29 @@ def test_weights_of_terms_and_classes():
     torch.testing.assert_close(segmentation_loss(scores, target, {"ce": 2.0, "dice": 0.5}), 2 * one + 0.5 * other)
     doubled = segmentation_loss(scores, target, {"ce": 1.0}, torch.tensor([2.0, 2.0, 2.0]))
     torch.testing.assert_close(doubled, 2 * one)
+
+
+@pytest.mark.parametrize("name", ["ce", "dice", "focal"])
+def test_two_processes_have_the_loss_and_the_gradient_of_one_with_both_batches(name, monkeypatch):
+    """Guards against Dice of each process's images, and a mean over pixels that counts those of processes unequally."""
+    scores, target = _batch()
+    target[0, :4] = IGNORED
+    weights = torch.tensor([1.0, 3.0, 0.5])
+    whole = scores.clone().requires_grad_()
+    expected = segmentation_loss(whole, target, {name: 1.0}, weights)
+    expected.backward()
+    parts: list[Tensor] = []
+    for i in range(2):
+        segmentation_loss(scores[i][None], target[i][None], {name: 1.0}, weights, lambda s: (parts.append(s), s)[1])
+    monkeypatch.setattr(whole_batch, "trainer_of", lambda module: SimpleNamespace(world_size=2))
+    monkeypatch.setattr(whole_batch.dist, "all_reduce", lambda sums: sums.copy_(parts[0] + parts[1]))
+    for i in range(2):
+        own = scores[i][None].clone().requires_grad_()
+        module = SimpleNamespace(training=True)
+        loss = segmentation_loss(own, target[i][None], {name: 1.0}, weights, lambda s, m=module: over_processes(s, m))
+        loss.backward()
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(own.grad[0] / 2, whole.grad[i])  # DDP takes the mean over the processes
 
 
 @pytest.mark.parametrize("text", ["", "ce+ce", "cross_entropy", "x*ce", "0*ce", "ce+", "inf*ce", "nan*ce"])

@@ -12,6 +12,7 @@ import tlx
 from tlx import cli
 from tlx.base.errors import ConfigError, TlxError
 from tlx.data import ImageDataModule
+from tlx.inference.predict import predict
 from tlx.tasks.catalog import headline_in
 from tlx.training.experiment import build
 from tlx.training.plan_table import stage_table
@@ -21,7 +22,7 @@ SMALL = (
     "dataset.batch_size=4", "dataset.repeats=1", "backbone=small_cnn", "backbone.width=4", "trainer.stage_epochs=1",
     "logger=none",
 )  # fmt: skip
-PROBE = (*SMALL, "strategy=last_layers", "optimizer.lr=1e-2", "cache.views=1")
+PROBE = (*SMALL, "strategy=last_layers", "optimizer.lr=1e-2", "cache.views=1", "trainer.stage_epochs=2")
 
 
 def _rows(run: tlx.Run) -> list[dict[str, str]]:
@@ -68,6 +69,29 @@ def test_the_first_figure_is_that_of_the_task():
     assert headline_in(["test/accuracy", "test/loss"]) == "test/accuracy"
     assert headline_in(["test/accuracy", "test/boundary_iou", "test/dice", "test/miou"]) == "test/miou"
     assert headline_in(["test/rmse"]) is None
+
+
+def test_a_run_with_another_decoder_is_named_with_what_to_type(finished):
+    """Guards against a list of shapes for a decoder that is not carried over."""
+    source = ["backbone=run", f"backbone.run={finished(*PROBE).directory}"]
+    typed = [text for text in SMALL if not text.startswith("backbone")]
+    _, task = build(tlx.compose([*typed, *source, "task.decoder=unet"]))
+    assert task.head_report == (
+        "decoder, head: not carried over; the run has task.decoder=fpn, this one task.decoder=unet; "
+        "to carry them over: task.decoder=fpn"
+    )
+    _, task = build(tlx.compose([*typed, *source]))
+    assert task.head_report.startswith("decoder: carried over; head: 3 of 3 classes")
+
+
+def test_pictures_of_predictions_are_shown_in_the_window_that_the_network_saw(finished, tmp_path):
+    """Guards against overlays of 16-bit images that are black."""
+    Image.fromarray(np.full((60, 60), 150, dtype=np.uint16)).save(tmp_path / "scan.png")
+    run = finished(*PROBE)
+    found = predict(run.model, {**run.config.dataset, "window": [100, 200]}, [tmp_path / "scan.png"])
+    found.save(tmp_path / "out")
+    shown = np.asarray(Image.open(tmp_path / "out" / "overlays" / "scan.jpg"))
+    assert shown[found.mask(0) == 0].mean() == pytest.approx(191, abs=3)  # the background is left clear
 
 
 @pytest.mark.parametrize("decoder", ["unet", "fpn", "deeplabv3plus"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,11 @@ from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
+<<<<<<< HEAD
 from tlx.data.sources.keys import CARVED, Classes, CropKeys
+=======
+from tlx.data.sources.keys import Classes, RootKeys
+>>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
@@ -26,16 +30,17 @@ from tlx.data.splits.typed_classes import class_called
 
 
 @dataclass
+<<<<<<< HEAD
 class CocoKeys(CropKeys):
+=======
+class CocoKeys(RootKeys):
+>>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
     """Images with annotations in COCO's format."""
 
-    root: str = "???"
     annotations: str | list[str] | None = None
     masks: Literal["classes", "binary"] = "classes"
     classes: Classes | None = None
     exif: Frame = None
-    group_pattern: str | None = None
-    test_fraction: float = field(default=0.2, metadata=CARVED)
 
 
 class CocoSource(Source):
@@ -70,7 +75,9 @@ class CocoSource(Source):
         parts = self._parts()
         images = (file for part in parts for file in image_files(root, part.file, read_coco(part.file)))
         said = b"".join(part.file.read_bytes() for part in parts)
-        return {"content": digest(said, [(relative_name(file, root), size_of(file)) for file in images])}
+        named = [relative_name(part.file, root) for part in parts] if self.is_set("annotations") else None
+        files = [(relative_name(file, root), size_of(file)) for file in images]
+        return {"annotations": named, "content": digest(said, files)}
 
     def file_names(self) -> Iterator[str]:
         """Return the names of all files below `root`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tlx.data.files.image_files import EXTENSIONS, ignored_below, images_below, 
 from tlx.data.files.walk import files_below, left_out_below
 from tlx.data.sources.base import Source, mistake_of
 from tlx.data.sources.content import digest, size_of
-from tlx.data.sources.keys import CARVED, Classes, SourceKeys
+from tlx.data.sources.keys import Classes, RootKeys
 from tlx.data.sources.layout import ClassFolders, Layout, folders_without_images, read_layout
 from tlx.data.sources.split_folders import Splits
 from tlx.data.splits.groups import groups_by_pattern
@@ -24,14 +24,11 @@ from tlx.data.splits.samples import ImageSet, Sample, Split
 
 
 @dataclass
-class FolderKeys(SourceKeys):
+class FolderKeys(RootKeys):
     """A tree of class folders."""
 
     classes: Classes | None = None
-    root: str = "???"
-    group_pattern: str | None = None
     splits: dict[str, int | str | list[int | str]] | None = None
-    test_fraction: float = field(default=0.2, metadata=CARVED)
 
 
 class FolderSource(Source):

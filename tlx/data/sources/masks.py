@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,11 @@ from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
+<<<<<<< HEAD
 from tlx.data.sources.keys import CARVED, CropKeys
+=======
+from tlx.data.sources.keys import RootKeys
+>>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
 from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
@@ -26,18 +30,19 @@ MaskClasses = str | Sequence[Any] | Mapping[Any, Any]
 
 
 @dataclass
+<<<<<<< HEAD
 class MasksKeys(CropKeys):
+=======
+class MasksKeys(RootKeys):
+>>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
     """A folder of images and masks."""
 
-    root: str = "???"
     image_folder: str | None = None
     mask_folder: str | None = None
     masks: str = "classes"
     classes: str | dict[Any, Any] | list[Any] | None = None
     ignore: list[int | str] | None = None
     exif: Frame = None
-    group_pattern: str | None = None
-    test_fraction: float = field(default=0.2, metadata=CARVED)
 
 
 class MasksSource(Source):
@@ -83,7 +88,13 @@ class MasksSource(Source):
         classes = self.node.get("classes")
         file = [typed_path(classes, root)] if isinstance(classes, str) else [layout.class_file]
         said = b"".join(path.read_bytes() for path in (*file, *layout.lists) if path is not None)
-        return {"content": digest(said, [(relative_name(path, layout.root), size_of(path)) for path in layout.files])}
+        named = {
+            key: _named(self.path(key), layout.root) for key in ("image_folder", "mask_folder") if self.is_set(key)
+        }
+        if isinstance(classes, str):
+            named["classes"] = relative_name(typed_path(classes, root), layout.root)
+        files = [(relative_name(path, layout.root), size_of(path)) for path in layout.files]
+        return {**named, "content": digest(said, files)}
 
     def file_names(self) -> Iterator[str]:
         """Return the names of all files below `root`."""
@@ -201,6 +212,13 @@ def ignored_values(ignore: Sequence[Value] | None) -> list[Value] | None:
         TlxError: One is no number, colour or label.
     """
     return None if ignore is None else [value_of(value, "dataset.ignore") for value in ignore]
+
+
+def _named(folder: Path, root: Path) -> str:
+    """Return the name by which a run knows a folder, wherever the set is: relative to its root, or its last part."""
+    if not folder.is_absolute():
+        return str(folder)
+    return str(folder.relative_to(root)) if folder.is_relative_to(root) else folder.name
 
 
 def _grouped(layout: MaskLayout, pattern: str) -> list[str | None]:

@@ -13,6 +13,7 @@ from tlx.base.errors import TlxError
 from tlx.base.files import write_text, writing
 from tlx.base.printable import one_line
 from tlx.data.reading.images import read_image
+from tlx.data.reading.windows import Window
 from tlx.records.prediction_columns import AREAS
 from tlx.records.prediction_file import csv_lines, write_table
 from tlx.records.prediction_folder import PredictionFolder, is_table
@@ -31,17 +32,25 @@ class MaskPredictions:
         paths: The files in the order in which they were given; files of a folder are sorted by name.
         class_names: Class names; the index of a class is the value of its pixels.
         masks: The mask of each image as PNG, in which it takes a few hundredths of its memory.
+        window: The window in which overlays show images, the one in which the network saw them.
     """
 
     paths: list[Path]
     class_names: list[str]
     masks: list[bytes]
+    window: Window | None = None
 
     @classmethod
-    def of(cls, paths: Sequence[Path], class_names: Sequence[str], masks: Iterable[np.ndarray]) -> MaskPredictions:
+    def of(
+        cls,
+        paths: Sequence[Path],
+        class_names: Sequence[str],
+        masks: Iterable[np.ndarray],
+        window: Window | None = None,
+    ) -> MaskPredictions:
         """Return predictions from masks, each uint8 (H, W), of which one at a time is in memory."""
         held = [encoded(mask, class_names) for _, mask in zip(paths, masks, strict=True)]
-        return cls(list(paths), list(class_names), held)
+        return cls(list(paths), list(class_names), held, window)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,7 +102,8 @@ class MaskPredictions:
                 shown.save(file, format="JPEG", quality=90, subsampling=0)
 
     def _overlay(self, i: int) -> np.ndarray:
-        mask, image = self.mask(i), read_image(self.paths[i], 3).permute(1, 2, 0).numpy()
+        image = read_image(self.paths[i], 3, window=self.window).permute(1, 2, 0).numpy()
+        mask = self.mask(i)
         if image.shape[:2] != mask.shape:
             got = " x ".join(map(str, reversed(image.shape[:2])))
             expected = " x ".join(map(str, reversed(mask.shape)))

@@ -19,6 +19,7 @@ from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import Figures
 from tlx.tasks.dense.task import DenseTask
 from tlx.tasks.dense.tiling import class_map
+from tlx.tasks.dense.whole_batch import over_processes
 from tlx.tasks.learner import Learning
 from tlx.tasks.network import Batch
 from tlx.tasks.predictions import Predictions
@@ -83,7 +84,7 @@ class Segmentation(DenseTask):
         counts = learning.class_counts if learning else None
         self.register_buffer("class_weights", pixel_weights(class_weights, self.class_names, counts))
         self.class_weights: Tensor | None
-        self.decoder = make_decoder(decoder, self.backbone)
+        self.decoder, self.shaped_by = make_decoder(decoder, self.backbone), {"decoder": decoder}
         self.reads = self.decoder.reads
         if not self.backbone.fixed_size and self.decoder.pyramid is None:
             self.multiple = max(self.multiple, self.decoder.levels[-1].stride)
@@ -117,7 +118,9 @@ class Segmentation(DenseTask):
         """Return the loss, a scalar, of the head's output for padded images (B, K, …)."""
         target: Tensor = batch["target"]
         scores = self.fitted(output, (target.shape[-2], target.shape[-1]))
-        return segmentation_loss(scores, target, self.terms, self.class_weights)
+        return segmentation_loss(
+            scores, target, self.terms, self.class_weights, lambda sums: over_processes(sums, self)
+        )
 
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
         """Add a batch of `val` or `target` with the output of the head (B, K, …), which covers the padding as well."""
@@ -186,7 +189,7 @@ class Segmentation(DenseTask):
         from tlx.tasks.segmentation.predictions import MaskPredictions
 
         masks = (mask.numpy() for batch in predicted for mask in batch)
-        return MaskPredictions.of(list(paths), list(self.class_names), masks)
+        return MaskPredictions.of(list(paths), list(self.class_names), masks, self.window)
 
     def described(self) -> dict[str, Any]:
         """Return the task's entries of model.json, as plain values."""
