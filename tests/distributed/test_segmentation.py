@@ -10,7 +10,8 @@ from tlx.runs.run import Run
 pytestmark = [pytest.mark.nightly, pytest.mark.usefixtures("forked_commands")]
 SCENES = [
     "task=segmentation", "dataset=scenes", "dataset.classes=[1,X]", "dataset.count=160", "dataset.fraction=1.0",
-    "dataset.image_size=64", "dataset.augment=light", "cache.views=1", "optimizer=adamw", "optimizer.lr=3e-3",
+    "dataset.image_size=64", "dataset.repeats=1", "dataset.augment=light", "cache.views=1",
+    "optimizer=adamw", "optimizer.lr=3e-3",
 ]  # fmt: skip
 
 

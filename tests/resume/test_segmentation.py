@@ -16,7 +16,8 @@ pytestmark = pytest.mark.nightly
 # Crops, cached maps with their masks, a decoder, whole images at the end of each stage.
 SETTING = [
     "task=segmentation", "dataset=scenes", "dataset.classes=[1,X]", "dataset.count=24", "dataset.image_size=48",
-    "dataset.batch_size=4", "dataset.num_workers=0", "backbone=small_cnn", "backbone.width=4", "optimizer.lr=1e-2",
+    "dataset.batch_size=4", "dataset.repeats=1", "dataset.num_workers=0", "backbone=small_cnn", "backbone.width=4",
+    "optimizer.lr=1e-2",
     "strategy=gradual", *(f"strategy.stages.{stage}.epochs=3" for stage in range(3)), "cache.views=1",
     "trainer.log_every_n_steps=1",
 ]  # fmt: skip

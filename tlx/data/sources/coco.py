@@ -17,11 +17,7 @@ from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-<<<<<<< HEAD
-from tlx.data.sources.keys import CARVED, Classes, CropKeys
-=======
-from tlx.data.sources.keys import Classes, RootKeys
->>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
+from tlx.data.sources.keys import Classes, CropKeys, RootKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
@@ -30,11 +26,7 @@ from tlx.data.splits.typed_classes import class_called
 
 
 @dataclass
-<<<<<<< HEAD
-class CocoKeys(CropKeys):
-=======
-class CocoKeys(RootKeys):
->>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
+class CocoKeys(RootKeys, CropKeys):
     """Images with annotations in COCO's format."""
 
     annotations: str | list[str] | None = None

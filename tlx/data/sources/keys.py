@@ -40,11 +40,19 @@ class SourceKeys:
 
 
 @dataclass
-<<<<<<< HEAD
 class CropKeys(SourceKeys):
     """The keys of a set of images that are trained on in crops."""
 
     repeats: int | None = field(default=None, metadata=AT_LEAST_1)
+
+
+@dataclass
+class RootKeys(SourceKeys):
+    """The keys of sets in a folder of the user's, whose splits may be carved."""
+
+    root: str = "???"
+    group_pattern: str | None = None
+    test_fraction: float = field(default=0.2, metadata=CARVED)
 
 
 def arguments(node: Mapping[str, Any], keys: type[SourceKeys] = SourceKeys) -> dict[str, Any]:
@@ -56,19 +64,6 @@ def arguments(node: Mapping[str, Any], keys: type[SourceKeys] = SourceKeys) -> d
     """
     common = CropKeys if issubclass(keys, CropKeys) else SourceKeys
     for_others = {spec.name for spec in fields(common)} - {"name", "val_fraction", "split_seed"}
-=======
-class RootKeys(SourceKeys):
-    """The keys of sets in a folder of the user's, whose splits may be carved."""
-
-    root: str = "???"
-    group_pattern: str | None = None
-    test_fraction: float = field(default=0.2, metadata=CARVED)
-
-
-def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that are arguments of the source's function; others concern subsets, batches and checks."""
-    for_others = {spec.name for spec in fields(SourceKeys)} - {"name", "val_fraction", "split_seed"}
->>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
     return {str(key): value for key, value in node.items() if key not in for_others}
 
 

@@ -14,11 +14,7 @@ from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-<<<<<<< HEAD
-from tlx.data.sources.keys import CARVED, CropKeys
-=======
-from tlx.data.sources.keys import RootKeys
->>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
+from tlx.data.sources.keys import CropKeys, RootKeys
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
 from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
@@ -30,11 +26,7 @@ MaskClasses = str | Sequence[Any] | Mapping[Any, Any]
 
 
 @dataclass
-<<<<<<< HEAD
-class MasksKeys(CropKeys):
-=======
-class MasksKeys(RootKeys):
->>>>>>> 5b8aa74 (Whole validation images are measured at the end of each stage; losses of masks over all processes; decoders of other runs are named; overlays in the run's window; absolute folders leave a run's name)
+class MasksKeys(RootKeys, CropKeys):
     """A folder of images and masks."""
 
     image_folder: str | None = None
