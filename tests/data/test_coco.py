@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ EXPECTED[3:9, 2:12], EXPECTED[5:7, 4:6] = 2, 1
 
 def label(checked: CheckedSet, name: str) -> np.ndarray:
     return next(s.target.read() for split in checked.images.splits.values() for s in split.samples if s.name == name)
+
+
+def test_the_place_of_a_file_of_annotations_is_no_part_of_the_set(tmp_path):
+    """Guards against another run for a set that moved, where its annotations are typed with their whole path."""
+    there = tmp_path / "there"
+    write(there / "made" / "objects.json", there / "images")
+    moved = shutil.copytree(there, tmp_path / "moved")
+
+    def identity(root, annotations):
+        return source_of(node(root, annotations=annotations)).identity()
+
+    whole = identity(there, str(there / "made" / "objects.json"))
+    assert whole == identity(moved, str(moved / "made" / "objects.json")) == identity(there, "made/objects.json")
+    assert whole["annotations"] == "made/objects.json"
 
 
 def test_objects_become_masks(tmp_path):

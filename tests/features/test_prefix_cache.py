@@ -181,7 +181,7 @@ def test_the_label_that_belongs_to_a_view_is_stored_beside_several_maps(tmp_path
     assert len({tuple(batch["target"].flatten().tolist()) for batch in seen}) == 2
 
 
-def coded(name, val_fraction, split_seed):
+def coded(name, val_fraction, split_seed, repeats):
     """Return images whose gray values are the classes of their masks, 1 to 4; beyond an image they are 0."""
     pixels = torch.randint(1, 5, (12, 1, 40, 50), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     samples = [Sample(i, MaskArray(pixels[i, 0].numpy()), f"{i}") for i in range(12)]
@@ -199,7 +199,7 @@ def test_each_stored_view_shows_the_classes_of_its_mask(tmp_path):
     task.reads = ("stem",)
     node = {
         "_target_": f"{__name__}.coded", "name": "coded", "val_fraction": 0.2, "split_seed": 0, "channels": 1,
-        "batch_size": 4, "augment": "light",
+        "batch_size": 4, "augment": "light", "repeats": 1,
     }  # fmt: skip
     data = ImageDataModule(node, how, 0)
     cache = PrefixCache(tlx.compose([f"cache.dir={tmp_path / 'c'}"]).cache, data, "a run")

@@ -67,8 +67,10 @@ class CocoSource(Source):
         parts = self._parts()
         images = (file for part in parts for file in image_files(root, part.file, read_coco(part.file)))
         said = b"".join(part.file.read_bytes() for part in parts)
-        named = [relative_name(part.file, root) for part in parts] if self.is_set("annotations") else None
         files = [(relative_name(file, root), size_of(file)) for file in images]
+        named: Any = [relative_name(part.file, root) for part in parts]
+        typed = self.node.get("annotations")
+        named = None if typed is None else named[0] if isinstance(typed, str) else named
         return {"annotations": named, "content": digest(said, files)}
 
     def file_names(self) -> Iterator[str]:
