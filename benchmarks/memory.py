@@ -7,8 +7,8 @@ CIFAR-10 as JPEG files, all 20,000 of TLX_TEST_DATA: in both cases 100 for valid
 for training. Each case runs in its own process with an empty cache. Prints the peak resident memory (ru_maxrss) of that
 process and of its largest child, in MB, and the ratio; the goal is at most 1.1. Writes docs/results.md.
 
-`--whole`: a segmenter of 20 classes, a tiny network from random weights, is tested on the image (`tlx test`) and predicts
-it (`tlx predict`), in tiles of 256 pixels. The goal is less than 2 GB.
+`--whole`: a segmenter of 20 classes, a tiny network trained from nothing, is tested on the image (`tlx test`) and
+predicts it (`tlx predict`), in tiles of 256 pixels. The goal is less than 2 GB.
 """
 
 from __future__ import annotations
