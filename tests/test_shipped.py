@@ -173,7 +173,8 @@ def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer)
 
 
 @pytest.mark.parametrize(
-    "choice", [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group)]
+    "choice",
+    [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group) if name != "detection"],
 )
 def test_every_other_option_can_be_planned(choice, loggers_installed):
     """Guards against an option that does not compose."""

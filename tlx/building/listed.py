@@ -26,7 +26,7 @@ ARCHITECTURES = tuple(
     f"tlx.backbones.{name}" for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
 )
 BACKBONES = (*ARCHITECTURES, "tlx.backbones.file_backbone", "tlx.backbones.run_backbone")
-TASKS = ("tlx.tasks.Classification", "tlx.tasks.Segmentation")
+TASKS = ("tlx.tasks.Classification", "tlx.tasks.Detection", "tlx.tasks.Segmentation")
 ADAPTATIONS = tuple(
     f"tlx.adaptation.{name}" for name in ("AdaBn", "Cdan", "Coral", "Dan", "Dann", "Mcc", "SelfTraining")
 )

@@ -25,7 +25,8 @@ _FOLDER = "dataset=folder dataset.root=DIR"
 _TABLE = "dataset=table dataset.path=TABLE"
 _LACKS_LAYERS = "tlx has no adapter layers; nearest, with few trained weights"
 _LACKS_LOGGER = "tlx logs to TensorBoard, CSV, Weights & Biases and MLflow; nearest"
-_TASKS = "tlx classifies images, one label each, and segments them"
+_TASKS = "tlx classifies images, one label each, segments them, and detects objects in them"
+_WITH_ANY = "a detector is a choice of the task; with any backbone"
 _COUNTS = "tlx counts the epochs of each stage; nearest"
 
 KEYS = {
@@ -180,9 +181,11 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "mobilevit": Lead(f"{_TIMM}mobilevit_s"),
         "senet seresnet": Lead(f"{_TIMM}seresnet50"),
         "cnn lenet simple_cnn convnet": Lead("backbone=small_cnn"),
-        "yolo yolov5 yolov8 detr fasterrcnn faster_rcnn maskrcnn mask_rcnn retinanet": Lead(
-            "", f"{_TASKS}; it has no networks for detection"
-        ),
+        "fcos": Lead("task=detection task.model=fcos", _WITH_ANY),
+        "retinanet": Lead("task=detection task.model=retinanet", _WITH_ANY),
+        "fasterrcnn faster_rcnn": Lead("task=detection task.model=fasterrcnn", _WITH_ANY),
+        "yolo yolov5 yolov8 yolov11 ssd detr": Lead("task=detection", "tlx builds detectors from classifiers"),
+        "maskrcnn mask_rcnn": Lead("task=detection", "tlx finds boxes, not outlines of single objects; nearest"),
         "unet": Lead("task=segmentation task.decoder=unet", "a decoder is a choice of the task; with any backbone"),
         "fpn": Lead("task=segmentation task.decoder=fpn", "a decoder is a choice of the task; with any backbone"),
         "deeplab deeplabv3 deeplabv3plus": Lead(
@@ -241,8 +244,10 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "instance_segmentation panoptic": Lead(
             "task=segmentation", "tlx has no segmentation of single objects; of classes"
         ),
-        "detection object_detection regression multilabel multi_label pose keypoints depth ocr captioning retrieval"
-        " clustering": Lead("", f"tlx does not have it yet; {_TASKS}"),
+        "detect object_detection objects boxes bbox yolo fcos retinanet": Lead("task=detection"),
+        "regression multilabel multi_label pose keypoints depth ocr captioning retrieval clustering": Lead(
+            "", f"tlx does not have it yet; {_TASKS}"
+        ),
     },
     "cache": {"false no none disabled": Lead("cache=off"), "true yes on": Lead("cache=default")},
     "classifier": {

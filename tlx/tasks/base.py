@@ -21,6 +21,7 @@ from tlx.tasks.predictions import Predictions
 from tlx.tasks.recorded import Recorded
 
 Figures = dict[str, Tensor]  # scalars by name
+Output = Any  # what the head returns: a tensor (B, …), or several of them
 
 
 class TaskContract(ABC):
@@ -41,11 +42,11 @@ class TaskContract(ABC):
     carried_classes: list[str]
 
     @abstractmethod
-    def loss_of(self, output: Tensor, batch: Batch) -> Tensor:
+    def loss_of(self, output: Output, batch: Batch) -> Tensor:
         """Return the mean loss, a scalar, of a batch for which the head computed `output`."""
 
     @abstractmethod
-    def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
+    def measure(self, split: str, output: Output, batch: Batch) -> Mapping[str, Tensor] | None:
         """Add a batch with the head's `output` (B, …) to the metrics of the split `val`, `test` or `target`.
 
         Returns:

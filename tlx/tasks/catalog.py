@@ -7,11 +7,13 @@ from typing import Any
 
 from tlx.base.errors import Mistake
 from tlx.tasks.classification.kind import ClassificationKind
+from tlx.tasks.detection.kind import DetectionKind
 from tlx.tasks.kind import Node, TaskKind, Widths
 from tlx.tasks.segmentation.kind import SegmentationKind
 
 KINDS: dict[str, TaskKind] = {
     "tlx.tasks.Classification": ClassificationKind(),
+    "tlx.tasks.Detection": DetectionKind(),
     "tlx.tasks.Segmentation": SegmentationKind(),
 }
 

@@ -29,8 +29,8 @@ class TaskKind(ABC):
     Attributes:
         schema: The dataclass that its node is checked against; None: any keys.
         upper_groups: The layer groups above the backbone, bottom to top.
-        class_rows: The parameters of these groups that have one row for each class, by their names in the network, such
-            as `head.1.weight`.
+        class_rows: The parameters of these groups that have rows for each class, by their names in the network, such
+            as `head.1.weight`; see `by_class`.
         monitors: The metrics that may select weights; (): any.
         scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
@@ -82,3 +82,26 @@ class TaskKind(ABC):
     @abstractmethod
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the shape of the head as text, such as `512 -> 10`."""
+
+    def remarks(self, task: Node, widths: Widths, outputs: int | None, size: tuple[int, int]) -> list[str]:
+        """Return lines that `tlx plan` shows below its table.
+
+        Args:
+            task: The composed task node.
+            widths: The backbone.
+            outputs: Number of outputs of the head; None: unknown before the data set is loaded.
+            size: Height and width of an image in pixels.
+        """
+        return []
+
+    def by_class(self, name: str, value: Any, classes: int) -> Any:
+        """Return a view of a parameter (…) with a row for each class; None if it has other rows.
+
+        Rows before those of the classes are of no class, such as that of the background.
+
+        Args:
+            name: One of `class_rows`.
+            value: The parameter, a tensor (…).
+            classes: Number of classes.
+        """
+        return value if value.ndim and len(value) == classes else None

@@ -32,12 +32,16 @@ class Learning:
         make_optimizer: Makes the optimizer.
         adapt: Makes the adaptation of a task once its head exists; None: there is no target domain.
         class_counts: Number of training images of each class, as they are sampled; of pixels for masks.
+        box_sides: Width and height in pixels of the boxes of resized training images; none for other labels.
+        most_objects: Number of objects that an image shows at most.
     """
 
     monitor: Monitor | None = None
     make_optimizer: MakeOptimizer | None = None
     adapt: Callable[[Any], Adaptation] | None = None
     class_counts: Sequence[float] | None = None
+    box_sides: Sequence[tuple[float, float]] = ()
+    most_objects: int = 1
 
 
 class Learner(FeatureNetwork, TaskContract):

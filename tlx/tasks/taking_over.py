@@ -42,9 +42,9 @@ def take_over(
             there = f"task.{key}={one_line(source.shaped_by[key])}"
             return [], f"{not_taken}; the run has {there}, this one task.{key}={chosen}; to carry them over: {there}"
     for name, value in own.items():
-        expected = _shape(value, name in kind.class_rows, len(class_names))
+        expected = _shape(kind, name, value, len(class_names))
         given = source.state.get(name)
-        got = None if given is None else _shape(given, name in kind.class_rows, len(source.class_names))
+        got = None if given is None else _shape(kind, name, given, len(source.class_names))
         if got != expected:
             return [], f"{not_taken}; {name}: expected {expected}, got {got or 'none'} in the run"
     shared = [label for label in class_names if label in source.class_names]
@@ -54,9 +54,13 @@ def take_over(
             if name not in kind.class_rows:
                 value.copy_(given)
                 continue
+            rows = kind.by_class(name, value, len(class_names))
+            others = kind.by_class(name, given, len(source.class_names))
+            first = len(rows) - len(class_names)  # rows of no class
+            rows[:first] = others[:first].to(value.dtype)
             for label in shared:
-                row, old = class_names.index(label), source.class_names.index(label)
-                value[row] = given[old].to(value.dtype)
+                row, old = first + class_names.index(label), first + source.class_names.index(label)
+                rows[row] = others[old].to(value.dtype)
     of_classes = {name.partition(".")[0] for name in kind.class_rows}
     lines = [f"{group}: carried over" for group in kind.upper_groups if group not in of_classes]
     if of_classes:
@@ -64,11 +68,12 @@ def take_over(
     return shared if of_classes else [], "; ".join(lines)
 
 
-def _shape(value: Tensor, by_class: bool, classes: int) -> str | None:
-    """Return the shape as text, without the number of classes where it has one row for each; None: it has not."""
-    if not by_class:
+def _shape(kind: TaskKind, name: str, value: Tensor, classes: int) -> str | None:
+    """Return the shape as text, without the number of classes where it has rows for each; None: it has not."""
+    if name not in kind.class_rows:
         return f"shape {tuple(value.shape)}"
-    return f"rows of shape {tuple(value.shape[1:])}" if value.ndim and len(value) == classes else None
+    rows = kind.by_class(name, value, classes) if value.ndim else None
+    return None if rows is None else f"rows of shape {tuple(rows.shape[1:])}"
 
 
 def _counted(class_names: Sequence[str], shared: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.preprocessing import sides as input_size
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
 from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
@@ -19,7 +20,10 @@ def stage_table(config: DictConfig) -> str:
     outputs = _outputs(config)
     names = [*backbone.group_names, *kind.upper_groups]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
-    sizes |= kind.upper_parameters(config.task, backbone, outputs)
+    with NothingDrawn():
+        sizes |= kind.upper_parameters(config.task, backbone, outputs)
+        size = input_size(config.dataset.image_size or backbone.preprocessing.size)
+        remarks = kind.remarks(config.task, backbone, outputs, size)
     total = sum(sizes.values())
     stages = plan(config, names)
 
@@ -43,7 +47,7 @@ def stage_table(config: DictConfig) -> str:
     for label, values in _footers(stages, sizes):
         row = f"{label:<{name_width}}  {'':>{size_width}}"
         lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in [*lines, *([""] if remarks else []), *remarks])
 
 
 def feature_table(config: DictConfig) -> str:

@@ -29,6 +29,11 @@ class Level:
     group: str
 
 
+def is_plain(strides: Mapping[str, int]) -> bool:
+    """Return whether all layer groups have one stride, as in a plain vision transformer."""
+    return len(strides) > 1 and len(set(strides.values())) == 1
+
+
 def choose_levels(
     strides: Mapping[str, int], channels: Mapping[str, int], wanted: Sequence[int], missing: Missing
 ) -> list[Level]:

@@ -15,7 +15,19 @@ from tlx.data.augmentation.covering import covering
 OVERLAP = 0.25  # of a tile's side, at least; the edges of a tile know least about their surroundings
 _LEAST = 0.05  # weight of a tile's outermost pixels, so that pixels that only one tile covers have a weight
 
+Place = tuple[int, int]  # top and left in pixels
 Scores = Callable[[Tensor], Tensor]  # tiles uint8 (B, C, h, w) -> class scores (B, K, h, w)
+
+
+def placed_tiles(size: tuple[int, int], tile: tuple[int, int]) -> list[Place]:
+    """Return the places of overlapping tiles that cover an image, row by row.
+
+    Args:
+        size: Height and width of the image in pixels, at least those of a tile.
+        tile: Height and width of a tile.
+    """
+    tops, lefts = _offsets(size, tile)
+    return [(top, left) for top in tops for left in lefts]
 
 
 def enlarged(image: Tensor, least: tuple[int, int]) -> Tensor:
@@ -53,7 +65,7 @@ def class_map(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int
 def _bands(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int) -> Iterator[Tensor]:
     """Yield probabilities (K, lines, W) from top to bottom; each band is as high as the step between tiles."""
     height, width = tile
-    tops, lefts = tile_offsets(image.shape[-2], height, OVERLAP), tile_offsets(image.shape[-1], width, OVERLAP)
+    tops, lefts = _offsets((image.shape[-2], image.shape[-1]), tile)
     window = _window(tile, image.device)
     total: Tensor | None = None  # weighted sums of probabilities, of the lines of one row of tiles
     for number, top in enumerate(tops):
@@ -78,3 +90,9 @@ def _window(tile: tuple[int, int], device: torch.device) -> Tensor:
         distance = torch.arange(side, device=device, dtype=torch.float32) + 0.5
         sides.append((torch.minimum(distance, side - distance) / (side / 2)).clamp(min=_LEAST))
     return sides[0][:, None] * sides[1][None, :]
+
+
+def _offsets(size: tuple[int, int], tile: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Return the tops and the lefts of overlapping tiles."""
+    tops, lefts = (tile_offsets(side, length, OVERLAP) for side, length in zip(size, tile, strict=True))
+    return tops, lefts

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tlx.backbones.backbone import Backbone
 from tlx.base.errors import TlxError
-from tlx.tasks.dense.levels import Level, SimplePyramid, choose_levels, levelled
+from tlx.tasks.dense.levels import Level, SimplePyramid, choose_levels, is_plain, levelled
 
 NAMES = ("unet", "fpn", "deeplabv3plus")
 _UNET_WIDTHS = (256, 128, 64, 32, 16)  # channels from the top down, as in segmentation-models-pytorch
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
         self.stride, self.out_channels, self.unread = stride, out_channels, unread
         self.pyramid: SimplePyramid | None = None
         self.levels = list(levels)
-        if is_plain(backbone):
+        if is_plain(backbone.strides):
             last = backbone.group_names[-1]
             strides = [level.stride for level in levels if level.stride in SimplePyramid.STRIDES]
             self.pyramid = SimplePyramid(backbone.channels[last], _WIDTH, strides)
@@ -71,11 +71,6 @@ class Decoder(nn.Module):
         return decoded
 
 
-def is_plain(backbone: Backbone) -> bool:
-    """Return whether all groups of a backbone have one stride, as in a plain vision transformer."""
-    return len(backbone.group_names) > 1 and len(set(backbone.strides.values())) == 1
-
-
 def make_decoder(name: str, backbone: Backbone) -> Decoder:
     """Return a decoder for the maps of a backbone.
 
@@ -88,7 +83,7 @@ def make_decoder(name: str, backbone: Backbone) -> Decoder:
     """
     strides, channels = backbone.strides, backbone.channels
     if name == "unet":
-        top = max(strides.values()) if not is_plain(backbone) else _PYRAMID[-1]
+        top = max(strides.values()) if not is_plain(backbone.strides) else _PYRAMID[-1]
         wanted = [2**k for k in range(1, max(top.bit_length(), 3)) if 2**k <= max(top, 4)]
         levels = choose_levels(strides, channels, wanted, "skip")
         return Decoder(backbone, levels, _unet, 1, _UNET_WIDTHS[-1], unread=1)

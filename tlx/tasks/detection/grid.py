@@ -1,0 +1,58 @@
+"""The places of a pyramid's levels, in pixels of the padded image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Grid(NamedTuple):
+    """The P places of all levels, those of the finest level first, each level row by row.
+
+    Attributes:
+        centres: Pixels (P, 2): x, y.
+        strides: Pixels between neighbouring places (P,).
+        level: Number of the level (P,), int64.
+        counts: Places of each level.
+        size: Height and width of the padded image.
+    """
+
+    centres: Tensor
+    strides: Tensor
+    level: Tensor
+    counts: list[int]
+    size: tuple[int, int]
+
+
+def places(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int], whole: int) -> Grid:
+    """Return the places of some maps.
+
+    Args:
+        maps: A map (B, C, h, w) for each level.
+        strides: Pixels of the image between places of each level.
+        size: Height and width of the padded image.
+        whole: A multiple of it are the height and width that the maps cover: the image is stretched to these where they
+            differ, in networks whose stride is no power of two.
+    """
+    device = maps[0].device
+    stretched = [side / (-(-side // whole) * whole) for side in size]
+    centres = []
+    for one, stride in zip(maps, strides, strict=True):
+        y, x = (
+            (torch.arange(length, device=device) + 0.5) * (stride * by)
+            for length, by in zip(one.shape[-2:], stretched, strict=True)
+        )
+        centres.append(torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1).flatten(0, 1))
+    counts = [len(one) for one in centres]
+    repeats = torch.tensor(counts, device=device)
+    levels = torch.arange(len(maps), device=device)
+    return Grid(
+        torch.cat(centres),
+        torch.tensor(strides, device=device, dtype=torch.float32).repeat_interleave(repeats, output_size=sum(counts)),
+        levels.repeat_interleave(repeats, output_size=sum(counts)),
+        counts,
+        size,
+    )
