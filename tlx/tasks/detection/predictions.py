@@ -14,6 +14,7 @@ from tlx.base.files import write_text, writing
 from tlx.base.legible import ESCAPED
 from tlx.data.box_labels import CLASS
 from tlx.data.reading.images import read_image
+from tlx.data.reading.windows import Window
 from tlx.measures.box_drawing import DrawnBox, with_boxes
 from tlx.measures.colours import distinct_colour
 from tlx.records.prediction_columns import BOXES, count_columns
@@ -34,12 +35,14 @@ class BoxPredictions:
         found: The boxes of each image by falling score, float32 (n, 6): left, top, right and bottom in pixels of the
             upright image, class, score.
         thresholds: The score of each class (K,) from which a box is counted and drawn.
+        window: The window in which overlays show images, the one in which the network saw them.
     """
 
     paths: list[Path]
     class_names: list[str]
     found: list[np.ndarray]
     thresholds: np.ndarray
+    window: Window | None = None
 
     @classmethod
     def of(
@@ -49,6 +52,7 @@ class BoxPredictions:
         found: Iterable[Tensor],
         thresholds: Tensor,
         score_threshold: float | None = None,
+        window: Window | None = None,
     ) -> BoxPredictions:
         """Return predictions from detections, each (D, 6), of which one image at a time is in memory.
 
@@ -59,11 +63,12 @@ class BoxPredictions:
             thresholds: The score of each class (K,) with the best F1 on validation.
             score_threshold: The score from which boxes are listed; None: the threshold of their class. A higher one
                 replaces the thresholds of classes.
+            window: The window in which overlays show images.
         """
         best = thresholds.float().cpu().numpy()
         listed = best if score_threshold is None else np.full_like(best, score_threshold)
         held = [_above(rows.float().numpy(), listed) for _, rows in zip(paths, found, strict=True)]
-        return cls(list(paths), list(class_names), held, np.maximum(best, listed))
+        return cls(list(paths), list(class_names), held, np.maximum(best, listed), window)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -128,7 +133,7 @@ class BoxPredictions:
             DrawnBox((row[0], row[1], row[2], row[3]), distinct_colour(int(row[CLASS])), self._label(row))
             for row in _above(self.found[i], self.thresholds).tolist()
         ]
-        return with_boxes(read_image(self.paths[i], 3).permute(1, 2, 0).numpy(), boxes)
+        return with_boxes(read_image(self.paths[i], 3, window=self.window).permute(1, 2, 0).numpy(), boxes)
 
     def _label(self, row: Sequence[float]) -> str:
         return f"{self.class_names[int(row[CLASS])]} {row[SCORE]:.2f}"
