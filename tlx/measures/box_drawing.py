@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,11 +24,13 @@ class DrawnBox(NamedTuple):
         edges: Left, top, right and bottom in pixels of the image.
         colour: Red, green and blue from 0 to 255.
         label: Text beside it; '' for none.
+        dashed: Whether its lines are dashed.
     """
 
     edges: tuple[float, float, float, float]
     colour: tuple[int, int, int]
     label: str = ""
+    dashed: bool = False
 
 
 def with_boxes(
@@ -44,25 +46,45 @@ def with_boxes(
         smallest: Pixels of the longer side at least.
         largest: Pixels of the longer side at most.
     """
+    shown, scale = _sized(image, smallest, largest)
+    draw_boxes(shown, [box._replace(edges=_scaled(box.edges, scale)) for box in boxes])
+    return np.asarray(shown)
+
+
+def draw_boxes(picture: Image.Image, boxes: Sequence[DrawnBox]) -> None:
+    """Draw boxes into an RGB picture; earlier ones lie on top, and a label that would cover another is left out."""
     from PIL import ImageDraw
 
-    shown, scale = _sized(image, smallest, largest)
-    draw = ImageDraw.Draw(shown)
-    longer = max(shown.size)
+    draw = ImageDraw.Draw(picture)
+    longer = max(picture.size)
     width = max(2, round(longer / 350))
-    scaled = [DrawnBox(_scaled(box.edges, scale), box.colour, box.label) for box in boxes]
-    for box in reversed(scaled):
+    for box in reversed(boxes):
         left, top, right, bottom = box.edges
-        draw.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=box.colour, width=width)
+        outline = (left, top, max(right - 1, left), max(bottom - 1, top))  # the edges lie behind the last pixels
+        if box.dashed:
+            for start, end in _dashes(outline, 4 * width):
+                draw.line((*start, *end), fill=box.colour, width=width)
+        else:
+            draw.rectangle(outline, outline=box.colour, width=width)
     font = text_font(max(12, round(longer / 55)))
     taken: list[_Area] = []
-    for box in scaled:
-        if box.label and (area := _free_area(box, font, shown.size, taken)):
+    for box in boxes:
+        if box.label and (area := _free_area(box, font, picture.size, taken)):
             taken.append(area)
             draw.rectangle(area, fill=box.colour)
             dark = np.dot(box.colour, (0.299, 0.587, 0.114)) > 140
             draw.text((area[0] + 3, area[1] + 1), box.label, font=font, fill=(0, 0, 0) if dark else (255, 255, 255))
-    return np.asarray(shown)
+
+
+def _dashes(area: _Area, length: int) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Yield the ends of dashes of some pixels along the edges of an area."""
+    left, top, right, bottom = area
+    for x in np.arange(left, right, 2 * length).tolist():
+        for y in (top, bottom):
+            yield (x, y), (min(x + length, right), y)
+    for y in np.arange(top, bottom, 2 * length).tolist():
+        for x in (left, right):
+            yield (x, y), (x, min(y + length, bottom))
 
 
 def _sized(image: np.ndarray, smallest: int, largest: int) -> tuple[Image.Image, float]:

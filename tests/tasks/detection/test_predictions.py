@@ -137,6 +137,16 @@ def test_pictures_of_any_size_are_drawn(height, width):
     assert (shown == (255, 0, 0)).all(axis=2).any()
 
 
+def test_dashed_boxes_have_gaps():
+    """Guards against ignored objects that look like the others."""
+    image = np.full((640, 640, 3), 90, dtype=np.uint8)
+    box = DrawnBox((100, 100, 500, 300), (255, 0, 0))
+    whole, dashed = (
+        (with_boxes(image, [one]) == (255, 0, 0)).all(axis=2).sum() for one in (box, box._replace(dashed=True))
+    )
+    assert 0.3 < dashed / whole < 0.7
+
+
 def test_no_label_covers_another():
     """Guards against labels of a crowd that are written over one another."""
     image = np.full((640, 640, 3), 90, dtype=np.uint8)

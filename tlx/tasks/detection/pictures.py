@@ -118,7 +118,7 @@ def worst_picture(outputs: TestOutputs, summary: Summary, places: Sequence[int],
         image = showable(picture)
         scale = image.shape[1] / float(outputs.size[place, 1])
         crowd = outputs.truth[place][(outputs.truth[place, :, CLASS] >= 0) & (outputs.truth[place, :, IGNORE] > 0)]
-        true = [DrawnBox(_scaled(box, scale), IGNORED) for box in crowd[:, :4].tolist()]
+        true = [DrawnBox(_scaled(box, scale), IGNORED, dashed=True) for box in crowd[:, :4].tolist()]
         for i in np.flatnonzero(objects.image == place):
             colour = RIGHT if verdicts.found[i] else WRONG
             true.insert(0, DrawnBox(_scaled(objects.box[i].tolist(), scale), colour, names[objects.label[i]]))
