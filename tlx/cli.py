@@ -182,12 +182,14 @@ def _check(args: list[str]) -> None:
     parser = _parser(
         "check",
         "Open every image and mask of a data set; report its splits, broken files, empty and dominating classes, "
-        "identical and small images. Trains nothing. Exit code 0: every file can be read; 1: files are broken; "
+        "identical and small images, sizes of boxes. Trains nothing. "
+        "Exit code 0: every file can be read; 1: files are broken; "
         "2: a mistake in the command.",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
     parser.add_argument("--config-dir", help="a directory of your own options")
-    _keys_only(args)
+    parser.add_argument("--pictures", metavar="FILE", help="write a page of sample images with their boxes (PNG)")
+    _keys_only(args, "--pictures")
     known = parser.parse_intermixed_args(args)
     from tlx.config.compose import compose_for_images
 
@@ -195,15 +197,20 @@ def _check(args: list[str]) -> None:
 
     from omegaconf import OmegaConf
 
-    from tlx.backbones.catalog import input_side
-    from tlx.backbones.preprocessing import sides
+    from tlx.backbones.catalog import input_side, takes_one_size
     from tlx.data import load_checked
+    from tlx.data.check_report import check_report, refuse_pictures, write_pictures
 
     node = OmegaConf.to_container(config.dataset, resolve=True)
     assert isinstance(node, dict)
-    checked = load_checked({str(key): value for key, value in node.items()}, stop=False)
-    size = config.dataset.image_size or input_side(str(config.backbone.get("name")))
-    _print(checked.report(None if size is None else min(sides(size))))
+    plain = {str(key): value for key, value in node.items()}
+    if known.pictures is not None:
+        refuse_pictures(plain, known.pictures)
+    checked = load_checked(plain, stop=False)
+    name = str(config.backbone.get("name"))
+    _print(check_report(checked, input_side(name), takes_one_size(name)))
+    if known.pictures is not None:
+        _print(f"{counted(write_pictures(checked, known.pictures), 'image', 'images')} in {known.pictures}")
     if checked.broken:
         sys.exit(1)
 
@@ -356,11 +363,12 @@ def _refuse_flag(arg: str, rest: Sequence[str]) -> None:
     raise TlxError(f"expected key=value, got the flag '{arg}'; {flag_hint(name, follows)}")
 
 
-def _keys_only(args: list[str]) -> None:
-    """Raise for flags among overrides, except those of the verbs that compose a configuration."""
-    own = ("-h", "--help", "--config-dir")
+def _keys_only(args: list[str], *more: str) -> None:
+    """Raise for flags among overrides, except those of the verbs that compose a configuration, and `more`."""
+    with_value = ("--config-dir", *more)
+    own = ("-h", "--help", *with_value)
     for i, arg in enumerate(args):
-        is_value = i > 0 and args[i - 1] == "--config-dir"
+        is_value = i > 0 and args[i - 1] in with_value
         if arg.startswith("-") and arg.partition("=")[0] not in own and not is_value:
             _refuse_flag(arg, args[i + 1 :])
 

@@ -163,6 +163,11 @@ def input_side(name: str) -> int | None:
     return {"efficientnet_lite0": 224, "small_cnn": 32}.get(name)
 
 
+def takes_one_size(name: str) -> bool:
+    """Return whether a torchvision network takes images of its own size only."""
+    return name.startswith("vit")
+
+
 def _family(name: str) -> tuple[str, str, tuple[str, ...]]:
     if name in _FACTS:
         for entry in _FAMILIES:

@@ -21,12 +21,16 @@ class Preprocessing:
     values in [0, 1] are normalised as `(value - mean) / std`. For a rectangular input the image is resized so that it
     covers `(height / crop, width / crop)`.
 
+    With `sides`, images keep their aspect instead: each is resized to these sides and put on a canvas of `size`, or
+    worked on in parts of `size`, see `tlx.data.augmentation.framing`.
+
     Args:
         size: Side of the square input in pixels, or its height and width; equal height and width become one number.
         mean: Mean of each channel, of values in [0, 1].
         std: Standard deviation of each channel, of values in [0, 1].
         interpolation: One of `INTERPOLATIONS`.
         crop: Fraction of the resized image's shorter side that the crop keeps, in (0, 1].
+        sides: Shorter side of resized images in pixels, and what the longer one has at most; None: no such resizing.
 
     Raises:
         TlxError: A value is out of range.
@@ -37,6 +41,7 @@ class Preprocessing:
     std: tuple[float, ...]
     interpolation: str = "bilinear"
     crop: float = 1.0
+    sides: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         height, width = sides(self.size)
@@ -52,6 +57,8 @@ class Preprocessing:
         if self.interpolation not in INTERPOLATIONS:
             valid = ", ".join(INTERPOLATIONS)
             raise TlxError(f"preprocessing: expected an interpolation ({valid}), got '{self.interpolation}'")
+        if self.sides is not None and not 1 <= self.sides[0] <= self.sides[1]:
+            raise TlxError(f"preprocessing: expected a shorter and a longer side, got {list(self.sides)}")
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -74,8 +81,9 @@ class Preprocessing:
         return replace(self, mean=_resized(self.mean, channels), std=_resized(self.std, channels))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict of plain types (lists instead of tuples) for JSON and checkpoints."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return a dict of plain types (lists instead of tuples) for JSON and checkpoints; without `sides` if None."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in values.items() if key != "sides" or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
@@ -86,6 +94,7 @@ class Preprocessing:
             std=tuple(float(v) for v in values["std"]),
             interpolation=str(values.get("interpolation", "bilinear")),
             crop=float(values.get("crop", 1.0)),
+            sides=None if values.get("sides") is None else sides(values["sides"]),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
     """
     directory = Path(run).expanduser()
     description = _description(directory)
-    preprocessing = Preprocessing.from_dict(description["preprocessing"])
+    # `sides` were chosen for the boxes of that run's images.
+    preprocessing = replace(Preprocessing.from_dict(description["preprocessing"]), sides=None)
     backbone = rebuild(description["architecture"], directory / "model.json", in_channels)
     backbone.preprocessing = preprocessing.for_channels(backbone.in_channels)
     if load:

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models import WeightsEnum
 
 from tlx.backbones.backbone import Backbone
-from tlx.backbones.catalog import TORCHVISION
+from tlx.backbones.catalog import TORCHVISION, takes_one_size
 from tlx.backbones.first_convolution import adapt_first_convolution
 from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import Preprocessing
@@ -70,7 +70,7 @@ def torchvision_backbone(
         preprocessing=preprocessing.for_channels(in_channels),
         num_features=head[0].in_features if not name.startswith("squeezenet") else 512,
         layouts=parts.layouts,
-        fixed_size=name.startswith("vit"),
+        fixed_size=takes_one_size(name),
     )
     backbone.original_names = original_names(backbone, tensor_names(model))
     source = f"torchvision {name} {entry.name}" if entry is not None and load else "random"

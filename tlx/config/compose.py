@@ -28,6 +28,7 @@ from tlx.building.safety import foreign, trust_typed
 from tlx.config.check import check
 from tlx.config.compositions import Compositions
 from tlx.config.defaults import complete, lift_logger
+from tlx.config.labels import fill_labels, gives_of
 from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
@@ -111,6 +112,8 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 def compose_for_images(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
     """Compose a configuration whose data set is what matters: the task is one that fits it, unless one is typed.
 
+    If the data set can give several kinds of labels, it gives the first one.
+
     Raises:
         ConfigError: It lists every mistake.
     """
@@ -120,10 +123,18 @@ def compose_for_images(overrides: Sequence[str] = (), config_dir: str | Path | N
         typed = any(text.startswith("task=") for text in overrides)
         if typed or any(mistake.path != "task" for mistake in error.mistakes):
             raise
+        found = []
         for task in options("task", config_dir):
             with suppress(ConfigError):
-                return compose([*overrides, f"task={task}"], config_dir)
-        raise
+                found.append(compose([*overrides, f"task={task}"], config_dir))
+        if not found:
+            raise
+        return min(found, key=_place_of_labels)
+
+
+def _place_of_labels(config: DictConfig) -> int:
+    gives = gives_of(config.dataset)
+    return gives.index(config.dataset.labels) if gives else 0
 
 
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
@@ -255,6 +266,7 @@ def checked(config: DictConfig, mistakes: Sequence[Mistake] = ()) -> tuple[DictC
     """
     mistakes = list(mistakes)
     lift_logger(config)
+    fill_labels(config)
     plain = _resolved(config, mistakes)
     doubtful = {_about(m.path) for m in mistakes}
     found = [m for m in check(plain, frozenset(doubtful)) if "${" not in m.got]

@@ -32,6 +32,7 @@ _ADDED_TO_SETS = {
     "extension": None,
     "labels_exact": False,
     "similar": "report",
+    **{"min_side": None, "max_side": None, "labels": "masks"},
 }
 ADDED: dict[str, dict[str, Any]] = {
     "backbone": {"state_key": None},

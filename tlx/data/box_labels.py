@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,11 @@ class Boxes:
         edges = self.edges
         return [(edges[i], edges[i + 1], edges[i + 2], edges[i + 3]) for i in range(0, len(edges), 4)]
 
+    def sides(self) -> list[tuple[float, float]]:
+        """Return width and height of each object that is not ignored."""
+        shown = zip(self.boxes(), self.ignored, strict=True)
+        return [(right - left, bottom - top) for (left, top, right, bottom), ignored in shown if not ignored]
+
     def take(self, places: Sequence[int], classes: Sequence[int]) -> Boxes:
         """Return some of the objects, with other numbers of classes."""
         boxes = self.boxes()
@@ -74,6 +80,7 @@ class BoxLabels(LabelKind):
     moves = True
     in_parts = True
     least_steps = 100
+    marks = "objects"
     unknown = None
 
     def __init__(self, most: int) -> None:
@@ -81,9 +88,13 @@ class BoxLabels(LabelKind):
 
     def class_ids(self, label: Boxes | None) -> tuple[int, ...]:
         """Return the classes of the objects that are not ignored, ascending."""
+        return tuple(sorted(self.amounts(label)))
+
+    def amounts(self, label: Boxes | None) -> Mapping[int, int]:
+        """Return the objects of each class, without ignored ones."""
         if label is None:
-            return ()
-        return tuple(sorted({one for one, ignored in zip(label.classes, label.ignored, strict=True) if not ignored}))
+            return {}
+        return Counter(one for one, ignored in zip(label.classes, label.ignored, strict=True) if not ignored)
 
     def problem(self, label: Boxes | None) -> str | None:
         """Return why the boxes cannot be used."""
@@ -95,6 +106,14 @@ class BoxLabels(LabelKind):
             return None
         kept = [i for i, one in enumerate(label.classes) if one in places]
         return label.take(kept, [places[label.classes[i]] for i in kept])
+
+    def resized(self, label: Boxes, own: tuple[int, int], size: tuple[int, int]) -> Boxes:
+        """Return the boxes in an image that was decoded at another size."""
+        if own == size:
+            return label
+        factors = size[1] / own[1], size[0] / own[0]
+        edges = array("f", (edge * factors[i % 2] for i, edge in enumerate(label.edges)))
+        return replace(label, edges=edges)
 
     def collate(self, labels: Sequence[Tensor]) -> Tensor:
         """Return boxes (B, N, 6) from boxes (N, 6) that moved with their images."""
@@ -132,15 +151,14 @@ class BoxLabels(LabelKind):
         return blake2b(b"|".join(parts), digest_size=16).digest()
 
     def distort(self, labels: Tensor, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return boxes (B, N, 6) moved like their images; those that left the image are no objects."""
+        """Return boxes (B, N, 6) moved like their images; see `cut_off` for those that leave the image."""
         import torch
 
         from tlx.data.augmentation.moved_labels import moved_boxes
 
         edges = moved_boxes(labels[..., :4], distortion, drawn, size)
-        moved = torch.cat([edges, labels[..., 4:]], dim=-1)
-        empty = (moved[..., RIGHT] <= moved[..., LEFT]) | (moved[..., BOTTOM] <= moved[..., TOP])
-        return torch.where(empty[..., None], _none(1, moved), moved)
+        moved, area = cut_off(torch.cat([edges, labels[..., 4:]], dim=-1), size)
+        return torch.where((area > 0)[..., None], moved, _none(1, moved))
 
     def _filled(self, rows: Tensor) -> Tensor:
         """Return (N, 6) from at most N rows (n, 6)."""
@@ -156,14 +174,28 @@ def visible(rows: Tensor, size: tuple[int, int]) -> Tensor:
         rows: Boxes that may reach beyond the image.
         size: Height and width of the image in pixels.
     """
+    cut, area = cut_off(rows, size)
+    return cut[area > 0]
+
+
+def cut_off(rows: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Cut boxes off at the edges of an image; those of which less than `LEAST_VISIBLE` is left are ignored.
+
+    Args:
+        rows: Boxes (…, 6) that may reach beyond the image.
+        size: Height and width of the image in pixels.
+
+    Returns:
+        The boxes (…, 6), and their areas in the image (…), 0 of those outside.
+    """
     import torch
 
     height, width = size
-    left, top, right, bottom = rows[:, :4].unbind(1)
+    left, top, right, bottom = rows[..., :4].unbind(-1)
     within = [left.clamp(0, width), top.clamp(0, height), right.clamp(0, width), bottom.clamp(0, height)]
     area, whole = (within[2] - within[0]) * (within[3] - within[1]), (right - left) * (bottom - top)
-    flags = rows[:, IGNORE].masked_fill(area < LEAST_VISIBLE * whole, 1.0)
-    return torch.stack([*within, rows[:, CLASS], flags], dim=1)[area > 0]
+    flags = rows[..., IGNORE].masked_fill(area < LEAST_VISIBLE * whole, 1.0)
+    return torch.stack([*within, rows[..., CLASS], flags], dim=-1), area
 
 
 def _none(count: int, like: Tensor) -> Tensor:

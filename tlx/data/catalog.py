@@ -18,6 +18,12 @@ def source_of(node: Mapping[str, Any]) -> Source:
     return source_class(target)(node) if target in SOURCES else _user_class(target)(node)
 
 
+def labels_of(node: Mapping[str, Any]) -> str | None:
+    """Return the name of the kind of labels of one of tlx's sources; None: a user's own source, which is not loaded."""
+    target = str(node.get("_target_"))
+    return source_class(target)(node).labels if target in SOURCES else None
+
+
 def source_class(target: str) -> type[Source]:
     """Return the class of one of tlx's sources, by its `_target_`."""
     found: type[Source] = resolve_name(SOURCES[target])

@@ -135,11 +135,17 @@ class CheckedSet:
                     sides.append(side or in_memory)
         return [*self._size_independent, *size_findings(names, sides, input_size)]
 
-    def report(self, input_size: int | None) -> str:
-        """Return the full report of `tlx check`, with every broken file."""
+    def report(self, input_size: int | None, about_labels: Sequence[str] = ()) -> str:
+        """Return the full report of `tlx check`, with every broken file.
+
+        Args:
+            input_size: See `findings`.
+            about_labels: Lines that follow the table of classes.
+        """
         lines = self.describe() if self.images.train else [f"{self.images.name}: no readable images"]
         lines = [line for line in lines if not line.startswith("  left out")]
         lines += class_table(self.images, self.splits) if self.images.train else []
+        lines += [f"  {line}" for line in about_labels]
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
@@ -166,6 +172,9 @@ class CheckedSet:
                 least, most = min(per_class), max(per_class)
                 range_ = f"{least:,}" if least == most else f"{least:,} to {most:,}"
                 line += f", each class in {range_}" if images.labels.in_parts else f", {range_} per class"
+            if images.labels.marks == "objects":
+                empty = sum(not images.class_ids(sample) for sample in split.samples)
+                line += f", {sum(images.amounts(split).values()):,} objects, {empty:,} images without"
             groups = {group for group in split.groups if group is not None}
             if groups:
                 line += f", {len(groups):,} groups"
@@ -180,30 +189,34 @@ class CheckedSet:
 def class_table(images: ImageSet, splits: Mapping[str, Split]) -> list[str]:
     """Return a heading, a line for each class with its images in each split, and the number of classes not listed.
 
-    Of labels that mark pixels, the share of a split's pixels that have the class follows its images.
+    The share of a split's pixels that have the class, or its objects, follow its images where labels mark them.
     """
     class_names = images.class_names
     if not class_names:
         return []
     counts = [images.counts(split) for split in splits.values()]
     width = max(len(f"{count:,}") for by_class in (*counts, {0: 10_000}) for count in by_class.values())
-    shares = [_shares(images.pixel_counts(split)) for split in splits.values()]
-    beside = "   pixels" if any(shares) else ""
+    amounts = [images.amounts(split) for split in splits.values()]
+    marks = images.labels.marks if any(amounts) else ""
+    beside = f"   {marks}" if marks else ""
     lines = ["  " + "  ".join(f"{part:>{width}}{beside}" for part in splits) + "  class"]
     for label, name in enumerate(class_names[:_CLASSES]):
         cells = [
-            f"{by_class[label]:>{width},}" + (f"  {share.get(label, 0):>5.2f} %" if beside else "")
-            for by_class, share in zip(counts, shares, strict=True)
+            f"{by_class[label]:>{width},}" + _amount(marks, amount, label)
+            for by_class, amount in zip(counts, amounts, strict=True)
         ]
         lines.append("  " + "  ".join(cells) + f"  {name}")
     rest = len(class_names) - _CLASSES
     return [*lines, f"  and {rest:,} more classes"] if rest > 0 else lines
 
 
-def _shares(pixels: Mapping[int, int]) -> dict[int, float]:
-    """Percent of the pixels that have each class."""
-    total = sum(pixels.values())
-    return {label: 100 * count / total for label, count in pixels.items()}
+def _amount(marks: str, amounts: Mapping[int, int], label: int) -> str:
+    """Return the cell beside the images of a class: a share of the pixels, or a number of objects."""
+    if not marks:
+        return ""
+    if marks != "pixels":
+        return f"  {amounts.get(label, 0):>8,}"
+    return f"  {100 * amounts.get(label, 0) / max(sum(amounts.values()), 1):>5.2f} %"
 
 
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:

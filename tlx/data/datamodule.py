@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from tlx.base.errors import TlxError
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
+from tlx.data.augmentation import box_crops
+from tlx.data.augmentation.box_crops import BoxTile, box_transform
 from tlx.data.augmentation.crops import Tile, crop_transform
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.batches.balance import members_of
@@ -38,6 +40,7 @@ from tlx.data.labels import LabelKind
 from tlx.data.reading.windows import Window
 from tlx.data.reading.workers import cores_here
 from tlx.data.splits.samples import Sample, Split
+from tlx.data.splits.tiles import image_sizes
 from tlx.records.settled import AUTO
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         view_seed: Seed of the views on which stages with a frozen prefix train, see `take_turns`.
         target: The node of the target domain.
         paired: Whether training batches include images of the target domain.
+        fixed_size: Whether the backbone takes no other size than its own.
 
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
@@ -87,9 +91,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         view_seed: int = 0,
         target: Mapping[str, Any] | DictConfig | None = None,
         paired: bool = False,
+        fixed_size: bool = False,
     ) -> None:
         pl.LightningDataModule.__init__(self)
-        LabelledImages.__init__(self, dataset, preprocessing, target)
+        LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size)
         self.paired = paired
         self.batch_size: int = self.dataset.get("batch_size", 32)
         self.seed = seed
@@ -273,10 +278,13 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _dataset(self, split: str, augmented: bool) -> SplitDataset:
         node = self._set_of(split).node
         if not augmented:
-            return self._as_evaluated(self.splits[split], node, self.label_kind(split), self._is_whole(split))
+            found = self._as_evaluated(self.splits[split], node, self.label_kind(split), self._is_whole(split))
+            found.sizes = None if found.min_side is None else self._full_sizes(split)
+            return found
         flip: bool = node.get("horizontal_flip", True)
         augment: str = node.get("augment", "light")
-        transform = (crop_transform if self.in_parts else train_transform)(self.preprocessing, augment, flip)
+        crops = crop_transform if self.preprocessing.sides is None else box_transform
+        transform = (crops if self.in_parts else train_transform)(self.preprocessing, augment, flip)
         views = Views(self.view_seed, self.content_keys(split))
         return SplitDataset(
             self.splits[split],
@@ -284,20 +292,20 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self.channels,
             self.seed,
             views,
-            None if self.in_parts else self._min_side(augment, node),
+            self._min_side(augment, node, self.in_parts),
             distortion(augment),
             draws_nothing(augment, flip) and not self.in_parts,
             window_of(node),
             self.label_kind(split),
+            self._full_sizes(split),
         )
 
     def _as_evaluated(
         self, split: Split, node: Mapping[str, Any], labels: LabelKind | None, whole: bool = False
     ) -> SplitDataset:
         in_parts = any(sample.region is not None for sample in split.samples)
-        size, mode = self.preprocessing.height_width, v2.InterpolationMode(self.preprocessing.interpolation)
-        transform = v2.Identity() if whole else Tile(size, mode) if in_parts else eval_transform(self.preprocessing)
-        min_side = None if whole or in_parts else self._min_side("none", node)
+        transform = v2.Identity() if whole else _evaluated(self.preprocessing, in_parts)
+        min_side = None if whole else self._min_side("none", node, in_parts)
         window = window_of(node)
         dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=window, labels=labels)
         dataset.one_a_batch = whole
@@ -307,9 +315,19 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Return whether a split's images are evaluated whole, at their own size."""
         return self.in_parts and split in ("val", "test")
 
-    def _min_side(self, augment: str, node: Mapping[str, Any]) -> int | None:
+    def _min_side(self, augment: str, node: Mapping[str, Any], in_parts: bool) -> int | None:
         """Return the shorter side that a JPEG decoded at a reduced size keeps, see `read_image`; None: full size."""
-        return needed_side(self.preprocessing, augment) if node.get("decode", "full") == "reduced" else None
+        framed = self.preprocessing.sides is not None
+        if node.get("decode", "full") != "reduced" or (in_parts and not framed):
+            return None
+        return (box_crops.needed_side if framed else needed_side)(self.preprocessing, augment)
+
+    def _full_sizes(self, split: str) -> list[tuple[int, int]] | None:
+        """Return the height and width of the images of a split, if their labels have to follow decoded images."""
+        samples = self.splits[split]
+        if self.preprocessing.sides is None or samples.in_memory or self.label_kind(split) is None:
+            return None
+        return image_sizes(samples.once, self._set_of(split).by_file) * samples.repeats
 
     def _keep(self, split: str, dataset: SplitDataset) -> None:
         """Make a data set that is read more than once share the images kept for its split."""
@@ -385,6 +403,15 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _device(self) -> torch.device | None:
         """The device of this process; None before a Trainer is attached."""
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
+
+
+def _evaluated(preprocessing: Preprocessing, in_parts: bool) -> nn.Module:
+    """Return what makes an input of an image, or of its region, without drawing anything."""
+    if preprocessing.sides is not None:
+        return BoxTile(preprocessing)
+    if in_parts:
+        return Tile(preprocessing.height_width, v2.InterpolationMode(preprocessing.interpolation))
+    return eval_transform(preprocessing)
 
 
 def window_of(node: Mapping[str, Any]) -> Window | None:

@@ -15,8 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.base.errors import TlxError
 from tlx.data import domains
 from tlx.data.augmentation.covering import covering
+from tlx.data.augmentation.framing import Framing, resized
+from tlx.data.box_labels import BoxLabels
+from tlx.data.catalog import labels_of
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
+from tlx.data.framed import framing_of, resized_boxes
 from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
@@ -37,9 +41,11 @@ class LabelledImages:
     Args:
         dataset: A composed dataset node. `_target_` names the source: a function that takes the node's own keys,
             `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
-        preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size.
+        preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size. Without
+            `sides`, those of images with boxes are chosen, see `tlx.data.framed`.
         target: The node of the target domain, another set with the same classes. Image size, channels and batch size
             are those of `dataset`. Its test split replaces the source's; `target_train`, `target_val` are unlabelled.
+        fixed_size: Whether the backbone takes no other size than its own.
     """
 
     def __init__(
@@ -47,11 +53,13 @@ class LabelledImages:
         dataset: Mapping[str, Any] | DictConfig,
         preprocessing: Preprocessing,
         target: Mapping[str, Any] | DictConfig | None = None,
+        fixed_size: bool = False,
     ) -> None:
         self.dataset = _plain(dataset)
         self.target = None if target is None else _plain(target)
         size = self.dataset.get("image_size")
-        self.preprocessing = preprocessing if size is None else replace(preprocessing, size=size)
+        self._given = preprocessing if size is None else replace(preprocessing, size=size)
+        self._canvas = self._given.height_width if fixed_size or size is not None else None
         self.channels: int = self.dataset.get("channels", 3)
         self._keys: dict[str, list[bytes]] = {}
         self._label_keys: dict[str, list[bytes] | None] = {}
@@ -60,6 +68,37 @@ class LabelledImages:
     def checked(self) -> CheckedSet:
         """The set that the source returns; its files are opened unless `dataset.check` is false."""
         return load_checked(self.dataset)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become inputs. Of images with boxes, size and sides are known once the set is loaded."""
+        framing = self.framing
+        return self._given if framing is None else replace(self._given, size=framing.canvas, sides=framing.sides)
+
+    @property
+    def framing(self) -> Framing | None:
+        """How images with boxes are framed; None: other labels, or the preprocessing says so already."""
+        is_loaded = "checked" in self.__dict__
+        if self._given.sides is not None or not (is_loaded or labels_of(self.dataset) == BoxLabels.name):
+            return None
+        return self._framing
+
+    @cached_property
+    def _framing(self) -> Framing | None:
+        return framing_of(self.checked, self._canvas) if isinstance(self.image_set.labels, BoxLabels) else None
+
+    @cached_property
+    def box_sides(self) -> list[tuple[float, float]]:
+        """Width and height in pixels of the boxes of resized training images, without ignored ones."""
+        sides = self.preprocessing.sides
+        return [] if sides is None else resized_boxes(self.checked, sides)
+
+    @cached_property
+    def most_objects(self) -> int:
+        """The number of objects that a training image shows at most, without ignored ones; 0 for other labels."""
+        if not isinstance(self.image_set.labels, BoxLabels):
+            return 0
+        return max((len(sample.target.sides()) for sample in self.checked.splits["train"].samples), default=0)
 
     @property
     def image_set(self) -> ImageSet:
@@ -105,8 +144,20 @@ class LabelledImages:
         found = {VAL_TILES: tiles(self.checked.splits["val"], self._val_sizes, size, VAL_TILES_AT_MOST)}
         if self.domain is not None:
             split = self.domain.splits[domains.VAL]
-            found[domains.VAL] = tiles(split, self._covering(split), size, VAL_TILES_AT_MOST)
+            sizes = self._cut_from(split, self.domain.checked)
+            found[domains.VAL] = tiles(split, sizes, size, VAL_TILES_AT_MOST)
         return found
+
+    def _cut_from(self, split: Split, checked: CheckedSet) -> list[tuple[int, int]]:
+        """Return the height and width of the image that crops and tiles are cut from, for each image of a split.
+
+        It is the image, enlarged to cover a tile; of images with boxes, the resized image, padded to cover one.
+        """
+        least, sides = self.preprocessing.height_width, self.preprocessing.sides
+        own = image_sizes(split, checked.by_file)
+        if sides is None:
+            return [covering(size, least) for size in own]
+        return [(max(height, least[0]), max(width, least[1])) for height, width in (resized(s, sides) for s in own)]
 
     @cached_property
     def whole_differs(self) -> bool:
@@ -121,11 +172,7 @@ class LabelledImages:
 
     @cached_property
     def _val_sizes(self) -> list[tuple[int, int]]:
-        return self._covering(self.checked.splits["val"])
-
-    def _covering(self, split: Split) -> list[tuple[int, int]]:
-        """Return the height and width of each image of a split, where needed enlarged to cover a tile."""
-        return [covering(size, self.preprocessing.height_width) for size in image_sizes(split)]
+        return self._cut_from(self.checked.splits["val"], self.checked)
 
     @cached_property
     def crops_per_image(self) -> int:
@@ -134,7 +181,7 @@ class LabelledImages:
             return 1
         some = self.checked.splits["train"].take([*range(len(self.checked.splits["train"]))][:_MEASURED])
         size = self.preprocessing.height_width
-        areas = [math.prod(covering(one, size)) for one in image_sizes(some)]
+        areas = [*map(math.prod, self._cut_from(some, self.checked))]
         return min(max(1, round(sum(areas) / len(areas) / math.prod(size))), _MOST_CROPS)
 
     def crop_views(self, views: int) -> int:
@@ -185,11 +232,11 @@ class LabelledImages:
 
     @property
     def class_amounts(self) -> list[float]:
-        """How much of each class an epoch draws: images, or pixels of masks."""
+        """How much of each class an epoch draws: images, pixels of masks, or objects in boxes."""
         if not self.in_parts:
             return self.class_counts
-        pixels = self.image_set.pixel_counts(self.checked.splits["train"])
-        return [float(pixels[label]) for label in range(self.num_classes)]
+        amounts = self.image_set.amounts(self.checked.splits["train"])
+        return [float(amounts[label]) for label in range(self.num_classes)]
 
     def need_trainable(self) -> None:
         """Refuse a set that cannot be used for training, validation and test, before anything is computed.
@@ -220,12 +267,15 @@ class LabelledImages:
         """Describe the set: images and classes of each split, how it was split, and its findings as warnings."""
         sets = [self.checked] if self.domain is None else [self.checked, self.domain.checked]
         lines: list[str] = []
+        sides = self.preprocessing.sides
         for checked in sets:
-            findings = checked.findings(self.preprocessing.short_side)
+            findings = checked.findings(self.preprocessing.short_side if sides is None else sides[0])
             lines += [*checked.describe(), *(f"  warning: {line}" for line in findings)]
         if self.repeats > 1:
             crops = f"{self.repeats * len(self.checked.splits['train']):,} crops"
             lines.append(f"  an epoch draws {self.repeats} crops of each training image, {crops} (dataset.repeats)")
+        if self.framing is not None:
+            lines += [f"  {line}" for line in self.framing.describe()]
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:

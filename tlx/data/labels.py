@@ -28,6 +28,7 @@ class LabelKind(ABC):
         False  # whether crops are trained on, tiles validated, and whole images of any size tested
     )
     least_steps: ClassVar[int] = 0  # steps of an epoch: small sets are repeated until they make as many
+    marks: ClassVar[str] = ""  # what of a class a label marks, see `amounts`: `pixels`, `objects`
     unknown: ClassVar[Any]  # the label of an unlabelled image
 
     def is_known(self, label: Any) -> bool:
@@ -64,8 +65,8 @@ class LabelKind(ABC):
         """Return why a label cannot be used, such as a broken mask; None: nothing is wrong."""
         return None
 
-    def pixel_counts(self, label: Any) -> Mapping[int, int]:
-        """Return the pixels of each class that a label marks; empty for labels that mark none."""
+    def amounts(self, label: Any) -> Mapping[int, int]:
+        """Return how much of each class a label marks: pixels, or objects; empty for labels that mark neither."""
         return {}
 
     def transform(self, transform: Callable[..., Any], image: Tensor, label: Any) -> tuple[Tensor, Any]:
@@ -74,6 +75,16 @@ class LabelKind(ABC):
         A kind whose labels move passes the label after the image, as a `tv_tensors.Mask` or `tv_tensors.BoundingBoxes`.
         """
         return transform(image), label
+
+    def resized(self, label: Any, own: tuple[int, int], size: tuple[int, int]) -> Any:
+        """Return the label of an image that was decoded at another size.
+
+        Args:
+            label: The label.
+            own: Height and width of the image in full.
+            size: Height and width of the decoded image.
+        """
+        return label
 
     def key(self, label: Any) -> bytes | None:
         """Return 16 bytes that differ for different labels; None: labels of this kind cannot be stored.

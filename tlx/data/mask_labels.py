@@ -115,6 +115,7 @@ class MaskLabels(LabelKind):
     moves = True
     in_parts = True
     least_steps = 50
+    marks = "pixels"
     unknown = None
 
     def class_ids(self, label: Mask | None) -> tuple[int, ...]:
@@ -125,7 +126,7 @@ class MaskLabels(LabelKind):
         """Return why the mask cannot be used."""
         return None if label is None else label.problem
 
-    def pixel_counts(self, label: Mask | None) -> Mapping[int, int]:
+    def amounts(self, label: Mask | None) -> Mapping[int, int]:
         """Return the pixels of each class."""
         return {} if label is None else label.pixel_counts
 

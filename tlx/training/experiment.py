@@ -44,6 +44,8 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
         make_optimizer=partial(build_optimizer, optimizer),
         adapt=partial(_adaptation, config.strategy.adapt, data) if data.paired else None,
         class_counts=data.class_amounts,
+        box_sides=data.box_sides,
+        most_objects=data.most_objects,
     )
     more = {} if make_head is None else make_head(config, backbone, data.num_classes)
     task: Task = build_node(
@@ -57,11 +59,14 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
 def _data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
-        config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts
-    )
+        config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts,
+        backbone.fixed_size,
+    )  # fmt: skip
     data.prepare_data()
     data.setup()
     data.need_trainable()
+    if data.preprocessing.sides is not None:  # the task resizes whole images as those that it learned from
+        backbone.preprocessing = data.preprocessing
     return data
 
 

@@ -28,9 +28,7 @@ def moved_masks(masks: Tensor, distortion: Distortion, drawn: Tensor, beyond: in
 
 
 def moved_boxes(boxes: Tensor, distortion: Distortion, drawn: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the upright boxes around boxes that were distorted with their images, cut off at the image's edges.
-
-    A box that left the image has no area.
+    """Return the upright boxes around boxes that were distorted with their images; they may reach beyond the images.
 
     Args:
         boxes: Left, top, right and bottom in pixels (B, N, 4).
@@ -47,5 +45,5 @@ def moved_boxes(boxes: Tensor, distortion: Distortion, drawn: Tensor, size: tupl
     y = torch.stack([top, top, bottom, bottom], dim=-1) * 2 / height - 1 - f
     determinant = a * e - b * d
     x, y = (e * x - b * y) / determinant, (a * y - d * x) / determinant
-    x, y = ((x + 1) * width / 2).clamp(0, width), ((y + 1) * height / 2).clamp(0, height)
+    x, y = (x + 1) * width / 2, (y + 1) * height / 2
     return torch.stack([x.amin(-1), y.amin(-1), x.amax(-1), y.amax(-1)], dim=-1)

@@ -89,6 +89,7 @@ class SplitDataset(Dataset[Batch]):
         still: Whether `transform` draws nothing and the seed is only for `distort`.
         window: Centre and width of the displayed range of files with more than 8 bits, see `tlx.data.read_image`.
         labels: Kind of the samples' labels; None: the images have none, and batches hold no `target`.
+        sizes: Height and width of each image in full, if labels have to follow images decoded at a reduced size.
 
     Attributes:
         labels_move: Whether the labels are transformed with their images.
@@ -114,8 +115,9 @@ class SplitDataset(Dataset[Batch]):
         still: bool = False,
         window: Window | None = None,
         labels: LabelKind | None = CLASSES,
+        sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        self.labels = labels
+        self.labels, self.sizes = labels, sizes
         self.window = window
         self.distort = distort
         self.distort_later = False
@@ -229,7 +231,11 @@ class SplitDataset(Dataset[Batch]):
             sample = self.split.samples[index]
             transform = self.transform if sample.region is None else self.transform.at(sample.region)  # type: ignore[operator]
             if self.labels is not None and self.labels_move:
-                image, label = self.labels.transform(transform, self._read(index), sample.target)
+                image = self._read(index)
+                label = sample.target
+                if self.sizes is not None:
+                    label = self.labels.resized(label, self.sizes[index], (image.shape[-2], image.shape[-1]))
+                image, label = self.labels.transform(transform, image, label)
             else:
                 image = transform(self._read(index))
             image = to_channels(image, self.channels)

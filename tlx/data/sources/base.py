@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.building.safety import locate
+from tlx.data.box_labels import BoxLabels
 from tlx.data.files.image_files import DICOM, INSTALL_DICOM
 from tlx.data.files.walk import skipping_unreadable
 from tlx.data.sources import keys
@@ -37,12 +38,17 @@ class Source(ABC):
 
     keys: ClassVar[type[SourceKeys]] = SourceKeys  # the node's keys, with types and ranges
     has_further_keys: ClassVar[bool] = False  # whether the node may have keys that `keys` does not list
-    labels: ClassVar[str] = "classes"  # name of the kind of labels that it reads, see `LabelKind.name`
+    labels: str = "classes"  # name of the kind of labels that it reads, see `LabelKind.name`
+    gives: ClassVar[
+        tuple[str, ...]
+    ] = ()  # kinds of labels that its key `labels` chooses from; the first is the default
     chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
     is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged: small ones then cause no warning
 
     def __init__(self, node: Mapping[str, Any]) -> None:
         self.node = node
+        if self.gives:
+            self.labels = str(node.get("labels") or self.gives[0])
 
     # What a format defines
 
@@ -97,7 +103,7 @@ class Source(ABC):
         """Return the mistakes of a node whose keys are complete and have the right types."""
         with self._skipping_unreadable():
             found = self.own_mistakes()
-            common = [*keys.mistakes(self.node), *self._classes_mistakes()]
+            common = [*keys.mistakes(self.node), *self._sides_mistakes(), *self._classes_mistakes()]
             return [*found, *common, *(() if found else self._missing_pydicom())]
 
     def identity(self) -> dict[str, Any] | None:
@@ -146,6 +152,12 @@ class Source(ABC):
             return self.all_class_names()
         except TlxError:
             return None
+
+    def _sides_mistakes(self) -> Iterator[Mistake]:
+        for key in ("min_side", "max_side"):
+            if self.labels != BoxLabels.name and self.node.get(key) is not None:
+                expected, hint = f"null for {self.labels}: it is about images with boxes", "type dataset.image_size=N"
+                yield Mistake(f"dataset.{key}", expected, str(self.node[key]), hint)
 
     def _classes_mistakes(self) -> Iterator[Mistake]:
         classes = self.node.get("classes")

@@ -1,4 +1,4 @@
-"""Images with annotations in COCO's format, whose objects become masks."""
+"""Images with annotations in COCO's format, whose objects become masks or boxes."""
 
 from __future__ import annotations
 
@@ -6,47 +6,53 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tlx.base.errors import Mistake, TlxError
 from tlx.base.printable import counted
+from tlx.data.box_labels import BoxLabels
 from tlx.data.files.walk import descended
+from tlx.data.labels import LabelKind
 from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import Classes, CropKeys, RootKeys
+from tlx.data.sources.keys import BoxKeys, Classes, RootKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
 from tlx.data.splits.typed_classes import class_called
 
+_MOST_IN_MASKS = 254  # a mask holds a byte a pixel, and two values are for the background and ignored pixels
+_OBJECT = "object"  # the only class of boxes with `masks=binary`
+
 
 @dataclass
-class CocoKeys(RootKeys, CropKeys):
+class CocoKeys(RootKeys, BoxKeys):
     """Images with annotations in COCO's format."""
 
     annotations: str | list[str] | None = None
+    labels: Literal["masks", "boxes"] | None = "masks"
     masks: Literal["classes", "binary"] = "classes"
     classes: Classes | None = None
     exif: Frame = None
 
 
 class CocoSource(Source):
-    """Images whose objects have outlines or runs."""
+    """Images whose objects have outlines, runs or boxes."""
 
     keys = CocoKeys
-    labels = MASKS.name
+    gives: ClassVar[tuple[str, ...]] = (MASKS.name, BoxLabels.name)
 
     def all_class_names(self) -> list[str] | None:
-        """Return `background` and the categories."""
+        """Return the categories; of masks the first class is `background`."""
         if not self.is_set("root"):
             return None
         held = [read_coco(part.file) for part in self._parts()]
-        return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary")[0]
+        return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary", self.labels)[0]
 
     def own_mistakes(self) -> list[Mistake]:
         """Return whether there is no such folder, and what is not understood of its annotations."""
@@ -93,24 +99,28 @@ def coco(
     exif: Frame = None,
     group_pattern: str | None = None,
     test_fraction: float = 0.2,
+    labels: Literal["masks", "boxes"] | None = None,
     *,
     name: str = "coco",
     val_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> ImageSet:
-    """Return images with the masks of their objects; what is in no object is background, the first class.
+    """Return images with the masks or boxes of their objects.
 
-    Where objects overlap, the smaller one is on top. Files of annotations for train, val and test are its splits.
+    In masks, what is in no object is background, the first class; where objects overlap, the smaller one is on top. An
+    object without a box has the one around its outlines or runs; a crowd is ignored. Files of annotations for train,
+    val and test are the splits.
 
     Args:
         root: The folder of images and annotations; `~` is expanded.
         annotations: Files of annotations, relative to `root`; None: those whose names fit.
-        masks: `binary`: all objects are one class.
+        masks: `binary`: all objects are one class, also of boxes.
         classes: The categories that are classes, in this order; other objects are background. None: all, by number.
         exif: As what images with an EXIF orientation were when they were annotated, where sizes leave that open.
         group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
             one side of a split that is carved.
         test_fraction: Fraction of all images for the test split, where it is carved.
+        labels: `masks` or `boxes`; None: masks.
         name: Name of the set.
         val_fraction: Fraction for validation, where it is carved.
         split_seed: Seed of the split.
@@ -118,43 +128,69 @@ def coco(
     Raises:
         TlxError: There is no such folder, or no annotations that are understood.
     """
+    from tlx.data.sources.coco_boxes import boxed_objects
     from tlx.data.sources.coco_labelling import labelled_objects
     from tlx.data.sources.set_splits import image_set
 
+    as_boxes = labels == BoxLabels.name
     folder = Path(root).expanduser()
     parts = find_parts(folder, annotations)
     inner = descended(folder)
     held = [read_coco(part.file) for part in parts]
-    class_names, numbers = _classes(held, classes, masks == "binary")
+    class_names, numbers = _classes(held, classes, masks == "binary", labels or MASKS.name)
     samples: dict[str | None, list[Sample]] = {}
     notes: list[str] = []
     for part, content in zip(parts, held, strict=True):
         files = image_files(folder, part.file, content)
         names = [relative_name(file, inner) for file in files]
         groups = [None] * len(names) if group_pattern is None else groups_by_pattern(names, group_pattern)
-        found, told = labelled_objects(part.file, content, files, names, numbers, exif)
-        samples[part.split] = [Sample(*one) for one in zip(files, found, names, groups, strict=True)]
+        if as_boxes:
+            boxes, told = boxed_objects(content, files, names, numbers, exif)
+            samples[part.split] = [Sample(*one) for one in zip(files, boxes, names, groups, strict=True)]
+        else:
+            drawn, told = labelled_objects(part.file, content, files, names, numbers, exif)
+            samples[part.split] = [Sample(*one) for one in zip(files, drawn, names, groups, strict=True)]
         notes += told
-    bare = sum(not one.has_mask for content in held for image in content.images for one in image.objects)
-    if bare:
-        notes.append(f"{counted(bare, 'object has', 'objects have')} a box and no outline, and left out of the masks")
+    kind: LabelKind = MASKS
+    if as_boxes:
+        kind = BoxLabels(max((len(one.target) for split in samples.values() for one in split), default=0))
     fractions = val_fraction, test_fraction
-    images = image_set(name, class_names, samples, "files of annotations", fractions, split_seed, MASKS)
-    drawn = "objects drawn, the smaller on top"
-    return replace(images, rule=f"{images.rule}; {drawn}", notes=(*images.notes, *dict.fromkeys(notes)))
+    images = image_set(name, class_names, samples, "files of annotations", fractions, split_seed, kind)
+    notes = [*images.notes, *dict.fromkeys(notes), *_not_used(held, as_boxes)]
+    rule = images.rule if as_boxes else f"{images.rule}; objects drawn, the smaller on top"
+    return replace(images, rule=rule, notes=tuple(notes))
 
 
-def _classes(held: Sequence[CocoFile], chosen: Sequence[Any] | None, binary: bool) -> tuple[list[str], dict[str, int]]:
-    """The class names, and the class of each category; categories that have none are background."""
+def _not_used(held: Sequence[CocoFile], as_boxes: bool) -> Iterator[str]:
+    """Yield how many objects lack what the labels are made from."""
+    objects = [one for content in held for image in content.images for one in image.objects]
+    if as_boxes:
+        bare = sum(one.box is None and not one.has_mask for one in objects)
+        what = "no box and no outline, and left out"
+    else:
+        bare = sum(not one.has_mask for one in objects)
+        what = "a box and no outline, and left out of the masks (task=detection learns from boxes)"
+    if bare:
+        yield f"{counted(bare, 'object has', 'objects have')} {what}"
+
+
+def _classes(
+    held: Sequence[CocoFile], chosen: Sequence[Any] | None, binary: bool, labels: str
+) -> tuple[list[str], dict[str, int]]:
+    """The class names, and the class of each category; of masks, categories that have none are background."""
     all_names = list(dict.fromkeys(name for content in held for name in content.categories))
     names = all_names if chosen is None else [class_called(name, all_names) for name in chosen]
     unknown = [name for name in names if name not in (*all_names, BACKGROUND)]
-    if unknown or len(set(names)) < len(names) or len(names) > 254:
-        expected = f"at most 254 different categories of {', '.join(all_names[:40])}"
+    as_boxes = labels == BoxLabels.name
+    if unknown or len(set(names)) < len(names) or (len(names) > _MOST_IN_MASKS and not as_boxes):
+        most = "" if as_boxes else f"at most {_MOST_IN_MASKS} "
+        expected = f"{most}different categories of {', '.join(all_names[:40])}"
         raise TlxError(f"dataset.classes: expected {expected}, got {', '.join(names[:40])}")
     names = [name for name in names if name != BACKGROUND]
     if not names:
         raise TlxError("dataset.classes: expected categories of objects, got none")
+    if as_boxes:
+        return ([_OBJECT], dict.fromkeys(names, 0)) if binary else (names, {name: i for i, name in enumerate(names)})
     if binary:
         return two_names(None), dict.fromkeys(names, 1)
     return [BACKGROUND, *names], {name: place for place, name in enumerate(names, start=1)}

@@ -28,6 +28,7 @@ class CocoObject:
         outlines: x and y of the corners of each of its parts, in turn, in pixels.
         runs: Its mask as lengths of runs, in place of outlines.
         box: Left, top, width and height in pixels; None: there is none.
+        is_crowd: Whether it stands for several objects that are not annotated one by one.
     """
 
     category: str
@@ -35,6 +36,7 @@ class CocoObject:
     outlines: tuple[array[float], ...] = ()
     runs: Runs | None = None
     box: tuple[float, float, float, float] | None = None
+    is_crowd: bool = False
 
     @property
     def has_mask(self) -> bool:
@@ -120,9 +122,11 @@ def _object(one: Mapping[str, Any], names: Mapping[int, str]) -> CocoObject:
     left, top, width, height = (float(value) for value in box) if box else (0.0, 0.0, 0.0, 0.0)
     area = one.get("area")
     whole = float(area) if area else width * height
-    return CocoObject(
-        names[int(one["category_id"])], whole, outlines, runs, (left, top, width, height) if box else None
-    )
+    number = int(one["category_id"])
+    if number not in names:
+        raise ValueError(f"an object of category {number}, which is not listed")
+    own = (left, top, width, height) if box else None
+    return CocoObject(names[number], whole, outlines, runs, own, bool(one.get("iscrowd")))
 
 
 def _shape(held: Any) -> tuple[tuple[array[float], ...], Runs | None]:

@@ -47,6 +47,14 @@ class CropKeys(SourceKeys):
 
 
 @dataclass
+class BoxKeys(CropKeys):
+    """The keys of a set of images with boxes."""
+
+    min_side: int | None = field(default=None, metadata=within(8, 100_000))
+    max_side: int | None = field(default=None, metadata=within(8, 100_000))
+
+
+@dataclass
 class RootKeys(SourceKeys):
     """The keys of sets in a folder of the user's, whose splits may be carved."""
 
@@ -62,7 +70,7 @@ def arguments(node: Mapping[str, Any], keys: type[SourceKeys] = SourceKeys) -> d
         node: The dataset node.
         keys: The keys of the source.
     """
-    common = CropKeys if issubclass(keys, CropKeys) else SourceKeys
+    common = next(one for one in (BoxKeys, CropKeys, SourceKeys) if issubclass(keys, one))
     for_others = {spec.name for spec in fields(common)} - {"name", "val_fraction", "split_seed"}
     return {str(key): value for key, value in node.items() if key not in for_others}
 
@@ -82,6 +90,10 @@ def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
     if isinstance(size, list) and len(size) != 2:
         expected = "one side of a square, or a height and a width"
         yield Mistake("dataset.image_size", expected, str(size), "for example dataset.image_size=[96,160]")
+    shorter, longer = node.get("min_side"), node.get("max_side")
+    if shorter is not None and longer is not None and shorter > longer:
+        expected = f"at least dataset.min_side={shorter}"
+        yield Mistake("dataset.max_side", expected, str(longer), f"for example dataset.max_side={2 * shorter}")
     window = node.get("window")
     if isinstance(window, list) and (len(window) != 2 or window[1] <= 0):
         expected = "a centre and a width above 0"

@@ -120,11 +120,11 @@ class ImageSet:
         """Return the number of images of a split that show each class."""
         return Counter(label for sample in split.samples for label in self.class_ids(sample))
 
-    def pixel_counts(self, split: Split) -> Counter[int]:
-        """Return class -> pixels of a split that show it; empty for labels that mark none."""
+    def amounts(self, split: Split) -> Counter[int]:
+        """Return class -> pixels or objects of a split; empty for labels that mark neither."""
         counts: Counter[int] = Counter()
         for sample in split.samples:
-            counts.update(self.labels.pixel_counts(sample.target))
+            counts.update(self.labels.amounts(sample.target))
         return counts
 
     def only(self, classes: Sequence[int | float | str | None]) -> ImageSet:

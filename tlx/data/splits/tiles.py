@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from tlx.base.tile_offsets import tile_offsets
+from tlx.data.reading.facts import Facts
 from tlx.data.reading.pixels import upright_size
 from tlx.data.splits.samples import Split
 
@@ -42,8 +44,12 @@ def tiles(split: Split, sizes: Sequence[tuple[int, int]], tile: tuple[int, int],
     )
 
 
-def image_sizes(split: Split) -> list[tuple[int, int]]:
+def image_sizes(split: Split, facts: Mapping[Path, Facts] = MappingProxyType({})) -> list[tuple[int, int]]:
     """Return the height and width of each image of a split, upright.
+
+    Args:
+        split: The images.
+        facts: Known facts of their files; the others are opened.
 
     Raises:
         TlxError: A file is missing or broken.
@@ -51,7 +57,14 @@ def image_sizes(split: Split) -> list[tuple[int, int]]:
     if split.pixels is not None:
         size = (int(split.pixels.shape[-2]), int(split.pixels.shape[-1]))
         return [size] * len(split)
-    return [upright_size(sample.source) for sample in split.samples if isinstance(sample.source, Path)]
+    paths = (sample.source for sample in split.samples if isinstance(sample.source, Path))
+    return [_known_size(facts.get(path)) or upright_size(path) for path in paths]
+
+
+def _known_size(facts: Facts | None) -> tuple[int, int] | None:
+    if facts is None or not facts.short_side:
+        return None
+    return (facts.width, facts.height) if facts.turn > 4 else (facts.height, facts.width)
 
 
 def _name(split: Split, image: int, place: tuple[int, int]) -> str:

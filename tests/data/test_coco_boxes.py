@@ -1,0 +1,92 @@
+"""Boxes from annotations in COCO's format."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.data.mask_trees import SIDE, examined_here, sizes
+from tests.data.test_coco import BODY, CATEGORIES, NUCLEUS, node, write
+from tlx.base.errors import TlxError
+from tlx.data.catalog import source_of
+from tlx.data.checked import CheckedSet, load_checked
+from tlx.data.reading import inspection
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(monkeypatch):
+    """Start no processes, which would take most of the time."""
+    monkeypatch.setattr(inspection, "examine_all", examined_here)
+
+
+def loaded(root, stop=True, **keys) -> CheckedSet:
+    return load_checked(node(root, labels="boxes", **keys), stop=stop)
+
+
+def boxes(checked: CheckedSet, name: str) -> list:
+    found = next(s.target for split in checked.images.splits.values() for s in split.samples if s.name == name)
+    return [
+        (*box, label, ignored) for box, label, ignored in zip(found.boxes(), found.classes, found.ignored, strict=True)
+    ]
+
+
+def test_objects_become_boxes(tmp_path):
+    """Guards against boxes as left, top, width and height, classes from 1, and images without objects left out."""
+    write(tmp_path / "annotations" / "instances_default.json", tmp_path / "images")
+    checked = loaded(tmp_path)
+    assert checked.images.class_names == ["nucleus", "cell"]
+    assert source_of(node(tmp_path, labels="boxes")).class_names() == ["nucleus", "cell"]
+    assert sizes(checked) == [6, 2, 2]
+    assert checked.images.labels.most == 2
+    assert boxes(checked, "images/4.jpg") == [(4, 5, 6, 7, 0, 0), (2, 3, 12, 9, 1, 0)]
+    assert boxes(checked, "images/0.jpg") == []
+    only = loaded(tmp_path, classes=["cell"])
+    assert only.images.class_names == ["cell"]
+    assert sizes(only) == [6, 2, 2]
+    assert boxes(only, "images/4.jpg") == [(2, 3, 12, 9, 0, 0)]
+    assert boxes(loaded(tmp_path, masks="binary"), "images/4.jpg") == [(4, 5, 6, 7, 0, 0), (2, 3, 12, 9, 0, 0)]
+
+
+def test_objects_without_boxes_and_crowds(tmp_path):
+    """Guards against objects that are lost because only their outline is written, and against crowds as one object."""
+    outlined = {"category_id": 7, "segmentation": [[2, 3, 12, 3, 12, 9], [1, 4, 2, 4, 2, 5]]}
+    runs = {"category_id": 3, "segmentation": {"size": [SIDE, SIDE], "counts": [SIDE * 5 + 2, 3, SIDE * 14 + 15]}}
+    crowd = {"category_id": 7, "bbox": [0, 0, 9, 9], "iscrowd": 1}
+    bare = {"category_id": 7, "segmentation": []}
+    write(tmp_path / "instances_default.json", tmp_path, objects=(outlined, runs, crowd, bare))
+    checked = loaded(tmp_path)
+    assert boxes(checked, "4.jpg") == [(1, 3, 12, 9, 1, 0), (5, 2, 6, 5, 0, 0), (0, 0, 9, 9, 1, 1)]
+    assert "9 objects have no box and no outline, and left out" in checked.images.notes
+    assert checked.images.amounts(checked.images.train)[1] == sum(bool(s.target) for s in checked.images.train.samples)
+
+
+def test_boxes_that_are_wrong_are_named(tmp_path):
+    """Guards against a set that stops without a name, and against boxes of zero area in a loss."""
+    inverted = {"category_id": 7, "bbox": [12, 9, -10, -6]}
+    click = {"category_id": 7, "bbox": [5, 5, 0, 0]}
+    write(tmp_path / "annotations.json", tmp_path, objects=(NUCLEUS, inverted, click))
+    checked = loaded(tmp_path)
+    assert boxes(checked, "4.jpg") == [(4, 5, 6, 7, 0, 0), (2, 3, 12, 9, 1, 0)]
+    assert any("without an area: 9 boxes in 9 images" in note for note in checked.images.notes)
+    write(tmp_path / "annotations.json", tmp_path, objects=({**BODY, "bbox": [50, 50, 5, 5]},))
+    with pytest.raises(TlxError, match="9 broken files"):
+        loaded(tmp_path)
+    assert len(loaded(tmp_path, stop=False).broken) == 9
+    write(tmp_path / "annotations.json", tmp_path, objects=({**BODY, "category_id": 99},))
+    with pytest.raises(TlxError, match="an object of category 99, which is not listed"):
+        loaded(tmp_path)
+
+
+def test_files_of_splits_and_an_unused_parent(tmp_path):
+    """Guards against a class without objects, which Roboflow writes, and against splits that are carved again."""
+    for part, start, count in (("train", 0, 6), ("valid", 6, 3), ("test", 9, 3)):
+        file = tmp_path / part / "_annotations.coco.json"
+        write(file, tmp_path / part, count=count, start=start)
+        held = json.loads(file.read_text())
+        parent = {"id": 0, "name": "cells", "supercategory": "none"}
+        held["categories"] = [parent, *({**one, "supercategory": "cells"} for one in CATEGORIES)]
+        file.write_text(json.dumps(held))
+    checked = loaded(tmp_path)
+    assert sizes(checked) == [6, 3, 3]
+    assert checked.images.class_names == ["nucleus", "cell"]
