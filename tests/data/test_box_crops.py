@@ -152,6 +152,15 @@ def test_whole_images_are_tested_in_their_own_pixels(node):
     assert data.class_amounts == [float(data.image_set.amounts(data.image_set.train)[i]) for i in range(10)]
 
 
+def test_a_network_of_one_size_has_a_canvas_of_that_size(node):
+    """Guards against a transformer that gets images of another size than it takes."""
+    keys = {"count": 5, "labels": "boxes", "image_size": None}
+    own = Preprocessing(224, (0.5,) * 3, (0.25,) * 3)
+    fixed = ImageDataModule(node("scenes", **keys), own, seed=0, fixed_size=True)
+    assert (fixed.preprocessing.size, fixed.preprocessing.sides) == (224, (186, 224))
+    assert ImageDataModule(node("scenes", **keys), own, seed=0).preprocessing.height_width == (256, 320)
+
+
 def test_a_run_tests_images_framed_as_it_learned_them(node):
     """Guards against a canvas that is chosen again from other images when a run is tested or predicts."""
     learned = how((64, 96), (64, 96))

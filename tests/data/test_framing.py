@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_the_order_of_images_does_not_matter():
     sizes = [(400 + 7 * i, 300 + 11 * (i % 13)) for i in range(50)]
     boxes = [[(10 + i, 60 - i)] for i in range(50)]
     assert choose_framing(sizes, boxes) == choose_framing(sizes[::-1], boxes[::-1])
+
+
+def test_many_images_take_no_time():
+    """Guards against a choice that opens files or compares all boxes with one another."""
+    start = time.process_time()
+    choose_framing([(480 + i % 50, 640) for i in range(20_000)], [[(50, 60 + i % 9)] * 5 for i in range(20_000)])
+    assert time.process_time() - start < 2
 
 
 def test_sides_of_resized_boxes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlx.data.augmentation.framing import Framing
+from tlx.data.augmentation.framing import Framing, quantile
 from tlx.data.checked import CheckedSet
 from tlx.data.framed import resized_boxes
 
@@ -32,5 +32,5 @@ def box_lines(checked: CheckedSet, framing: Framing) -> list[str]:
 
 def _percentiles(name: str, values: Sequence[float], form: str = ",.0f") -> str:
     ascending = sorted(values)
-    picked = (ascending[round(share / 100 * (len(ascending) - 1))] for share in _SHARES)
+    picked = (quantile(ascending, share / 100) for share in _SHARES)
     return f"{name:<24}" + "".join(f"{value:>9{form}}" for value in picked)

@@ -14,9 +14,10 @@ from tlx.base.printable import counted, one_line
 from tlx.data.box_labels import Boxes, BoxLabels
 from tlx.data.checked import CheckedSet
 from tlx.data.reading.pixels import read_pixels
+from tlx.data.reading.windows import Window
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.measures.box_drawing import DrawnBox, with_boxes
-from tlx.measures.colours import IGNORED, distinct_colour
+from tlx.measures.colours import distinct_colour
 from tlx.measures.sheet import sheet
 
 SHOWN = {"train": 16, "val": 4, "test": 4}  # images of each split
@@ -51,7 +52,7 @@ def refuse_picture(path: Path) -> None:
 def write_sample_page(checked: CheckedSet, path: Path) -> int:
     """Write a page of images of all splits with their boxes; return the number of images.
 
-    The choice is fixed: images evenly spaced in the order of the split. Ignored objects are gray.
+    The choice is fixed: images evenly spaced in the order of the split. The boxes of ignored objects are dashed.
 
     Raises:
         TlxError: The labels are not boxes, or the page cannot be written there.
@@ -60,8 +61,9 @@ def write_sample_page(checked: CheckedSet, path: Path) -> int:
     if not isinstance(images.labels, BoxLabels):
         raise no_boxes(images.labels.name)
     refuse_picture(path)
+    window = checked.node.get("window")
     cells = [
-        _cell(part, images, split, sample)
+        _cell(part, images, split, sample, window)
         for part, split in images.splits.items()
         for sample in _spaced(split, SHOWN[part])
     ]
@@ -78,10 +80,11 @@ def _spaced(split: Split, most: int) -> list[Sample]:
     return [split.samples[i * len(split) // count] for i in range(count)]
 
 
-def _cell(part: str, images: ImageSet, split: Split, sample: Sample) -> tuple[str, np.ndarray]:
+def _cell(part: str, images: ImageSet, split: Split, sample: Sample, window: Window | None) -> tuple[str, np.ndarray]:
     """Return a caption, and an image with its boxes, uint8 (h, w, 3)."""
-    pixels, label = _pixels(split, sample), sample.target
-    caption = f"{part}: {counted(len(label), 'box', 'boxes')}, {pixels.shape[1]} x {pixels.shape[0]}, {sample.name}"
+    pixels, label = _pixels(split, sample, window), sample.target
+    name = sample.name.rpartition("/")[2]
+    caption = f"{part}: {name}, {pixels.shape[1]} x {pixels.shape[0]}, {counted(len(label), 'box', 'boxes')}"
     return legible(caption), with_boxes(pixels, _drawn(label, images.class_names), _SIDE, _SIDE)
 
 
@@ -90,15 +93,14 @@ def _drawn(label: Boxes, class_names: list[str]) -> list[DrawnBox]:
     found = []
     for box, one, ignored in zip(label.boxes(), label.classes, label.ignored, strict=True):
         area = (box[2] - box[0]) * (box[3] - box[1])
-        colour = IGNORED if ignored else distinct_colour(one)
-        found.append((area, DrawnBox(box, colour, legible(class_names[one]))))
+        found.append((area, DrawnBox(box, distinct_colour(one), legible(class_names[one]), bool(ignored))))
     return [drawn for _, drawn in sorted(found, key=lambda pair: pair[0])]
 
 
-def _pixels(split: Split, sample: Sample) -> np.ndarray:
+def _pixels(split: Split, sample: Sample, window: Window | None) -> np.ndarray:
     """Return an image, uint8 (H, W, 3)."""
     if isinstance(sample.source, Path):
-        return read_pixels(sample.source)
+        return read_pixels(sample.source, window=window)
     assert split.pixels is not None
     planes: np.ndarray = split.pixels[sample.source].numpy()[:3]
     return np.ascontiguousarray((planes if len(planes) == 3 else planes[[0, 0, 0]]).transpose(1, 2, 0))

@@ -144,9 +144,9 @@ class _Shape:
 
     @classmethod
     def of(cls, sizes: Sequence[Size]) -> _Shape:
-        aspect = _quantile(sorted(max(size) / min(size) for size in sizes), _USUAL)
+        aspect = quantile(sorted(max(size) / min(size) for size in sizes), _USUAL)
         tall, wide = (
-            _quantile(sorted(min(size[axis] / min(size), aspect) for size in sizes), _USUAL) for axis in (0, 1)
+            quantile(sorted(min(size[axis] / min(size), aspect) for size in sizes), _USUAL) for axis in (0, 1)
         )
         return cls(aspect, tall, wide)
 
@@ -167,7 +167,7 @@ class _Shape:
 def _canvas(sizes: Sequence[Size], sides: tuple[int, int], most: int) -> Size:
     """Return a canvas that usual images fit after resizing, with sides of about `most` pixels at most."""
     found = [resized(size, sides) for size in sizes]
-    height, width = (_multiple(min(_quantile(sorted(one[axis] for one in found), _USUAL), most)) for axis in (0, 1))
+    height, width = (_multiple(min(quantile(sorted(one[axis] for one in found), _USUAL), most)) for axis in (0, 1))
     return height, width
 
 
@@ -176,13 +176,13 @@ def _small(
 ) -> float | None:
     """Return the 10th percentile of the shorter sides of boxes in resized images; None: there are none."""
     found = sorted(min(box) for box in box_sides(sizes, boxes, sides))
-    return _quantile(found, _SMALL) if found else None
+    return quantile(found, _SMALL) if found else None
 
 
 def _multiple(side: float) -> int:
     return MULTIPLE * math.ceil(side / MULTIPLE - _ROUNDING)
 
 
-def _quantile(ascending: Sequence[float], share: float) -> float:
+def quantile(ascending: Sequence[float], share: float) -> float:
     """Return the smallest value that this share of the values does not exceed."""
     return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
