@@ -20,6 +20,7 @@ SOURCES = {
     "tlx.data.table": "tlx.data.sources.table.TableSource",
     "tlx.data.torchvision_set": "tlx.data.sources.torchvision_sets.TorchvisionSource",
     "tlx.data.unlabelled": "tlx.data.sources.unlabelled.UnlabelledSource",
+    "tlx.data.voc": "tlx.data.sources.voc.VocSource",
 }
 # A network is rebuilt from one of these, the architecture in model.json, without other weights.
 ARCHITECTURES = tuple(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.table import table
     from tlx.data.sources.torchvision_sets import torchvision_set
     from tlx.data.sources.unlabelled import unlabelled
+    from tlx.data.sources.voc import voc
     from tlx.data.splits.samples import ImageSet, Sample, Split
 
 # No name here may be that of a submodule: importing the submodule would replace it.
@@ -71,6 +72,7 @@ __all__ = [
     "table",
     "torchvision_set",
     "unlabelled",
+    "voc",
 ]
 
 

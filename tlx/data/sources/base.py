@@ -43,6 +43,7 @@ class Source(ABC):
         tuple[str, ...]
     ] = ()  # kinds of labels that its key `labels` chooses from; the first is the default
     chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
+    least_chosen: ClassVar[int] = 2  # how many it must select
     is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged: small ones then cause no warning
 
     def __init__(self, node: Mapping[str, Any]) -> None:
@@ -166,8 +167,9 @@ class Source(ABC):
         known = self._all_class_names()
         chosen = [class_called(name, known or ()) for name in classes]
         unknown = [name for name in chosen if known is not None and name not in known]
-        if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
-            expected = "at least two different classes" + ("" if known is None else f" of {', '.join(known[:40])}")
+        if unknown or len(set(chosen)) != len(chosen) or len(chosen) < self.least_chosen:
+            least = "at least two" if self.least_chosen == 2 else "one or more"
+            expected = f"{least} different classes" + ("" if known is None else f" of {', '.join(known[:40])}")
             hint = did_you_mean(unknown[0], known or []) if unknown else ""
             yield Mistake("dataset.classes", expected, str(chosen), hint)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tlx.base.errors import TlxError
@@ -16,9 +16,10 @@ from tlx.data.files.image_files import why_no_folder
 from tlx.data.files.walk import descended
 from tlx.data.sources.mask_classes import found_file
 from tlx.data.sources.mask_listing import listed, names_of, with_named_folders
-from tlx.data.sources.mask_names import OUTLINES, stem_of
+from tlx.data.sources.mask_names import OUTLINES
 from tlx.data.sources.mask_pairs import Pair, one_each, paired
 from tlx.data.sources.mask_roles import Form, roles_of
+from tlx.data.sources.official_splits import official
 from tlx.data.sources.split_lists import read_lists
 
 
@@ -102,30 +103,9 @@ def _divided(pairs: list[Pair], root: Path, is_voc: bool) -> tuple[list[Pair], t
     """Set the splits that lists name; leave out what has no mask for a reason."""
     notes: list[str] = []
     lists = {} if any(pair.split for pair in pairs) else read_lists(root, [pair.image for pair in pairs])
-    if lists:
-        parts = {stem: part for part, (_, stems) in lists.items() for stem in stems}
-        placed = [replace(pair, split=parts.get(stem_of(pair.image.name))) for pair in pairs]
-        unplaced = [pair for pair in placed if pair.split is None]
-        if unplaced:
-            notes.append(f"left out, {counted(len(unplaced), 'image', 'images')} that no list of a split names")
-        pairs = [pair for pair in placed if pair.split is not None]
-    elif is_voc and any(not pair.masks for pair in pairs) and any(pair.masks for pair in pairs):
+    if not lists and is_voc and any(not pair.masks for pair in pairs) and any(pair.masks for pair in pairs):
         bare = sum(not pair.masks for pair in pairs)
         notes.append(f"left out, {counted(bare, 'image', 'images')} without a mask in SegmentationClass")
         pairs = [pair for pair in pairs if pair.masks]
-    for part in ("val", "test"):
-        own = [pair for pair in pairs if pair.split == part]
-        if own and not any(pair.masks for pair in own):
-            notes.append(f"left out, the {len(own):,} images of {part}: none of them has a mask")
-            pairs = [pair for pair in pairs if pair.split != part]
-    if any(pair.split for pair in pairs) and not any(pair.split == "train" for pair in pairs):
-        raise TlxError(
-            f"{root}: expected images of train beside those of {', '.join(sorted({p.split or 'none' for p in pairs}))}"
-        )
-    outside = [pair.image for pair in pairs if pair.split is None]
-    if outside and len(outside) < len(pairs):
-        notes.append(
-            f"left out, {counted(len(outside), 'image', 'images')} outside the splits: {names_of(outside, root)}"
-        )
-        pairs = [pair for pair in pairs if pair.split is not None]
-    return pairs, tuple(file for file, _ in lists.values()), notes
+    found, told = official(pairs, lists, root, "a mask")
+    return found, tuple(file for file, _ in lists.values()), [*notes, *told]

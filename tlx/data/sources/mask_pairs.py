@@ -31,6 +31,11 @@ class Pair:
     masks: tuple[Path, ...]
     split: str | None = None
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the image has a mask."""
+        return bool(self.masks)
+
 
 Found = tuple[dict[int, list[ListedFile]], list[ListedFile]]  # place of an image -> its masks; masks of none
 

@@ -13,18 +13,28 @@ from tlx.data.sources.mask_names import stem_of
 _MOST_BYTES = 2**26
 
 
-def read_lists(root: Path, images: Iterable[Path]) -> dict[str, tuple[Path, set[str]]]:
+def read_lists(
+    root: Path, images: Iterable[Path], folder: str = "Segmentation", whole: str | None = None
+) -> dict[str, tuple[Path, set[str]]]:
     """Return split -> its list and the stems of images in it; empty where no lists fit the images.
 
-    Lists are `train.txt`, `val.txt` and `test.txt` in `ImageSets/Segmentation` anywhere, in `splits`, or in `root`
+    Lists are `train.txt`, `val.txt` and `test.txt` in a folder of `ImageSets` anywhere, in `splits`, or in `root`
     itself; a line begins with the name of an image.
+
+    Args:
+        root: The set's folder.
+        images: Its images.
+        folder: The folder in `ImageSets`.
+        whole: The list that is `train` if there is none of that name, such as `trainval`.
     """
-    places = [Path(here) for here in {here for here, _ in files_below(root)} if _is_voc(here)]
+    places = [Path(here) for here in {here for here, _ in files_below(root)} if _is_voc(here, folder)]
     known = {stem_of(path.name) for path in images}
-    for folder in [*sorted(places), root / "splits", root]:
+    for place in [*sorted(places), root / "splits", root]:
         found: dict[str, tuple[Path, set[str]]] = {}
-        for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
+        for path in sorted(place.glob("*.txt")) if place.is_dir() else []:
             part = SPLIT_NAMES.get(path.stem.lower())
+            if part is None and path.stem.lower() == whole and "train" not in found:
+                part = "train"
             if part is None or path.stat().st_size > _MOST_BYTES:
                 continue
             text = path.read_text(encoding="utf-8", errors="replace")
@@ -36,9 +46,8 @@ def read_lists(root: Path, images: Iterable[Path]) -> dict[str, tuple[Path, set[
     return {}
 
 
-def _is_voc(folder: str) -> bool:
-    parts = [part.lower() for part in folder.split(os.sep)[-2:]]
-    return parts == ["imagesets", "segmentation"]
+def _is_voc(place: str, folder: str) -> bool:
+    return [part.lower() for part in place.split(os.sep)[-2:]] == ["imagesets", folder.lower()]
 
 
 def _stem(line: str, known: Collection[str]) -> str:
