@@ -10,6 +10,7 @@ from tlx.building.loggers import LOCAL
 # The name in a dataset node -> the class of that source. The function of the documented name is in the same file.
 SOURCES = {
     "tlx.data.arrays": "tlx.data.sources.arrays.ArraysSource",
+    "tlx.data.boxes": "tlx.data.sources.boxes.BoxesSource",
     "tlx.data.coco": "tlx.data.sources.coco.CocoSource",
     "tlx.data.digits": "tlx.data.sources.digits.DigitsSource",
     "tlx.data.folder": "tlx.data.sources.folder.FolderSource",
@@ -21,6 +22,7 @@ SOURCES = {
     "tlx.data.torchvision_set": "tlx.data.sources.torchvision_sets.TorchvisionSource",
     "tlx.data.unlabelled": "tlx.data.sources.unlabelled.UnlabelledSource",
     "tlx.data.voc": "tlx.data.sources.voc.VocSource",
+    "tlx.data.yolo": "tlx.data.sources.yolo.YoloSource",
 }
 # A network is rebuilt from one of these, the architecture in model.json, without other weights.
 ARCHITECTURES = tuple(

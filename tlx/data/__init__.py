@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tlx.data.reading.images import read_image
     from tlx.data.sources.arrays import arrays
     from tlx.data.sources.base import Source
+    from tlx.data.sources.boxes import boxes
     from tlx.data.sources.characters import letters, plates
     from tlx.data.sources.coco import coco
     from tlx.data.sources.digits import digits
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.torchvision_sets import torchvision_set
     from tlx.data.sources.unlabelled import unlabelled
     from tlx.data.sources.voc import voc
+    from tlx.data.sources.yolo import yolo
     from tlx.data.splits.samples import ImageSet, Sample, Split
 
 # No name here may be that of a submodule: importing the submodule would replace it.
@@ -58,6 +60,7 @@ __all__ = [
     "SourceKeys",
     "Split",
     "arrays",
+    "boxes",
     "coco",
     "digits",
     "find_images",
@@ -73,6 +76,7 @@ __all__ = [
     "torchvision_set",
     "unlabelled",
     "voc",
+    "yolo",
 ]
 
 

@@ -78,7 +78,9 @@ def test_lists_and_folders_are_splits(tmp_path):
         image(roboflow / "test" / f"{number}.jpg", 100 + number)  # without annotations
     checked = loaded("voc", roboflow)
     assert sizes(checked) == [4, 1, 2]
-    assert any(line.startswith("left out, 3 images in folders without annotations: ") for line in checked.findings(None))
+    assert any(
+        line.startswith("left out, 3 images in folders without annotations: ") for line in checked.findings(None)
+    )
     cvat = tree(tmp_path / "cvat")
     written(cvat / "ImageSets" / "Main" / "default.txt", "0\n1\n")
     assert sizes(loaded("voc", cvat)) == [6, 2, 2]

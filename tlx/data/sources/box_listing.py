@@ -86,11 +86,10 @@ def split_of_folders(files: Iterable[Path], root: Path) -> dict[Path, str | None
         for folder in {file.parent for file in files}
     }
     shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*folders.values(), strict=False)))
-    named = {
+    return {
         folder: next((part for name in reversed(parts[shared:]) if (part := part_called(name))), None)
         for folder, parts in folders.items()
     }
-    return named if "train" in named.values() and len(set(named.values())) > 1 else dict.fromkeys(folders)
 
 
 def case_notes(class_names: Sequence[str]) -> list[str]:

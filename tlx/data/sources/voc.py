@@ -16,7 +16,7 @@ from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, split_of_folders
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxKeys, BoxSource, boxed_set
-from tlx.data.sources.label_files import ImageIndex
+from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.mask_names import stem_of
 from tlx.data.sources.official_splits import official
@@ -145,7 +145,7 @@ def _refuse(root: Path, images: Sequence[Path], held: Mapping[Path, VocFile]) ->
 
 def _labels(root: Path, images: Sequence[Path], held: Mapping[Path, VocFile]) -> tuple[Labels, list[str]]:
     """Return each image with its files of labels, and remarks on those that fit no image."""
-    index = ImageIndex(images, root)
+    index = FileIndex(images, root)
     labels: Labels = defaultdict(list)
     orphans, others = [], []
     for file, one in held.items():
