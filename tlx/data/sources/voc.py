@@ -120,7 +120,7 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
     ]
     placed, told = official(made, lists, root, "an annotation")
     places = enumerated(sorted({file.parent.name for found in labels.values() for file, _ in found}), 3)
-    said = f"annotations in {legible(places)}"
+    said = f"XML files in {legible(places)}"
     split_by = "lists" if lists else "folders"
     return BoxListing(root, class_names, placed, said, split_by, (*notes, *told, *case_notes(class_names)))
 
