@@ -27,7 +27,7 @@ FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.paren
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
 NEEDS = {
     "backbone": {"run", "file", "timm"},
-    "dataset": {"coco", "folder", "masks", "table", "arrays"},
+    "dataset": {"arrays", "boxes", "coco", "folder", "masks", "table", "voc", "yolo"},
 }
 # One of each kind of network that torchvision has.
 FAMILIES = [
@@ -72,6 +72,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png", "cells/images/1.png", "cells/masks/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "cells" / "images" / "1.xml").write_text("<annotation/>")
+    (tmp_path / "cells" / "images" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "cells" / "boxes.csv").write_text("1.png,1,1,4,4,cell\n")
     (tmp_path / "coco").mkdir()
     (tmp_path / "coco" / "coco.json").write_text(json.dumps(COCO))
     (tmp_path / "FILE").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors

@@ -107,5 +107,5 @@ def test_a_node_of_conf_and_the_documented_function_are_one_source(target):
 
     taken = inspect.signature(getattr(tlx.data, target.rpartition(".")[2])).parameters
     source = source_class(target)(dict.fromkeys(source_class(target).keys.__dataclass_fields__))
-    assert keys.arguments(source.node).keys() - {"classes"} == set(taken) - {"classes"}
+    assert keys.arguments(source.node, type(source).keys).keys() - {"classes"} == set(taken) - {"classes"}
     assert set(source.arguments) == set(taken)

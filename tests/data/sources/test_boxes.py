@@ -102,6 +102,22 @@ def test_tables_are_splits(tmp_path):
     assert sizes(loaded("boxes", same)) == [3, 1, 4]
 
 
+def test_images_are_told_from_masks_of_the_same_name(tmp_path):
+    """Guards against a file in another folder, such as a mask, that is read as the image."""
+    written(tmp_path / "labels.csv", table())
+    pictures(tmp_path, "photos/images/{}.jpg")
+    pictures(tmp_path, "photos/masks/{}.jpg")
+    assert {s.name for s in loaded("boxes", tmp_path).images.train.samples} < {
+        f"photos/images/{n}.jpg" for n in range(10)
+    }
+    pictures(tmp_path, "more/images/{}.jpg")
+    assert "expected the images of labels.csv, got none of" in refused(source_of(node("boxes", tmp_path)))
+    written(tmp_path / "labels.csv", table("set/more/images/{n}.jpg,40,30,cell,4,6,14,18"))
+    assert {s.name for s in loaded("boxes", tmp_path).images.train.samples} < {
+        f"more/images/{n}.jpg" for n in range(10)
+    }
+
+
 def test_a_column_of_splits(tmp_path):
     """Guards against a column of splits that is ignored, and a word in it that is passed over."""
     header = "file,x1,y1,x2,y2,class,split"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tlx.base.errors import Mistake, TlxError
@@ -12,27 +12,24 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.box_listing import BoxListing, counts
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import CARVED, Classes, SourceKeys
+from tlx.data.sources.keys import Classes, CropKeys, RootKeys
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
 
 
 @dataclass
-class BoxKeys(SourceKeys):
-    """The keys of a set of images with boxes."""
+class BoxedKeys(RootKeys, CropKeys):
+    """The keys of a folder of images with boxes."""
 
-    root: str = "???"
     classes: Classes | None = None
     exif: Frame = None
-    group_pattern: str | None = None
-    test_fraction: float = field(default=0.2, metadata=CARVED)
 
 
 class BoxSource(Source):
     """Images with boxes, in files that are listed before an image is opened."""
 
-    keys = BoxKeys
+    keys = BoxedKeys
     labels = BoxLabels.name
     chooses_classes = True
     least_chosen = 1

@@ -14,7 +14,7 @@ from tlx.data.files.image_files import EXTENSIONS, why_no_folder
 from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes
 from tlx.data.sources.box_repairs import WrittenBoxes
-from tlx.data.sources.box_source import BoxKeys, BoxSource, boxed_set
+from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.box_table import BoxRow, BoxTable
 from tlx.data.sources.box_tables import find_tables, read_class_file
 from tlx.data.sources.file_index import FileIndex
@@ -26,7 +26,7 @@ from tlx.data.splits.samples import ImageSet
 
 
 @dataclass
-class BoxesKeys(BoxKeys):
+class BoxesKeys(BoxedKeys):
     """Images with boxes in tables."""
 
     tables: str | list[str] | None = None

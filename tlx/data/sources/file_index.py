@@ -64,7 +64,7 @@ class FileIndex:
         """Return the file that a path means, as a table or a list writes it; None: there is none, or several.
 
         Upper and lower case, `\\`, drives, folders that are not there and the extension may differ; of several files
-        of that name it is the one whose path agrees in the most folders.
+        of that name it is the one whose path agrees in the most folders, or that is in a folder of images.
 
         Args:
             written: The path.
@@ -84,8 +84,10 @@ class FileIndex:
                 same += 1
             ranked[same, file.is_relative_to(near)].append(file)
         best = ranked[max(ranked)]
-        exact = [file for file in best if file.name.lower() == parts[-1]] or best
-        return exact[0] if len(exact) == 1 else None
+        best = [file for file in best if file.name.lower() == parts[-1]] or best
+        likely = min(self._place(file)[1] for file in best)
+        best = [file for file in best if self._place(file)[1] == likely]
+        return best[0] if len(best) == 1 else None
 
     def _of_stem(self, file: Path) -> list[Path]:
         return self._called.get(stem_of(file.name)) or self._called.get(file.name.lower()) or []

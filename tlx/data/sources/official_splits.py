@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import Field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import counted
@@ -17,7 +17,7 @@ from tlx.data.sources.mask_names import stem_of
 class Placed(Protocol):
     """An image with its label, in a split or in none; a dataclass."""
 
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def image(self) -> Path:

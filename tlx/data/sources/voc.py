@@ -15,7 +15,7 @@ from tlx.data.files.image_files import EXTENSIONS, why_no_folder
 from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, split_of_folders
 from tlx.data.sources.box_repairs import WrittenBoxes
-from tlx.data.sources.box_source import BoxKeys, BoxSource, boxed_set
+from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.mask_names import stem_of
@@ -29,7 +29,7 @@ Labels = dict[Path, list[tuple[Path, VocFile]]]  # image -> its files of labels
 
 
 @dataclass
-class VocKeys(BoxKeys):
+class VocKeys(BoxedKeys):
     """Images with boxes in XML files."""
 
     voc_one_based: bool = False

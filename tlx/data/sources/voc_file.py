@@ -91,8 +91,10 @@ def _parsed(data: bytes) -> ElementTree.Element:
 def _content(root: ElementTree.Element) -> VocFile:
     if root.tag != "annotation":
         return VocFile(kind=str(root.tag))
-    names, boxes, difficult, oriented = [], [], [], False
-    problem = None
+    names: list[str] = []
+    boxes: list[Box] = []
+    difficult: list[bool] = []
+    oriented, problem = False, None
     for one in root.findall("object"):
         oriented = oriented or one.find("robndbox") is not None
         name = composed((one.findtext("name") or "").strip())

@@ -13,7 +13,7 @@ from tlx.data.files.image_files import why_no_folder
 from tlx.data.files.walk import descended
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes
 from tlx.data.sources.box_repairs import WrittenBoxes
-from tlx.data.sources.box_source import BoxKeys, BoxSource, boxed_set
+from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.turns import Frame
 from tlx.data.sources.yolo_data import YoloData, read_names
@@ -24,7 +24,7 @@ from tlx.data.splits.samples import ImageSet
 
 
 @dataclass
-class YoloKeys(BoxKeys):
+class YoloKeys(BoxedKeys):
     """Images with boxes in text files."""
 
     data: str | None = None
