@@ -176,13 +176,12 @@ def test_every_strategy_can_be_planned_with_every_optimizer(strategy, optimizer)
 
 
 @pytest.mark.parametrize(
-    "choice",
-    [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group) if name != "detection"],
+    "choice", [f"{group}={name}" for group in ("task", "trainer", "logger") for name in options(group)]
 )
 def test_every_other_option_can_be_planned(choice, loggers_installed):
     """Guards against an option that does not compose."""
-    masks = ["dataset=scenes"] if choice == "task=segmentation" else []
-    assert "layer group" in plan_table(compose([choice, *SMALL, *masks]))
+    marked = ["dataset=scenes"] if choice in ("task=segmentation", "task=detection") else []
+    assert "layer group" in plan_table(compose([choice, *SMALL, *marked]))
 
 
 def discs(folder: Path) -> Path:

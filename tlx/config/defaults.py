@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tlx.building.loggers import lifted
+from tlx.config.labels import fill_labels
 from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer
 from tlx.data.catalog import source_of
 
@@ -47,6 +48,7 @@ def complete(config: DictConfig) -> DictConfig:
             plain: Any = OmegaConf.to_container(node)
             for key, value in left_out(part, plain).items():
                 node[key] = value
+    fill_labels(config)
     return config
 
 

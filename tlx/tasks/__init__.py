@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tlx.tasks.classification.task import Classification
+    from tlx.tasks.detection.task import Detection
     from tlx.tasks.segmentation.task import Segmentation
 
-__all__ = ["Classification", "Segmentation"]
+__all__ = ["Classification", "Detection", "Segmentation"]
 
 
 def __getattr__(name: str) -> Any:

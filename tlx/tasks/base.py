@@ -81,7 +81,7 @@ class TaskContract(ABC):
         """Return the review of the test split; `seen` holds its recorded rows, None if there was no image."""
 
     @abstractmethod
-    def predicted(self, output: Tensor) -> Tensor:
+    def predicted(self, output: Output) -> Tensor:
         """Return the part of the output that predictions are made from, (B, …)."""
 
     @abstractmethod

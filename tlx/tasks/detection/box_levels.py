@@ -38,16 +38,17 @@ class BoxLevels:
     @classmethod
     def of(cls, sides: Sides | None) -> BoxLevels:
         """Return the levels for training boxes; None or no boxes: for sizes as usual in photographs."""
-        if not sides:
-            strides: tuple[int, ...] = (8, 16, 32, 64)
-            limits = tuple(8.0 * stride for stride in strides[:-1])
-            return cls(strides, limits, _anchors(strides, limits, torch.empty(0, 2)), 4.0)
-        boxes = _tensor(sides)
-        sizes = boxes.prod(1).sqrt()
-        strides = _strides(boxes, sizes)
-        limits = _limits(strides, sizes)
-        reach = float((sizes / 2 / torch.tensor(strides)[_level(sizes, limits)]).median())
-        return cls(strides, limits, _anchors(strides, limits, boxes), reach)
+        with torch.device("cpu"):  # also where a network is built without memory
+            if not sides:
+                strides: tuple[int, ...] = (8, 16, 32, 64)
+                limits = tuple(8.0 * stride for stride in strides[:-1])
+                return cls(strides, limits, _anchors(strides, limits, torch.empty(0, 2)), 4.0)
+            boxes = _tensor(sides)
+            sizes = boxes.prod(1).sqrt()
+            strides = _strides(boxes, sizes)
+            limits = _limits(strides, sizes)
+            reach = float((sizes / 2 / torch.tensor(strides)[_level(sizes, limits)]).median())
+            return cls(strides, limits, _anchors(strides, limits, boxes), reach)
 
     def with_strides(self, strides: Sequence[int]) -> BoxLevels:
         """Return levels of other strides, whose limits and anchors are read from a checkpoint."""

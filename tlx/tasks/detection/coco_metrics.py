@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,8 @@ from tlx.data.box_labels import CLASS, IGNORE
 from tlx.tasks.detection.average_precision import RECALLS
 from tlx.tasks.detection.found import SCORE
 from tlx.tasks.detection.matching import IOUS
+
+logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it prints its tables after each epoch
 
 COCO_LIMIT = 100  # detections of an image
 _SIZES = ("small", "medium", "large")

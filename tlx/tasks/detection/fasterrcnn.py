@@ -86,18 +86,17 @@ class FasterRcnn(DetectionHead):
         rows["region_moves"] = changes.view(len(batch), -1, scores.shape[-1], 4)
         return Output(rows, grid)
 
-    def loss(self, output: Output, target: Tensor) -> Tensor:
-        """Return the sum of the losses of anchors and of regions, a scalar.
+    def sums(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums of the losses of anchors and of regions, and the number of each that were drawn (2,).
 
         Args:
             output: The head's output for images whose boxes were known.
             target: The boxes of the images (B, N, 6).
         """
-        target = shortened(target)
-        with torch.autocast(target.device.type, enabled=False):
-            return self._loss_of_anchors(output, target) + self._loss_of_regions(output.rows, target)
+        parts = [self._of_anchors(output, target), self._of_regions(output.rows, target)]
+        return torch.stack([loss for loss, _ in parts]), torch.stack([drawn.sum() for _, drawn in parts]).to(target)
 
-    def _loss_of_anchors(self, output: Output, target: Tensor) -> Tensor:
+    def _of_anchors(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
         rows, anchors = output.rows, anchors_of(output.grid, self.cells)
         found, counts = assigned(anchors, target, _RPN_LOW, _RPN_HIGH, every_object=True)
         positive = found >= 0
@@ -108,21 +107,19 @@ class FasterRcnn(DetectionHead):
         edges = torch.where(positive[..., None], picked(target, found.clamp(min=0))[..., :4], every)
         moves = self.rpn.box_coder.encode_single(edges.flatten(0, 1), every.flatten(0, 1)).view_as(edges)
         boxes = smooth_l1(rows["moves"].float(), moves, (positive & drawn).float(), _BETA).sum()
-        return ((losses * drawn).sum() + boxes) / drawn.sum().clamp(min=1)
+        return (losses * drawn).sum() + boxes, drawn
 
-    def _loss_of_regions(self, rows: dict[str, Tensor], target: Tensor) -> Tensor:
+    def _of_regions(self, rows: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
         found, drawn, regions = rows["found"], rows["drawn"], rows["regions"]
         positive = (found >= 0) & drawn
         labels = classes_of(found, target) + 1
-        logits = rows["region_logits"].float()
-        losses = F.cross_entropy(logits.movedim(-1, 1), labels, reduction="none")
-        edges = torch.where(positive[..., None], picked(target, found.clamp(min=0))[..., :4], regions)
+        losses = F.cross_entropy(rows["region_logits"].float().movedim(-1, 1), labels, reduction="none")
         wide = regions + regions.new_tensor([0.0, 0.0, 1e-3, 1e-3])  # an empty one has no logarithm
-        edges = torch.where(positive[..., None], edges, wide)
+        edges = torch.where(positive[..., None], picked(target, found.clamp(min=0))[..., :4], wide)
         moves = self.roi_heads.box_coder.encode_single(edges.flatten(0, 1), wide.flatten(0, 1)).view_as(edges)
         own = rows["region_moves"].float().gather(2, labels[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
         boxes = smooth_l1(own, moves, positive.float(), _BETA).sum()
-        return ((losses * drawn).sum() + boxes) / drawn.sum().clamp(min=1)
+        return (losses * drawn).sum() + boxes, drawn
 
     def candidates(self, output: Output, most: int) -> Candidates:
         """Return at most `most` candidates of each image (B, M): each region with each of its classes."""

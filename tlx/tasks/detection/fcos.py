@@ -10,9 +10,10 @@ from torchvision.models.detection.fcos import FCOSHead
 from tlx.data.box_labels import CLASS
 from tlx.tasks.detection.box_levels import BoxLevels
 from tlx.tasks.detection.grid import Grid
-from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output, ignored, objects, picked, shortened
+from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output, ignored, objects, picked
 from tlx.tasks.detection.losses import area, focal, giou
 
+_SHARED = 1.2  # times the limit of a level: up to there two levels find a box, because neither size is typical
 _RADIUS = 1.5  # strides, either way: places this close to the centre of a box find it
 
 
@@ -33,39 +34,35 @@ class Fcos(DetectionHead):
         self.network = FCOSHead(channels, 1, classes, convs)
         # Distances begin near those of the training boxes. From 0, ReLU would hide half of the places from the loss.
         nn.init.constant_(self.network.regression_head.bbox_reg.bias, levels.reach)
-        self.register_buffer("limits", torch.tensor(levels.limits))
+        self.register_buffer("limits", torch.tensor(levels.limits, dtype=torch.float32))
         self.limits: Tensor
 
     def forward(self, features: Features) -> Output:
         """Return class logits (B, P, K), distances (B, P, 4) in strides, and centredness (B, P, 1), before sigmoid."""
         return Output(self.network(features.maps), features.grid)
 
-    def loss(self, output: Output, target: Tensor) -> Tensor:
-        """Return the sum of focal, GIoU and centredness loss, a scalar, each over the number of places with an object.
+    def sums(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of focal, GIoU and centredness loss (1,), and the number of places with an object (1,).
 
         Args:
             output: The head's output.
             target: The boxes of the images (B, N, 6).
         """
         rows, grid = output.rows, output.grid
-        target = shortened(target)
-        with torch.autocast(target.device.type, enabled=False):
-            found, counts = matched(grid, target, self.limits)
-            positive = found >= 0
-            truth = picked(target, found.clamp(min=0))
-            total = positive.sum().clamp(min=1)
-            classes = torch.where(positive, truth[..., CLASS].long(), -1)
-            loss = focal(rows["cls_logits"].float(), classes, counts).sum()
-            # Places without an object get a box that fits, so that no infinite value is multiplied by 0.
-            near = torch.cat([grid.centres, grid.centres], dim=1) + grid.strides[:, None] * grid.centres.new_tensor(
-                [-1.0, -1.0, 1.0, 1.0]
-            )
-            edges = torch.where(positive[..., None], truth[..., :4], near)
-            loss = loss + (giou(self._boxes(rows["bbox_regression"], grid), edges) * positive).sum()
-            central = F.binary_cross_entropy_with_logits(
-                rows["bbox_ctrness"].float().squeeze(-1), centredness(grid.centres, edges), reduction="none"
-            )
-            return (loss + (central * positive).sum()) / total
+        found, counts = matched(grid, target, self.limits)
+        positive = found >= 0
+        truth = picked(target, found.clamp(min=0))
+        classes = torch.where(positive, truth[..., CLASS].long(), -1)
+        loss = focal(rows["cls_logits"].float(), classes, counts).sum()
+        # Places without an object get a box that fits, so that no infinite value is multiplied by 0.
+        around = grid.centres.new_tensor([-1.0, -1.0, 1.0, 1.0]) * grid.strides[:, None]
+        edges = torch.where(positive[..., None], truth[..., :4], grid.centres.repeat(1, 2) + around)
+        loss = loss + (giou(self._boxes(rows["bbox_regression"], grid), edges) * positive).sum()
+        central = F.binary_cross_entropy_with_logits(
+            rows["bbox_ctrness"].float().squeeze(-1), centredness(grid.centres, edges), reduction="none"
+        )
+        loss = loss + (central * positive).sum()
+        return loss[None], positive.sum()[None].to(loss)
 
     def candidates(self, output: Output, most: int) -> Candidates:
         """Return at most `most` candidates of each image (B, M), whose scores are sqrt(class x centredness)."""
@@ -101,7 +98,10 @@ def matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]
     away = torch.maximum((x - (left + right) / 2).abs(), (y - (top + bottom) / 2).abs()) / grid.strides[:, None]
     sizes = area(target[..., :4])
     apart = (torch.bucketize(sizes.sqrt(), limits)[:, None] - grid.level[:, None]).abs()
-    fits = inside & (away < _RADIUS) & (apart == 0)
+    ends = torch.cat([limits.new_zeros(1), limits, limits.new_full((1,), torch.inf)])
+    low, high = ends[grid.level, None] / _SHARED, ends[grid.level + 1, None] * _SHARED
+    root = sizes.sqrt()[:, None]
+    fits = inside & (away < _RADIUS) & (root > low) & (root <= high)
     alone = inside.any(1) & ~fits.any(1)  # (B, N)
     nearest = (away + 1e4 * apart).masked_fill(~inside, torch.inf).argmin(1, keepdim=True)
     fits = fits | torch.zeros_like(fits).scatter_(1, nearest, alone[:, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from tlx.data.box_labels import BOTTOM, CLASS, IGNORE, LEFT, RIGHT, TOP
 from tlx.tasks.detection.grid import Grid
+
+AddUp = Callable[[Tensor], Tensor]
 
 
 class Features(NamedTuple):
@@ -70,13 +73,30 @@ class DetectionHead(nn.Module, ABC):
         """Return predictions (B, …) for the maps of a pyramid."""
 
     @abstractmethod
-    def loss(self, output: Output, target: Tensor) -> Tensor:
-        """Return the loss of a batch, a scalar, in float32; ignored boxes are neither objects nor background.
+    def sums(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sums over the batch (S,) in float32, and what each is divided by in the loss (S,).
+
+        Ignored boxes are neither objects nor background.
 
         Args:
             output: The head's output.
             target: The boxes of the images (B, N, 6).
         """
+
+    def loss(self, output: Output, target: Tensor, add_up: AddUp | None = None) -> Tensor:
+        """Return the loss of a batch, a scalar.
+
+        Args:
+            output: The head's output.
+            target: The boxes of the images (B, N, 6).
+            add_up: From sums (N,) over this batch to those over the batches of all processes, see
+                `tlx.tasks.dense.whole_batch`; None: there is one process.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            sums, by = self.sums(output, shortened(target))
+            if add_up is not None:
+                sums, by = add_up(torch.cat([sums, by])).chunk(2)
+            return (sums / by.clamp(min=1)).sum()
 
     @abstractmethod
     def candidates(self, output: Output, most: int) -> Candidates:

@@ -27,7 +27,7 @@ class DetectionKeys:
     _target_: str
     name: str = field(metadata=NAME)
     model: Models = "fcos"
-    pyramid_channels: int | None = field(default=None, metadata=within(GROUPS, 1024))
+    pyramid_channels: int | None = field(default=None, metadata=within(2 * GROUPS, 1024))
     head_convs: int | None = field(default=None, metadata=within(1, 8))
     score_threshold: float | None = field(default=None, metadata=FRACTION)
     max_detections: int | None = field(default=None, metadata=within(1, 10_000))
@@ -61,7 +61,7 @@ class DetectionKind(TaskKind):
         """Yield widths that the layers cannot have, and keys of the data set that have no meaning for boxes."""
         channels, convs = task.get("pyramid_channels"), task.get("head_convs")
         if channels is not None and channels % GROUPS:
-            near = max(GROUPS, round(channels / GROUPS) * GROUPS)
+            near = max(2 * GROUPS, round(channels / GROUPS) * GROUPS)
             expected = f"a multiple of {GROUPS}, the groups of GroupNorm"
             yield Mistake(
                 "task.pyramid_channels", expected, show(channels), f"for example task.pyramid_channels={near}"

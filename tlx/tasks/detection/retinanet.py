@@ -10,7 +10,7 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 
 from tlx.tasks.detection.anchors import anchors_of, assigned, cells, classes_of
 from tlx.tasks.detection.box_levels import BoxLevels
-from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output, picked, shortened
+from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output, picked
 from tlx.tasks.detection.losses import focal, smooth_l1
 from tlx.tasks.detection.widths import GROUPS
 
@@ -40,25 +40,23 @@ class RetinaNet(DetectionHead):
         """Return class logits (B, P * A, K) and moves of the anchors (B, P * A, 4)."""
         return Output(self.network(features.maps), features.grid)
 
-    def loss(self, output: Output, target: Tensor) -> Tensor:
-        """Return the mean over images of focal and L1 loss over the number of anchors with an object, a scalar.
+    def sums(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum over images of focal and L1 loss, each over its anchors with an object (1,), and images (1,).
 
         Args:
             output: The head's output.
             target: The boxes of the images (B, N, 6).
         """
-        target = shortened(target)
-        with torch.autocast(target.device.type, enabled=False):
-            anchors = anchors_of(output.grid, self.cells)
-            found, counts = assigned(anchors, target, _LOW, _HIGH, every_object=True)
-            positive = found >= 0
-            total = positive.sum(1).clamp(min=1)
-            loss = focal(output.rows["cls_logits"].float(), classes_of(found, target), counts)
-            every = anchors.expand(len(target), -1, -1)
-            edges = torch.where(positive[..., None], picked(target, found.clamp(min=0))[..., :4], every)
-            moves = self._coder.encode_single(edges.flatten(0, 1), every.flatten(0, 1)).view_as(edges)
-            loss = loss + smooth_l1(output.rows["bbox_regression"].float(), moves, positive.float(), beta=0.0)
-            return (loss / total).mean()
+        anchors = anchors_of(output.grid, self.cells)
+        found, counts = assigned(anchors, target, _LOW, _HIGH, every_object=True)
+        positive = found >= 0
+        total = positive.sum(1).clamp(min=1)
+        loss = focal(output.rows["cls_logits"].float(), classes_of(found, target), counts)
+        every = anchors.expand(len(target), -1, -1)
+        edges = torch.where(positive[..., None], picked(target, found.clamp(min=0))[..., :4], every)
+        moves = self._coder.encode_single(edges.flatten(0, 1), every.flatten(0, 1)).view_as(edges)
+        loss = loss + smooth_l1(output.rows["bbox_regression"].float(), moves, positive.float(), beta=0.0)
+        return (loss / total).sum()[None], loss.new_full((1,), len(target))
 
     def candidates(self, output: Output, most: int) -> Candidates:
         """Return at most `most` candidates of each image (B, M), whose scores are those of the class."""

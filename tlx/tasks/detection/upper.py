@@ -14,7 +14,7 @@ from tlx.tasks.detection.fcos import Fcos
 from tlx.tasks.detection.head import DetectionHead
 from tlx.tasks.detection.pyramid import Pyramid
 from tlx.tasks.detection.retinanet import RetinaNet
-from tlx.tasks.detection.widths import WIDTHS
+from tlx.tasks.detection.widths import RETINANET_CONVS, WIDTHS
 
 _PLACES = sum(1 / stride**2 for stride in (8, 16, 32, 64))  # for each pixel of the image
 
@@ -35,6 +35,21 @@ def _cost(channels: int, convs: int) -> float:
     return (1 + 2 * convs) * 9 * channels**2 * _PLACES
 
 
+def chosen_width(backbone: Backbone, task: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the channels of the pyramid and the convolutions of the head, as many as fit where the task says nothing.
+
+    Args:
+        backbone: The backbone, see `tlx.backbones.maps.for_maps`.
+        task: `model`, `pyramid_channels` and `head_convs` of the task's node.
+    """
+    usual = {"retinanet": RETINANET_CONVS, "fasterrcnn": 1}
+    channels, convs = task.get("pyramid_channels"), task.get("head_convs") or usual.get(task["model"])
+    if channels is None or convs is None:
+        fitting = fitting_width(backbone)
+        channels, convs = channels or fitting[0], convs or fitting[1]
+    return channels, convs
+
+
 def make_upper(
     backbone: Backbone, task: Mapping[str, Any], classes: int, levels: BoxLevels | None = None
 ) -> tuple[Pyramid, DetectionHead]:
@@ -50,10 +65,7 @@ def make_upper(
         TlxError: There is no such model.
     """
     levels = levels or BoxLevels.of(None)
-    channels, convs = task.get("pyramid_channels"), task.get("head_convs")
-    if channels is None or convs is None:
-        fitting = fitting_width(backbone)
-        channels, convs = channels or fitting[0], convs or (1 if task["model"] == "fasterrcnn" else fitting[1])
+    channels, convs = chosen_width(backbone, task)
     pyramid = Pyramid(backbone, levels.strides, channels)
     if task["model"] == "fcos":
         return pyramid, Fcos(channels, classes, convs, levels)
