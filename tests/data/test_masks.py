@@ -28,9 +28,10 @@ from tlx.config.naming import look_again
 from tlx.data.catalog import source_of
 from tlx.data.ignored import IGNORED
 from tlx.data.mask_labels import MASKS
-from tlx.data.reading import inspection
+from tlx.data.reading import inspection, windows
 from tlx.data.sources.mask_listing import ListedFile
 from tlx.data.sources.mask_pairs import paired
+from tlx.tasks.segmentation.areas import class_areas
 
 TWO = ["background", "foreground"]
 
@@ -40,6 +41,15 @@ def _without_processes(request, monkeypatch):
     """Start no processes but for real data: that would take most of the time."""
     if "test_data" not in request.fixturenames:
         monkeypatch.setattr(inspection, "examine_all", examined_here)
+
+
+def test_a_large_mask_is_read_in_pieces(tmp_path, monkeypatch):
+    """Guards against rows that are lost or exchanged between two pieces of a mask."""
+    monkeypatch.setattr(windows, "_PIECE", 3 * SIDE)
+    drawn = np.random.default_rng(0).integers(0, 3, (SIDE, SIDE), dtype=np.uint8)
+    root = tree(tmp_path, "images/{}.png", "masks/{}.png", made=lambda n: drawn)
+    assert np.array_equal(label(loaded(root), "images/0.png"), drawn)
+    assert [area.pixels for area in class_areas(drawn, 3)] == np.bincount(drawn.ravel()).tolist()
 
 
 @pytest.mark.parametrize(

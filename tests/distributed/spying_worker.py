@@ -21,6 +21,11 @@ class Dump(pl.Callback):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    def on_fit_start(self, trainer, pl_module):
+        for module in pl_module.modules():  # each process draws its own
+            if isinstance(module, torch.nn.Dropout2d):
+                module.p = 0.0
+
     def on_train_epoch_end(self, trainer, pl_module):
         weights = {n: p.detach().clone() for n, p in pl_module.named_parameters()}
         torch.save(weights, self.directory / f"rank{trainer.global_rank}_epoch{trainer.current_epoch}.pt")

@@ -7,9 +7,11 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from tlx.base.tile_offsets import tile_offsets
 from tlx.data.augmentation.covering import covering
+from tlx.tasks.dense.reduced import reduced
 from tlx.tasks.dense.tiling import OVERLAP, class_map
 
 
@@ -53,6 +55,16 @@ def test_the_middle_of_a_tile_decides_where_tiles_overlap():
     inner = [start for start in starts if start > 0]
     assert all((found[:, start : start + 2] == 0).all() for start in inner)
     assert (found[:, :2] == 1).all()  # no neighbour sees the edge of the image
+
+
+@pytest.mark.parametrize("size", [(513, 40), (700, 1601), (1030, 3), (20, 20)])
+def test_pictures_are_reduced_by_areas(size):
+    """Guards against rows that are left out or count twice where an image is reduced a few rows at a time."""
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = reduced(image)
+    expected = interpolate(image[None].float(), size=found.shape[-2:], mode="area")[0].round()
+    assert torch.equal(found.float(), expected)
+    assert max(found.shape) <= 512
 
 
 def test_places_and_sizes():

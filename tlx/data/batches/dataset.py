@@ -218,7 +218,8 @@ class SplitDataset(Dataset[Batch]):
                     drawn.append(self.distort.draw())
         images, labels = zip(*items, strict=True)
         moved = self.labels.collate(labels) if self.labels is not None and self.labels_move else None
-        return torch.stack(images), moved, torch.stack(drawn) if drawn else None
+        image = images[0][None] if self.one_a_batch else torch.stack(images)  # a large one is not copied
+        return image, moved, torch.stack(drawn) if drawn else None
 
     def _item(self, index: int) -> tuple[Tensor, Any]:
         """Return a transformed, undistorted image, and its label if that moves with it."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tlx.data.ignored import IGNORED
 from tlx.data.reading.mask_facts import MaskFacts
 from tlx.data.reading.mask_values import MaskValues
+from tlx.data.reading.windows import in_pieces
 
 Space = Literal["numbers", "colours", "labels"]
 Values = npt.NDArray[np.unsignedinteger]
@@ -75,7 +76,13 @@ class ClassCodes:
 
     def apply(self, mask: MaskValues) -> npt.NDArray[np.uint8]:
         """Return the class of each pixel, uint8 (H, W)."""
-        values = mask.values
+        found = np.empty(mask.values.shape, dtype=np.uint8)
+        for rows in in_pieces(found.shape):  # numpy makes indices of 8 bytes of them
+            found[rows] = self._applied(mask, mask.values[rows])
+        return found
+
+    def _applied(self, mask: MaskValues, values: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
+        """Return the classes of some values of a mask."""
         if mask.palette is not None and (self.space == "colours" or self.by_colour):
             return np.take(_searched(self, self._from_colours(mask.palette)), values)
         if mask.kind == "colours":

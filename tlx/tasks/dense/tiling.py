@@ -54,8 +54,8 @@ def class_map(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int
     """
     size = (image.shape[-2], image.shape[-1])
     larger = enlarged(image, tile)
-    bands = list(_bands(scores, larger, tile, at_once)) if larger is not image else None
-    if bands is not None:  # small: the probabilities are reduced to the image's own size before a class is chosen
+    if larger is not image:  # the probabilities are reduced to the image's own size before a class is chosen
+        bands = [band.clone() for band in _bands(scores, larger, tile, at_once)]
         probabilities = F.interpolate(torch.cat(bands, dim=1)[None], size=size, mode="bilinear", align_corners=False)
         return probabilities[0].argmax(0).to(torch.uint8).cpu()
     chosen = [band.argmax(0).to(torch.uint8).cpu() for band in _bands(scores, image, tile, at_once)]
@@ -63,7 +63,10 @@ def class_map(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int
 
 
 def _bands(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int) -> Iterator[Tensor]:
-    """Yield probabilities (K, lines, W) from top to bottom; each band is as high as the step between tiles."""
+    """Yield probabilities (K, lines, W) from top to bottom; each band is as high as the step between tiles.
+
+    The next band is written over one that was yielded.
+    """
     height, width = tile
     tops, lefts = _offsets((image.shape[-2], image.shape[-1]), tile)
     window = _window(tile, image.device)
@@ -79,8 +82,9 @@ def _bands(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int) -
                 total[:, :, left : left + width] += part
         assert total is not None
         done = (tops[number + 1] if number + 1 < len(tops) else top + height) - top
-        yield total[:, :done] / total[:, :done].sum(0, keepdim=True)
-        total = torch.cat([total[:, done:], torch.zeros_like(total[:, :done])], dim=1)
+        yield total[:, :done].div_(total[:, :done].sum(0, keepdim=True))
+        below = total[:, done:].clone()
+        total.zero_()[:, : below.shape[1]] = below
 
 
 def _window(tile: tuple[int, int], device: torch.device) -> Tensor:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlx.data.reading.windows import in_pieces
+
 
 class ClassArea(NamedTuple):
     """The area of a class in a mask: pixels, their fraction of the mask, and connected components.
@@ -22,7 +24,8 @@ def class_areas(mask: np.ndarray, classes: int) -> list[ClassArea]:
     """Return the area of each class in a mask, uint8 (H, W)."""
     from scipy import ndimage
 
-    counts = np.bincount(mask.ravel(), minlength=classes)[:classes].tolist()
+    pieces = (mask[rows].ravel() for rows in in_pieces(mask.shape))  # numpy makes indices of 8 bytes of them
+    counts = sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, int))[:classes].tolist()
     boxes = ndimage.find_objects(mask + np.uint8(1), max_label=classes)  # value 0 would belong to no object
     corners = np.ones((3, 3), dtype=bool)
     areas = []
