@@ -21,12 +21,12 @@ def test_processes_equal_one_and_their_figures_are_of_all_images(tmp_path):
     two, one = (train(tmp_path / name, n, 8, "rewrap", *SCENES) for name, n in (("two", 2), ("one", 1)))
     for epoch in range(EPOCHS):
         assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
-        assert apart(two[0][epoch], one[0][epoch]) < 1e-8, epoch  # in double precision; Adam divides by small numbers
+        assert apart(two[0][epoch], one[0][epoch]) < 1e-4, epoch  # the loss is in single precision
     assert apart(one[0][0], one[0][-1]) > 1e-2
     figures = [Run(tmp_path / name).metrics for name in ("one", "two")]
-    assert figures[0]["test/miou"] > 0.6  # it has learnt all three classes
+    assert figures[0]["test/miou_foreground"] > 0.3  # it has learnt both characters
     names = {name for name in figures[0] if name.startswith(("val/", "test/"))}
     whole = {"val/whole_miou/head", "val/whole_miou/back"}
     assert {"val/miou", "val/loss", "test/boundary_iou", "test/iou/X", *whole} <= names
-    for name in names:
+    for name in names - {"val/loss"}:  # its Dice is that of batches, and these differ
         assert figures[1][name] == pytest.approx(figures[0][name], abs=1e-4), name

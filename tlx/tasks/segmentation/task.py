@@ -39,6 +39,7 @@ from tlx.tasks.segmentation.worst import picture
 
 _APART = 8  # pixels between those whose entropy is measured
 _TILES_AT_ONCE = 16  # of an image that is larger than a tile
+_ON_A_CPU = 2  # there more tiles at once take longer, and memory
 _SCORES_AT_ONCE = 2**24  # numbers; several copies of them are in memory together
 
 
@@ -154,7 +155,8 @@ class Segmentation(DenseTask):
         """Return the class of each pixel (B, H, W), uint8 on the CPU, for whole images, uint8 (B, C, H, W)."""
         tile = self.backbone.preprocessing.height_width
         scores = len(self.class_names) * math.prod(tile)
-        at_once = min(max(1, _SCORES_AT_ONCE // scores), _TILES_AT_ONCE)
+        most = _ON_A_CPU if image.device.type == "cpu" else _TILES_AT_ONCE
+        at_once = min(max(1, _SCORES_AT_ONCE // scores), most)
         return torch.stack([class_map(self, one, tile, at_once) for one in image])
 
     def figures(self, split: str) -> Figures:
