@@ -145,6 +145,16 @@ class BoxLabels(LabelKind):
         found = torch.cat([moved.as_subclass(torch.Tensor).view(-1, 4), classes[:, None], flags[:, None]], dim=1)
         return pixels, self._filled(visible(found, (pixels.shape[-2], pixels.shape[-1])))
 
+    def joined(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Return the boxes (N, 6) of an image that was put together: a shift (2,), x and y, and boxes of each part."""
+        import torch
+
+        found = []
+        for shift, rows in parts:
+            shown = rows[rows[:, CLASS] != NO_OBJECT]
+            found.append(torch.cat([shown[:, :4] + shift.repeat(2), shown[:, 4:]], dim=1))
+        return self._filled(torch.cat(found))
+
     def key(self, label: Boxes) -> bytes:
         """Return 16 bytes that differ for different boxes, and for sets whose images show more objects."""
         parts = (label.edges.tobytes(), label.classes.tobytes(), label.ignored, str(self.most).encode())

@@ -20,6 +20,7 @@ from tlx.data import domains
 from tlx.data.augmentation import box_crops
 from tlx.data.augmentation.box_crops import BoxTile, box_transform
 from tlx.data.augmentation.crops import Tile, crop_transform
+from tlx.data.augmentation.mosaic import Mosaic
 from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
@@ -153,6 +154,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         if view is None:
             return settings
         drawn = {"augment": node.get("augment", "light"), "flip": node.get("horizontal_flip", True)}
+        if self.draws_mosaics:
+            drawn["images"] = self._together
         return {**settings, **drawn, "view": view, "view_seed": self.view_seed}
 
     def take_turns(self, views: int, first_epoch: int) -> None:
@@ -286,7 +289,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         crops = crop_transform if self.preprocessing.sides is None else box_transform
         transform = (crops if self.in_parts else train_transform)(self.preprocessing, augment, flip)
         views = Views(self.view_seed, self.content_keys(split))
-        return SplitDataset(
+        dataset = SplitDataset(
             self.splits[split],
             transform,
             self.channels,
@@ -299,6 +302,9 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self.label_kind(split),
             self._full_sizes(split),
         )
+        if self.draws_mosaics:
+            dataset.mosaic = Mosaic(self.preprocessing, flip)
+        return dataset
 
     def _as_evaluated(
         self, split: Split, node: Mapping[str, Any], labels: LabelKind | None, whole: bool = False

@@ -16,6 +16,7 @@ from tlx.base.errors import TlxError
 from tlx.data import domains
 from tlx.data.augmentation.covering import covering
 from tlx.data.augmentation.framing import Framing, resized
+from tlx.data.augmentation.names import IMAGES, MOSAIC
 from tlx.data.box_labels import BoxLabels
 from tlx.data.catalog import labels_of
 from tlx.data.checked import CheckedSet, load_checked
@@ -200,7 +201,22 @@ class LabelledImages:
 
     def label_kind(self, split: str) -> LabelKind | None:
         """Return the kind of the labels of a split; None: its images have no labels for training."""
-        return None if split in (domains.TRAIN, domains.VAL) else self._set_of(split).images.labels
+        if split in (domains.TRAIN, domains.VAL):
+            return None
+        kind = self._set_of(split).images.labels
+        if self.draws_mosaics and isinstance(kind, BoxLabels):  # which show the objects of several images
+            return BoxLabels(IMAGES * kind.most)
+        return kind
+
+    @property
+    def draws_mosaics(self) -> bool:
+        """Whether training draws mosaics of several images."""
+        return self.dataset.get("augment") == MOSAIC
+
+    @cached_property
+    def _together(self) -> str:
+        """A hash of all training images and labels, on which a mosaic depends."""
+        return blake2b(b"".join(self.label_keys("train") or self.content_keys("train")), digest_size=16).hexdigest()
 
     @property
     def class_names(self) -> list[str]:

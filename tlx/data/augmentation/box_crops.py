@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from tlx.data.augmentation.framing import resized, scale
+from tlx.data.augmentation.names import MOSAIC
 from tlx.data.augmentation.transforms import ENOUGH
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 Region = tuple[int, int, int, int]  # top, left, height and width in pixels
 
-JITTER = {"none": (1.0, 1.0), "light": (0.7, 1.4), "strong": (0.5, 2.0)}  # of the scale, evenly on a logarithmic axis
+# Of the scale, evenly on a logarithmic axis.
+JITTER = {"none": (1.0, 1.0), "light": (0.7, 1.4), "strong": (0.5, 2.0), MOSAIC: (0.7, 1.4)}
 _AROUND_OBJECTS = 0.75  # probability that a crop of an image with objects is drawn around one of them
 
 
@@ -141,7 +143,7 @@ def box_transform(preprocessing: Preprocessing, augment: str, horizontal_flip: b
 
     Args:
         preprocessing: See `OnCanvas`.
-        augment: One of `none`, `light`, `strong`, `affine`, `characters`; the last two and `none` draw no scale.
+        augment: Its name; those without an entry in `JITTER` draw no scale, as `none`.
         horizontal_flip: Whether a mirrored image is still an example.
     """
     crop = BoxCrop(preprocessing, JITTER.get(augment, JITTER["none"]))

@@ -13,10 +13,12 @@ from torch.utils.data import Dataset
 
 from tlx.base.gradients import no_gradients
 from tlx.data.augmentation.distortion import Distortion
+from tlx.data.augmentation.mosaic import Mosaic
 from tlx.data.augmentation.randomness import seeded
 from tlx.data.batches.batch_process import next_file
 from tlx.data.batches.kept import KeptImages
 from tlx.data.batches.sampler import PADDING
+from tlx.data.box_labels import BoxLabels
 from tlx.data.labels import CLASSES, LabelKind
 from tlx.data.reading.images import as_image, to_channels
 from tlx.data.reading.pixels import read_pixels
@@ -98,6 +100,7 @@ class SplitDataset(Dataset[Batch]):
         rows: If set, batches hold outputs of layer groups instead of images, under `prefix` by group.
         label_rows: The labels that belong to these rows, if labels move.
         kept: If set, the store of images that were read before.
+        mosaic: If set, draws some samples as mosaics of several images with boxes.
         one_a_batch: Whether the images have sizes of their own, so that a batch holds one.
     """
 
@@ -118,6 +121,7 @@ class SplitDataset(Dataset[Batch]):
         sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.labels, self.sizes = labels, sizes
+        self.mosaic: Mosaic | None = None
         self.window = window
         self.distort = distort
         self.distort_later = False
@@ -232,17 +236,29 @@ class SplitDataset(Dataset[Batch]):
             sample = self.split.samples[index]
             transform = self.transform if sample.region is None else self.transform.at(sample.region)  # type: ignore[operator]
             if self.labels is not None and self.labels_move:
-                image = self._read(index)
-                label = sample.target
-                if self.sizes is not None:
-                    label = self.labels.resized(label, self.sizes[index], (image.shape[-2], image.shape[-1]))
-                image, label = self.labels.transform(transform, image, label)
+                image, label = self._mosaic(self.labels, index) or self._moved(self.labels, index, transform)
             else:
-                image = transform(self._read(index))
-            image = to_channels(image, self.channels)
+                image = to_channels(transform(self._read(index)), self.channels)
             if kept:
                 kept.put(index, image)
         return image, label
+
+    def _moved(self, kind: LabelKind, index: int, transform: nn.Module) -> tuple[Tensor, Any]:
+        """Return a transformed image and its label, which moves with it."""
+        image, label = self._read(index), self.split.samples[index].target
+        if self.sizes is not None:
+            label = kind.resized(label, self.sizes[index], (image.shape[-2], image.shape[-1]))
+        image, label = kind.transform(transform, image, label)
+        return to_channels(image, self.channels), label
+
+    def _mosaic(self, kind: LabelKind, index: int) -> tuple[Tensor, Any] | None:
+        """Return a mosaic of an image and three others, and its boxes; None: none was drawn."""
+        drawn = None if self.mosaic is None else self.mosaic.draw(len(self))
+        if drawn is None or self.mosaic is None or not isinstance(kind, BoxLabels):
+            return None
+        indices = [index, *drawn[0]]
+        image, parts = self.mosaic.joined(drawn[1], lambda number, crop: self._moved(kind, indices[number], crop))
+        return image, kind.joined(parts)
 
     def _read(self, index: int) -> Tensor:
         """Return a decoded image, (C, H, W)."""

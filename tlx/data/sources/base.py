@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from tlx.base.errors import Mistake, TlxError, did_you_mean
 from tlx.building.safety import locate
+from tlx.data.augmentation.names import MOSAIC
 from tlx.data.box_labels import BoxLabels
 from tlx.data.files.image_files import DICOM, INSTALL_DICOM
 from tlx.data.files.walk import skipping_unreadable
@@ -104,7 +105,7 @@ class Source(ABC):
         """Return the mistakes of a node whose keys are complete and have the right types."""
         with self._skipping_unreadable():
             found = self.own_mistakes()
-            common = [*keys.mistakes(self.node), *self._sides_mistakes(), *self._classes_mistakes()]
+            common = [*keys.mistakes(self.node), *self._box_mistakes(), *self._classes_mistakes()]
             return [*found, *common, *(() if found else self._missing_pydicom())]
 
     def identity(self) -> dict[str, Any] | None:
@@ -154,7 +155,10 @@ class Source(ABC):
         except TlxError:
             return None
 
-    def _sides_mistakes(self) -> Iterator[Mistake]:
+    def _box_mistakes(self) -> Iterator[Mistake]:
+        if self.labels != BoxLabels.name and self.node.get("augment") == MOSAIC:
+            expected = f"an augmentation other than mosaic for {self.labels}: it is about images with boxes"
+            yield Mistake("dataset.augment", expected, "'mosaic'", "type dataset.augment=light")
         for key in ("min_side", "max_side"):
             if self.labels != BoxLabels.name and self.node.get(key) is not None:
                 expected, hint = f"null for {self.labels}: it is about images with boxes", "type dataset.image_size=N"

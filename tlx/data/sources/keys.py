@@ -25,7 +25,7 @@ class SourceKeys:
     num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
     decode: Literal["reduced", "full"] = "reduced"
     window: list[float] | None = None
-    augment: Literal["none", "light", "strong", "affine", "characters", "trivial"] = "light"
+    augment: Literal["none", "light", "strong", "affine", "characters", "trivial", "mosaic"] = "light"
     horizontal_flip: bool = True
     val_fraction: float = field(default=0.2, metadata=CARVED)
     split_seed: int = field(default=0, metadata=SEED)
