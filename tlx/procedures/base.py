@@ -127,13 +127,26 @@ class Procedure(ABC):
         return TestRecorder(self.data.sizes["test"], self.data.test_images if logged else None)
 
     def _finish(
-        self, evaluator: pl.Trainer, trained: Mapping[str, Any], tested: Mapping[str, float], seen: TestRecorder
+        self,
+        best: Task,
+        evaluator: pl.Trainer,
+        trained: Mapping[str, Any],
+        tested: Mapping[str, float],
+        seen: TestRecorder,
     ) -> None:
-        """Write the review and the metrics and mark the run as finished; all processes wait for this."""
+        """Write the review and the metrics and mark the run as finished; all processes wait for this.
+
+        Args:
+            best: The network that was tested.
+            evaluator: The Trainer that tested it.
+            trained: Figures of the training.
+            tested: Figures of the test.
+            seen: What was recorded of the test.
+        """
         if is_first():
             figures = {**trained, **tested}
             loggers = self._open_loggers(figures["train/steps"])
-            sections = self.task.review(self.data, seen.seen)
+            sections = best.review(self.data, seen.seen)
             self.run.finish(figures | report(self.run, hyperparameters(self.config), sections, figures, loggers))
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
         evaluator.strategy.barrier()

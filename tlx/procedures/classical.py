@@ -49,7 +49,7 @@ class ClassicalClassifier(Procedure):
         tested = dict(evaluator.test(task, datamodule=data, verbose=False)[0])
         if is_first():
             save_weights(self.run.checkpoints / "best.ckpt", task)
-        self._finish(evaluator, figures, tested, recorder)
+        self._finish(task, evaluator, figures, tested, recorder)
 
 
 PROCEDURE = ClassicalClassifier

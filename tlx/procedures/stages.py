@@ -108,7 +108,7 @@ class StagedTraining(Procedure):
             tested |= self._oracle_selected()
         trained = {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
         whole = {} if self.whole is None else self.whole.figures
-        self._finish(evaluator, {**trained, **at["figures"], **whole}, tested, recorder)
+        self._finish(best, evaluator, {**trained, **at["figures"], **whole}, tested, recorder)
 
     def _restore(self, whole: WholeImages, at: Mapping[str, Any]) -> None:
         try:

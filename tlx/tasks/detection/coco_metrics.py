@@ -60,6 +60,7 @@ def _measured(found: list[dict[str, Tensor]], truth: list[dict[str, Tensor]], li
         sync_on_compute=False,
     )
     metric.warn_on_many_detections = False
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it logs its tables
     metric.update(found, truth)
     with torch.no_grad():
         measured: dict[str, Tensor] = metric.compute()

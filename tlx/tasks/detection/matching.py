@@ -92,7 +92,7 @@ def match(found: Tensor, truth: Tensor, ious: np.ndarray = IOUS, across_classes:
     usual = there & (truth_rows[..., IGNORE] == 0)
     crowd = there & ~usual
     images = len(found_rows)
-    partner = np.full((images, most, len(ious)), -1)
+    partner = np.full((images, most, len(ious)), -1, dtype=np.int32)
     ignored = np.zeros((images, most, len(ious)), dtype=bool)
     step = max(1, AT_ONCE // max(1, truth_rows.shape[1] * max(most, len(ious))))
     for start in range(0, images, step):
@@ -103,7 +103,7 @@ def match(found: Tensor, truth: Tensor, ious: np.ndarray = IOUS, across_classes:
             possible &= found_rows[some, :, None, CLASS] == truth_rows[some, None, :, CLASS]
         overlap[~possible] = -1
         _choose(overlap, usual[some], ious, partner[some], ignored[some])
-    numbers = np.cumsum(usual).reshape(usual.shape) - 1  # of objects, over all images
+    numbers = np.cumsum(usual, dtype=np.int32).reshape(usual.shape) - 1  # of objects, over all images
     if numbers.size:
         places = np.take_along_axis(numbers[:, None, :], np.maximum(partner, 0).reshape(images, 1, -1), axis=2)
         partner = np.where(partner >= 0, places.reshape(partner.shape), -1)
