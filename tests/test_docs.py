@@ -146,6 +146,9 @@ def test_every_command_of_the_pages_is_right(
         assert resumed(rest[0].removeprefix("resume="), rest[1:]).run_dir
         return
     if verb in ("train", "plan", "check") and not {"-h", "--help"} & set(rest):
+        if verb == "check" and "--pictures" in rest:
+            place = rest.index("--pictures")
+            del rest[place : place + 2]
         flags, overrides, config_dir = tlx.cli._split(rest)
         multirun = bool({"-m", "--multirun"} & set(flags))
         assert verb == "train" or not multirun
