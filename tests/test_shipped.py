@@ -197,6 +197,21 @@ def discs(folder: Path) -> Path:
     return folder
 
 
+def boxed_discs(folder: Path) -> Path:
+    """Draw these images, each with a box in an XML file beside it, and all boxes in a table."""
+    rows = ["file,x1,y1,x2,y2,class"]
+    for path in sorted(discs(folder).glob("*.png")):
+        path.unlink()
+        name, top = f"{path.stem}.bmp", int(path.stem) % 8 + 3
+        place = f"<xmin>7</xmin><ymin>{top}</ymin><xmax>25</xmax><ymax>{top + 18}</ymax>"
+        size = "<size><width>32</width><height>32</height><depth>3</depth></size>"
+        xml = f"<filename>{name}</filename>{size}<object><name>disc</name><bndbox>{place}</bndbox></object>"
+        (folder / f"{path.stem}.xml").write_text(f"<annotation>{xml}</annotation>")
+        rows.append(f"{name},7,{top},25,{top + 18},disc")
+    (folder / "boxes.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_can_be_planned(name, home, tiny_run):
@@ -224,6 +239,8 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
             small += [f"{part}.count=8", f"{part}.image_size=64"]
         elif node._target_ == "tlx.data.masks":
             small += [f"{part}.root={discs(home / 'discs')}", f"{part}.image_size=64", f"{part}.batch_size=2"]
+        elif node._target_ in ("tlx.data.voc", "tlx.data.boxes"):
+            small += [f"{part}.root={boxed_discs(home / 'discs')}", f"{part}.image_size=64", f"{part}.batch_size=2"]
         elif node.name != "digits":
             small += [f"{part}=arrays", f"{part}.path={ten_digits}", f"{part}.horizontal_flip=false"]
     if settled.dataset.image_size is None:

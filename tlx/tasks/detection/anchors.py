@@ -44,6 +44,16 @@ def assigned(boxes: Tensor, target: Tensor, low: float, high: float, every_objec
         high: That from which it stands for an object.
         every_object: Whether the best box for an object stands for it even if it overlaps less.
     """
+    # One image after another: the overlaps of all at once would be the largest tensor of a step.
+    each = [
+        _assigned(boxes if boxes.ndim == 2 else boxes[i : i + 1], target[i : i + 1], low, high, every_object)
+        for i in range(len(target))
+    ]
+    found, counts = zip(*each, strict=True)
+    return torch.cat(found), torch.cat(counts)
+
+
+def _assigned(boxes: Tensor, target: Tensor, low: float, high: float, every_object: bool) -> tuple[Tensor, Tensor]:
     share, within = overlaps(boxes, target[..., :4])
     real = objects(target)[:, None]
     in_ignored = ((within > _MOSTLY) & ignored(target)[:, None]).any(-1)

@@ -55,8 +55,9 @@ class Fcos(DetectionHead):
         classes = torch.where(positive, truth[..., CLASS].long(), -1)
         loss = focal(rows["cls_logits"].float(), classes, counts).sum()
         # Places without an object get a box that fits, so that no infinite value is multiplied by 0.
-        around = grid.centres.new_tensor([-1.0, -1.0, 1.0, 1.0]) * grid.strides[:, None]
-        edges = torch.where(positive[..., None], truth[..., :4], grid.centres.repeat(1, 2) + around)
+        half = grid.strides[:, None]
+        fitting = torch.cat([grid.centres - half, grid.centres + half], dim=1)
+        edges = torch.where(positive[..., None], truth[..., :4], fitting)
         loss = loss + (giou(self._boxes(rows["bbox_regression"], grid), edges) * positive).sum()
         central = F.binary_cross_entropy_with_logits(
             rows["bbox_ctrness"].float().squeeze(-1), centredness(grid.centres, edges), reduction="none"

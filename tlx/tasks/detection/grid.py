@@ -46,13 +46,7 @@ def places(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]
             for length, by in zip(one.shape[-2:], stretched, strict=True)
         )
         centres.append(torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1).flatten(0, 1))
+    stride_of = [one.new_full((len(one),), stride) for one, stride in zip(centres, strides, strict=True)]
+    level_of = [torch.full((len(one),), number, device=device) for number, one in enumerate(centres)]
     counts = [len(one) for one in centres]
-    repeats = torch.tensor(counts, device=device)
-    levels = torch.arange(len(maps), device=device)
-    return Grid(
-        torch.cat(centres),
-        torch.tensor(strides, device=device, dtype=torch.float32).repeat_interleave(repeats, output_size=sum(counts)),
-        levels.repeat_interleave(repeats, output_size=sum(counts)),
-        counts,
-        size,
-    )
+    return Grid(torch.cat(centres), torch.cat(stride_of), torch.cat(level_of), counts, size)

@@ -26,9 +26,10 @@ from tlx.tasks.dense.whole_batch import over_processes
 from tlx.tasks.detection.box_levels import MAPPED, BoxLevels
 from tlx.tasks.detection.decoding import CANDIDATES, detections
 from tlx.tasks.detection.figures import SplitFigures
-from tlx.tasks.detection.head import Features, Output
+from tlx.tasks.detection.head import DetectionHead, Features, Output
 from tlx.tasks.detection.kind import DetectionKind
 from tlx.tasks.detection.outputs import badness, rows_of
+from tlx.tasks.detection.pyramid import Pyramid
 from tlx.tasks.detection.thresholds import WITHOUT_OBJECTS
 from tlx.tasks.detection.upper import chosen_width, make_upper
 from tlx.tasks.detection.whole_images import found_in
@@ -67,6 +68,8 @@ class Detection(DenseTask):
     """
 
     kind = DetectionKind()
+    pyramid: Pyramid
+    head: DetectionHead
 
     def __init__(
         self,
@@ -232,7 +235,7 @@ class Detection(DenseTask):
         """Return the detections of whole images (B, D, 6), in their own pixels."""
         return self.found_in(batch["image"])
 
-    def predicted(self, output: Output) -> Tensor:  # type: ignore[override]
+    def predicted(self, output: Output) -> Tensor:
         """Return the detections (B, D, 6) that the head's output means."""
         return self.decoded(output)
 

@@ -1,0 +1,323 @@
+"""Blood cells and raccoons: boxes, by strategy, by where the weights come from, by model, and against a plain loop.
+
+    python benchmarks/detection.py                                 everything, 3 seeds
+    python benchmarks/detection.py --only full,reference --seeds 1 some rows
+    python benchmarks/detection.py --sets raccoons --device cuda --jobs 8
+
+EfficientNet-Lite0, images framed as tlx frames them, batches of 8, the same split and number of steps for every row.
+`reference` is torchvision's reference loop of detection (peers/detection_loop.py) with the same model, weights, size,
+and steps. Average precision is that of faster-coco-eval on the test images at their own size.
+
+Every result is appended to detection.csv in --output, and not repeated when the benchmark is started again. Writes
+docs/results.md, unless --epochs is given. Data: TLX_TEST_DATA, see the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import sys
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from real_sets import CACHE, DATA
+from report import machine, write_section
+from seeds import mean_and_sd
+
+EPOCHS = 15  # as in conf/experiment/detect_blood_cells.yaml, from which the other settings come as well
+MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
+ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+SETS = {
+    "blood_cells": ("experiment=detect_blood_cells", f"dataset.root={DATA / 'bccd' / 'BCCD'}"),
+    "raccoons": ("experiment=detect_raccoons", f"dataset.root={DATA / 'raccoon'}"),
+}
+BATCH = 8
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Args:
+        title: What it is, in words.
+        strategy: The strategy of tlx; "": that of the experiment.
+        parts: Fractions of the epochs for the stages of the strategy.
+        more: More overrides.
+        peer: Whether torchvision's loop trains.
+        needs: The row whose run of the same seed it starts from.
+        only: The set that it is for; "": all.
+    """
+
+    title: str
+    strategy: str = ""
+    parts: tuple[float, ...] = (1.0,)
+    more: tuple[str, ...] = ()
+    peer: bool = False
+    needs: str = ""
+    only: str = ""
+
+
+METHODS = {
+    "classifier": Method("a classifier of the same cells: accuracy", "full", only="blood_cells"),
+    "scratch": Method("from random weights: `scratch`", "scratch"),
+    "linear_probe": Method("frozen backbone: `linear_probe`", "linear_probe"),
+    "last_layers": Method("`last_layers`", "last_layers", (0.2, 0.8)),
+    "gradual": Method("`gradual`", "gradual", (0.2, 0.3, 0.5)),
+    "full": Method("`full`, as in the experiment"),
+    "from_classifier": Method(
+        "the same, from the classifier of the same cells", needs="classifier", only="blood_cells"
+    ),
+    "retinanet": Method("the same, `task.model=retinanet`", more=("task.model=retinanet",)),
+    "fasterrcnn": Method("the same, `task.model=fasterrcnn`", more=("task.model=fasterrcnn",)),
+    "reference": Method("torchvision's reference loop, FCOS", peer=True),
+}
+LONGEST = ("reference", "classifier")  # they begin first: nothing waits for them at the end
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training and its test.
+
+    Args:
+        method: Key of METHODS.
+        images: Key of SETS.
+        seed: Seed of weights, order and augmentation.
+        epochs: Epochs of all stages together.
+        device: `auto`, `cpu` or `cuda`.
+        output: Folder of the runs.
+        threads: Threads of its process.
+        start: The run that it starts from; "": none.
+    """
+
+    method: str
+    images: str
+    seed: int
+    epochs: int
+    device: str
+    output: Path
+    threads: int
+    start: str = ""
+
+
+def overrides(job: Job) -> list[str]:
+    """Return the overrides of a training by tlx."""
+    method, (experiment, root) = METHODS[job.method], SETS[job.images]
+    machine_keys = [*MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}"]
+    chosen = [experiment, root, *machine_keys, f"seed={job.seed}", f"output_dir={job.output}"]
+    if job.method == "classifier":
+        chosen = [
+            "dataset=voc",
+            root,
+            "dataset.crops=true",
+            "backbone=efficientnet_lite0",
+            "dataset.name=kinds_of_cells",
+        ]
+        chosen += [*machine_keys, f"seed={job.seed}", f"output_dir={job.output}", "backbone=efficientnet_lite0"]
+    if method.needs:
+        chosen += ["backbone=run", f"backbone.run={job.start}"]
+    if method.strategy:
+        chosen += [f"strategy={method.strategy}"]
+    chosen += [f"strategy.stages.{i}.epochs={n}" for i, n in enumerate(shares(job.epochs, method.parts))]
+    return [*chosen, *method.more]
+
+
+def shares(epochs: int, parts: tuple[float, ...]) -> list[int]:
+    """Return the epochs of each stage, at least one; their sum is `epochs` where that is possible."""
+    first = [max(1, round(epochs * part)) for part in parts[:-1]]
+    return [*first, max(1, epochs - sum(first))]
+
+
+def work(job: Job) -> Row:
+    """Train and test; return the figures. Runs in a process of its own, which does several jobs one after another."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    return _peer(job) if METHODS[job.method].peer else _ours(job)
+
+
+def _ours(job: Job) -> Row:
+    import tlx
+
+    run = tlx.train(tlx.compose(overrides(job)))
+    found = run.metrics
+    row = {"directory": str(run.directory), "seconds": found["train/seconds"]}
+    if job.method == "classifier":
+        return row | {"accuracy": found["test/accuracy"]}
+    return row | {"ap": found["test/map"], "ap_50": found["test/map_50"], "ap_75": found["test/map_75"]}
+
+
+def _peer(job: Job) -> Row:
+    """Train with torchvision's loop: as many steps, on the images and with the sides that tlx would use."""
+    import torch
+    from peers import detection_loop
+
+    import tlx
+    from tlx.tasks.detection.coco_metrics import coco_metrics
+    from tlx.training.experiment import build
+
+    config = tlx.compose(overrides(job))
+    data, task = build(config)
+    device = torch.device("cuda" if job.device != "cpu" and torch.cuda.is_available() else "cpu")
+    sides = data.preprocessing.sides
+    assert sides is not None
+    labelled = {part: _labelled(data.splits[part]) for part in ("train", "test")}
+    width = int(task.shaped_by["pyramid_channels"]), int(task.shaped_by["head_convs"])
+    model = task.shaped_by["model"]
+    first = detection_loop.first_class(model)
+    torch.manual_seed(job.seed)
+    network = detection_loop.model(model, task.backbone, len(data.class_names), *width, sides).to(device)
+    seconds = detection_loop.train(network, labelled["train"], job.seed, job.epochs, BATCH, device, first)
+    found = detection_loop.detected(network, labelled["test"], device, first)
+    scores = coco_metrics(found, [rows for _, rows in labelled["test"]], limit=100)
+    values = {"ap": "map", "ap_50": "map_50", "ap_75": "map_75"}
+    return {"directory": "", "seconds": seconds, **{name: float(scores[key]) for name, key in values.items()}}
+
+
+def _labelled(split: Any) -> list[Any]:
+    """Return the files of a split with their boxes (n, 6)."""
+    import torch
+
+    found = []
+    for sample in split.samples:
+        label = sample.target
+        rows = torch.zeros(len(label), 6)
+        rows[:, :4] = torch.tensor(label.boxes(), dtype=torch.float32).view(-1, 4)
+        rows[:, 4], rows[:, 5] = torch.tensor(label.classes), torch.tensor(list(label.ignored))
+        found.append((sample.source, rows))
+    return found
+
+
+class Results:
+    """Rows in a CSV file, which grows by one row a result."""
+
+    FIELDS = ("method", "images", "seed", "epochs", "device", "ap", "ap_50", "ap_75", "accuracy", "seconds",
+              "directory")  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            self._append(self.FIELDS)
+
+    def of(self, method: str, images: str, epochs: int) -> list[dict[str, str]]:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [row for row in rows if (row["method"], row["images"], row["epochs"]) == (method, images, str(epochs))]
+
+    def add(self, job: Job, row: Row) -> None:
+        own = {"method": job.method, "images": job.images, "seed": job.seed, "epochs": job.epochs, "device": job.device}
+        self._append([{**own, **row}.get(name, "") for name in self.FIELDS])
+
+    def _append(self, values: Any) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(values)
+
+
+def train_all(args: argparse.Namespace, results: Results) -> list[str]:
+    """Do all jobs that have no result yet, some side by side; return what failed, in words."""
+    waiting, failed = list(_jobs(args, results)), list[str]()
+    running: dict[Future[Row], Job] = {}
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        while waiting or running:
+            for job in list(waiting):
+                start = _start(results, job)
+                if start is not None:
+                    waiting.remove(job)
+                    ready = replace(job, start=start)
+                    running[pool.submit(work, ready)] = ready
+            if not running:  # what they need failed
+                failed += [f"{job.method} {job.seed}: no run of {METHODS[job.method].needs}" for job in waiting]
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(done)
+                try:
+                    row = done.result()
+                except Exception as error:  # the other jobs go on
+                    traceback.print_exception(error)
+                    failed.append(f"{job.images} {job.method} {job.seed}: {error}")
+                    continue
+                results.add(job, row)
+                shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
+                print(f"{job.images:<12} {job.method:<16} seed {job.seed}  {shown}", flush=True)
+    return failed
+
+
+def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
+    """Yield the jobs without a result, and those that they need; seeds change slowest."""
+    wanted = [*args.only, *(METHODS[name].needs for name in args.only if METHODS[name].needs not in ("", *args.only))]
+    wanted.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    for seed in range(args.seeds):
+        for images in args.sets:
+            for name in wanted:
+                fits = METHODS[name].only in ("", images)
+                if fits and all(row["seed"] != str(seed) for row in results.of(name, images, args.epochs)):
+                    yield Job(name, images, seed, args.epochs, args.device, args.output, threads)
+
+
+def _start(results: Results, job: Job) -> str | None:
+    """Return the run that a job starts from; "" if it needs none, None if that is not there yet."""
+    needed = METHODS[job.method].needs
+    if not needed:
+        return ""
+    found = [row["directory"] for row in results.of(needed, job.images, job.epochs) if row["seed"] == str(job.seed)]
+    return found[0] if found else None
+
+
+def table(results: Results, images: str, epochs: int) -> str:
+    """Return the rows of a set as a Markdown table."""
+    lines = [f"| {images.replace('_', ' ')} | AP, % | AP50, % | AP75, % | seeds | s |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, method in METHODS.items():
+        found = results.of(name, images, epochs)
+        if found and name != "classifier":
+            scores = [mean_and_sd([float(row[column]) for row in found]) for column in ("ap", "ap_50", "ap_75")]
+            seconds = statistics.mean(float(row["seconds"]) for row in found)
+            lines.append(f"| {method.title} | {' | '.join(scores)} | {len(found)} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(METHODS), help=", ".join(METHODS))
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SETS), help=", ".join(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help=f"of every row (default: {EPOCHS})")
+    parser.add_argument("--device", choices=ACCELERATOR, default="auto")
+    parser.add_argument("--jobs", type=int, help="trainings side by side (default: 1, on a GPU 8)")
+    parser.add_argument("--output", type=Path, default=CACHE / "detection")
+    args = parser.parse_args()
+    for given, known in ((args.only, METHODS), (args.sets, SETS)):
+        if unknown := set(given) - set(known):
+            parser.error(f"expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}")
+    import torch
+
+    args.device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    published, args.epochs = args.epochs is None, args.epochs or EPOCHS
+    args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
+    args.output = args.output.resolve()
+    os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
+    results = Results(args.output / "detection.csv")
+    failed = train_all(args, results)
+    tables = [table(results, images, args.epochs) for images in args.sets]
+    how = f"{args.epochs} epochs; s: seconds of training. {machine(args.device)}, {args.jobs} at a time."
+    text = "\n\n".join([*tables, how])
+    print(f"\n{text}", flush=True)
+    (args.output / "detection.md").write_text(f"{text}\n", encoding="utf-8")
+    if published:
+        write_section("detection", text)
+    if failed:
+        sys.exit("failed:\n" + "\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
