@@ -32,7 +32,7 @@ _ADDED_TO_SETS = {
     "extension": None,
     "labels_exact": False,
     "similar": "report",
-    **{"min_side": None, "max_side": None, "labels": "masks"},
+    **{"min_side": None, "max_side": None, "labels": "masks", "crops": False, "crop_margin": 0.1},
 }
 ADDED: dict[str, dict[str, Any]] = {
     "backbone": {"state_key": None},

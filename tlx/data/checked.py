@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -28,6 +28,7 @@ from tlx.data.reading.facts import Facts
 from tlx.data.reading.facts_store import cache_folder
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
+from tlx.data.splits.object_crops import facts_of_crops
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
 
@@ -54,28 +55,19 @@ class CheckedSet:
         images: The set that the source returned, without the broken files.
         broken: The broken files, in the order of the splits.
         facts: Maps a split to the facts of each of its samples; empty if no file was opened.
+        by_file: The facts of each file.
     """
 
     node: Mapping[str, Any]
     images: ImageSet
     broken: list[Broken]
     facts: dict[str, list[Facts]]
+    by_file: Mapping[Path, Facts] = field(default_factory=dict)
 
     @property
     def opened(self) -> int:
         """Number of files that were opened, now or by an earlier run."""
         return sum(f.decoded for facts in self.facts.values() for f in facts) + len(self.broken)
-
-    @cached_property
-    def by_file(self) -> dict[Path, Facts]:
-        """The facts of each file."""
-        pairs = ((self.images.splits[part].samples, facts) for part, facts in self.facts.items())
-        return {
-            sample.source: fact
-            for samples, facts in pairs
-            for sample, fact in zip(samples, facts, strict=True)
-            if isinstance(sample.source, Path)
-        }
 
     @cached_property
     def splits(self) -> dict[str, Split]:
@@ -235,11 +227,12 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     skips = node.get("on_bad", "stop") == "skip"
     together = node.get("similar") == "together"
     with decoding(check), grouping_near_duplicates(together), skipping_unreadable(skips) as unreadable:
-        images = source_of(node).load()
+        source = source_of(node)
+        images = source.load()
         if unreadable:
             images = replace(images, notes=(*images.notes, skipped_folders(unreadable)))
         if not check or not any(_files(split) for split in images.splits.values()):
-            return CheckedSet(node, images, [], {})
+            return CheckedSet(node, source.finished(images), [], {})
         facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))
     broken: list[Broken] = []
     known: dict[str, list[Facts]] = {}
@@ -254,7 +247,12 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     if broken and stop and not skips:
         raise TlxError(f"dataset '{images.name}': {broken_files(broken)}\n{_REMEDY}")
     images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
-    return CheckedSet(node, images, broken, known)
+    files = {s.source: f for part, split in kept.items() for s, f in zip(split.samples, known[part], strict=True)}
+    made = source.finished(images)
+    if made is not images:
+        own = {part: [files[sample.source] for sample in split.samples] for part, split in made.splits.items()}
+        known = {part: facts_of_crops(split.samples, own[part]) for part, split in made.splits.items()}
+    return CheckedSet(node, made, broken, known, {path: f for path, f in files.items() if isinstance(path, Path)})
 
 
 def skipped_folders(folders: Collection[str]) -> str:

@@ -21,7 +21,14 @@ from tlx.data.augmentation import box_crops
 from tlx.data.augmentation.box_crops import BoxTile, box_transform
 from tlx.data.augmentation.crops import Tile, crop_transform
 from tlx.data.augmentation.mosaic import Mosaic
-from tlx.data.augmentation.transforms import distortion, draws_nothing, eval_transform, needed_side, train_transform
+from tlx.data.augmentation.transforms import (
+    OfRegion,
+    distortion,
+    draws_nothing,
+    eval_transform,
+    needed_side,
+    train_transform,
+)
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
@@ -288,6 +295,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         augment: str = node.get("augment", "light")
         crops = crop_transform if self.preprocessing.sides is None else box_transform
         transform = (crops if self.in_parts else train_transform)(self.preprocessing, augment, flip)
+        cut = not self.in_parts and _has_regions(self.splits[split])
+        transform = OfRegion(transform) if cut else transform
         views = Views(self.view_seed, self.content_keys(split))
         dataset = SplitDataset(
             self.splits[split],
@@ -295,7 +304,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             self.channels,
             self.seed,
             views,
-            self._min_side(augment, node, self.in_parts),
+            self._min_side(augment, node, self.in_parts or cut),
             distortion(augment),
             draws_nothing(augment, flip) and not self.in_parts,
             window_of(node),
@@ -309,8 +318,9 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     def _as_evaluated(
         self, split: Split, node: Mapping[str, Any], labels: LabelKind | None, whole: bool = False
     ) -> SplitDataset:
-        in_parts = any(sample.region is not None for sample in split.samples)
-        transform = v2.Identity() if whole else _evaluated(self.preprocessing, in_parts)
+        in_parts = _has_regions(split)
+        tiled = in_parts and self.in_parts
+        transform = v2.Identity() if whole else _evaluated(self.preprocessing, in_parts, tiled)
         min_side = None if whole else self._min_side("none", node, in_parts)
         window = window_of(node)
         dataset = SplitDataset(split, transform, self.channels, min_side=min_side, window=window, labels=labels)
@@ -411,13 +421,23 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return getattr(getattr(self.trainer, "strategy", None), "root_device", None)
 
 
-def _evaluated(preprocessing: Preprocessing, in_parts: bool) -> nn.Module:
-    """Return what makes an input of an image, or of its region, without drawing anything."""
+def _has_regions(split: Split) -> bool:
+    return any(sample.region is not None for sample in split.samples)
+
+
+def _evaluated(preprocessing: Preprocessing, in_parts: bool, tiled: bool) -> nn.Module:
+    """Return what makes an input of an image, or of its region, without drawing anything.
+
+    Args:
+        preprocessing: Of the input.
+        in_parts: Whether samples are regions.
+        tiled: Whether regions are tiles of the input's size.
+    """
     if preprocessing.sides is not None:
         return BoxTile(preprocessing)
-    if in_parts:
+    if tiled:
         return Tile(preprocessing.height_width, v2.InterpolationMode(preprocessing.interpolation))
-    return eval_transform(preprocessing)
+    return OfRegion(eval_transform(preprocessing)) if in_parts else eval_transform(preprocessing)
 
 
 def window_of(node: Mapping[str, Any]) -> Window | None:

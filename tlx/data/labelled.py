@@ -24,6 +24,7 @@ from tlx.data.domains import TargetDomain
 from tlx.data.framed import framing_of, resized_boxes
 from tlx.data.labels import LabelKind
 from tlx.data.splits.division import content_keys
+from tlx.data.splits.object_crops import key_of_part
 from tlx.data.splits.samples import ImageSet, Split
 from tlx.data.splits.tiles import image_sizes, tiles
 
@@ -351,14 +352,10 @@ class LabelledImages:
             whole = self.splits[split]
             samples, keys = whole.once.samples, content_keys(whole.once)
             parts = zip(samples, keys, strict=True)
-            own = [key if one.region is None else _key_of(key, one.region) for one, key in parts]
-            again = (_key_of(key, number) for number in range(1, whole.repeats) for key in own)
+            own = [key if one.region is None else key_of_part(key, one.region) for one, key in parts]
+            again = (key_of_part(key, number) for number in range(1, whole.repeats) for key in own)
             self._keys[split] = [*own, *again]
         return self._keys[split]
-
-
-def _key_of(key: bytes, part: object) -> bytes:
-    return blake2b(key + repr(part).encode(), digest_size=len(key)).digest()
 
 
 def _plain(node: Mapping[str, Any] | DictConfig) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from torchvision.transforms.v2 import functional as F
 from tlx.data.augmentation.framing import resized, scale
 from tlx.data.augmentation.names import MOSAIC
 from tlx.data.augmentation.transforms import ENOUGH
+from tlx.data.splits.samples import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
-
-Region = tuple[int, int, int, int]  # top, left, height and width in pixels
 
 # Of the scale, evenly on a logarithmic axis.
 JITTER = {"none": (1.0, 1.0), "light": (0.7, 1.4), "strong": (0.5, 2.0), MOSAIC: (0.7, 1.4)}

@@ -13,11 +13,11 @@ from torchvision.transforms.v2 import functional as F
 
 from tlx.data.augmentation.covering import covering
 from tlx.data.ignored import IGNORED
+from tlx.data.splits.samples import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
 
-Region = tuple[int, int, int, int]  # top, left, height and width in pixels
 
 JITTER = (0.5, 2.0)  # of the scale, evenly on a logarithmic axis; usual for segmentation (Chen et al., DeepLab, 2018)
 _SOME_CLASS = 0.5  # probability that a crop is drawn around a pixel of some class instead of anywhere

@@ -9,12 +9,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.data.augmentation.distortion import Distortion, Jitter
+from tlx.data.splits.samples import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing
@@ -66,6 +67,29 @@ class Cover(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Resize one of them."""
         return F.resize(inpt, params["size"], interpolation=self.interpolation, antialias=True)
+
+
+class OfRegion(nn.Module):
+    """Cuts a region out of an image before a transform.
+
+    Args:
+        transform: From an image (C, H, W) to an input.
+        region: Top, left, height and width in pixels; what is beyond the right and bottom edges is left out.
+    """
+
+    def __init__(self, transform: nn.Module, region: Region = (0, 0, 1, 1)) -> None:
+        super().__init__()
+        self.transform, self.region = transform, region
+
+    def at(self, region: Region) -> OfRegion:
+        """Return the same for another region."""
+        return OfRegion(self.transform, region)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the input (C, h, w) of a region of an image (C, H, W)."""
+        top, left, height, width = self.region
+        result: Tensor = self.transform(image[:, top : top + height, left : left + width])
+        return result
 
 
 def needed_side(preprocessing: Preprocessing, augment: str) -> int:

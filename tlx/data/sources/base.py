@@ -22,8 +22,9 @@ from tlx.data.augmentation.names import MOSAIC
 from tlx.data.box_labels import BoxLabels
 from tlx.data.files.image_files import DICOM, INSTALL_DICOM
 from tlx.data.files.walk import skipping_unreadable
+from tlx.data.labels import CLASSES
 from tlx.data.sources import keys
-from tlx.data.sources.keys import SourceKeys
+from tlx.data.sources.keys import ObjectKeys, SourceKeys
 from tlx.data.splits.samples import ImageSet
 from tlx.data.splits.typed_classes import class_called
 
@@ -51,6 +52,8 @@ class Source(ABC):
         self.node = node
         if self.gives:
             self.labels = str(node.get("labels") or self.gives[0])
+        if self.makes_crops:
+            self.labels = CLASSES.name
 
     # What a format defines
 
@@ -129,6 +132,19 @@ class Source(ABC):
         images = self.read()
         classes = self.node.get("classes") if self.chooses_classes else None
         return images if classes is None else images.only(classes)
+
+    def finished(self, images: ImageSet) -> ImageSet:
+        """Return what is trained on, from the set of `load` without its broken images: that set, or its objects."""
+        if not self.makes_crops:
+            return images
+        from tlx.data.splits.object_crops import object_crops
+
+        return object_crops(images, float(self.node.get("crop_margin", ObjectKeys.crop_margin)))
+
+    @property
+    def makes_crops(self) -> bool:
+        """Whether the objects of images with boxes are the images of a classification."""
+        return issubclass(self.keys, ObjectKeys) and bool(self.node.get("crops"))
 
     # For subclasses
 

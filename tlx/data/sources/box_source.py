@@ -12,14 +12,14 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.sources.base import Source, mistake_at
 from tlx.data.sources.box_listing import BoxListing, counts
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import BoxKeys, Classes, RootKeys
+from tlx.data.sources.keys import BoxKeys, Classes, ObjectKeys, RootKeys
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
 
 
 @dataclass
-class BoxedKeys(RootKeys, BoxKeys):
+class BoxedKeys(RootKeys, BoxKeys, ObjectKeys):
     """The keys of a folder of images with boxes."""
 
     classes: Classes | None = None

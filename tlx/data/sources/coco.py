@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,7 +19,7 @@ from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.folder import names_below, no_folder
-from tlx.data.sources.keys import BoxKeys, Classes, RootKeys
+from tlx.data.sources.keys import BoxKeys, Classes, ObjectKeys, RootKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
@@ -31,7 +31,7 @@ _OBJECT = "object"  # the only class of boxes with `masks=binary`
 
 
 @dataclass
-class CocoKeys(RootKeys, BoxKeys):
+class CocoKeys(RootKeys, BoxKeys, ObjectKeys):
     """Images with annotations in COCO's format."""
 
     annotations: str | list[str] | None = None
@@ -47,12 +47,16 @@ class CocoSource(Source):
     keys = CocoKeys
     gives: ClassVar[tuple[str, ...]] = (MASKS.name, BoxLabels.name)
 
+    def __init__(self, node: Mapping[str, Any]) -> None:
+        super().__init__(node)
+        self._made = BoxLabels.name if self.makes_crops else self.labels
+
     def all_class_names(self) -> list[str] | None:
         """Return the categories; of masks the first class is `background`."""
         if not self.is_set("root"):
             return None
         held = [read_coco(part.file) for part in self._parts()]
-        return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary", self.labels)[0]
+        return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary", self._made)[0]
 
     def own_mistakes(self) -> list[Mistake]:
         """Return whether there is no such folder, and what is not understood of its annotations."""
@@ -85,7 +89,7 @@ class CocoSource(Source):
 
     def read(self) -> ImageSet:
         """Return what `coco` returns."""
-        return coco(**self.arguments)
+        return coco(**{**self.arguments, "labels": self._made})
 
     def _parts(self) -> list[CocoPart]:
         return find_parts(self.path("root"), self.node.get("annotations"))

@@ -55,6 +55,14 @@ class BoxKeys(CropKeys):
 
 
 @dataclass
+class ObjectKeys(SourceKeys):
+    """The keys of a set of images with boxes, whose objects can be the images of a classification."""
+
+    crops: bool = False
+    crop_margin: float = field(default=0.1, metadata=within(0, 10))
+
+
+@dataclass
 class RootKeys(SourceKeys):
     """The keys of sets in a folder of the user's, whose splits may be carved."""
 
@@ -70,8 +78,8 @@ def arguments(node: Mapping[str, Any], keys: type[SourceKeys] = SourceKeys) -> d
         node: The dataset node.
         keys: The keys of the source.
     """
-    common = next(one for one in (BoxKeys, CropKeys, SourceKeys) if issubclass(keys, one))
-    for_others = {spec.name for spec in fields(common)} - {"name", "val_fraction", "split_seed"}
+    common = (one for one in (SourceKeys, CropKeys, BoxKeys, ObjectKeys) if issubclass(keys, one))
+    for_others = {spec.name for one in common for spec in fields(one)} - {"name", "val_fraction", "split_seed"}
     return {str(key): value for key, value in node.items() if key not in for_others}
 
 

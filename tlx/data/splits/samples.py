@@ -16,6 +16,8 @@ from tlx.data.splits.typed_classes import class_called
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
     from torch import Tensor
 
+Region = tuple[int, int, int, int]  # top, left, height and width in pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -33,7 +35,7 @@ class Sample:
     target: Any
     name: str
     group: str | None = None
-    region: tuple[int, int, int, int] | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
