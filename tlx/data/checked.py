@@ -24,11 +24,11 @@ from tlx.data.findings import (
     similar_findings,
     size_findings,
 )
+from tlx.data.object_crops import facts_of_crops
 from tlx.data.reading.facts import Facts
 from tlx.data.reading.facts_store import cache_folder
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
-from tlx.data.splits.object_crops import facts_of_crops
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
 

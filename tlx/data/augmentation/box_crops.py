@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from tlx.data.augmentation.framing import resized, scale
 from tlx.data.augmentation.names import MOSAIC
 from tlx.data.augmentation.transforms import ENOUGH
-from tlx.data.splits.samples import Region
+from tlx.data.region import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

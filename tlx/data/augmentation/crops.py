@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 
 from tlx.data.augmentation.covering import covering
 from tlx.data.ignored import IGNORED
-from tlx.data.splits.samples import Region
+from tlx.data.region import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from tlx.data.augmentation.box_crops import BoxCrop, Region
+from tlx.data.augmentation.box_crops import BoxCrop
+from tlx.data.region import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

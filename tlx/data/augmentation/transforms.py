@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.data.augmentation.distortion import Distortion, Jitter
-from tlx.data.splits.samples import Region
+from tlx.data.region import Region
 
 if TYPE_CHECKING:
     from tlx.backbones.preprocessing import Preprocessing

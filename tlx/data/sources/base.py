@@ -137,7 +137,7 @@ class Source(ABC):
         """Return what is trained on, from the set of `load` without its broken images: that set, or its objects."""
         if not self.makes_crops:
             return images
-        from tlx.data.splits.object_crops import object_crops
+        from tlx.data.object_crops import object_crops
 
         return object_crops(images, float(self.node.get("crop_margin", ObjectKeys.crop_margin)))
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.base.printable import one_line
 from tlx.data.labels import CLASSES, LabelKind
+from tlx.data.region import Region
 from tlx.data.splits.typed_classes import class_called
 
 if TYPE_CHECKING:  # sets of files are listed, split and checked without importing torch
     from torch import Tensor
-
-Region = tuple[int, int, int, int]  # top, left, height and width in pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from tlx.base.printable import counted
 from tlx.data.box_labels import Box, Boxes
 from tlx.data.labels import CLASSES
 from tlx.data.reading.facts import Facts
-from tlx.data.splits.samples import ImageSet, Region, Sample, Split
+from tlx.data.region import Region
+from tlx.data.splits.samples import ImageSet, Sample, Split
 
 
 def object_crops(images: ImageSet, margin: float) -> ImageSet:
