@@ -47,7 +47,8 @@ def with_boxes(
         largest: Pixels of the longer side at most.
     """
     shown, scale = _sized(image, smallest, largest)
-    draw_boxes(shown, [box._replace(edges=_scaled(box.edges, scale)) for box in boxes])
+    moved = [DrawnBox(_scaled(box.edges, scale), box.colour, box.label, box.dashed) for box in boxes]
+    draw_boxes(shown, moved)
     return np.asarray(shown)
 
 

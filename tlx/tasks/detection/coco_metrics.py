@@ -13,8 +13,6 @@ from tlx.tasks.detection.average_precision import RECALLS
 from tlx.tasks.detection.found import SCORE
 from tlx.tasks.detection.matching import IOUS
 
-logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it prints its tables after each epoch
-
 COCO_LIMIT = 100  # detections of an image
 _SIZES = ("small", "medium", "large")
 
