@@ -13,7 +13,7 @@ from tlx.base.errors import TlxError
 from tlx.cli import main
 
 pytestmark = pytest.mark.run
-SHORT = ("trainer.limit_batches=2", "trainer.stage_epochs=1", "dataset.image_size=16", "logger=none")
+SHORT = ("trainer.limit_batches=2", "trainer.stage_epochs=1", "dataset.image_size=32", "logger=none")
 
 
 def test_every_training_is_shown_and_stands_in_the_table(
@@ -26,10 +26,13 @@ def test_every_training_is_shown_and_stands_in_the_table(
     shown = capsys.readouterr().out
     for what in ("source", "transfer", "scratch"):
         for seed in range(2):
-            assert re.search(rf"\[\d/6\] run={what} seed={seed}  started\n", shown)
-            assert re.search(rf"\[\d/6\] run={what} seed={seed}  val/accuracy [\d.]+  test/accuracy [\d.]+", shown)
+            assert re.search(rf"\[\d/8\] run={what} seed={seed}  started\n", shown)
+            assert re.search(rf"\[\d/8\] run={what} seed={seed}  val/accuracy [\d.]+  test/accuracy [\d.]+", shown)
     runs = [Run(line.strip()) for line in told.partition("runs:\n")[2].partition("\n\n")[0].splitlines()]
-    assert len(runs) == 6
+    assert len(runs) == 8
+    assert [run.config.task.name for run in runs[6:]] == ["segmentation", "detection"]
+    assert re.search(r"`segment_digits` in small +test miou 0\.\d{3} +\d+\.\d\n", told)
+    assert re.search(r"`detect_digits` in small +test map_50 0\.\d{3} +\d+\.\d\n", told)
     sources, transfers = runs[:2], runs[2:4]
     for source, transfer in zip(sources, transfers, strict=True):
         assert transfer.config.backbone.run == str(source.directory)

@@ -35,7 +35,7 @@ tlx: transfer a deep vision network to your own images: classification and segme
   tlx lineage RUN                    print the runs that a run was trained from, and what each took over
   tlx list backbones|datasets|tasks|strategies|classifiers|optimizers|runs [GLOB]
   tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
-  tlx demo                           transfer from digits 0-4 to digits 5-9, three seeds, offline
+  tlx demo                           transfer from digits 0-4 to digits 5-9, masks, boxes; offline
   tensorboard --logdir outputs       view the runs
 
 Start:

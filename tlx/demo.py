@@ -1,4 +1,4 @@
-"""`tlx demo`: digits 0-4 to digits 5-9, transfer compared with training from scratch, three seeds, offline."""
+"""`tlx demo`: digits 0-4 to digits 5-9, transfer compared with training from scratch, three seeds; then masks and boxes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import statistics
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,50 @@ from tlx.sweeps.progress import Progress
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
 from tlx.tasks.classification.kind import ClassificationKind
+from tlx.tasks.detection.kind import DetectionKind
+from tlx.tasks.segmentation.kind import SegmentationKind
 
-HEADLINE = ClassificationKind.headline  # the task of all these experiments
+HEADLINE = ClassificationKind.headline
 SEEDS = (0, 1, 2)
-EXPERIMENTS = {"source": "digits_0to4", "transfer": "digits_5to9", "scratch": "digits_5to9_scratch"}
-ROWS = {
-    "source": "digits 0-4, source",
-    "transfer": "digits 5-9, 10 labels per class, transfer",
-    "scratch": "digits 5-9, 10 labels per class, from scratch",
+
+
+@dataclass(frozen=True)
+class Example:
+    """One kind of run of the demo.
+
+    Args:
+        label: Its row in the table.
+        keys: Its overrides.
+        headline: The test metric that is shown.
+    """
+
+    label: str
+    keys: tuple[str, ...]
+    headline: str = HEADLINE
+
+
+CLASSIFIERS = {
+    "source": Example("digits 0-4, source", ("experiment=digits_0to4",)),
+    "transfer": Example("digits 5-9, 10 labels per class, transfer", ("experiment=digits_5to9",)),
+    "scratch": Example("digits 5-9, 10 labels per class, from scratch", ("experiment=digits_5to9_scratch",)),
+}
+_SCENES = ("dataset.classes=[X]", "dataset.count=60")  # one character in few pictures: seconds instead of minutes
+OTHERS = {
+    "masks": Example(
+        "a class for each pixel, `segment_digits` in small",
+        ("experiment=segment_digits", *_SCENES, "trainer.stage_epochs=5"),
+        SegmentationKind.headline,
+    ),
+    "boxes": Example(
+        "boxes around characters, `detect_digits` in small",
+        ("experiment=detect_digits", *_SCENES, "trainer.stage_epochs=5", "dataset.repeats=1"),
+        "test/map_50",
+    ),
 }
 
 
 def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
-    """Train sources, transfers and baselines in parallel; return a table, the run directories and how to view them.
+    """Train classifiers, a segmenter and a detector in parallel; return tables, the run directories and how to view them.
 
     Args:
         output_dir: Folder of the runs.
@@ -51,22 +83,25 @@ def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
     with SWEEP.on_signals(signal.SIGINT, signal.SIGTERM), Progress(demonstration.records):
         runs = demonstration.train_all()
     SWEEP.check()
-    table = "\n".join(_row(label, [runs[role, seed] for seed in SEEDS]) for role, label in ROWS.items())
-    directories = "\n".join(f"  {runs[role, seed].directory}" for role in ROWS for seed in SEEDS)
+    table = "\n".join(_row(one.label, [runs[role, seed] for seed in SEEDS]) for role, one in CLASSIFIERS.items())
     title = f"{HEADLINE.replace('/', ' ')} over seeds {', '.join(map(str, SEEDS))}"
-    return f"\n{title:<45}   mean     sd  seconds\n{table}\n\nruns:\n{directories}\n\nview: {_view(output_dir)}"
+    others = "\n".join(_figure(one, runs[role, 0]) for role, one in OTHERS.items())
+    directories = "\n".join(f"  {runs[one].directory}" for one in demonstration.planned)
+    tables = f"{title:<49}   mean     sd  seconds\n{table}\n\n{'other tasks':<49} figure         seconds\n{others}"
+    return f"\n{tables}\n\nruns:\n{directories}\n\nview: {_view(output_dir)}"
 
 
 class _Demo:
-    """The nine runs, each a job in its own process, like the jobs of a sweep."""
+    """The runs, each a job in its own process, like the jobs of a sweep."""
 
     def __init__(self, output_dir: str, overrides: Sequence[str]) -> None:
         self.common = [f"output_dir={output_dir}", "trainer.progress_bar=false", *overrides]
         self.records = Records(Path(output_dir).expanduser() / "sweeps" / "demo")
         refuse_unwritable(output_dir, str(self.records.directory))
         self.records.open()
+        self.planned = [*((role, seed) for role in CLASSIFIERS for seed in SEEDS), *((role, 0) for role in OTHERS)]
         about = {"swept": ["run", "seed"], "monitor": f"val/{HEADLINE.removeprefix(TESTED)}", "mode": "max"}
-        self.records.update_about(command=["tlx", "demo"], total=len(ROWS) * len(SEEDS), **about)
+        self.records.update_about(command=["tlx", "demo"], total=len(self.planned), **about)
         self.jobs = jobs_at_once("auto", "n_jobs")
         self.devices = gpus.visible(gpus.installed(), os.environ)
         self._composing = threading.Lock()  # Hydra has one global state for all threads
@@ -75,8 +110,9 @@ class _Demo:
         """Return the finished runs by role and seed; fewer after a signal."""
         with ThreadPoolExecutor(self.jobs) as pool:
             pairs = {seed: pool.submit(self._source_and_transfer, seed) for seed in SEEDS}
-            alone = {seed: pool.submit(self._train, "scratch", seed) for seed in SEEDS}
-        runs = {("scratch", seed): future.result() for seed, future in alone.items()}
+            alone = {("scratch", seed): pool.submit(self._train, "scratch", seed) for seed in SEEDS}
+            alone |= {(role, 0): pool.submit(self._train, role, 0) for role in OTHERS}
+        runs = {place: future.result() for place, future in alone.items()}
         for seed, future in pairs.items():
             runs["source", seed], runs["transfer", seed] = future.result()
         return runs
@@ -89,9 +125,9 @@ class _Demo:
 
     def _train(self, role: str, seed: int, *more: str) -> Run:
         with self._composing:
-            config = compose([f"experiment={EXPERIMENTS[role]}", f"seed={seed}", *more, *self.common])
+            config = compose([*{**CLASSIFIERS, **OTHERS}[role].keys, f"seed={seed}", *more, *self.common])
         run = Run(Path(config.run_dir).expanduser())
-        number = list(ROWS).index(role) * len(SEEDS) + SEEDS.index(seed)
+        number = self.planned.index((role, seed))
         record = Record(number, {"run": role, "seed": str(seed)}, str(run.directory))
         if run.state_for(config) == "finished":
             self.records.write(record.end("finished", ALREADY))
@@ -110,7 +146,12 @@ class _Demo:
 def _row(label: str, runs: list[Run]) -> str:
     scores = [run.metrics[HEADLINE] for run in runs]
     seconds = statistics.mean(run.metrics["train/seconds"] for run in runs)
-    return f"{label:<45}  {statistics.mean(scores):5.3f}  {statistics.stdev(scores):5.3f}  {seconds:7.1f}"
+    return f"{label:<49}  {statistics.mean(scores):5.3f}  {statistics.stdev(scores):5.3f}  {seconds:7.1f}"
+
+
+def _figure(example: Example, run: Run) -> str:
+    figure = f"{example.headline.replace('/', ' ')} {run.metrics[example.headline]:.3f}"
+    return f"{example.label:<49}  {figure:<16}{run.metrics['train/seconds']:5.1f}"
 
 
 def _view(output_dir: str) -> str:
