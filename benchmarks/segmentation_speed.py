@@ -194,7 +194,8 @@ def wall(device: str, folder: Path) -> Callable[[int], Pair]:
                     "task=segmentation", DECODER, *masks(1), "backbone=efficientnet_lite0", "dataset.image_size=224",
                     f"dataset.batch_size={BATCH[device]}", f"dataset.fraction={fraction}", "strategy=full",
                     f"strategy.stages.0.epochs={epochs}", f"trainer.accelerator={ACCELERATOR[device]}",
-                    "trainer.devices=1", "logger=none", f"seed={turn + 100}", f"output_dir={folder}", "dataset.repeats=1",
+                    "trainer.devices=1", "logger=none", f"seed={turn + 100}", f"output_dir={folder}",
+                    "dataset.repeats=1",
                 ]
             )
         )  # fmt: skip

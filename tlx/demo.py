@@ -1,4 +1,4 @@
-"""`tlx demo`: digits 0-4 to digits 5-9, transfer compared with training from scratch, three seeds; then masks and boxes."""
+"""`tlx demo`: digits 0-4 to digits 5-9, transfer and training from scratch, three seeds; then masks and boxes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from tlx.sweeps.progress import Progress
 from tlx.sweeps.records import ALREADY, Record, Records
 from tlx.sweeps.stopping import SWEEP
 from tlx.tasks.classification.kind import ClassificationKind
-from tlx.tasks.detection.kind import DetectionKind
 from tlx.tasks.segmentation.kind import SegmentationKind
 
 HEADLINE = ClassificationKind.headline
@@ -68,7 +67,7 @@ OTHERS = {
 
 
 def demo(output_dir: str = "outputs/demo", *overrides: str) -> str:
-    """Train classifiers, a segmenter and a detector in parallel; return tables, the run directories and how to view them.
+    """Train classifiers, a segmenter and a detector in parallel; return tables, the run directories, how to view them.
 
     Args:
         output_dir: Folder of the runs.
