@@ -35,9 +35,11 @@ EPOCHS = 15  # as in conf/experiment/detect_blood_cells.yaml, from which the oth
 MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
 ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 SETS = {
-    "blood_cells": ("experiment=detect_blood_cells", f"dataset.root={DATA / 'bccd' / 'BCCD'}"),
-    "raccoons": ("experiment=detect_raccoons", f"dataset.root={DATA / 'raccoon'}"),
+    "blood_cells": ("dataset=voc", f"dataset.root={DATA / 'bccd' / 'BCCD'}"),
+    "raccoons": ("dataset=boxes", f"dataset.root={DATA / 'raccoon'}"),
 }
+# With strategy=full these are the rates of the experiments.
+RECIPE = ("task=detection", "optimizer.lr=2e-3", "trainer.gradient_clip_val=1.0")
 BATCH = 8
 Row = dict[str, Any]
 
@@ -48,7 +50,7 @@ class Method:
 
     Args:
         title: What it is, in words.
-        strategy: The strategy of tlx; "": that of the experiment.
+        strategy: The strategy of tlx; with `peer`, how its data and its network are built.
         parts: Fractions of the epochs for the stages of the strategy.
         more: More overrides.
         peer: Whether torchvision's loop trains.
@@ -57,7 +59,7 @@ class Method:
     """
 
     title: str
-    strategy: str = ""
+    strategy: str = "full"
     parts: tuple[float, ...] = (1.0,)
     more: tuple[str, ...] = ()
     peer: bool = False
@@ -66,12 +68,12 @@ class Method:
 
 
 METHODS = {
-    "classifier": Method("a classifier of the same cells: accuracy", "full", only="blood_cells"),
+    "classifier": Method("a classifier of the same cells: accuracy", only="blood_cells"),
     "scratch": Method("from random weights: `scratch`", "scratch"),
     "linear_probe": Method("frozen backbone: `linear_probe`", "linear_probe"),
     "last_layers": Method("`last_layers`", "last_layers", (0.2, 0.8)),
     "gradual": Method("`gradual`", "gradual", (0.2, 0.3, 0.5)),
-    "full": Method("`full`, as in the experiment"),
+    "full": Method("`full`"),
     "from_classifier": Method(
         "the same, from the classifier of the same cells", needs="classifier", only="blood_cells"
     ),
@@ -109,22 +111,14 @@ class Job:
 
 def overrides(job: Job) -> list[str]:
     """Return the overrides of a training by tlx."""
-    method, (experiment, root) = METHODS[job.method], SETS[job.images]
-    machine_keys = [*MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}"]
-    chosen = [experiment, root, *machine_keys, f"seed={job.seed}", f"output_dir={job.output}"]
+    method, (source, root) = METHODS[job.method], SETS[job.images]
+    chosen = [source, root, *MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}", f"seed={job.seed}"]
+    chosen += [f"strategy={method.strategy}", f"output_dir={job.output}"]
     if job.method == "classifier":
-        chosen = [
-            "dataset=voc",
-            root,
-            "dataset.crops=true",
-            "backbone=efficientnet_lite0",
-            "dataset.name=kinds_of_cells",
-        ]
-        chosen += [*machine_keys, f"seed={job.seed}", f"output_dir={job.output}", "backbone=efficientnet_lite0"]
-    if method.needs:
-        chosen += ["backbone=run", f"backbone.run={job.start}"]
-    if method.strategy:
-        chosen += [f"strategy={method.strategy}"]
+        chosen += ["dataset.crops=true", "dataset.name=kinds_of_cells"]
+    else:
+        chosen += [*RECIPE, f"dataset.name={job.images}"]
+    chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
     chosen += [f"strategy.stages.{i}.epochs={n}" for i, n in enumerate(shares(job.epochs, method.parts))]
     return [*chosen, *method.more]
 
