@@ -12,6 +12,7 @@ from typing import Any
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
 from tlx.base.printable import counted, one_line
+from tlx.data.box_labels import BoxLabels
 from tlx.data.catalog import source_of
 from tlx.data.files.walk import skipping_unreadable
 from tlx.data.findings import (
@@ -35,6 +36,7 @@ from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
 _REMEDY = "repair or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files that a message lists
 _CLASSES = 200  # classes that a report lists
+_NOT_OPENED = Facts(None, None)
 
 
 @dataclass(frozen=True)
@@ -231,14 +233,15 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
         images = source.load()
         if unreadable:
             images = replace(images, notes=(*images.notes, skipped_folders(unreadable)))
-        if not check or not any(_files(split) for split in images.splits.values()):
-            return CheckedSet(node, source.finished(images), [], {})
-        facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)]))
+        opens = check and any(_files(split) for split in images.splits.values())
+        if not opens and not isinstance(images.labels, BoxLabels):
+            return CheckedSet(node, source.finished(images), [], {})  # a mask that is broken is refused when it is read
+        facts = iter(file_facts([path for split in images.splits.values() for path in _files(split)] if opens else []))
     broken: list[Broken] = []
     known: dict[str, list[Facts]] = {}
     kept: dict[str, Split] = {}
     for part, split in images.splits.items():
-        found = [next(facts) if isinstance(s.source, Path) else Facts(None, None) for s in split.samples]
+        found = [next(facts) if opens and isinstance(s.source, Path) else _NOT_OPENED for s in split.samples]
         reasons = [f.reason or images.labels.problem(s.target) for s, f in zip(split.samples, found, strict=True)]
         good = [i for i, reason in enumerate(reasons) if reason is None]
         broken += [Broken(split.samples[i], part, reason) for i, reason in enumerate(reasons) if reason is not None]
@@ -247,6 +250,8 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     if broken and stop and not skips:
         raise TlxError(f"dataset '{images.name}': {broken_files(broken)}\n{_REMEDY}")
     images = replace(images, train=kept["train"], val=kept["val"], test=kept["test"])
+    if not opens:
+        return CheckedSet(node, source.finished(images), broken, {})
     files = {s.source: f for part, split in kept.items() for s, f in zip(split.samples, known[part], strict=True)}
     made = source.finished(images)
     if made is not images:
