@@ -9,11 +9,13 @@ from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from tlx.base.errors import TlxError
-from tlx.data import ImageDataModule
+from tlx.data import ImageDataModule, ImageSet
 from tlx.data.augmentation.transforms import eval_transform, train_transform
 from tlx.data.batches import dataset as dataset_module
 from tlx.data.batches.dataset import SplitDataset, real
+from tlx.data.box_labels import BoxLabels
 from tlx.data.reading.images import read_image, to_channels
+from tlx.data.sources.base import OwnSource
 from tlx.data.splits.samples import Sample, Split
 
 
@@ -394,11 +396,28 @@ def test_a_source_of_the_users_own(node, preprocessing):
 
 
 def own_source(name, classes, val_fraction, split_seed):
-    from tlx.data import ImageSet, digits
+    from tlx.data import digits
 
     assert (val_fraction, split_seed) == (0.5, 0)
     images = digits(classes)
     return ImageSet(name, images.class_names, images.train, images.val, images.test, "by hand")
+
+
+@pytest.mark.parametrize("function", ["own_boxes", "own_boxes_of_a_side"])
+def test_keys_of_boxes_break_no_source_of_the_users_own(function):
+    """Guards against a traceback because a function does not take `min_side`, and against one that gets nothing."""
+    keys = {"name": "mine", "val_fraction": 0.2, "split_seed": 0, "min_side": 64, "max_side": None, "repeats": 2}
+    images = OwnSource({"_target_": f"{__name__}.{function}", **keys}).load()
+    assert images.labels.name == "boxes"
+    assert images.rule == ("a side of 64" if function == "own_boxes_of_a_side" else "by hand")
+
+
+def own_boxes(name, val_fraction, split_seed):
+    return ImageSet(name, ["cell"], Split([]), Split([]), Split([]), "by hand", labels=BoxLabels(1))
+
+
+def own_boxes_of_a_side(name, val_fraction, split_seed, min_side):
+    return ImageSet(name, ["cell"], Split([]), Split([]), Split([]), f"a side of {min_side}", labels=BoxLabels(1))
 
 
 class Recorder(pl.LightningModule):

@@ -13,6 +13,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,8 @@ from tlx.data.sources import keys
 from tlx.data.sources.keys import ObjectKeys, SourceKeys
 from tlx.data.splits.samples import ImageSet
 from tlx.data.splits.typed_classes import class_called
+
+_LATER = ("repeats", "min_side", "max_side")  # keys of a set in crops, or with boxes, that its source does not need
 
 
 class Source(ABC):
@@ -212,8 +215,15 @@ class OwnSource(Source):
         return []
 
     def read(self) -> ImageSet:
-        """Call the function with the node's own keys, `name`, `val_fraction` and `split_seed`."""
-        images: ImageSet = locate(str(self.node["_target_"]))(**self.arguments)
+        """Call the function with the node's own keys, `name`, `val_fraction` and `split_seed`.
+
+        Keys that tlx uses once the set is there, such as `min_side` of boxes, are passed if the function takes them.
+        """
+        function = locate(str(self.node["_target_"]))
+        taken = signature(function).parameters
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+        given = {key: v for key, v in self.arguments.items() if takes_all or key in taken or key not in _LATER}
+        images: ImageSet = function(**given)
         return images
 
 
