@@ -20,6 +20,7 @@ from tests.data.sources.box_trees import (
     written,
     xml,
 )
+from tlx.base.errors import TlxError
 from tlx.data.catalog import source_of
 from tlx.data.sources import voc_file
 
@@ -256,3 +257,32 @@ def test_many_files_are_listed_in_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr(voc_file, "_parsed", None)
     assert source.identity() == source.identity()
     assert first < 2
+
+
+def test_lists_with_a_mark_and_with_one_name_in_two_folders(tmp_path):
+    """Guards against a first image lost to a byte order mark, and images of one name that all go to the last list."""
+    for part, start, count in (("train", 0, 5), ("val", 5, 2), ("test", 7, 2)):
+        for number in range(count):
+            image(tmp_path / part / f"{number}.jpg", start + number)
+            written(tmp_path / part / f"{number}.xml", xml())
+        names = "\n".join(f"{part}/{number}.jpg" for number in range(count))
+        written(tmp_path / f"{part}.txt", f"\ufeff{names}\n")
+    checked = loaded("voc", tmp_path)
+    assert "by lists" in checked.images.rule
+    assert sizes(checked) == [5, 2, 2]
+    assert {s.name.partition("/")[0] for s in checked.images.val.samples} == {"val"}
+
+
+def test_a_set_without_any_object_is_refused(tmp_path):
+    """Guards against a detector of no classes."""
+    tree(tmp_path, count=3, text=xml([]))
+    assert "expected objects in XML files, got none in 3 files" in refused(source_of(node("voc", tmp_path)))
+
+
+def test_wrong_boxes_stop_without_a_check_of_images(tmp_path):
+    """Guards against an image whose boxes cannot be used that trains as background with `check=false`."""
+    root = tree(tmp_path)
+    (root / "Annotations" / "4.xml").unlink()
+    with pytest.raises(TlxError, match="it has no annotation"):
+        loaded("voc", root, check=False)
+    assert sum(sizes(loaded("voc", root, check=False, on_bad="skip"))) == 9

@@ -299,3 +299,12 @@ def test_files_are_read_once(tmp_path, monkeypatch):
     first = source.identity()
     monkeypatch.setattr(yolo_file, "_numbers", None)
     assert source.identity() == first
+
+
+def test_a_set_without_any_object_is_refused(tmp_path):
+    """Guards against a detector of no classes."""
+    image(tmp_path / "a.jpg", 0)
+    written(tmp_path / "a.txt", "")
+    assert "expected objects in text files, got none, and no file of class names" in refused(
+        source_of(node("yolo", tmp_path))
+    )

@@ -54,8 +54,7 @@ def official(
     """
     found, notes = list(images), []
     if lists:
-        parts = {stem: part for part, (_, stems) in lists.items() for stem in stems}
-        placed = [replace(one, split=parts.get(stem_of(one.image.name))) for one in found]
+        placed = [replace(one, split=_listed(one, lists)) for one in found]
         unplaced = sum(one.split is None for one in placed)
         if unplaced:
             notes.append(f"left out, {counted(unplaced, 'image', 'images')} that no list of a split names")
@@ -74,3 +73,10 @@ def official(
         notes.append(f"left out, {count} outside the splits: {names_of(outside, root)}")
         found = [one for one in found if one.split is not None]
     return found, notes
+
+
+def _listed(one: Placed, lists: Mapping[str, tuple[Path, AbstractSet[str]]]) -> str | None:
+    """Return the split whose list names an image; its folder decides if images of one name are in several lists."""
+    stem = stem_of(one.image.name)
+    parts = [part for part, (_, stems) in lists.items() if stem in stems]
+    return one.split if one.split in parts else parts[-1] if parts else None

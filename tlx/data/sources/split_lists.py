@@ -37,7 +37,7 @@ def read_lists(
                 part = "train"
             if part is None or path.stat().st_size > _MOST_BYTES:
                 continue
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
             stems = {_stem(line.strip(), known) for line in text.splitlines() if line.strip()}
             if stems & known:
                 found[part] = path, stems

@@ -112,6 +112,8 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
         notes.append(f"left out, {count} in folders without annotations: {names_of(others, root)}")
     own = sorted({*images} - {*others}, key=str)
     class_names = sorted({name for found in labels.values() for _, one in found for name in one.names})
+    if not class_names and not any(one.problem for one in held.values()):
+        raise TlxError(f"{root}: expected objects in XML files, got none in {counted(len(held), 'file', 'files')}")
     numbers = {name: number for number, name in enumerate(class_names)}
     splits = split_of_folders(own, root)
     made = [

@@ -126,6 +126,10 @@ def _names(layout: YoloLayout, held: Mapping[Path, YoloFile]) -> tuple[list[str]
     if layout.names is not None:
         return [*read_names(layout.names)], []
     most = max((label for one in held.values() for label in one.classes), default=-1)
+    if most < 0 and not any(one.problem for one in held.values()):
+        raise TlxError(
+            f"{layout.root}: expected objects in text files, got none, and no file of class names such as classes.txt"
+        )
     if most >= 10_000:
         raise TlxError(f"{layout.root}: expected a file of class names such as classes.txt, got none, and class {most}")
     return [str(number) for number in range(most + 1)], [
