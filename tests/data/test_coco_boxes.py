@@ -90,3 +90,34 @@ def test_files_of_splits_and_an_unused_parent(tmp_path):
     checked = loaded(tmp_path)
     assert sizes(checked) == [6, 3, 3]
     assert checked.images.class_names == ["nucleus", "cell"]
+
+
+def test_numbers_of_images_as_text(tmp_path):
+    """Guards against objects that are lost because one program wrote 4 and another "4"."""
+    file = tmp_path / "instances_default.json"
+    write(file, tmp_path)
+    held = json.loads(file.read_text())
+    for one in held["annotations"]:
+        one["image_id"] = str(one["image_id"])
+    file.write_text(json.dumps(held))
+    assert len(boxes(loaded(tmp_path), "4.jpg")) == 2
+    for one in held["annotations"]:
+        one["image_id"] = 999
+    file.write_text(json.dumps(held, indent=1))
+    with pytest.raises(TlxError, match="objects of images that are not listed, such as image_id 999"):
+        loaded(tmp_path)
+
+
+def test_names_of_images_that_differ_in_case_and_extension(tmp_path):
+    """Guards against images that are missing because of .JPG, and a mask of that name in place of one that is."""
+    file = tmp_path / "instances_default.json"
+    write(file, tmp_path / "images")
+    held = json.loads(file.read_text())
+    for one in held["images"]:
+        one["file_name"] = f"C:\\set\\{one['file_name'].replace('.jpg', '.PNG')}"
+    file.write_text(json.dumps(held))
+    assert sizes(loaded(tmp_path)) == [6, 2, 2]
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "images" / "3.jpg").rename(tmp_path / "masks" / "3.jpg")
+    (entry,) = loaded(tmp_path, stop=False).broken
+    assert "no such file" in entry.reason

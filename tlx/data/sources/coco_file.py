@@ -97,8 +97,10 @@ def _read(path: Path, stamp: tuple[int, int]) -> CocoFile:
         names = {number: composed(listed[number]["name"]) for number in sorted(listed)}
         objects: dict[Any, list[CocoObject]] = defaultdict(list)
         for one in held["annotations"]:
-            objects[one["image_id"]].append(_object(one, names))
+            objects[_key(one["image_id"])].append(_object(one, names))
         images = tuple(_image(one, objects) for one in held["images"])
+        if objects and not any(image.objects for image in images):
+            raise ValueError(f"objects of images that are not listed, such as image_id {next(iter(objects))}")
         return CocoFile(_used(listed, names, objects), images)
     except KeyError as error:
         raise TlxError(f"{path}: expected annotations in COCO's format, got none with {error}") from error
@@ -140,4 +142,9 @@ def _shape(held: Any) -> tuple[tuple[array[float], ...], Runs | None]:
 
 def _image(one: Mapping[str, Any], objects: Mapping[Any, Sequence[CocoObject]]) -> CocoImage:
     width, height = int(one.get("width") or 0), int(one.get("height") or 0)
-    return CocoImage(str(one["file_name"]), max(width, 0), max(height, 0), tuple(objects.get(one["id"], ())))
+    return CocoImage(str(one["file_name"]), max(width, 0), max(height, 0), tuple(objects.get(_key(one["id"]), ())))
+
+
+def _key(number: Any) -> Any:
+    """Return what an image is found by: some programs write its number as text in one of two places."""
+    return int(number) if isinstance(number, str) and number.isascii() and number.isdigit() else number

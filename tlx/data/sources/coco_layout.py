@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from tlx.base.printable import enumerated
 from tlx.data.files.image_files import EXTENSIONS, why_no_folder
 from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.coco_file import CocoFile
+from tlx.data.sources.file_index import FileIndex
+from tlx.data.sources.mask_names import said_by
 from tlx.data.sources.split_folders import part_called
 
 _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
@@ -100,11 +102,15 @@ def _split(file: Path, folder: Path) -> str | None:
 
 
 def image_files(root: Path, file: Path, held: CocoFile) -> list[Path]:
-    """Return the path of each image; of one that is not there, where it was looked for first."""
+    """Return the path of each image; of one that is not there, where it was looked for first.
+
+    Its folder may differ, and, if no file has its name, upper and lower case and the extension.
+    """
     folder = descended(root)
     word = file.stem.rpartition("_")[2]  # instances_train2017
     places = [file.parent, folder, folder / "images", folder / word, folder / "images" / word, folder / "JPEGImages"]
     by_name: dict[str, list[Path]] | None = None
+    index: FileIndex | None = None
     best = next((p for p in places if held.images and (p / held.images[0].file_name).is_file()), places[0])
     found = []
     for image in held.images:
@@ -119,9 +125,20 @@ def image_files(root: Path, file: Path, held: CocoFile) -> list[Path]:
                 if str(one).replace("\\", "/").endswith(image.file_name.replace("\\", "/"))
             ]
             same = same or by_name.get(name, [])
+            if not same:
+                index = index or FileIndex(_photographs(by_name, folder), folder)
+                alike = index.called(image.file_name, file.parent)
+                same = [] if alike is None else [alike]
             path = same[0] if len(same) == 1 else path
         found.append(path)
     return found
+
+
+def _photographs(by_name: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
+    """Return the files that are not in a folder of masks: those may have the names of images."""
+    files = (file for files in by_name.values() for file in files)
+    roles = ("mask", "other")
+    return [file for file in files if not any(said_by(p)[0] in roles for p in file.relative_to(folder).parts[:-1])]
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
