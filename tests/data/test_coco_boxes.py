@@ -90,6 +90,7 @@ def test_files_of_splits_and_an_unused_parent(tmp_path):
     checked = loaded(tmp_path)
     assert sizes(checked) == [6, 3, 3]
     assert checked.images.class_names == ["nucleus", "cell"]
+    assert "no class, because it has no objects and only stands above others: cells" in checked.images.notes
 
 
 def test_numbers_of_images_as_text(tmp_path):

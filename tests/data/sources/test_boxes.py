@@ -176,6 +176,7 @@ def test_rows_that_are_wrong_are_named(tmp_path, row, problem):
         ({"a.csv": table("x{n}.jpg,40,30,cell,4,6,14,18")}, "expected the images of a.csv, got none of x0.jpg, x1.jpg"),
         ({"a.csv": table(), "b.csv": table()}, "say which: dataset.tables=[FILE,FILE]"),
         ({"a.csv": table(), "train.csv": table()}, "say which: dataset.tables=[FILE,FILE]"),
+        ({"a.csv": table() + ",40,30,cell,4,6,14,18"}, "expected the file of an image in each row, got none in row 12"),
         ({"a.csv": b"\xff\xfe\xd8"}, "expected a table of boxes in UTF-8"),
         ({"a.csv": '"1.jpg'}, "expected a table of boxes in UTF-8"),
     ],

@@ -102,7 +102,11 @@ def _read(path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[int, in
         raise TlxError(f"{path}: expected a table of boxes, got an empty file")
     named = _columns(path, lines[0][1], dict(columns))
     places = named or dict(zip(_NEEDED, range(6), strict=True))
-    rows = [_row(number, line, places) for number, line in lines[1 if named else 0 :]]
+    rows = []
+    for number, line in lines[1 if named else 0 :]:
+        rows.append(_row(number, line, places))
+        if not rows[-1].file:
+            raise TlxError(f"{path}: expected the file of an image in each row, got none in row {number}")
     used = [edge for row in rows if row.box is not None for edge in row.box]
     relative = bool(used) and max(used) <= 1.01 and any(edge != int(edge) for edge in used if abs(edge) < 2)
     header = lines[0][1]

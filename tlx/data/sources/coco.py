@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from tlx.base.errors import Mistake, TlxError
-from tlx.base.printable import counted
+from tlx.base.printable import counted, enumerated
 from tlx.data.box_labels import BoxLabels
 from tlx.data.files.walk import descended
 from tlx.data.labels import LabelKind
@@ -166,11 +166,14 @@ def coco(
 
 
 def _not_used(held: Sequence[CocoFile], as_boxes: bool) -> Iterator[str]:
-    """Yield how many objects lack what the labels are made from."""
+    """Yield how many objects lack what the labels are made from, and for boxes which names are no classes."""
     objects = [one for content in held for image in content.images for one in image.objects]
     if as_boxes:
         bare = sum(one.box is None and not one.has_mask for one in objects)
         what = "no box and no outline, and left out"
+        parents = dict.fromkeys(name for content in held for name in content.parents)
+        if found := [name for name in parents if all(name not in content.categories for content in held)]:
+            yield f"no class, because it has no objects and only stands above others: {enumerated(found)}"
     else:
         bare = sum(not one.has_mask for one in objects)
         what = "a box and no outline, and left out of the masks (task=detection learns from boxes)"

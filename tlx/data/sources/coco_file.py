@@ -68,10 +68,12 @@ class CocoFile:
     Args:
         categories: Their names, by ascending number.
         images: In the order of the file.
+        parents: Names that are no categories, because they have no objects and only stand above others.
     """
 
     categories: tuple[str, ...]
     images: tuple[CocoImage, ...]
+    parents: tuple[str, ...] = ()
 
 
 def read_coco(path: Path) -> CocoFile:
@@ -101,7 +103,8 @@ def _read(path: Path, stamp: tuple[int, int]) -> CocoFile:
         images = tuple(_image(one, objects) for one in held["images"])
         if objects and not any(image.objects for image in images):
             raise ValueError(f"objects of images that are not listed, such as image_id {next(iter(objects))}")
-        return CocoFile(_used(listed, names, objects), images)
+        used = _used(listed, names, objects)
+        return CocoFile(used, images, tuple(name for name in names.values() if name not in used))
     except KeyError as error:
         raise TlxError(f"{path}: expected annotations in COCO's format, got none with {error}") from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
