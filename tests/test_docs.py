@@ -75,7 +75,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(home / name)
     (home / "pets.csv").write_text("path,label,patient\npets/cats/1.jpg,cats,a\npets/dogs/1.jpg,dogs,b\n")
-    (home / "cells" / "images" / "1.xml").write_text("<annotation/>")
+    (home / "cells" / "images" / "1.xml").write_text(
+        "<annotation><object><name>cell</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+        "</object></annotation>"
+    )
     (home / "cells" / "images" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (home / "cells" / "labels.csv").write_text("1.jpg,1,1,4,4,cell\n")
     annotations = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(OBJECTS)]}

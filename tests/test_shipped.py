@@ -72,7 +72,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     for name in ("pets/cat/1.png", "pets/dog/1.png", "photos/1.png", "cells/images/1.png", "cells/masks/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
-    (tmp_path / "cells" / "images" / "1.xml").write_text("<annotation/>")
+    (tmp_path / "cells" / "images" / "1.xml").write_text(
+        "<annotation><object><name>cell</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+        "</object></annotation>"
+    )
     (tmp_path / "cells" / "images" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (tmp_path / "cells" / "boxes.csv").write_text("1.png,1,1,4,4,cell\n")
     (tmp_path / "coco").mkdir()
