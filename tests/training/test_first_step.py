@@ -35,6 +35,14 @@ def test_images_that_are_too_small_for_a_network_are_refused_with_the_smallest_s
 
 
 @pytest.mark.slow
+def test_a_canvas_that_is_too_small_for_a_network_is_refused():
+    """Guards against torch's traceback where the canvas of a detector has replaced the network's own size."""
+    asked = ["task=detection", "dataset=scenes", "dataset.count=10", "backbone=alexnet", "backbone.weights=null"]
+    with pytest.raises(TlxError, match=r"at least \d+ pixels.*got 32"):
+        build(tlx.compose([*asked, "strategy=last_layers", "dataset.image_size=32", "logger=none"]))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "expected"),
     [

@@ -106,6 +106,16 @@ def test_frozen_layers_keep_nothing() -> None:
     assert memory.estimated(config, batch=64).parts["activations"] == 0
 
 
+def test_a_detector_is_estimated_with_its_own_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a run on small images that is refused for those of the backbone, and a hint at another's key."""
+    monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)
+    line = ["task=detection", "dataset=scenes", "backbone=small_cnn", "strategy=full", "trainer.accelerator=cpu"]
+    small = memory.estimated(tlx.compose([*line, "dataset.min_side=64"]), batch=4)
+    assert small.parts["images"] == 4 * 4 * 3 * 64 * 64
+    with pytest.raises(TlxError, match=r"dataset\.image_size: .*a smaller side$"):
+        memory.refuse_what_does_not_fit(tlx.compose([*line, "dataset.image_size=100000"]))
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
     """Guards against a container or a job of SLURM, whose limit lies below what the machine has free."""

@@ -89,6 +89,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         mistakes += _check_monitor(config["task"])
     if not broken & {"dataset", "trainer"}:
         mistakes += _check_batch(config["dataset"], config["trainer"])
+    if not broken & {"task", "trainer"}:
+        mistakes += _check_precision(config["task"], config["trainer"])
     if not broken & {"dataset", "task"}:
         of_other_labels = list(_check_labels(config["task"], config["dataset"]))
         mistakes += of_other_labels or kind_of(config["task"]).mistakes(config["task"], config["dataset"])
@@ -196,6 +198,15 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
     for path, monitor in asked.items():
         if target is None and str(monitor).startswith("target/"):
             yield Mistake(path, "a metric of val/ without a target domain", f"'{monitor}'", "val/loss, or target=…")
+
+
+def _check_precision(task: Node, trainer: Node) -> Iterator[Mistake]:
+    """Check that targets keep their values: Lightning converts a whole batch to a type such as that of bf16-true."""
+    precision = str(trainer.get("precision"))
+    if kind_of(task).exact_targets and precision in ("bf16-true", "16-true"):
+        expected = f"a precision that keeps targets exact, with task={task.get('name')}"
+        hint = f"type trainer.precision={precision.replace('true', 'mixed')}"
+        yield Mistake("trainer.precision", expected, f"'{precision}'", hint)
 
 
 def _check_adapted_task(strategy: Node, adapt: Any, task: Any) -> Iterator[Mistake]:

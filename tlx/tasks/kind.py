@@ -36,6 +36,7 @@ class TaskKind(ABC):
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
         oracle: The figure of the agreement with hidden labels of a target domain; None: the task measures none.
         reads_maps: Whether it reads maps of several layer groups; groups that give vectors are then left out.
+        exact_targets: Whether its targets are numbers that half precision would round, such as edges in pixels.
         labels: The kind of labels that it learns from, see `tlx.data.labels.LabelKind.name`; None: any.
         headline: The test metric that lists and tables show first.
         compared: The metrics by which a tool may sort runs.
@@ -51,6 +52,7 @@ class TaskKind(ABC):
     gives_class_scores: bool = False
     oracle: str | None = None
     reads_maps: bool = False
+    exact_targets: bool = False
     labels: str | None = None
     headline: str = "test/loss"
     compared: tuple[str, ...] = ("val/loss", "test/loss")

@@ -36,6 +36,7 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
     refuse_foreign_targets(OmegaConf.to_container(config, resolve=True), "the configuration")
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
+    own = backbone.preprocessing.short_side
     data = _data(config, backbone)
     pl.seed_everything(config.seed, verbose=False)  # the head's initial weights must not depend on earlier draws
     optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
@@ -52,7 +53,8 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
         config.task, "task", backbone=backbone, class_names=data.class_names, learning=learning, **more
     )
     count = distributed.processes(config) * config.trainer.num_nodes
-    need_possible(task, data, plan(config, task.group_names), [stage.name for stage in config.strategy.stages], count)
+    stages = [stage.name for stage in config.strategy.stages]
+    need_possible(task, data, plan(config, task.group_names), stages, count, own)
     return data, task
 
 

@@ -18,7 +18,12 @@ _ONE_VALUE = "Expected more than 1 value per channel"  # the beginning of BatchN
 
 
 def need_possible(
-    task: Task, data: ImageDataModule, stages: Sequence[PlannedStage], named: Sequence[str], processes: int = 1
+    task: Task,
+    data: ImageDataModule,
+    stages: Sequence[PlannedStage],
+    named: Sequence[str],
+    processes: int = 1,
+    own: int | None = None,
 ) -> None:
     """Refuse images that are too small for the network, and batches that are too small for BatchNorm.
 
@@ -31,18 +36,20 @@ def need_possible(
         stages: The planned stages; none: nothing trains.
         named: Names of the stages in the strategy; a strategy's stage may have become several planned ones.
         processes: Number of processes that share a batch.
+        own: The shorter side of the network's own input size; None: that of its preprocessing, which a canvas replaces.
 
     Raises:
         TlxError: The images or the batches are too small; the message says what to type.
     """
     count, size = _smallest_batch(task, data, processes), data.preprocessing.short_side
-    if (count > 1 or not stages) and size >= task.backbone.preprocessing.short_side:
+    own = own or task.backbone.preprocessing.short_side
+    if (count > 1 or not stages) and size >= own:
         return
     model = _on_meta(task)
     model.eval()
     image = torch.empty(2, data.channels, *data.preprocessing.height_width, dtype=torch.uint8, device="meta")
     if task.backbone.tiles is None and _refusal(model, image) is not None:
-        smallest = _smallest_side(model, image, task.backbone.preprocessing.short_side)
+        smallest = _smallest_side(model, image, own)
         if smallest is None:  # there is another cause
             return
         raise TlxError(

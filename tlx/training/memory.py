@@ -92,13 +92,20 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     )
     copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; Adam keeps two more averages
     weights += learning * width * copies if trained else 0
-    size = sides(config.dataset.image_size or backbone.preprocessing.size)
+    size = _input(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
     kept = 0 if tiled or not trained else _kept(backbone, batch, size, trained)
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
     return Estimate({**parts, **_reading(config, batch)})
+
+
+def _input(config: DictConfig, backbone: Backbone) -> tuple[int, int]:
+    """Return the height and width of an input; a canvas, which follows the images, is at least as large as asked."""
+    dataset = config.dataset
+    resized = dataset.get("min_side") is not None and dataset.get("max_side") is None and not backbone.fixed_size
+    return sides(dataset.image_size or (dataset.min_side if resized else backbone.preprocessing.size))
 
 
 def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[str, ...]) -> int:
@@ -155,7 +162,8 @@ def _compare(config: DictConfig, estimate: Estimate, free: int, what: str, batch
         by = config.dataset.batch_size // batch
         hint = f"for example dataset.batch_size={_round(fits) * by}"
     elif by_batch > rest:
-        key, hint = "dataset.image_size", "a smaller side, or, for large images, tiles: task.tile_size=224"
+        tiles = ", or, for large images, tiles: task.tile_size=224" if "tile_size" in config.task else ""
+        key, hint = "dataset.image_size", f"a smaller side{tiles}"
     elif config.backbone.get("width") is not None:
         key, hint = "backbone.width", "for example backbone.width=32"
     else:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.tasks.detection.scenes import MODELS, empty, network, scenes
+from tlx.data.batches.sampler import PADDING
 from tlx.strategies.plan import plan_stages
 from tlx.tasks.detection.anchors import anchors_of
 from tlx.tasks.detection.fcos import centredness, matched
@@ -167,6 +168,18 @@ def test_validation_is_the_same_each_time(model):
     with torch.no_grad():
         losses = {float(task.loss_of(task.head(task.features_of(batch)), batch)) for _ in range(2)}
     assert len(losses) == 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_process_may_have_nothing_but_padding(model):
+    """Guards against a process that ends with an error where it has fewer validation images than the others."""
+    images, target = scenes(1)
+    task = network(model, target=target).eval()
+    batch = {"image": images, "target": target, "index": torch.tensor([PADDING])}
+    with torch.no_grad():
+        task.measure("val", task.head(task.features_of(batch)), batch)
+    assert task.measured.val.update_called
+    assert float(task.figures("val")["map"]) == 0
 
 
 @pytest.mark.parametrize("model", MODELS)

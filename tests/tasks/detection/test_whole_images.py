@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.tasks.detection.scenes import network
 from tlx.backbones.preprocessing import Preprocessing
+from tlx.tasks.detection.head import Candidates
 from tlx.tasks.detection.whole_images import found_in
 
 MEAN = (0.5,)
@@ -92,3 +93,15 @@ def test_images_of_any_size_pass_through_a_network():
     assert float(found[..., 3].max()) <= 70.01
     scores = found[0, :, 5]
     assert torch.equal(scores, scores.sort(descending=True).values)
+
+
+def test_nothing_is_found_in_the_padding(monkeypatch):
+    """Guards against boxes without an area that count as false and are written into predictions."""
+    task = network("fcos").eval()
+    image = torch.randint(0, 256, (1, 3, 33, 33), dtype=torch.uint8)  # padded to 64 x 64
+    boxes = torch.tensor([[[40.0, 5.0, 60.0, 20.0], [20.0, 5.0, 50.0, 30.0]]])
+    found = Candidates(boxes, torch.tensor([[0.9, 0.8]]), torch.tensor([[0, 0]]))
+    monkeypatch.setattr(task.head, "candidates", lambda *_: found)
+    with torch.no_grad():
+        rows = task.detect(image)[0]
+    assert rows[rows[:, 4] >= 0].tolist() == [pytest.approx([20, 5, 33, 30, 0, 0.8])]

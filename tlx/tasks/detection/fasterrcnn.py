@@ -128,7 +128,7 @@ class FasterRcnn(DetectionHead):
         real = (regions[..., 2] > regions[..., 0]) & (regions[..., 3] > regions[..., 1])
         scores = rows["region_logits"].float().softmax(-1)[..., 1:] * real[..., None]
         classes = scores.shape[-1]
-        best, index = scores.flatten(1).topk(min(most, scores[0].numel()), dim=1)
+        best, index = scores.flatten(1).topk(min(most, scores.shape[1] * classes), dim=1)
         region, label = index // classes, index % classes
         moves = picked(rows["region_moves"].float()[:, :, 1:].flatten(1, 2), index)
         boxes = self.roi_heads.box_coder.decode_single(moves.flatten(0, 1), picked(regions, region).flatten(0, 1))

@@ -70,7 +70,7 @@ class Fcos(DetectionHead):
         rows, grid = output.rows, output.grid
         scores = (rows["cls_logits"].float().sigmoid() * rows["bbox_ctrness"].float().sigmoid()).sqrt()
         classes = scores.shape[-1]
-        best, index = scores.flatten(1).topk(min(most, scores[0].numel()), dim=1)
+        best, index = scores.flatten(1).topk(min(most, scores.shape[1] * classes), dim=1)
         boxes = picked(self._boxes(rows["bbox_regression"], grid), index // classes)
         return Candidates(boxes, best, index % classes)
 
@@ -91,6 +91,13 @@ def matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]
         target: The boxes (B, N, 6).
         limits: Sizes at which a level ends and the next begins.
     """
+    # One image after another: what places and boxes of all of them make together would not fit into memory.
+    each = [_matched(grid, one[None], limits) for one in target]
+    found, counts = zip(*each, strict=True)
+    return torch.cat(found), torch.cat(counts)
+
+
+def _matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
     x, y = grid.centres[:, 0, None], grid.centres[:, 1, None]
     left, top, right, bottom = (target[:, None, :, edge] for edge in range(4))
     inside = torch.minimum(torch.minimum(x - left, right - x), torch.minimum(y - top, bottom - y)) > 0  # (B, P, N)

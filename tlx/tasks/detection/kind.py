@@ -43,6 +43,7 @@ class DetectionKind(TaskKind):
     class_rows = tuple(f"{name}.{part}" for name in (_BY_CLASS, _SCORES, _BOXES) for part in ("weight", "bias"))
     monitors = get_args(Monitored)
     reads_maps = True
+    exact_targets = True
     labels = "boxes"
     headline = "test/map"
     predicts_into = "predictions/"

@@ -62,7 +62,7 @@ class RetinaNet(DetectionHead):
         """Return at most `most` candidates of each image (B, M), whose scores are those of the class."""
         scores = output.rows["cls_logits"].float().sigmoid()
         classes = scores.shape[-1]
-        best, index = scores.flatten(1).topk(min(most, scores[0].numel()), dim=1)
+        best, index = scores.flatten(1).topk(min(most, scores.shape[1] * classes), dim=1)
         anchors = anchors_of(output.grid, self.cells)[index // classes]
         moves = picked(output.rows["bbox_regression"].float(), index // classes)
         boxes = self._coder.decode_single(moves.flatten(0, 1), anchors.flatten(0, 1)).view_as(moves)

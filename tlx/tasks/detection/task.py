@@ -168,17 +168,19 @@ class Detection(DenseTask):
         self.measured.add(split, self.decoded(output), target, loss)
         return None
 
-    def decoded(self, output: Output) -> Tensor:
-        """Return the detections (B, D, 6) that the head's output means, in pixels of the padded images."""
+    def decoded(self, output: Output, size: tuple[int, int] | None = None) -> Tensor:
+        """Return the detections (B, D, 6) that the head's output means, in pixels of the padded images.
+
+        Args:
+            output: The head's output.
+            size: Height and width of the images without padding, in which nothing is found; None: it counts.
+        """
         candidates = self.head.candidates(output, max(CANDIDATES, self.most))
-        return detections(candidates, output.grid.size, self.most, self.head.overlap)
+        return detections(candidates, size or output.grid.size, self.most, self.head.overlap)
 
     def detect(self, image: Tensor) -> Tensor:
         """Return the detections (B, D, 6) of images, uint8 (B, C, H, W), in their pixels."""
-        found = self.decoded(self(image))
-        height, width = image.shape[-2:]
-        ends = found.new_tensor([width, height, width, height])
-        return torch.cat([torch.minimum(found[..., :4], ends), found[..., 4:]], dim=-1)
+        return self.decoded(self(image), (image.shape[-2], image.shape[-1]))
 
     def found_in(self, images: Tensor) -> Tensor:
         """Return the detections (B, D, 6) of whole images of any size, uint8 (B, C, H, W), in their own pixels."""
