@@ -110,7 +110,7 @@ def test_a_detector_is_estimated_with_its_own_input(monkeypatch: pytest.MonkeyPa
     """Guards against a run on small images that is refused for those of the backbone, and a hint at another's key."""
     monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)
     line = ["task=detection", "dataset=scenes", "backbone=small_cnn", "strategy=full", "trainer.accelerator=cpu"]
-    small = memory.estimated(tlx.compose([*line, "dataset.min_side=64"]), batch=4)
+    small = memory.estimated(tlx.compose([*line, "dataset.image_size=null", "dataset.min_side=64"]), batch=4)
     assert small.parts["images"] == 4 * 4 * 3 * 64 * 64
     with pytest.raises(TlxError, match=r"dataset\.image_size: .*a smaller side$"):
         memory.refuse_what_does_not_fit(tlx.compose([*line, "dataset.image_size=100000"]))

@@ -8,6 +8,7 @@ import torch
 from tests.tasks.detection.scenes import MODELS, empty, network, scenes
 from tlx.data.batches.sampler import PADDING
 from tlx.strategies.plan import plan_stages
+from tlx.tasks.detection import fcos
 from tlx.tasks.detection.anchors import anchors_of
 from tlx.tasks.detection.fcos import centredness, matched
 from tlx.tasks.detection.head import Output, picked
@@ -168,6 +169,22 @@ def test_validation_is_the_same_each_time(model):
     with torch.no_grad():
         losses = {float(task.loss_of(task.head(task.features_of(batch)), batch)) for _ in range(2)}
     assert len(losses) == 1
+
+
+def test_images_are_matched_alone_as_together(monkeypatch):
+    """Guards against boxes of another image, and memory that grows with images x places x boxes."""
+    images, target = scenes(3)
+    task = network("fcos", target=target).eval()
+    with torch.no_grad():
+        grid = task.features(images).grid
+    together = matched(grid, target, task.head.limits)
+    sizes = []
+    one_part = fcos._matched
+    monkeypatch.setattr(fcos, "_matched", lambda *a: sizes.append(len(a[1])) or one_part(*a))
+    monkeypatch.setattr(fcos, "PAIRS_AT_ONCE", 1)
+    alone = matched(grid, target, task.head.limits)
+    assert sizes == [1, 1, 1]
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
 @pytest.mark.parametrize("model", MODELS)

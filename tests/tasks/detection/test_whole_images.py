@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.tasks.detection.scenes import network
 from tlx.backbones.preprocessing import Preprocessing
+from tlx.tasks.detection import whole_images
 from tlx.tasks.detection.head import Candidates
 from tlx.tasks.detection.whole_images import found_in
 
@@ -40,9 +41,11 @@ BOXES = [
 ]
 
 
+@pytest.mark.parametrize("pairs", [1, whole_images.PAIRS_AT_ONCE])
 @pytest.mark.parametrize("canvas", [200, (200, 260), 320, 400, 512])
-def test_boxes_in_tiles_are_those_of_the_whole_image(canvas):
+def test_boxes_in_tiles_are_those_of_the_whole_image(canvas, pairs, monkeypatch):
     """Guards against parts of objects at the borders of tiles, objects found twice, and boxes at wrong places."""
+    monkeypatch.setattr(whole_images, "PAIRS_AT_ONCE", pairs)
     how = Preprocessing(canvas, MEAN, (0.2,), sides=(400, 400))
     found = found_in(_seen, _drawn((400, 400), BOXES), how, True, 20, 0.6)
     some = found[found[:, 4] >= 0]

@@ -14,6 +14,7 @@ from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output
 from tlx.tasks.detection.losses import area, focal, giou
 
 _SHARED = 1.2  # times the limit of a level: up to there two levels find a box, because neither size is typical
+PAIRS_AT_ONCE = 2**23  # of places and boxes: a dozen numbers of each are in memory together
 _RADIUS = 1.5  # strides, either way: places this close to the centre of a box find it
 
 
@@ -91,8 +92,9 @@ def matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]
         target: The boxes (B, N, 6).
         limits: Sizes at which a level ends and the next begins.
     """
-    # One image after another: what places and boxes of all of them make together would not fit into memory.
-    each = [_matched(grid, one[None], limits) for one in target]
+    # A few images at once: all pairs of many places and many boxes would not fit into memory.
+    at_once = max(1, PAIRS_AT_ONCE // (len(grid.centres) * target.shape[1]))
+    each = [_matched(grid, some, limits) for some in target.split(at_once)]
     found, counts = zip(*each, strict=True)
     return torch.cat(found), torch.cat(counts)
 

@@ -17,6 +17,7 @@ from tlx.tasks.detection.decoding import best
 
 _TOUCHES = 2.0  # pixels: a box this close to a border of a tile may be cut by it
 _AT_ONCE = 8  # tiles
+PAIRS_AT_ONCE = 2**22  # of boxes and tiles: a dozen numbers of each are in memory together
 
 Detect = Callable[[Tensor], Tensor]  # uint8 (B, C, h, w) -> detections (B, D, 6) in its pixels
 
@@ -86,12 +87,16 @@ def _whole_elsewhere(
     starts = places.flip(1).to(boxes.dtype)  # x, y
     ends = starts + starts.new_tensor([tile[1], tile[0]])
     limit = starts.new_tensor([size[1], size[0]])
-    # How far each box lies inside each tile, at each of its edges; infinitely where the tile ends with the image.
-    before = torch.where(starts > 0, boxes[:, None, :2] - starts, torch.inf)
-    after = torch.where(ends < limit, ends - boxes[:, None, 2:4], torch.inf)
-    margin = torch.cat([before, after], dim=-1).amin(-1)  # (n, T)
-    cut = margin.gather(1, owner[:, None])[:, 0] < _TOUCHES
-    return cut & (margin >= _TOUCHES).any(1)
+    at_once = max(1, PAIRS_AT_ONCE // len(places))
+    elsewhere = []
+    for some, own in zip(boxes.split(at_once), owner.split(at_once), strict=True):
+        # How far each box lies inside each tile, at each of its edges; infinitely where the tile ends with the image.
+        before = torch.where(starts > 0, some[:, None, :2] - starts, torch.inf)
+        after = torch.where(ends < limit, ends - some[:, None, 2:4], torch.inf)
+        margin = torch.cat([before, after], dim=-1).amin(-1)  # (n, T)
+        cut = margin.gather(1, own[:, None])[:, 0] < _TOUCHES
+        elsewhere.append(cut & (margin >= _TOUCHES).any(1))
+    return torch.cat(elsewhere)
 
 
 def _padded(image: Tensor, size: tuple[int, int], how: Preprocessing) -> Tensor:
