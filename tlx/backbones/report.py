@@ -18,6 +18,7 @@ class UpperSource:
         task: Name of the run's task.
         kind: Kind of the run's task, see `TaskKind.name`; None: not recorded, as in runs of earlier versions.
         shaped_by: Keys of the run's task that decide the layers of these groups, with their values.
+        unfit: Why the new task can take over none of the weights; None: nothing is known against it.
     """
 
     class_names: list[str]
@@ -25,6 +26,7 @@ class UpperSource:
     task: str = "classification"
     kind: str | None = None
     shaped_by: Mapping[str, str] = field(default_factory=dict)
+    unfit: str | None = None
 
 
 @dataclass(frozen=True)

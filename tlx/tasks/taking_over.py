@@ -41,6 +41,8 @@ def take_over(
         if source.shaped_by.get(key, chosen) != chosen:
             there = f"task.{key}={one_line(source.shaped_by[key])}"
             return [], f"{not_taken}; the run has {there}, this one task.{key}={chosen}; to carry them over: {there}"
+    if source.unfit is not None:
+        return [], f"{not_taken}; {source.unfit}"
     for name, value in own.items():
         expected = _shape(kind, name, value, len(class_names))
         given = source.state.get(name)

@@ -103,3 +103,16 @@ def test_levels_of_other_boxes_are_not_taken_over():
     new = Detection(backbone, ["1", "4", "X"], pyramid_channels=64, head_convs=2)
     assert new.carried_classes == ["1", "4", "X"]
     assert not torch.equal(new.head.limits, state["head.limits"])
+
+
+def test_a_pyramid_of_other_strides_is_left_with_the_reason():
+    """Guards against a report that the run has no such weights, where the sizes of boxes differ."""
+    _, target = scenes(2)
+    old = network("fcos", target=target)
+    state = {name: value for name, value in old.state_dict().items() if not name.startswith("backbone.")}
+    state["pyramid.strides"] = old.pyramid.strides * 2
+    backbone = small_cnn(width=8)
+    backbone.upper_source = UpperSource(["1", "4", "X"], state, "detection", old.kind.name)
+    new = Detection(backbone, ["1", "4", "X"], pyramid_channels=64, head_convs=2)
+    assert new.carried_classes == []
+    assert "its levels have the strides [16, 32, 64, 128]" in new.head_report

@@ -128,10 +128,11 @@ class Detection(DenseTask):
         return super().load_state_dict(state_dict, strict, assign)
 
     def upper_weights(self, source: UpperSource) -> UpperSource:
-        """Return a run's upper groups without what follows its training boxes; nothing if the levels differ."""
-        strides = source.state.get("pyramid.strides")
-        if isinstance(strides, Tensor) and strides.tolist() != list(self.box_levels.strides):
-            return replace(source, state={})
+        """Return a run's upper groups without what follows its training boxes; they do not fit if the levels differ."""
+        strides, mine = source.state.get("pyramid.strides"), list(self.box_levels.strides)
+        if isinstance(strides, Tensor) and strides.tolist() != mine:
+            why = f"its levels have the strides {strides.tolist()}, which follow its boxes, those of this one {mine}"
+            return replace(source, unfit=why)
         own = {name: value for name, value in self.named_buffers() if name in _OF_DATA}
         return replace(source, state={**source.state, **own})
 
