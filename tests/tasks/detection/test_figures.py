@@ -121,8 +121,9 @@ def test_only_rows_that_count_are_kept_on_the_cpu():
 
 
 def best_f1(found: torch.Tensor, truth: torch.Tensor, one: int) -> tuple[float, float]:
-    """Return the best F1 of a class and its score, by trying each score."""
+    """Return the best F1 of a class and the middle of the scores between which it is reached, by trying each score."""
     best = (0.0, 1.0)
+    scores = found[..., 5][found[..., 4] == one]
     objects = int(((truth[..., 4] == one) & (truth[..., 5] == 0)).sum())
     for score in sorted(found[..., 5][found[..., 4] == one].tolist(), reverse=True):
         above = found.clone()
@@ -131,7 +132,8 @@ def best_f1(found: torch.Tensor, truth: torch.Tensor, one: int) -> tuple[float, 
         own = detected.label == one
         called = int((~detected.ignored[own, 0]).sum())
         f1 = 2 * int(detected.hit[own, 0].sum()) / (called + objects)
-        best = max(best, (f1, score), key=lambda pair: pair[0])
+        beyond = max(scores[scores < score].tolist(), default=0.0)
+        best = max(best, (f1, (score + beyond) / 2), key=lambda pair: pair[0])
     return best
 
 
