@@ -53,7 +53,7 @@ ONE_MISTAKE = [
     ("strategy=[full,gradual]", "strategy", "one option of the group strategy", "['full', 'gradual']", "-m"),
     ("strategy.stages=null", "strategy.stages", "a list of mappings", "null", ""),
     ("strategy.stages=[]", "strategy.stages", "at least one stage", "none", ""),
-    ("dataset.augment=lite", "dataset.augment", "none, light, strong, affine, characters or trivial", "'lite'", "did you mean 'light'?"),
+    ("dataset.augment=lite", "dataset.augment", "none, light, strong, affine, characters, trivial or mosaic", "'lite'", "did you mean 'light'?"),
     ("trainer.precision=bf16", "trainer.precision", "32-true", "'bf16'", "type: trainer.precision=bf16-mixed"),
     ("dataset.classes=5", "dataset.classes", "a list of whole numbers or null", "5", ""),
     ("output_dir=3", "output_dir", "a text", "3", ""),

@@ -207,7 +207,7 @@ OPTIONS: dict[str, dict[str, Lead]] = {
         "aircraft": Lead("dataset=fgvc_aircraft"),
         "fashion": Lead("dataset=fashion_mnist"),
         "emnist": Lead("dataset=emnist_letters"),
-        "voc pascal_voc cityscapes ade20k cvat labelme roboflow segmentation": Lead(
+        "pascal_voc cityscapes ade20k cvat labelme roboflow segmentation": Lead(
             "task=segmentation dataset=masks dataset.root=FOLDER"
         ),
     },
