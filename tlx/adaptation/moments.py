@@ -31,7 +31,7 @@ class AdaBn(Adaptation):
 
     def penalty(self, source: Domain, target: Domain, progress: float) -> Tensor:
         """Return 0, a scalar."""
-        return source.logits.new_zeros(())
+        return torch.zeros((), device=source.index.device)
 
 
 class Coral(Adaptation):
