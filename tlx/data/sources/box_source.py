@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tlx.base.errors import Mistake, TlxError
+from tlx.base.errors import Mistake
 from tlx.data.box_labels import BoxLabels
-from tlx.data.sources.base import Source, mistake_at
+from tlx.data.sources.base import Source
 from tlx.data.sources.box_listing import BoxListing, counts
-from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import BoxKeys, Classes, ObjectKeys, RootKeys
+from tlx.data.sources.set_folder import names_below, unread
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
@@ -49,18 +49,13 @@ class BoxSource(Source):
 
     def own_mistakes(self) -> list[Mistake]:
         """Return whether there is no such folder, and what is not understood of its files."""
-        if not self.is_set("root"):
-            return []
-        if missing := no_folder(self):
-            return missing
-        try:
+
+        def grouped() -> None:
             listing = self.listing()
             if self.node.get("group_pattern") is not None:
                 groups_by_pattern(listing.names, self.node["group_pattern"])
-        except TlxError as error:
-            other = Mistake("dataset.root", "images with boxes", f"'{self.node['root']}'", str(error))
-            return [mistake_at(error, ("group_pattern", *self.own_keys), other)]
-        return []
+
+        return unread(self, grouped, "images with boxes", ("group_pattern", *self.own_keys))
 
     def content(self) -> dict[str, Any]:
         """Return a hash of the classes and of the names, relative to `root`, sizes, splits and objects of images."""

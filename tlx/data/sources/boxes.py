@@ -10,8 +10,6 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.base.legible import legible
 from tlx.base.printable import counted, enumerated
-from tlx.data.files.image_files import EXTENSIONS, why_no_folder
-from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
@@ -21,6 +19,7 @@ from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.official_splits import official
+from tlx.data.sources.set_folder import images_and, set_folder
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.samples import ImageSet
 
@@ -90,16 +89,8 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
     Raises:
         TlxError: As `boxes`.
     """
-    if not root.is_dir():
-        raise TlxError(f"expected a folder of images and tables, got {root}, which {why_no_folder(root)}")
-    root = descended(root)
-    images, files = [], []
-    for here, name in files_below(root):
-        suffix = os.path.splitext(name)[1].lower()
-        if suffix in EXTENSIONS:
-            images.append(Path(here, name))
-        elif suffix in (".csv", ".txt", ".tsv"):
-            files.append(Path(here, name))
+    root = set_folder(root, "images and tables")
+    images, files = images_and(root, (".csv", ".txt", ".tsv"))
     found = find_tables(root, [file for file in files if file.suffix.lower() == ".csv"], tables, columns)
     class_names, called = read_class_file(root, files, found)
     numbers = {name: number for number, name in enumerate(class_names)}

@@ -14,13 +14,13 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.files.walk import descended
 from tlx.data.labels import LabelKind
 from tlx.data.mask_labels import MASKS
-from tlx.data.sources.base import Source, mistake_at
+from tlx.data.sources.base import Source
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
-from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import BoxKeys, Classes, ObjectKeys, RootKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
+from tlx.data.sources.set_folder import names_below, unread
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
@@ -60,16 +60,7 @@ class CocoSource(Source):
 
     def own_mistakes(self) -> list[Mistake]:
         """Return whether there is no such folder, and what is not understood of its annotations."""
-        if not self.is_set("root"):
-            return []
-        if missing := no_folder(self):
-            return missing
-        try:
-            self.all_class_names()
-        except TlxError as error:
-            other = Mistake("dataset.root", "images with annotations", f"'{self.node['root']}'", str(error))
-            return [mistake_at(error, ("annotations", "classes"), other)]
-        return []
+        return unread(self, self.all_class_names, "images with annotations", ("annotations", "classes"))
 
     def content(self) -> dict[str, Any]:
         """Return a hash of the annotations, and of the names, relative to `root`, and sizes of the images."""

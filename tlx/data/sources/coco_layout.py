@@ -11,11 +11,12 @@ from pathlib import Path
 from tlx.base.errors import TlxError, closest
 from tlx.base.legible import legible
 from tlx.base.printable import enumerated
-from tlx.data.files.image_files import EXTENSIONS, why_no_folder
+from tlx.data.files.image_files import EXTENSIONS
 from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.coco_file import CocoFile
 from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_names import said_by
+from tlx.data.sources.set_folder import set_folder
 from tlx.data.sources.split_folders import part_called
 
 _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
@@ -45,9 +46,7 @@ def find_parts(root: Path, annotations: str | Sequence[str] | None = None) -> li
     Raises:
         TlxError: There are none, or two for one split.
     """
-    if not root.is_dir():
-        raise TlxError(f"expected a folder of images and annotations, got {root}, which {why_no_folder(root)}")
-    folder = descended(root)
+    folder = set_folder(root, "images and annotations")
     if annotations is not None:
         files = [
             folder / Path(name).expanduser()

@@ -12,12 +12,13 @@ from typing import Any
 from tlx.base.errors import Mistake, TlxError
 from tlx.base.legible import legible
 from tlx.base.printable import counted, enumerated
-from tlx.data.files.image_files import EXTENSIONS, ignored_below, images_below, why_no_folder
+from tlx.data.files.image_files import EXTENSIONS, ignored_below, images_below
 from tlx.data.files.walk import files_below, left_out_below
 from tlx.data.sources.base import Source, mistake_of
 from tlx.data.sources.content import digest, size_of
 from tlx.data.sources.keys import Classes, RootKeys
 from tlx.data.sources.layout import ClassFolders, Layout, folders_without_images, read_layout
+from tlx.data.sources.set_folder import names_below, no_folder
 from tlx.data.sources.split_folders import Splits
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample, Split
@@ -178,17 +179,3 @@ def _split(classes: ClassFolders, root: Path, class_names: list[str]) -> Split:
 
 def _name(path: Path, root: Path) -> str:
     return legible(path.relative_to(root).as_posix())
-
-
-def no_folder(source: Source) -> list[Mistake]:
-    """Return a mistake if the `root` of a source is not a folder."""
-    root = source.path("root")
-    if root.is_dir():
-        return []
-    why, _, hint = why_no_folder(root).partition("; ")
-    return [Mistake("dataset.root", "a folder of images", f"'{source.node['root']}', which {why}", hint)]
-
-
-def names_below(source: Source) -> Iterator[str]:
-    """Return the names of all files below a source's `root`."""
-    return (name for _, name in files_below(source.path("root"))) if source.is_set("root") else iter(())

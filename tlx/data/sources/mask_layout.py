@@ -10,16 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlx.base.errors import TlxError
 from tlx.base.printable import counted
-from tlx.data.files.image_files import why_no_folder
-from tlx.data.files.walk import descended
 from tlx.data.sources.mask_classes import found_file
 from tlx.data.sources.mask_listing import listed, names_of, with_named_folders
 from tlx.data.sources.mask_names import OUTLINES
 from tlx.data.sources.mask_pairs import Pair, one_each, paired
 from tlx.data.sources.mask_roles import Form, roles_of
 from tlx.data.sources.official_splits import official
+from tlx.data.sources.set_folder import set_folder
 from tlx.data.sources.split_lists import read_lists
 
 
@@ -69,9 +67,7 @@ def read_mask_layout(
         TlxError: There is no such folder, there are no masks or no images, or most images have several masks.
     """
     root = Path(root).expanduser()
-    if not root.is_dir():
-        raise TlxError(f"expected a folder of images and masks, got {root}, which {why_no_folder(root)}")
-    root = descended(root)
+    root = set_folder(root, "images and masks")
     files = listed(root)
     if image_folder is not None or mask_folder is not None:
         files = with_named_folders(root, files, image_folder, mask_folder)

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from tlx.base.errors import Mistake, TlxError
 from tlx.base.printable import one_line
 from tlx.data.mask_labels import MASKS
-from tlx.data.sources.base import Source, mistake_at
+from tlx.data.sources.base import Source
 from tlx.data.sources.content import digest, relative_name, size_of
-from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import CropKeys, RootKeys
 from tlx.data.sources.mask_classes import ClassMap, Value, read_map, typed_map, typed_path, value_of
 from tlx.data.sources.mask_layout import MaskLayout, read_mask_layout
 from tlx.data.sources.mask_sets import CITYSCAPES, VOC, outline_classes, two_names
+from tlx.data.sources.set_folder import names_below, unread
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample
@@ -57,21 +57,16 @@ class MasksSource(Source):
         if masks not in ("classes", "binary"):
             hint = f"a folder of masks: dataset.mask_folder={masks}"
             return [Mistake("dataset.masks", "classes or binary", f"'{masks}'", hint)]
-        if not self.is_set("root"):
-            return []
-        if missing := no_folder(self):
-            return missing
-        try:
+
+        def understood() -> None:
             layout = self._layout()
             known_classes(layout, self.node.get("classes"), self.path("root"))
             ignored_values(self.node.get("ignore"))
             if self.node.get("group_pattern") is not None:
                 _grouped(layout, self.node["group_pattern"])
-        except TlxError as error:
-            other = Mistake("dataset.root", "images with a mask each", f"'{self.node['root']}'", str(error))
-            keys = ("classes", "ignore", "group_pattern", "mask_folder", "image_folder")
-            return [mistake_at(error, keys, other)]
-        return []
+
+        keys = ("classes", "ignore", "group_pattern", "mask_folder", "image_folder")
+        return unread(self, understood, "images with a mask each", keys)
 
     def content(self) -> dict[str, Any]:
         """Return a hash of the names, relative to `root`, and sizes of images, masks, and what says what they are."""

@@ -14,8 +14,8 @@ from tlx.data.files.image_files import images_below, why_no_folder
 from tlx.data.labels import CLASSES
 from tlx.data.sources.base import Source
 from tlx.data.sources.content import digest, size_of
-from tlx.data.sources.folder import names_below, no_folder
 from tlx.data.sources.keys import SourceKeys
+from tlx.data.sources.set_folder import names_below, no_folder
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.base.legible import legible
 from tlx.base.printable import counted, enumerated
-from tlx.data.files.image_files import EXTENSIONS, why_no_folder
-from tlx.data.files.walk import descended, files_below
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, split_of_folders
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
@@ -20,6 +18,7 @@ from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.mask_names import stem_of
 from tlx.data.sources.official_splits import official
+from tlx.data.sources.set_folder import images_and, set_folder
 from tlx.data.sources.split_lists import read_lists
 from tlx.data.sources.turns import Frame
 from tlx.data.sources.voc_file import VocFile, read_voc
@@ -90,16 +89,8 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
     Raises:
         TlxError: As `voc`.
     """
-    if not root.is_dir():
-        raise TlxError(f"expected a folder of images and XML files, got {root}, which {why_no_folder(root)}")
-    root = descended(root)
-    images, files = [], []
-    for here, name in files_below(root):
-        suffix = os.path.splitext(name)[1].lower()
-        if suffix in EXTENSIONS:
-            images.append(Path(here, name))
-        elif suffix == ".xml":
-            files.append(Path(here, name))
+    root = set_folder(root, "images and XML files")
+    images, files = images_and(root, (".xml",))
     held = {file: read_voc(file) for file in files}
     _refuse(root, images, held)
     labels, notes = _labels(root, images, held)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import counted
-from tlx.data.files.image_files import why_no_folder
-from tlx.data.files.walk import descended
 from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.mask_listing import names_of
+from tlx.data.sources.set_folder import set_folder
 from tlx.data.sources.turns import Frame
 from tlx.data.sources.yolo_data import YoloData, read_names
 from tlx.data.sources.yolo_file import YoloFile, read_yolo
@@ -86,9 +85,7 @@ def yolo_listing(root: Path, data: str | None) -> BoxListing:
     Raises:
         TlxError: As `yolo`.
     """
-    if not root.is_dir():
-        raise TlxError(f"expected a folder of images and text files, got {root}, which {why_no_folder(root)}")
-    root = descended(root)
+    root = set_folder(root, "images and text files")
     layout = read_layout(root, data)
     keypoints = layout.data is not None and layout.data.keypoints
     held = {one.image: read_yolo(one.labels, keypoints) for one in layout.images if one.labels is not None}
