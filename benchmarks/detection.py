@@ -15,21 +15,19 @@ docs/results.md, unless --epochs is given. Data: TLX_TEST_DATA, see the tests.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import sys
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from real_sets import CACHE, DATA
 from report import machine, write_section
 from seeds import mean_and_sd
+from training_jobs import Results, Row, do_all, shares
 
 EPOCHS = 6  # as in conf/experiment/detect_blood_cells.yaml, from which the other settings come as well
 MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
@@ -39,9 +37,9 @@ SETS = {
     "raccoons": ("dataset=boxes", f"dataset.root={DATA / 'raccoon'}"),
 }
 # With strategy=full these are the rates of the experiments.
-RECIPE = ("task=detection", "optimizer.lr=2e-3", "trainer.gradient_clip_val=1.0")
 BATCH = 4
-Row = dict[str, Any]
+RECIPE = ("task=detection", f"dataset.batch_size={BATCH}", "optimizer.lr=2e-3", "trainer.gradient_clip_val=1.0")
+FIELDS = ("method", "images", "seed", "epochs", "device", "ap", "ap_50", "ap_75", "accuracy", "seconds", "directory")
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,11 @@ class Job:
     threads: int
     start: str = ""
 
+    @property
+    def label(self) -> str:
+        """What it is called when it ends."""
+        return f"{self.images} {self.method} seed {self.seed}"
+
 
 def overrides(job: Job) -> list[str]:
     """Return the overrides of a training by tlx."""
@@ -121,12 +124,6 @@ def overrides(job: Job) -> list[str]:
     chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
     chosen += [f"strategy.stages.{i}.epochs={n}" for i, n in enumerate(shares(job.epochs, method.parts))]
     return [*chosen, *method.more]
-
-
-def shares(epochs: int, parts: tuple[float, ...]) -> list[int]:
-    """Return the epochs of each stage, at least one; their sum is `epochs` where that is possible."""
-    first = [max(1, round(epochs * part)) for part in parts[:-1]]
-    return [*first, max(1, epochs - sum(first))]
 
 
 def work(job: Job) -> Row:
@@ -190,59 +187,14 @@ def _labelled(split: Any) -> list[Any]:
     return found
 
 
-class Results:
-    """Rows in a CSV file, which grows by one row a result."""
-
-    FIELDS = ("method", "images", "seed", "epochs", "device", "ap", "ap_50", "ap_75", "accuracy", "seconds",
-              "directory")  # fmt: skip
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            self._append(self.FIELDS)
-
-    def of(self, method: str, images: str, epochs: int) -> list[dict[str, str]]:
-        with self.path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [row for row in rows if (row["method"], row["images"], row["epochs"]) == (method, images, str(epochs))]
-
-    def add(self, job: Job, row: Row) -> None:
-        own = {"method": job.method, "images": job.images, "seed": job.seed, "epochs": job.epochs, "device": job.device}
-        self._append([{**own, **row}.get(name, "") for name in self.FIELDS])
-
-    def _append(self, values: Any) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(values)
-
-
 def train_all(args: argparse.Namespace, results: Results) -> list[str]:
-    """Do all jobs that have no result yet, some side by side; return what failed, in words."""
-    waiting, failed = list(_jobs(args, results)), list[str]()
-    running: dict[Future[Row], Job] = {}
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        while waiting or running:
-            for job in list(waiting):
-                start = _start(results, job)
-                if start is not None:
-                    waiting.remove(job)
-                    ready = replace(job, start=start)
-                    running[pool.submit(work, ready)] = ready
-            if not running:  # what they need failed
-                failed += [f"{job.method} {job.seed}: no run of {METHODS[job.method].needs}" for job in waiting]
-                break
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(done)
-                try:
-                    row = done.result()
-                except Exception as error:  # the other jobs go on
-                    traceback.print_exception(error)
-                    failed.append(f"{job.images} {job.method} {job.seed}: {error}")
-                    continue
-                results.add(job, row)
-                shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
-                print(f"{job.images:<12} {job.method:<16} seed {job.seed}  {shown}", flush=True)
-    return failed
+    """Do all jobs that have no result yet; return what failed, in words."""
+    jobs = list(_jobs(args, results))
+
+    def add(job: Job, row: Row) -> None:
+        results.add({**vars(job), **row})
+
+    return do_all(jobs, work, partial(_ready, results), add, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
@@ -254,17 +206,17 @@ def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
         for images in args.sets:
             for name in wanted:
                 fits = METHODS[name].only in ("", images)
-                if fits and all(row["seed"] != str(seed) for row in results.of(name, images, args.epochs)):
+                if fits and not results.of(method=name, images=images, epochs=args.epochs, seed=seed):
                     yield Job(name, images, seed, args.epochs, args.device, args.output, threads)
 
 
-def _start(results: Results, job: Job) -> str | None:
-    """Return the run that a job starts from; "" if it needs none, None if that is not there yet."""
+def _ready(results: Results, job: Job) -> Job | None:
+    """Return a job with the run that it starts from, if it needs one; None if that is not there yet."""
     needed = METHODS[job.method].needs
     if not needed:
-        return ""
-    found = [row["directory"] for row in results.of(needed, job.images, job.epochs) if row["seed"] == str(job.seed)]
-    return found[0] if found else None
+        return job
+    found = results.of(method=needed, images=job.images, epochs=job.epochs, seed=job.seed)
+    return replace(job, start=found[0]["directory"]) if found else None
 
 
 def table(results: Results, images: str, epochs: int) -> str:
@@ -272,7 +224,7 @@ def table(results: Results, images: str, epochs: int) -> str:
     lines = [f"| {images.replace('_', ' ')} | AP, % | AP50, % | AP75, % | seeds | s |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, method in METHODS.items():
-        found = results.of(name, images, epochs)
+        found = results.of(method=name, images=images, epochs=epochs)
         if found and name != "classifier":
             scores = [mean_and_sd([float(row[column]) for row in found]) for column in ("ap", "ap_50", "ap_75")]
             seconds = statistics.mean(float(row["seconds"]) for row in found)
@@ -300,7 +252,7 @@ def main() -> None:
     args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
     args.output = args.output.resolve()
     os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
-    results = Results(args.output / "detection.csv")
+    results = Results(args.output / "detection.csv", FIELDS)
     failed = train_all(args, results)
     tables = [table(results, images, args.epochs) for images in args.sets]
     how = f"{args.epochs} epochs; s: seconds of training. {machine(args.device)}, {args.jobs} at a time."

@@ -21,17 +21,16 @@ import csv
 import os
 import statistics
 import sys
-import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from real_sets import CACHE, DATA
 from report import machine, write_section
 from seeds import mean_and_sd
+from training_jobs import Results, Row, do_all, shares
 
 CELLS = DATA / "wbc_seg"
 CLASSES = "{0: background, 128: cytoplasm, 255: nucleus}"
@@ -42,7 +41,8 @@ RECIPE = ("dataset.image_size=224", "dataset.batch_size=16", "optimizer.lr=2e-3"
 MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
 ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 SECOND = "dataset.test_fraction=0.5"
-Row = dict[str, Any]
+FIELDS = ("method", "seed", "epochs", "device", "miou", "foreground", "second", "second_foreground", "accuracy",
+          "seconds", "directory")  # fmt: skip
 
 
 def masks(number: int, key: str = "dataset") -> list[str]:
@@ -117,6 +117,11 @@ class Job:
     threads: int
     start: str = ""
 
+    @property
+    def label(self) -> str:
+        """What it is called when it ends."""
+        return f"{self.method} seed {self.seed}"
+
 
 def overrides(job: Job) -> list[str]:
     """Return the overrides of a training by tlx."""
@@ -134,12 +139,6 @@ def overrides(job: Job) -> list[str]:
     chosen += [f"strategy.stages.{i}.epochs={n}" for i, n in enumerate(shares(job.epochs, method.parts))]
     replaced = {text.partition("=")[0] for text in method.more}
     return [text for text in chosen if text.partition("=")[0] not in replaced] + list(method.more)
-
-
-def shares(epochs: int, parts: tuple[float, ...]) -> list[int]:
-    """Return the epochs of each stage, at least one; their sum is `epochs` where that is possible."""
-    first = [max(1, round(epochs * part)) for part in parts[:-1]]
-    return [*first, max(1, epochs - sum(first))]
 
 
 def work(job: Job) -> Row:
@@ -210,67 +209,16 @@ def write_kinds(path: Path) -> None:
         csv.writer(file).writerows([["path", "label", "split"], *lines])
 
 
-class Results:
-    """Rows in a CSV file, which grows by one row a result."""
-
-    FIELDS = ("method", "seed", "epochs", "device", "miou", "foreground", "second", "second_foreground", "accuracy",
-              "seconds", "directory")  # fmt: skip
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            self._append(self.FIELDS)
-
-    def rows(self) -> list[dict[str, str]]:
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def of(self, method: str, epochs: int) -> list[dict[str, str]]:
-        return [row for row in self.rows() if row["method"] == method and row["epochs"] == str(epochs)]
-
-    def add(self, job: Job, row: Row) -> None:
-        whole = {"method": job.method, "seed": job.seed, "epochs": job.epochs, "device": job.device, **row}
-        self._append([whole.get(name, "") for name in self.FIELDS])
-
-    def _append(self, values: Any) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(values)
-
-
 def train_all(args: argparse.Namespace, results: Results) -> list[str]:
-    """Do all jobs that have no result yet, some side by side; return what failed, in words."""
-    waiting = list(_jobs(args, results))
-    failed: list[str] = []
-    if not waiting:
-        return failed
-    write_kinds(args.output / "cells.csv")
-    running: dict[Future[Row], Job] = {}
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        while waiting or running:
-            for job in list(waiting):
-                needed = METHODS[job.method].needs
-                start = _start(results, needed, job) if needed else ""
-                if start is None:
-                    continue
-                waiting.remove(job)
-                ready = Job(**{**vars(job), "start": start})
-                running[pool.submit(work, ready)] = ready
-            if not running:  # what they need failed
-                failed += [f"{job.method} {job.seed}: no run of {METHODS[job.method].needs}" for job in waiting]
-                break
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(done)
-                try:
-                    row = done.result()
-                except Exception as error:  # the other jobs go on
-                    traceback.print_exception(error)
-                    failed.append(f"{job.method} {job.seed}: {error}")
-                    continue
-                results.add(job, row)
-                shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
-                print(f"{job.method:<16} seed {job.seed}  {shown}", flush=True)
-    return failed
+    """Do all jobs that have no result yet; return what failed, in words."""
+    jobs = list(_jobs(args, results))
+    if jobs:
+        write_kinds(args.output / "cells.csv")
+
+    def add(job: Job, row: Row) -> None:
+        results.add({**vars(job), **row})
+
+    return do_all(jobs, work, partial(_ready, results), add, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
@@ -281,13 +229,17 @@ def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     for seed in range(args.seeds):
         for name in wanted:
-            if all(row["seed"] != str(seed) for row in results.of(name, args.epochs)):
+            if not results.of(method=name, epochs=args.epochs, seed=seed):
                 yield Job(name, seed, args.epochs, args.device, args.output, threads)
 
 
-def _start(results: Results, needed: str, job: Job) -> str | None:
-    found = [row["directory"] for row in results.of(needed, job.epochs) if row["seed"] == str(job.seed)]
-    return found[0] if found else None
+def _ready(results: Results, job: Job) -> Job | None:
+    """Return a job with the run that it starts from, if it needs one; None if that is not there yet."""
+    needed = METHODS[job.method].needs
+    if not needed:
+        return job
+    found = results.of(method=needed, epochs=job.epochs, seed=job.seed)
+    return replace(job, start=found[0]["directory"]) if found else None
 
 
 def table(results: Results, epochs: int) -> str:
@@ -295,12 +247,12 @@ def table(results: Results, epochs: int) -> str:
     lines = ["| training | mean IoU, % | without background, % | second microscope, % | seeds | s |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, method in METHODS.items():
-        found = results.of(name, epochs)
+        found = results.of(method=name, epochs=epochs)
         if found and name != "classifier":
             scores = [_cell(found, column) for column in ("miou", "foreground", "second")]
             seconds = statistics.mean(float(row["seconds"]) for row in found)
             lines.append(f"| {method.title} | {' | '.join(scores)} | {len(found)} | {seconds:.0f} |")
-    found = results.of("classifier", epochs)
+    found = results.of(method="classifier", epochs=epochs)
     if found:
         lines += ["", f"The classifier, four kinds of cells: {_cell(found, 'accuracy')} % of the test images."]
     return "\n".join(lines)
@@ -329,7 +281,7 @@ def main() -> None:
     args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
     args.output = args.output.resolve()
     os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
-    results = Results(args.output / "segmentation.csv")
+    results = Results(args.output / "segmentation.csv", FIELDS)
     failed = train_all(args, results)
     how = f"{machine(args.device)}, {args.jobs} at a time"
     sections: dict[str, Callable[[], str]] = {
