@@ -108,9 +108,9 @@ class _Demo:
     def train_all(self) -> dict[tuple[str, int], Run]:
         """Return the finished runs by role and seed; fewer after a signal."""
         with ThreadPoolExecutor(self.jobs) as pool:
+            others = {(role, 0): pool.submit(self._train, role, 0) for role in OTHERS}  # the longest ones begin first
             pairs = {seed: pool.submit(self._source_and_transfer, seed) for seed in SEEDS}
-            alone = {("scratch", seed): pool.submit(self._train, "scratch", seed) for seed in SEEDS}
-            alone |= {(role, 0): pool.submit(self._train, role, 0) for role in OTHERS}
+            alone = {("scratch", seed): pool.submit(self._train, "scratch", seed) for seed in SEEDS} | others
         runs = {place: future.result() for place, future in alone.items()}
         for seed, future in pairs.items():
             runs["source", seed], runs["transfer", seed] = future.result()

@@ -23,7 +23,7 @@ from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
 from tlx.data.framed import framing_of, resized_boxes
 from tlx.data.labels import LabelKind
-from tlx.data.object_crops import key_of_part
+from tlx.data.region import key_of_part
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
 from tlx.data.splits.tiles import image_sizes, tiles

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from math import ceil, floor
 
 from tlx.base.printable import counted
 from tlx.data.box_labels import Box, Boxes
 from tlx.data.labels import CLASSES
 from tlx.data.reading.facts import Facts
-from tlx.data.region import Region
+from tlx.data.region import Region, key_of_part
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
 
@@ -49,11 +48,6 @@ def _of_region(facts: Facts, region: Region | None) -> Facts:
     inside = min(width, shown[0] - left), min(height, shown[1] - top)
     key = None if facts.key is None else key_of_part(bytes.fromhex(facts.key), region).hex()
     return replace(facts, key=key, width=inside[0], height=inside[1], turn=1, thumbnail="")
-
-
-def key_of_part(key: bytes, part: object) -> bytes:
-    """Return a hash of a part of an image, such as a region or the number of a repeat, from the hash of the image."""
-    return blake2b(key + repr(part).encode(), digest_size=len(key)).digest()
 
 
 def _cropped(split: Split, margin: float) -> Split:

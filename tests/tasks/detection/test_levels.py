@@ -26,11 +26,11 @@ def test_boxes_of_one_size_do_not_fall_on_one_level_alone():
 
 
 def test_small_boxes_get_a_finer_level_and_large_ones_a_coarser_one():
-    """Guards against boxes between the places of the finest level, and against layers that find nothing."""
+    """Guards against boxes between the locations of the finest level, and against layers that find nothing."""
     small = [(7.0, 9.0)] * 30 + [(40.0, 50.0)] * 70
     assert BoxLevels.of(small).strides[0] == 4
-    assert BoxLevels.of(small).without_place(small) == 0
-    assert BoxLevels.of(CELLS).without_place([(4.0, 4.0), (8.0, 8.0)]) == pytest.approx(0.375)
+    assert BoxLevels.of(small).without_location(small) == 0
+    assert BoxLevels.of(CELLS).without_location([(4.0, 4.0), (8.0, 8.0)]) == pytest.approx(0.375)
     assert BoxLevels.of([(700.0, 800.0)] * 9).strides[-1] == 128
     assert BoxLevels.of(None).strides == BoxLevels.of([]).strides == (8, 16, 32, 64)
 

@@ -172,7 +172,7 @@ def test_validation_is_the_same_each_time(model):
 
 
 def test_images_are_matched_alone_as_together(monkeypatch):
-    """Guards against boxes of another image, and memory that grows with images x places x boxes."""
+    """Guards against boxes of another image, and memory that grows with images x locations x boxes."""
     images, target = scenes(3)
     task = network("fcos", target=target).eval()
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_a_process_may_have_nothing_but_padding(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_losses_are_computed_in_float32(model):
-    """Guards against sums over thousands of places in half precision."""
+    """Guards against sums over thousands of locations in half precision."""
     images, target = scenes(2)
     task = network(model, target=target).train()
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Anchors: boxes at each place, to which a model refers when it predicts boxes."""
+"""Anchors: boxes at each location, to which a model refers when it predicts boxes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MOSTLY = 0.5  # of its area: an anchor that lies in an ignored box by more than
 
 
 def cells(levels: BoxLevels) -> Tensor:
-    """Return the widths and heights of the anchors at a place of each level (L, A, 2), in pixels."""
+    """Return the widths and heights of the anchors at a location of each level (L, A, 2), in pixels."""
     return torch.tensor(levels.anchors)
 
 
 def anchors_of(grid: Grid, cells: Tensor) -> Tensor:
-    """Return the anchors of all places (P * A, 4), those of a place together.
+    """Return the anchors of all locations (P * A, 4), those of a location together.
 
     Args:
-        grid: The places.
+        grid: The locations.
         cells: Widths and heights (L, A, 2).
     """
     half = cells[grid.level] / 2  # (P, A, 2)
@@ -68,6 +68,6 @@ def _assigned(boxes: Tensor, target: Tensor, low: float, high: float, every_obje
 
 
 def classes_of(found: Tensor, target: Tensor) -> Tensor:
-    """Return the class (B, P), int64, of the objects (B, N, 6) at the places `found` (B, P); -1 for background."""
+    """Return the class (B, P), int64, of the objects (B, N, 6) at the locations `found` (B, P); -1 for background."""
     classes = target[..., CLASS].long().gather(1, found.clamp(min=0))
     return classes.masked_fill(found < 0, -1)

@@ -13,7 +13,7 @@ Sides = Sequence[tuple[float, float]]  # widths and heights of boxes
 FINEST, MAPPED = 8, 32  # strides: of the lowest level, and of the highest one that is made from a map of the backbone
 SMALL = 12.0  # if more than a tenth of the boxes have a shorter side below it, a level of stride 4 is added
 LEAST, MOST = 4, 16  # strides: a box that is smaller belongs to a finer level, one that is larger to a coarser one
-ANCHOR_SIZES, ANCHOR_RATIOS = 3, 3  # at each place
+ANCHOR_SIZES, ANCHOR_RATIOS = 3, 3  # at each location
 _OUTER = (1 / 6, 1 / 2, 5 / 6)  # quantiles of the boxes of a level that anchors stand for
 _SIZES_APART, _RATIOS_APART = 2 ** (1 / 3), 1.4  # between neighbouring anchors, at least: crops change sizes, too
 _EXAMINED = 100_000  # boxes
@@ -24,9 +24,9 @@ class BoxLevels:
     """The levels of a pyramid, and the boxes that each of them finds. The size of a box is the root of its area.
 
     Args:
-        strides: Pixels between places of each level, ascending; each is twice the one before.
+        strides: Pixels between locations of each level, ascending; each is twice the one before.
         limits: The sizes at which one level ends and the next begins, one less than levels.
-        anchors: Widths and heights of the anchors at a place of each level.
+        anchors: Widths and heights of the anchors at a location of each level.
         reach: How far the edges of a box are from its centre, in strides of its level: the median.
     """
 
@@ -63,8 +63,8 @@ class BoxLevels:
         counts: list[int] = torch.bincount(level, minlength=len(self.strides)).tolist()
         return [count / len(level) for count in counts]
 
-    def without_place(self, sides: Sides) -> float:
-        """Return the share of boxes, at random positions, that lie between all places and are never learned from."""
+    def without_location(self, sides: Sides) -> float:
+        """Return the share of boxes, at random positions, that lie between all locations and are never learned from."""
         if not sides:
             return 0.0
         within = (_tensor(sides) / self.strides[0]).clamp(max=1).prod(1)
@@ -74,7 +74,7 @@ class BoxLevels:
         """Return the shares as one line."""
         shares = zip(self.strides, self.shares(sides), strict=True)
         levels = ", ".join(f"stride {stride} {share:.0%}" for stride, share in shares)
-        lost = f"{self.without_place(sides):.1%} lie between all places"
+        lost = f"{self.without_location(sides):.1%} lie between all locations"
         return f"{len(sides):,} training boxes by level of the pyramid: {levels}; {lost}"
 
 

@@ -23,7 +23,7 @@ _ANCHORS, _ANCHORS_POSITIVE = 256, 0.5  # of an image in the loss, and the large
 _REGIONS, _REGIONS_POSITIVE = 128, 0.25  # the same of proposals
 _BETA = 1 / 9
 _BEFORE, _AFTER = {"training": 1000, "testing": 500}, {"training": 500, "testing": 200}  # proposals, around their NMS
-_RESOLUTION = 7  # places of a region, either way
+_RESOLUTION = 7  # cells of a region, either way
 _WIDER = 4  # times as many features of a region as channels of a map: 1,024 with torchvision's 256
 
 

@@ -1,4 +1,4 @@
-"""FCOS (Tian et al., 2020): each place predicts a class and the distances to the edges of a box around it."""
+"""FCOS (Tian et al., 2020): each location predicts a class and the distances to the edges of a box around it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tlx.tasks.detection.head import Candidates, DetectionHead, Features, Output
 from tlx.tasks.detection.losses import area, focal, giou
 
 _SHARED = 1.2  # times the limit of a level: up to there two levels find a box, because neither size is typical
-PAIRS_AT_ONCE = 2**23  # of places and boxes: a dozen numbers of each are in memory together
-_RADIUS = 1.5  # strides, either way: places this close to the centre of a box find it
+PAIRS_AT_ONCE = 2**23  # of locations and boxes: a dozen numbers of each are in memory together
+_RADIUS = 1.5  # strides, either way: locations this close to the centre of a box find it
 
 
 class Fcos(DetectionHead):
@@ -33,7 +33,7 @@ class Fcos(DetectionHead):
     def __init__(self, channels: int, classes: int, convs: int, levels: BoxLevels) -> None:
         super().__init__()
         self.network = FCOSHead(channels, 1, classes, convs)
-        # Distances begin near those of the training boxes. From 0, ReLU would hide half of the places from the loss.
+        # Distances begin near those of the training boxes. From 0, ReLU would hide half of the locations from the loss.
         nn.init.constant_(self.network.regression_head.bbox_reg.bias, levels.reach)
         self.register_buffer("limits", torch.tensor(levels.limits, dtype=torch.float32))
         self.limits: Tensor
@@ -43,7 +43,7 @@ class Fcos(DetectionHead):
         return Output(self.network(features.maps), features.grid)
 
     def sums(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of focal, GIoU and centredness loss (1,), and the number of places with an object (1,).
+        """Return the sum of focal, GIoU and centredness loss (1,), and the number of locations with an object (1,).
 
         Args:
             output: The head's output.
@@ -82,17 +82,17 @@ class Fcos(DetectionHead):
 
 
 def matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the box that each place finds (B, P), -1 for none, and which places count as something (B, P).
+    """Return the box that each location finds (B, P), -1 for none, and which locations count as something (B, P).
 
-    A place finds the smallest box of its level in which it lies near the centre. A box without such a place gets the
-    one nearest to its centre, of the level nearest to its own, among those inside it.
+    A location finds the smallest box of its level in which it lies near the centre. A box without such a location gets
+    the one nearest to its centre, of the level nearest to its own, among those inside it.
 
     Args:
-        grid: The places.
+        grid: The locations.
         target: The boxes (B, N, 6).
         limits: Sizes at which a level ends and the next begins.
     """
-    # A few images at once: all pairs of many places and many boxes would not fit into memory.
+    # A few images at once: all pairs of many locations and many boxes would not fit into memory.
     at_once = max(1, PAIRS_AT_ONCE // (len(grid.centres) * target.shape[1]))
     each = [_matched(grid, some, limits) for some in target.split(at_once)]
     found, counts = zip(*each, strict=True)
@@ -121,7 +121,7 @@ def _matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor
 
 
 def centredness(centres: Tensor, boxes: Tensor) -> Tensor:
-    """Return how central places (P, 2) lie in boxes around them (B, P, 4): (B, P), 1 in the middle, 0 at an edge."""
+    """Return how central locations (P, 2) lie in boxes around them (B, P, 4): (B, P), 1 in the middle, 0 at an edge."""
     before, after = centres - boxes[..., :2], boxes[..., 2:] - centres
     least, most = torch.minimum(before, after).clamp(min=0), torch.maximum(before, after).clamp(min=1e-7)
     return (least / most).prod(-1).sqrt()

@@ -1,4 +1,4 @@
-"""The places of a pyramid's levels, in pixels of the padded image."""
+"""The locations of a pyramid's levels, in pixels of the padded image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Grid(NamedTuple):
-    """The P places of all levels, those of the finest level first, each level row by row.
+    """The P locations of all levels, those of the finest level first, each level row by row.
 
     Attributes:
         centres: Pixels (P, 2): x, y.
-        strides: Pixels between neighbouring places (P,).
+        strides: Pixels between neighbouring locations (P,).
         level: Number of the level (P,), int64.
         counts: Places of each level.
         size: Height and width of the padded image.
@@ -27,12 +27,12 @@ class Grid(NamedTuple):
     size: tuple[int, int]
 
 
-def places(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int], whole: int) -> Grid:
-    """Return the places of some maps.
+def locations(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int], whole: int) -> Grid:
+    """Return the locations of some maps.
 
     Args:
         maps: A map (B, C, h, w) for each level.
-        strides: Pixels of the image between places of each level.
+        strides: Pixels of the image between locations of each level.
         size: Height and width of the padded image.
         whole: A multiple of it are the height and width that the maps cover: the image is stretched to these where they
             differ, in networks whose stride is no power of two.

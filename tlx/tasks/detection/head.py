@@ -20,7 +20,7 @@ class Features(NamedTuple):
 
     Attributes:
         maps: A map (B, C, h, w) for each level of the pyramid, the finest first.
-        grid: Their places.
+        grid: Their locations.
         target: The boxes of the images (B, N, 6), see `tlx.data.box_labels`; None: not known.
     """
 
@@ -34,7 +34,7 @@ class Output(NamedTuple):
 
     Attributes:
         rows: Predictions by name, each (B, …).
-        grid: The places that they are about.
+        grid: The locations that they are about.
     """
 
     rows: dict[str, Tensor]
@@ -103,7 +103,7 @@ class DetectionHead(nn.Module, ABC):
         """Return at most `most` candidates of each image (B, M), those with the highest scores."""
 
     def class_scores(self, output: Output) -> Tensor:
-        """Return scores of K classes and of the background at all places (B, P, K + 1), before softmax."""
+        """Return scores of K classes and of the background at all locations (B, P, K + 1), before softmax."""
         logits = output.rows["cls_logits"].float()
         return torch.cat([logits, torch.zeros_like(logits[..., :1])], dim=-1)
 
@@ -135,5 +135,5 @@ def shortened(target: Tensor) -> Tensor:
 
 
 def picked(values: Tensor, index: Tensor) -> Tensor:
-    """Return values (B, M, C) of rows (B, N, C) at the places `index` (B, M)."""
+    """Return values (B, M, C) of rows (B, N, C) at the locations `index` (B, M)."""
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

@@ -36,7 +36,7 @@ class DetectionKeys:
 
 
 class DetectionKind(TaskKind):
-    """Object detection: a pyramid on the maps of the backbone, and a head that predicts boxes at each place of it."""
+    """Object detection: a pyramid on the maps of the backbone, and a head that predicts boxes at its locations."""
 
     schema = DetectionKeys
     upper_groups = ("pyramid", "head")

@@ -1,4 +1,4 @@
-"""Losses of detection that need no values on the CPU: places that do not count have a weight of 0."""
+"""Losses of detection that need no values on the CPU: locations that do not count have a weight of 0."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torchvision.ops import sigmoid_focal_loss
 
 
 def focal(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-    """Return the focal loss of each image (B,), the sum over its places (Lin et al., 2017).
+    """Return the focal loss of each image (B,), the sum over its locations (Lin et al., 2017).
 
     Args:
         logits: Class logits (B, P, K), float32.
-        classes: The class of each place (B, P), int64; negative: background.
-        counts: Which places count (B, P).
+        classes: The class of each location (B, P), int64; negative: background.
+        counts: Which locations count (B, P).
     """
     truth = torch.zeros_like(logits).scatter_(-1, classes.clamp(min=0)[..., None], 1.0)
     truth = truth * (classes >= 0)[..., None]

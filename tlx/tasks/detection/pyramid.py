@@ -13,7 +13,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from tlx.backbones.backbone import Backbone
 from tlx.tasks.dense.levels import SimplePyramid, choose_levels, is_plain, levelled
 from tlx.tasks.detection.box_levels import MAPPED
-from tlx.tasks.detection.grid import Grid, places
+from tlx.tasks.detection.grid import Grid, locations
 from tlx.tasks.detection.widths import GROUPS
 
 
@@ -49,7 +49,7 @@ class Pyramid(nn.Module):
         self.coarser = nn.ModuleList(nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(beyond))
 
     def forward(self, maps: Mapping[str, Tensor], size: tuple[int, int]) -> tuple[list[Tensor], Grid]:
-        """Return a map (B, channels, h, w) for each level, and their places.
+        """Return a map (B, channels, h, w) for each level, and their locations.
 
         Args:
             maps: Map of each group in `reads` (B, C, H', W').
@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
             found = [*self.network(named).values()]
         for convolution in self.coarser:
             found.append(convolution(F.relu(found[-1])))
-        return found, places(found, self.levels, size, MAPPED)
+        return found, locations(found, self.levels, size, MAPPED)
 
 
 def _of_size(one: Tensor, size: tuple[int, int]) -> Tensor:

@@ -42,7 +42,7 @@ log = logging.getLogger("tlx")
 
 USUAL_DETECTIONS = 100  # of an image, as in COCO's evaluation
 _OF_DATA = ("head.limits", "head.cells")  # buffers that follow the training boxes
-_ENTROPY_OF = 100  # places of an image of the target domain: those most certain of an object
+_ENTROPY_OF = 100  # locations of an image of the target domain: those most certain of an object
 
 
 class Detection(DenseTask):
