@@ -35,6 +35,7 @@ ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 SETS = {
     "blood_cells": ("dataset=voc", f"dataset.root={DATA / 'bccd' / 'BCCD'}"),
     "raccoons": ("dataset=boxes", f"dataset.root={DATA / 'raccoon'}"),
+    "scenes": ("dataset=scenes",),
 }
 # With strategy=full these are the rates of the experiments.
 BATCH = 4
@@ -114,8 +115,8 @@ class Job:
 
 def overrides(job: Job) -> list[str]:
     """Return the overrides of a training by tlx."""
-    method, (source, root) = METHODS[job.method], SETS[job.images]
-    chosen = [source, root, *MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}", f"seed={job.seed}"]
+    method = METHODS[job.method]
+    chosen = [*SETS[job.images], *MACHINE, f"trainer.accelerator={ACCELERATOR[job.device]}", f"seed={job.seed}"]
     chosen += [f"strategy={method.strategy}", f"output_dir={job.output}"]
     if job.method == "classifier":
         chosen += ["dataset.crops=true", "dataset.name=kinds_of_cells"]

@@ -58,8 +58,11 @@ def class_map(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int
         bands = [band.clone() for band in _bands(scores, larger, tile, at_once)]
         probabilities = F.interpolate(torch.cat(bands, dim=1)[None], size=size, mode="bilinear", align_corners=False)
         return probabilities[0].argmax(0).to(torch.uint8).cpu()
-    chosen = [band.argmax(0).to(torch.uint8).cpu() for band in _bands(scores, image, tile, at_once)]
-    return torch.cat(chosen)
+    chosen, top = torch.empty(size, dtype=torch.uint8), 0
+    for band in _bands(scores, image, tile, at_once):
+        chosen[top : top + band.shape[1]] = band.argmax(0)
+        top += band.shape[1]
+    return chosen
 
 
 def _bands(scores: Scores, image: Tensor, tile: tuple[int, int], at_once: int) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tlx.data.ignored import IGNORED
 
 FRACTION = 0.02  # of the diagonal
-PIXELS_AT_ONCE = 2**24
+PIXELS_AT_ONCE = 2**23
 
 
 def boundary_counts(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:

@@ -157,7 +157,8 @@ class Segmentation(DenseTask):
         scores = len(self.class_names) * math.prod(tile)
         most = _ON_A_CPU if image.device.type == "cpu" else _TILES_AT_ONCE
         at_once = min(max(1, _SCORES_AT_ONCE // scores), most)
-        return torch.stack([class_map(self, one, tile, at_once) for one in image])
+        found = [class_map(self, one, tile, at_once) for one in image]
+        return found[0][None] if len(found) == 1 else torch.stack(found)  # without a copy: it may be large
 
     def figures(self, split: str) -> Figures:
         """Return the metrics of a split, scalars, and reset them; return none if no batch was added."""
