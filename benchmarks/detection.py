@@ -1,14 +1,15 @@
 """Blood cells and raccoons: boxes, by strategy, by where the weights come from, by model, and against a plain loop.
 
     python benchmarks/detection.py                                 everything, 3 seeds
-    python benchmarks/detection.py --only full,reference --seeds 1 some rows
+    python benchmarks/detection.py --only full,reference --seeds 1 some rows; speed: the ratios alone
     python benchmarks/detection.py --sets raccoons --device cuda --jobs 8
 
 EfficientNet-Lite0, images framed as tlx frames them, batches of 4, the same split and number of steps for every row.
 `reference` is torchvision's reference loop of detection (peers/detection_loop.py) with the same model, weights, size,
 and steps. Average precision is that of faster-coco-eval on the test images at their own size.
 
-Every result is appended to detection.csv in --output, and not repeated when the benchmark is started again. Writes
+Ratios (benchmarks/detection_speed.py) follow the trainings, when nothing else runs. Every result is appended to
+detection.csv or detection_speed.csv in --output, and not repeated when the benchmark is started again. Writes
 docs/results.md, unless --epochs is given. Data: TLX_TEST_DATA, see the tests.
 """
 
@@ -200,7 +201,8 @@ def train_all(args: argparse.Namespace, results: Results) -> list[str]:
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
     """Yield the jobs without a result, and those that they need; seeds change slowest."""
-    wanted = [*args.only, *(METHODS[name].needs for name in args.only if METHODS[name].needs not in ("", *args.only))]
+    wanted = [name for name in args.only if name in METHODS]
+    wanted += [METHODS[name].needs for name in wanted if METHODS[name].needs not in ("", *wanted)]
     wanted.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     for seed in range(args.seeds):
@@ -235,7 +237,8 @@ def table(results: Results, images: str, epochs: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(METHODS), help=", ".join(METHODS))
+    known_rows = [*METHODS, "speed"]
+    parser.add_argument("--only", type=lambda text: text.split(","), default=known_rows, help=", ".join(known_rows))
     parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SETS), help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help=f"of every row (default: {EPOCHS})")
@@ -243,7 +246,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="trainings side by side (default: 1, on a GPU 8)")
     parser.add_argument("--output", type=Path, default=CACHE / "detection")
     args = parser.parse_args()
-    for given, known in ((args.only, METHODS), (args.sets, SETS)):
+    for given, known in ((args.only, known_rows), (args.sets, SETS)):
         if unknown := set(given) - set(known):
             parser.error(f"expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}")
     import torch
@@ -262,6 +265,13 @@ def main() -> None:
     (args.output / "detection.md").write_text(f"{text}\n", encoding="utf-8")
     if published:
         write_section("detection", text)
+    if "speed" in args.only:
+        import detection_speed
+
+        ratios = detection_speed.measure(args.device, args.output)
+        print(f"\n{ratios}", flush=True)
+        if published:
+            write_section("detection_speed", ratios)
     if failed:
         sys.exit("failed:\n" + "\n".join(failed))
 

@@ -11,26 +11,20 @@ wall:   whole trainings: `full` of tlx and the loop that segmentation-models-pyt
 from __future__ import annotations
 
 import argparse
-import csv
-import os
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from overhead import ADAMW, Batches, wait, with_tlx
 from report import machine
+from step_ratios import CPU, GPU, Pair, Ratio, in_turn, mean_step, measured, step_of
 from torch import Tensor
 
 import tlx
 from tlx.backbones import efficientnet_lite0
-from tlx.procedures import stages as procedure
 from tlx.tasks import Segmentation
 from tlx.tasks.learner import Learning
 from tlx.tasks.segmentation.losses import segmentation_loss
@@ -39,41 +33,9 @@ from tlx.training.optimizers import build_optimizer
 
 LOSS = {"ce": 1.0, "dice": 1.0}
 NAMES = ("background", "cytoplasm", "nucleus")
-ROUNDS = 2
-GPU, CPU = "cuda", "cpu"
 BATCH = {GPU: 16, CPU: 4}
 EPOCHS = {GPU: 6, CPU: 2}
 FRACTION = {GPU: 1.0, CPU: 0.1}  # of the training images
-GOALS = {"cached": "at most 1.15", "full": "at most 1.05", "vgg16": "at least 3", "wall": "-"}
-Pair = tuple[float, float]  # seconds of the two that are compared
-
-
-class Clock(pl.Callback):
-    """Measures the seconds of a step: from the start of an epoch's first step to that of its last one."""
-
-    def __init__(self) -> None:
-        self.steps: list[float] = []
-        self._start = 0.0
-
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
-        last = int(trainer.num_training_batches) - 1
-        if index in (0, last):
-            wait(module.device)
-            now = time.perf_counter()
-            if index and trainer.current_epoch:  # the first epoch warms up
-                self.steps.append((now - self._start) / last)
-            self._start = now
-
-
-@contextmanager
-def clocked() -> Iterator[Clock]:
-    """Add a clock to the callbacks of `tlx.train`."""
-    clock, original = Clock(), procedure.build_callbacks
-    procedure.build_callbacks = lambda *args, **named: [clock, *original(*args, **named)]
-    try:
-        yield clock
-    finally:
-        procedure.build_callbacks = original
 
 
 def configured(device: str, folder: Path, strategy: str, seed: int, epochs: int, *more: str) -> list[str]:
@@ -88,13 +50,6 @@ def configured(device: str, folder: Path, strategy: str, seed: int, epochs: int,
         f"strategy={strategy}", f"strategy.stages.0.epochs={epochs}", f"seed={seed}", f"output_dir={folder}",
         "dataset.subset_seed=0", *more,
     ]  # fmt: skip
-
-
-def step_of(overrides: list[str]) -> float:
-    """Train with tlx; return the median over the epochs of the seconds of a step."""
-    with clocked() as clock:
-        tlx.train(tlx.compose(overrides))
-    return statistics.median(clock.steps)
 
 
 def cached(device: str, folder: Path) -> Callable[[int], Pair]:
@@ -122,11 +77,11 @@ def cached(device: str, folder: Path) -> Callable[[int], Pair]:
             loss.backward()
             optimizer.step()
 
-        return _mean_step(step, device)
+        return mean_step(step, device)
 
     def measure(turn: int) -> Pair:
         pair = (lambda: step_of(train(turn + 1, epochs)), alone)
-        return _in_turn(turn, *pair)
+        return in_turn(turn, *pair)
 
     return measure
 
@@ -160,7 +115,7 @@ def full(device: str, folder: Path) -> Callable[[int], Pair]:
         return statistics.median(with_tlx(ours.to(place), batches, place, False))
 
     by_hand(), by_tlx()  # warm up
-    return lambda turn: _in_turn(turn, by_tlx, by_hand)
+    return lambda turn: in_turn(turn, by_tlx, by_hand)
 
 
 def vgg16(device: str, folder: Path) -> Callable[[int], Pair]:
@@ -173,7 +128,7 @@ def vgg16(device: str, folder: Path) -> Callable[[int], Pair]:
 
     def measure(turn: int) -> Pair:
         everything = configured(device, folder, "full", turn + 1, 2, *more)
-        return _in_turn(turn, lambda: step_of(everything), lambda: step_of(probe(turn + 1)))
+        return in_turn(turn, lambda: step_of(everything), lambda: step_of(probe(turn + 1)))
 
     return measure
 
@@ -206,27 +161,7 @@ def wall(device: str, folder: Path) -> Callable[[int], Pair]:
         return smp_loop.train(found, turn, epochs, ACCELERATOR[device], batch=BATCH[device], workers=workers)[1]
 
     theirs(9), ours(9)  # warm up
-    return lambda turn: _in_turn(turn, lambda: ours(turn), lambda: theirs(turn))
-
-
-def _in_turn(turn: int, first: Callable[[], float], second: Callable[[], float]) -> Pair:
-    """Measure both, in reverse order every second time."""
-    if turn % 2:
-        there = second()
-        return first(), there
-    return first(), second()
-
-
-def _mean_step(step: Callable[[], None], device: str) -> float:
-    warm, count = (5, 40) if device == GPU else (2, 20)
-    for _ in range(warm):
-        step()
-    wait(torch.device(device))
-    start = time.perf_counter()
-    for _ in range(count):
-        step()
-    wait(torch.device(device))
-    return (time.perf_counter() - start) / count
+    return lambda turn: in_turn(turn, lambda: ours(turn), lambda: theirs(turn))
 
 
 def _examples(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -244,61 +179,28 @@ def _task(device: torch.device) -> Segmentation:
     return task.to(device)
 
 
-MEASURES = {"full": full, "cached": cached, "wall": wall, "vgg16": vgg16}
-TITLES = {
-    "cached": "a stage with a frozen backbone, from the cache : its decoder and head alone, ms a step",
-    "full": "a step of `full` : a hand-written loop, ms",
-    "vgg16": "VGG16: `full` : `linear_probe` from the cache, ms a step",
-    "wall": "`full` : segmentation-models-pytorch's documented loop, ms of training",
+RATIOS = {
+    "full": Ratio("a step of `full` : a hand-written loop, ms", "at most 1.05", full),
+    "cached": Ratio(
+        "a stage with a frozen backbone, from the cache : its decoder and head alone, ms a step",
+        "at most 1.15",
+        cached,
+    ),
+    "wall": Ratio("`full` : segmentation-models-pytorch's documented loop, ms of training", "-", wall),
+    "vgg16": Ratio("VGG16: `full` : `linear_probe` from the cache, ms a step", "at least 3", vgg16),
 }
 
 
-def measure(device: str, output: Path, only: tuple[str, ...] = tuple(MEASURES)) -> str:
+def measure(device: str, output: Path, only: tuple[str, ...] = tuple(RATIOS)) -> str:
     """Take the measurements that are not in OUTPUT/segmentation_speed.csv; return the table."""
-    path = output / "segmentation_speed.csv"
-    output.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for name in only:
-        if len(_read(path, name, device)) >= ROUNDS:
-            continue
-        with tempfile.TemporaryDirectory(dir=output) as folder:
-            before = os.environ.get("TLX_CACHE")
-            os.environ["TLX_CACHE"] = f"{folder}/cache"
-            try:
-                take = MEASURES[name](device, Path(folder) / "runs")
-                for turn in range(ROUNDS):
-                    first, second = take(turn)
-                    print(f"{name:<8} {1000 * first:9.2f} {1000 * second:9.2f}  ratio {first / second:.3f}", flush=True)
-                    with path.open("a", newline="", encoding="utf-8") as file:
-                        csv.writer(file).writerow([name, device, turn, f"{first:.6f}", f"{second:.6f}"])
-            except Exception as error:  # the other measurements go on
-                print(f"{name}: {type(error).__name__}: {error}", flush=True)
-                failed.append(name)
-            finally:
-                os.environ.pop("TLX_CACHE")
-                os.environ |= {} if before is None else {"TLX_CACHE": before}
-    lines = ["| what is compared | first | second | ratio | goal |", "| --- | ---: | ---: | ---: | ---: |"]
-    for name in MEASURES:
-        if rows := _read(path, name, device):
-            columns = [", ".join(f"{1000 * row[i]:.1f}" for row in rows) for i in (0, 1)]
-            ratio = ", ".join(f"{row[0] / row[1]:.2f}" for row in rows)
-            lines.append(f"| {TITLES[name]} | {' | '.join(columns)} | {ratio} | {GOALS[name]} |")
-    batch = f"Batches of {BATCH[device]}, 224 px, float32; two measurements each. {machine(device)}."
-    return "\n".join([*lines, "", batch, *(f"Failed: {name}." for name in failed)])
-
-
-def _read(path: Path, name: str, device: str) -> list[Pair]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row[:2] == [name, device]]
-    return [(float(row[3]), float(row[4])) for row in rows]
+    table = measured(RATIOS, only, device, output / "segmentation_speed.csv")
+    return f"{table}\n\nBatches of {BATCH[device]}, 224 px, float32; two measurements each. {machine(device)}."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=(CPU, GPU), default=GPU if torch.cuda.is_available() else CPU)
-    parser.add_argument("--only", type=lambda text: tuple(text.split(",")), default=tuple(MEASURES))
+    parser.add_argument("--only", type=lambda text: tuple(text.split(",")), default=tuple(RATIOS))
     parser.add_argument("--output", type=Path, default=Path("outputs") / "segmentation_speed")
     args = parser.parse_args()
     print(measure(args.device, args.output.resolve(), args.only))
