@@ -172,6 +172,14 @@ def test_large_overlays_are_reduced(monkeypatch, tmp_path):
         assert file.size == (100, 30)
 
 
+def test_an_image_is_reduced_in_strips_as_it_would_be_whole():
+    """Guards against seams and shifted lines in overlays of large images."""
+    image = np.random.default_rng(0).integers(0, 256, (3000, 40, 3), dtype=np.uint8)
+    whole = np.asarray(Image.fromarray(image).resize((27, 2048), Image.Resampling.BOX))
+    mask = np.zeros(image.shape[:2], dtype=np.uint8)
+    assert np.array_equal(overlays.overlay(image, mask, ["background", "cell"]), whole)
+
+
 def test_an_image_that_has_changed_is_named(predictions, tmp_path):
     """Guards against a mask stretched over another image; the masks are there all the same."""
     photograph(tmp_path / "photos" / "b" / "2.tif", height=10, width=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from tlx.tasks.segmentation.colours import coloured
 
 LONGER_SIDE = 2_048  # pixels, at most
 _OPACITY = 0.5
+_LINES_AT_ONCE = 128  # of the reduced image
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
@@ -28,7 +30,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> 
     if max(height, width) > LONGER_SIDE:
         scale = LONGER_SIDE / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+        image = _reduced(image, size)
         mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     colours = coloured(mask, class_names)
     shown = (image * (1 - _OPACITY) + colours * _OPACITY).astype(np.uint8)
@@ -38,6 +40,19 @@ def overlay(image: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> 
     if background is not None:
         shown[mask == background] = image[mask == background]
     return shown
+
+
+def _reduced(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return an image (H, W, 3) resized to a smaller width and height, in strips: Pillow copies what it resizes."""
+    height, (columns, lines) = image.shape[0], size
+    strips = []
+    for first in range(0, lines, _LINES_AT_ONCE):
+        last = min(first + _LINES_AT_ONCE, lines)
+        top, bottom = first * height / lines, last * height / lines
+        strip = Image.fromarray(image[math.floor(top) : math.ceil(bottom)])
+        box = (0, top - math.floor(top), strip.width, bottom - math.floor(top))
+        strips.append(np.asarray(strip.resize((columns, last - first), Image.Resampling.BOX, box=box)))
+    return np.concatenate(strips)
 
 
 def _borders(mask: np.ndarray) -> np.ndarray:
