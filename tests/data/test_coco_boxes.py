@@ -93,6 +93,32 @@ def test_files_of_splits_and_an_unused_parent(tmp_path):
     assert "no class, because it has no objects and only stands above others: cells" in checked.images.notes
 
 
+def test_images_of_another_split_are_not_taken(tmp_path):
+    """Guards against an image that is missing in valid/ and is read from train/, where one has the same name."""
+    for part, count in (("train", 6), ("valid", 3)):
+        write(tmp_path / part / "_annotations.coco.json", tmp_path / part, count=count)
+    (tmp_path / "valid" / "0.jpg").unlink()
+    checked = loaded(tmp_path, stop=False)
+    assert [(entry.sample.name, entry.reason) for entry in checked.broken] == [("valid/0.jpg", "there is no such file")]
+    assert {s.name for s in checked.images.test.samples} == {"valid/1.jpg", "valid/2.jpg"}
+    held = json.loads((tmp_path / "valid" / "_annotations.coco.json").read_text())
+    held["images"][0]["file_name"] = "train/5.jpg"  # as it is written
+    (tmp_path / "valid" / "_annotations.coco.json").write_text(json.dumps(held))
+    assert "train/5.jpg" in {s.name for s in loaded(tmp_path, stop=False).images.test.samples}
+    for number in range(1, 3):  # no folder of images of that split
+        (tmp_path / "valid" / f"{number}.jpg").unlink()
+    assert not loaded(tmp_path, stop=False).broken
+
+
+def test_a_set_without_objects_is_refused(tmp_path):
+    """Guards against a detector that learns from background alone."""
+    write(tmp_path / "annotations.json", tmp_path, objects=())
+    with pytest.raises(TlxError, match=r"expected objects \(annotations with a bbox\), got none in 10 images"):
+        loaded(tmp_path)
+    (mistake,) = source_of(node(tmp_path, labels="boxes")).own_mistakes()
+    assert "got none in 10 images" in mistake.hint
+
+
 def test_numbers_of_images_as_text(tmp_path):
     """Guards against objects that are lost because one program wrote 4 and another "4"."""
     file = tmp_path / "instances_default.json"
@@ -102,6 +128,10 @@ def test_numbers_of_images_as_text(tmp_path):
         one["image_id"] = str(one["image_id"])
     file.write_text(json.dumps(held))
     assert len(boxes(loaded(tmp_path), "4.jpg")) == 2
+    for number, one in enumerate(held["annotations"][:3]):
+        one["image_id"] = 900 + number // 2
+    file.write_text(json.dumps(held))
+    assert "left out, 3 objects of 2 images that are not listed: image_id 900, 901" in loaded(tmp_path).images.notes
     for one in held["annotations"]:
         one["image_id"] = 999
     file.write_text(json.dumps(held, indent=1))

@@ -109,3 +109,15 @@ def test_a_node_of_conf_and_the_documented_function_are_one_source(target):
     source = source_class(target)(dict.fromkeys(source_class(target).keys.__dataclass_fields__))
     assert keys.arguments(source.node, type(source).keys).keys() - {"classes"} == set(taken) - {"classes"}
     assert set(source.arguments) == set(taken)
+
+
+def test_what_sources_of_all_labels_need_is_public():
+    """Guards against a user's source of masks or boxes whose keys and labels have no public name."""
+    import tlx.data
+
+    public = {name: getattr(tlx.data, name) for name in tlx.data.__all__}
+    assert public.keys() == tlx.data._HOME.keys()
+    for source in map(source_class, SOURCES):
+        own = [keys.__name__ for keys in source.keys.__mro__ if keys.__module__ == SourceKeys.__module__]
+        assert public.keys() >= set(own), f"{source.__name__}: {own}"
+    assert {public["BoxLabels"].name, public["MASKS"].name, "classes"} == {source_class(one).labels for one in SOURCES}

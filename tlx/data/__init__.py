@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tlx.building.listed import SOURCES
 
 if TYPE_CHECKING:
+    from tlx.data.box_labels import Boxes, BoxLabels
     from tlx.data.checked import load_checked
     from tlx.data.datamodule import ImageDataModule
     from tlx.data.duplicates import leaks
     from tlx.data.files.image_files import find_images
+    from tlx.data.mask_labels import MASKS, Mask
     from tlx.data.reading.images import read_image
     from tlx.data.sources.arrays import arrays
     from tlx.data.sources.base import Source
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from tlx.data.sources.coco import coco
     from tlx.data.sources.digits import digits
     from tlx.data.sources.folder import folder
-    from tlx.data.sources.keys import SourceKeys
+    from tlx.data.sources.keys import BoxKeys, CropKeys, ObjectKeys, RootKeys, SourceKeys
     from tlx.data.sources.masks import masks
     from tlx.data.sources.scenes import scenes
     from tlx.data.sources.table import table
@@ -35,8 +37,16 @@ if TYPE_CHECKING:
 
 # No name here may be that of a submodule: importing the submodule would replace it.
 _HOME = {
+    "MASKS": "mask_labels",
+    "BoxKeys": "sources.keys",
+    "BoxLabels": "box_labels",
+    "Boxes": "box_labels",
+    "CropKeys": "sources.keys",
     "ImageDataModule": "datamodule",
     "ImageSet": "splits.samples",
+    "Mask": "mask_labels",
+    "ObjectKeys": "sources.keys",
+    "RootKeys": "sources.keys",
     "Sample": "splits.samples",
     "Source": "sources.base",
     "SourceKeys": "sources.keys",
@@ -53,8 +63,16 @@ _HOME |= {
 }
 
 __all__ = [
+    "MASKS",
+    "BoxKeys",
+    "BoxLabels",
+    "Boxes",
+    "CropKeys",
     "ImageDataModule",
     "ImageSet",
+    "Mask",
+    "ObjectKeys",
+    "RootKeys",
     "Sample",
     "Source",
     "SourceKeys",

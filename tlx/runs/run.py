@@ -19,6 +19,7 @@ from tlx.config.check import check
 from tlx.config.naming import difference, identity_hash
 from tlx.config.receiver import find_paths, paths_read, received
 from tlx.config.stored import as_config, stored_config
+from tlx.config.whole_images import other_sizes
 from tlx.records import unreadable
 from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
@@ -256,6 +257,8 @@ class Run(RunDirectory):
         # Keys that only training uses no longer matter: the weights are in the checkpoint.
         past = ("backbone", "optimizer", "logger")
         mistakes = [m for m in check(plain) if m.path.split(".")[0] not in past]
+        if kind_of(mine.task).reads_maps:
+            mistakes += other_sizes(stored["dataset"], plain["dataset"])
         if mistakes:
             raise ConfigError(mistakes)
         return as_config(plain)

@@ -39,6 +39,15 @@ def pictures(root, pattern="{}.jpg", numbers=range(10)):
             "{}.jpg",
         ),
         ("\ufeffImage Name,X Min,Y Min,X Max,Y Max,Class Name", '"{n}.jpg",4,6,14,18,cell', "{}.jpg"),
+        ("file,xmin,ymin,width,height,class", "{n}.jpg,4,6,10,12,cell", "{}.jpg"),
+        (
+            "label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,image_width,image_height",
+            "cell,4,6,10,12,{n}.jpg,40,30",
+            "{}.jpg",
+        ),  # MakeSense
+        ("file,x_center,y_center,width,height,class", "{n}.jpg,0.225,0.4,0.25,0.4,cell", "{}.jpg"),
+        ("file,cx,cy,w,h,class,width,height", "{n}.jpg,9,12,10,12,cell,40,30", "{}.jpg"),
+        ("file,x,y,w,h,class", "{n}.jpg,0.1,0.2,0.25,0.4,cell", "{}.jpg"),  # centres would be boxes beyond the image
     ],
 )
 def test_columns_of_public_exports(tmp_path, header, row, pattern):
@@ -51,6 +60,31 @@ def test_columns_of_public_exports(tmp_path, header, row, pattern):
     assert boxes(checked, pattern.format(3)) == [("cell", BOX)]
     assert "10 objects in 10 images, 0 without" in checked.images.rule
     assert not [line for line in checked.findings(None) if "only class" not in line]
+
+
+def test_points_that_may_be_corners_or_centres(tmp_path):
+    """Guards against boxes that are shifted by half their size because x and y are ambiguous."""
+    pictures(tmp_path)
+    written(tmp_path / "labels.csv", table("{n}.jpg,19,16,10,12,cell", "file,x,y,width,height,class"))
+    message = refused(source_of(node("boxes", tmp_path)))
+    typed = (
+        ({"x1": "x", "y1": "y", "box_width": "width", "box_height": "height"}, (19, 16, 29, 28)),
+        ({"x_center": "x", "y_center": "y", "box_width": "width", "box_height": "height"}, (14, 10, 24, 22)),
+    )
+    for columns, box in typed:
+        assert f"'dataset.columns={{{', '.join(f'{role}: {name}' for role, name in columns.items())}}}'" in message
+        assert boxes(loaded("boxes", tmp_path, columns=columns), "3.jpg") == [("cell", box)]
+    written(tmp_path / "labels.csv", table("{n}.jpg,3,6,10,12,cell", "file,x,y,width,height,class"))
+    assert boxes(loaded("boxes", tmp_path), "3.jpg") == [("cell", (3, 6, 13, 18))]
+    sized = "file,x,y,w,h,class,width,height"
+    written(tmp_path / "labels.csv", table("{n}.jpg,34,16,10,12,cell,40,30", sized))
+    checked = loaded("boxes", tmp_path)
+    assert boxes(checked, "3.jpg") == [("cell", (29, 10, 39, 22))]
+    assert "boxes of labels.csv, whose x and y are centres of boxes" in checked.images.rule
+    written(tmp_path / "labels.csv", table("{n}.jpg,34,3,10,12,cell,40,30", sized))
+    assert "which fit neither as corners nor as centres" in refused(source_of(node("boxes", tmp_path)))
+    written(tmp_path / "labels.csv", table("{n}.jpg,4,6,14,12,cell", "file,xmin,ymin,xmax,height,class"))
+    assert "got none for y2 in file, xmin, ymin, xmax, height, class" in refused(source_of(node("boxes", tmp_path)))
 
 
 def test_rows_of_one_image_and_images_without_objects(tmp_path):
@@ -100,6 +134,8 @@ def test_tables_are_splits(tmp_path):
             image(same / part / f"{number}.jpg", 10 * place + number)
         written(same / part / "_annotations.csv", table(numbers=range(4)))
     assert sizes(loaded("boxes", same)) == [3, 1, 4]
+    (same / "test" / "3.jpg").unlink()  # the one of train is another image
+    assert problems(loaded("boxes", same, stop=False)) == {"test/3.jpg": "there is no such file"}
 
 
 def test_images_are_told_from_masks_of_the_same_name(tmp_path):
@@ -199,8 +235,11 @@ def test_a_table_that_is_not_there(tmp_path):
 def test_groups_of_objects_are_ignored(tmp_path):
     """Guards against crowds that count as objects."""
     header = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
-    written(tmp_path / "a.csv", table("{n},cell,0.1,0.35,0.2,0.6,1", header))
-    assert loaded("boxes", pictures(tmp_path)).images.train.samples[0].target.ignored == b"\x01"
+    rows = [f"0,cell,0.1,0.3{n},0.2,0.6,{flag}" for n, flag in enumerate(("1", "1.0", "true", "0", "0.0", "-1", ""))]
+    written(tmp_path / "a.csv", "\n".join([header, *rows, *(f"{n},cell,0.1,0.35,0.2,0.6,0" for n in range(1, 4))]))
+    checked = loaded("boxes", pictures(tmp_path, numbers=range(4)))
+    target = next(s.target for split in checked.images.splits.values() for s in split.samples if s.name == "0.jpg")
+    assert target.ignored == b"\x01\x01\x01\x00\x00\x00\x00"
 
 
 def test_identity_is_of_the_content(tmp_path):

@@ -87,6 +87,22 @@ def test_lists_and_folders_are_splits(tmp_path):
     assert sizes(loaded("voc", cvat)) == [6, 2, 2]
 
 
+def test_files_of_one_split_are_not_those_of_another(tmp_path):
+    """Guards against a file of labels in valid/ whose image is missing, and which labels an image of train."""
+    for part, numbers in (("train", range(5)), ("valid", range(5, 8))):
+        for number in numbers:
+            image(tmp_path / part / f"{number}.jpg", number)
+            written(tmp_path / part / f"{number}.xml", xml([CELL]))
+    (tmp_path / "train" / "4.xml").rename(tmp_path / "valid" / "4.xml")
+    checked = loaded("voc", tmp_path, stop=False)
+    assert problems(checked) == {"train/4.jpg": "it has no annotation"}
+    assert "left out, 1 annotation without an image: valid/4.xml" in checked.findings(None)
+    shared = tree(tmp_path / "shared", "train/{}.jpg", "labels/{}.xml", 4)  # all images are in one folder
+    (shared / "labels" / "test").mkdir()
+    (shared / "labels" / "3.xml").rename(shared / "labels" / "test" / "3.xml")
+    assert boxes(loaded("voc", shared), "train/3.jpg") == [CELL, NUCLEUS]
+
+
 def test_an_image_without_a_file_is_a_mistake_and_one_without_objects_is_not(tmp_path):
     """Guards against unlabelled images that train as background, and images without objects that are left out."""
     root = tree(tmp_path)
@@ -276,7 +292,18 @@ def test_lists_with_a_mark_and_with_one_name_in_two_folders(tmp_path):
 def test_a_set_without_any_object_is_refused(tmp_path):
     """Guards against a detector of no classes."""
     tree(tmp_path, count=3, text=xml([]))
-    assert "expected objects in XML files, got none in 3 files" in refused(source_of(node("voc", tmp_path)))
+    none = "expected objects (<object>, with <name> and <bndbox>) in XML files, got none in 3 files"
+    assert f"{none}; export the set with its boxes" in refused(source_of(node("voc", tmp_path)))
+    written(tmp_path / "Annotations" / "1.xml", "<annotation>")
+    assert f"{none}, 1 of which cannot be read (cannot read 1.xml: no element found" in refused(
+        source_of(node("voc", tmp_path))
+    )
+    for number in range(3):
+        (tmp_path / "Annotations" / f"{number}.xml").rename(tmp_path / "Annotations" / f"a{number}.xml")
+    assert (
+        "expected images that the XML files belong to, got none of the same name: the first file is a0.xml"
+        in refused(source_of(node("voc", tmp_path)))
+    )
 
 
 def test_wrong_boxes_stop_without_a_check_of_images(tmp_path):

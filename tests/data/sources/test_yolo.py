@@ -26,6 +26,7 @@ from tlx.data.catalog import source_of
 from tlx.data.sources import yolo_file
 
 CELL, NUCLEUS = (0, (4.0, 6.0, 14.0, 18.0)), (1, (6.0, 8.0, 9.0, 12.0))
+SAME = "all images of train are also in val, and stay in train"
 NAMED = [("cell", CELL[1]), ("nucleus", NUCLEUS[1])]
 
 
@@ -125,8 +126,54 @@ def test_what_data_yaml_names_and_is_not_there(tmp_path):
         image(tmp_path / "test" / "images" / f"{number}.jpg", 100 + number)
     checked = loaded("yolo", tmp_path)
     assert sizes(checked) == [6, 1, 1]
-    assert "the images of val are images of train: val is carved or left out" in checked.findings(None)
+    same = f"{SAME}; val then has no images, and what is missing is carved from train"
+    assert any(line.startswith(same) for line in checked.findings(None))
     assert "left out, the 3 images of test: none of them has labels" in checked.findings(None)
+
+
+@pytest.mark.parametrize("folder", ["", "images/"])
+def test_images_called_like_splits(tmp_path, folder):
+    """Guards against a photograph test.jpg whose labels are taken for a list, or which is itself read as one."""
+    names = ("train", "val", "test", "classes", "0", "1")
+    for number, name in enumerate(names):
+        image(tmp_path / f"{folder}{name}.jpg", number)
+        written(tmp_path / f"{folder.replace('images', 'labels')}{name}.txt", yolo([CELL, CELL, NUCLEUS]))
+    checked = loaded("yolo", tmp_path)
+    assert all(boxes(checked, f"{folder}{name}.jpg") for name in names)
+    assert "carved" in checked.images.rule
+    written(tmp_path / "data.yaml", f"train: .\nval: {folder}test.jpg\ntest: a.zip\nnames: [cell, nucleus]")
+    written(tmp_path / "a.zip", b"\xff\xfe")
+    checked = loaded("yolo", tmp_path)
+    assert splits(checked)["test"] == [f"{folder}test.jpg"]  # the only images that are held out
+    assert checked.findings(None)[:2] == [
+        "data.yaml names test: a.zip, which is neither a folder, nor a list of images (.txt), nor an image",
+        f"left out of train, 1 image also in val: {folder}test.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lists", "sizes_", "found"),
+    [
+        (("012345", "45", "6"), [4, 2, 1], "left out of train, 2 images also in val: images/4.jpg, images/5.jpg"),
+        (("012345", "6", "5"), [5, 1, 1], "left out of train, 1 image also in test: images/5.jpg"),
+        (("01234", "567", "79"), [5, 2, 2], "left out of val, 1 image also in test: images/7.jpg"),
+        (("012345", "678", "678"), [4, 2, 3], "also in test: images/6.jpg, images/7.jpg, images/8.jpg; val then"),
+        (("01234", "01234", "5"), [3, 2, 1], f"{SAME}; val then has no images, and what is missing"),
+        (("01234", "0123456", "7"), [5, 2, 1], SAME),
+        (("0123456789", "01234", "56789"), [6, 2, 2], "all images of train are also in val or test, and stay in train"),
+    ],
+)  # fmt: skip
+def test_splits_that_share_images(tmp_path, lists, sizes_, found):
+    """Guards against a validation on images that train, and a set that loses its held-out images without a word."""
+    tree(tmp_path)
+    for part, numbers in zip(("train", "val", "test"), lists, strict=True):
+        written(tmp_path / f"{part}.txt", "".join(f"images/{number}.jpg\n" for number in numbers))
+    for data in ("train: train.txt\nval: val.txt\ntest: test.txt\n", ""):
+        written(tmp_path / "data.yaml", f"{data}names: [cell, nucleus]")
+        checked = loaded("yolo", tmp_path)
+        assert sizes(checked) == sizes_
+        assert len({name for part in splits(checked).values() for name in part}) == sum(sizes_)
+        assert any(found in line for line in checked.findings(None))
 
 
 def test_background_images_get_no_labels_of_others(tmp_path):
@@ -303,8 +350,12 @@ def test_files_are_read_once(tmp_path, monkeypatch):
 
 def test_a_set_without_any_object_is_refused(tmp_path):
     """Guards against a detector of no classes."""
-    image(tmp_path / "a.jpg", 0)
-    written(tmp_path / "a.txt", "")
-    assert "expected objects in text files, got none, and no file of class names" in refused(
-        source_of(node("yolo", tmp_path))
-    )
+    for number, text in enumerate(("", "", "0 20 15 10 8")):
+        image(tmp_path / f"{number}.jpg", number)
+        written(tmp_path / f"{number}.txt", text)
+    got = "got none in 3 files, 1 of which cannot be read (2.txt, line 1: expected fractions of the width and height"
+    assert got in refused(source_of(node("yolo", tmp_path)))
+    written(tmp_path / "classes.txt", "cell")
+    assert got in refused(source_of(node("yolo", tmp_path)))
+    written(tmp_path / "2.txt", "")
+    assert "got none in 3 files; export the set with its boxes" in refused(source_of(node("yolo", tmp_path)))

@@ -53,6 +53,15 @@ def test_a_run_keeps_its_thresholds_and_its_framing(finished):
     assert not torch.equal(model.score_thresholds, Detection(model.backbone, model.class_names).score_thresholds)
 
 
+@pytest.mark.parametrize(
+    "key", ["dataset.min_side=64", "dataset.max_side=64", "dataset.image_size=64", "dataset.image_size=null"]
+)
+def test_another_size_of_whole_images_is_refused(finished, key):
+    """Guards against `tlx test RUN dataset.min_side=…` that measures the same size as before without a word."""
+    with pytest.raises(ConfigError, match=f"{key.partition('=')[0]}: expected .* as in training"):
+        finished(*PROBE).test([key])
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_plan_counts_what_is_built_and_says_what_it_costs(model):
     """Guards against a plan of other layers than those that train, and of a head that costs more than it says."""

@@ -10,10 +10,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from tlx.base.errors import TlxError
 from tlx.base.printable import counted, enumerated
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.content import digest, relative_name, size_of
-from tlx.data.sources.split_folders import part_called
+from tlx.data.sources.split_folders import split_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,7 @@ def split_of_folders(files: Iterable[Path], root: Path) -> dict[Path, str | None
         for folder in {file.parent for file in files}
     }
     shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*folders.values(), strict=False)))
-    return {
-        folder: next((part for name in reversed(parts[shared:]) if (part := part_called(name))), None)
-        for folder, parts in folders.items()
-    }
+    return {folder: split_of(parts[shared:]) for folder, parts in folders.items()}
 
 
 def case_notes(class_names: Sequence[str]) -> list[str]:
@@ -97,3 +95,24 @@ def case_notes(class_names: Sequence[str]) -> list[str]:
     lower = Counter(name.lower() for name in class_names)
     alike = [name for name in class_names if lower[name.lower()] > 1]
     return [f"classes that differ in upper and lower case only are different: {enumerated(alike)}"] if alike else []
+
+
+def no_objects(
+    root: Path, expected: str, files: int, problems: Sequence[str], what: tuple[str, str] = ("file", "files")
+) -> TlxError:
+    """Return the error for a set none of whose files names an object.
+
+    Args:
+        root: The set's folder.
+        expected: What is expected, in words.
+        files: How many files, or rows of a table, were read.
+        problems: Why some of them cannot be used.
+        what: What they are, one and several.
+    """
+    got = f"none in {counted(files, *what)}"
+    if not problems:
+        return TlxError(
+            f"{root}: expected {expected}, got {got}; export the set with its boxes, or type dataset.root=FOLDER"
+        )
+    broken = f"{len(problems):,} of which cannot be read ({enumerated(problems, 2)})"
+    return TlxError(f"{root}: expected {expected}, got {got}, {broken}; mend these {what[1]} or export the set again")

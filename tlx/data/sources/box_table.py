@@ -5,31 +5,16 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.files import open_regular
 from tlx.base.legible import composed, legible
 from tlx.data.box_labels import Box
+from tlx.data.sources.box_columns import NEEDED, are_numbers, columns_of, settled
 
-ROLES = ("file", "x1", "y1", "x2", "y2", "class", "width", "height", "split", "ignore")
-_NEEDED = ROLES[:6]
-# Names of columns in public exports, in small letters, without anything but letters and digits.
-_CALLED = {
-    "file": ("filename", "file", "path", "image", "imagename", "imagefile", "imagepath", "imageid", "img", "filepath"),
-    "x1": ("x1", "xmin", "left", "bboxxmin", "bboxx1", "minx"),
-    "y1": ("y1", "ymin", "top", "bboxymin", "bboxy1", "miny"),
-    "x2": ("x2", "xmax", "right", "bboxxmax", "bboxx2", "maxx"),
-    "y2": ("y2", "ymax", "bottom", "bboxymax", "bboxy2", "maxy"),
-    "class": ("class", "label", "labelname", "classname", "category", "categoryname", "name"),
-    "width": ("width", "imagewidth", "imgwidth"),
-    "height": ("height", "imageheight", "imgheight"),
-    "split": ("split", "subset", "set"),
-    "ignore": ("isgroupof", "iscrowd", "difficult", "ignore", "ignored"),
-}
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DELIMITERS = ",;\t|"
 _MOST_BYTES = 2**31
@@ -67,19 +52,21 @@ class BoxTable:
         rows: In the order of the file.
         relative: Whether edges are fractions of the image.
         columns: Role -> the name of its column; empty: there is no header.
+        point: What `x` and `y` were taken for, because only that fits: `corners` or `centres`; '': their names say.
     """
 
     path: Path
     rows: tuple[BoxRow, ...]
     relative: bool
     columns: Mapping[str, str]
+    point: str = ""
 
 
 def read_boxes(path: Path, columns: Mapping[str, str] | None = None) -> BoxTable:
     """Read a table; one that has not changed is read once.
 
     The separator is the most frequent comma, semicolon, tab or bar of the first line. Without a header the columns are
-    file, x1, y1, x2, y2, class, as RetinaNet reads them.
+    file, x1, y1, x2, y2, class, as RetinaNet reads them. See `tlx.data.sources.box_columns` for what columns mean.
 
     Args:
         path: A CSV file in UTF-8 or UTF-16.
@@ -100,17 +87,22 @@ def _read(path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[int, in
     lines = _lines(path, stamp[1])
     if not lines:
         raise TlxError(f"{path}: expected a table of boxes, got an empty file")
-    named = _columns(path, lines[0][1], dict(columns))
-    places = named or dict(zip(_NEEDED, range(6), strict=True))
+    header = lines[0][1]
+    named = columns_of(path, header, dict(columns))
+    places = named.places or dict(zip(NEEDED, range(6), strict=True))
     rows = []
-    for number, line in lines[1 if named else 0 :]:
-        rows.append(_row(number, line, places))
+    for number, line in lines[1 if named.places else 0 :]:
+        rows.append(_row(number, line, places, named.box))
         if not rows[-1].file:
             raise TlxError(f"{path}: expected the file of an image in each row, got none in row {number}")
-    used = [edge for row in rows if row.box is not None for edge in row.box]
-    relative = bool(used) and max(used) <= 1.01 and any(edge != int(edge) for edge in used if abs(edge) < 2)
-    header = lines[0][1]
-    return BoxTable(path, tuple(rows), relative, {role: header[place] for role, place in named.items()})
+    boxes = [(row.box, row.size) for row in rows if row.box is not None]
+    used = [number for box, _ in boxes for number in box]
+    relative = bool(used) and max(used) <= 1.01 and any(number != int(number) for number in used if abs(number) < 2)
+    named = settled(named, path, header, boxes, relative)
+    rows = [row if row.box is None else replace(row, box=named.edges(row.box)) for row in rows]
+    called = {role: header[place] for role, place in named.places.items()}
+    point = "" if "x" not in named.places else "corners" if "x1" in named.places else "centres"
+    return BoxTable(path, tuple(rows), relative, called, point)
 
 
 def _lines(path: Path, size: int) -> list[tuple[int, list[str]]]:
@@ -130,62 +122,29 @@ def _lines(path: Path, size: int) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in found if any(row)]
 
 
-def _columns(path: Path, header: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
-    """Return role -> place of its column; empty: the first row is no header.
-
-    Raises:
-        TlxError: A column is missing, or the rows are not those of boxes.
-    """
-    places: dict[str, int] = {}
-    for role, name in given.items():
-        if role not in ROLES or name not in header:
-            got = f"'{role}'" if role not in ROLES else f"'{name}', of the columns {', '.join(header)}"
-            expected = f"some of {', '.join(ROLES)} and names of columns"
-            raise TlxError(f"dataset.columns: expected {expected}, got {legible(got)}")
-        places[role] = header.index(name)
-    plain = [re.sub(r"[\W_]+", "", name.lower()) for name in header]
-    for role, names in _CALLED.items():
-        if role not in places:
-            place = next((plain.index(name) for name in names if name in plain), None)
-            if place is not None and place not in places.values():
-                places[role] = place
-    missing = [role for role in _NEEDED if role not in places]
-    if not missing:
-        return places
-    if not given and len(header) == 6 and (_are_numbers(header[1:5]) or not any(header[1:5])):
-        return {}
-    raise TlxError(
-        f"{path}: expected columns for {', '.join(_NEEDED)}, got none for {', '.join(missing)} in "
-        f"{legible(', '.join(header[:20]))}; name them: 'dataset.columns={{{missing[0]}: NAME}}'"
-    )
-
-
-def _are_numbers(values: Sequence[str]) -> bool:
-    try:
-        return all(float(value) == float(value) for value in values)
-    except ValueError:
-        return False
-
-
-def _row(number: int, line: Sequence[str], places: Mapping[str, int]) -> BoxRow:
+def _row(number: int, line: Sequence[str], places: Mapping[str, int], box: Sequence[str]) -> BoxRow:
+    """Return a row with the four numbers of its box as written."""
     found = {role: line[place] if place < len(line) else "" for role, place in places.items()}
     file, label = found["file"], composed(found["class"])
-    edges = [found[role] for role in ("x1", "y1", "x2", "y2")]
+    edges = [found[role] for role in box]
     split, size = found.get("split", ""), (_side(found.get("width", "")), _side(found.get("height", "")))
     if not any(edges):
         problem = f"row {number} has a class and no box" if label else None
         return BoxRow(file, None, "", size, split, problem=problem)
     problem = None
-    if not _are_numbers(edges):
-        wrong = next(edge for edge in edges if not _are_numbers([edge]))
+    if not are_numbers(edges):
+        wrong = next(edge for edge in edges if not are_numbers([edge]))
         problem = f"row {number}: expected four numbers, got '{legible(wrong[:40])}'"
     elif not label:
         problem = f"row {number}: expected a class, got none"
     if problem is not None:
         return BoxRow(file, None, "", size, split, problem=problem)
     left, top, right, bottom = (float(edge) for edge in edges)
-    ignored = found.get("ignore", "").lower() in ("1", "true", "yes")
-    return BoxRow(file, (left, top, right, bottom), label, size, split, ignored)
+    return BoxRow(file, (left, top, right, bottom), label, size, split, _is_true(found.get("ignore", "")))
+
+
+def _is_true(value: str) -> bool:
+    return value.lower() in ("true", "yes") or (are_numbers([value]) and float(value) == 1)
 
 
 def _side(value: str) -> int:

@@ -11,8 +11,9 @@ from tlx.base.errors import TlxError, closest
 from tlx.base.files import open_regular
 from tlx.base.legible import composed, legible
 from tlx.base.printable import enumerated
+from tlx.data.sources.box_listing import no_objects
 from tlx.data.sources.box_table import BoxTable, read_boxes
-from tlx.data.sources.split_folders import part_called
+from tlx.data.sources.split_folders import part_called, split_of
 
 _CLASS_FILES = ("class", "classes", "class_mapping", "class_list", "mapping")  # RetinaNet's: a name and a number
 _DESCRIPTIONS = "class-descriptions"  # Open Images': a code and a name
@@ -83,7 +84,7 @@ def read_class_file(
     """
     labels = sorted({row.label for table, _ in tables for row in table.rows if row.box is not None})
     if not labels:
-        raise TlxError(f"{root}: expected boxes in {legible(tables[0][0].path.name)}, got none")
+        raise _no_boxes(root, [table for table, _ in tables])
     for file in files:
         if file.suffix.lower() != ".csv" or not _is_class_file(file):
             continue
@@ -104,6 +105,13 @@ def read_class_file(
     return labels, {}
 
 
+def _no_boxes(root: Path, tables: Sequence[BoxTable]) -> TlxError:
+    rows = [row for table in tables for row in table.rows]
+    names = enumerated([legible(table.path.name) for table in tables], 3)
+    problems = [row.problem for row in rows if row.problem]
+    return no_objects(root, f"boxes in {names}", len(rows), problems, ("row", "rows"))
+
+
 def _is_class_file(file: Path) -> bool:
     stem = file.stem.lower().strip("_")
     return stem in _CLASS_FILES or stem.startswith(_DESCRIPTIONS)
@@ -121,8 +129,7 @@ def _pairs(file: Path) -> list[tuple[str, str]]:
 
 
 def _split(file: Path, root: Path) -> str | None:
-    parts = _relative(file, root).parts[:-1]
-    return part_called(file.stem) or next((part for name in reversed(parts) if (part := part_called(name))), None)
+    return part_called(file.stem) or split_of(_relative(file, root).parts[:-1])
 
 
 def _relative(file: Path, root: Path) -> Path:

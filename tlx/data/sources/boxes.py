@@ -67,7 +67,7 @@ def boxes(
     Args:
         root: The folder of images and tables; `~` is expanded.
         tables: The CSV files, relative to `root`; None: those below `root` that have a row for each box.
-        columns: Role (`tlx.data.sources.box_table.ROLES`) -> name of its column, for those that are not recognised.
+        columns: Role (`tlx.data.sources.box_columns.ROLES`) -> name of its column, for those that are not recognised.
         exif: As what images with an EXIF orientation were when they were annotated, where sizes leave that open.
         group_pattern: Regular expression that finds, in a path relative to `root`, what images share that must stay on
             one side of a split that is carved.
@@ -100,13 +100,12 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
     splits: dict[Path, str | None] = {}
     for table, split in found:
         for row in table.rows:
-            folder = table.path.parent
+            folder, own = table.path.parent, _split(table, row) or split
             image = known.get((row.file, folder))
             if image is None:
-                image = index.called(row.file, folder) or folder / row.file.replace("\\", "/")
+                image = index.called(row.file, folder, own) or folder / row.file.replace("\\", "/")
                 known[row.file, folder] = image
             rows.setdefault(image, []).append((table, row))
-            own = _split(table, row) or split
             if splits.setdefault(image, own) != own:
                 both = f"{splits[image] or 'none'} and {own or 'none'}"
                 raise TlxError(f"{table.path}: expected each image in one split, got {legible(image.name)} in {both}")
@@ -123,7 +122,10 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
         notes.append(f"left out, {counted(len(unlisted), 'image', 'images')} in no table: {names_of(unlisted, root)}")
     names = enumerated(sorted({legible(table.path.name) for table, _ in found}), 3)
     split_by = "tables" if any(split for _, split in found) else "the column of splits"
-    return BoxListing(root, class_names, placed, f"boxes of {names}", split_by, (*notes, *case_notes(class_names)))
+    said = f"boxes of {names}"
+    if points := enumerated(sorted({table.point for table, _ in found} - {""}), 2):
+        said += f", whose x and y are {points} of boxes"
+    return BoxListing(root, class_names, placed, said, split_by, (*notes, *case_notes(class_names)))
 
 
 def _split(table: BoxTable, row: BoxRow) -> str | None:

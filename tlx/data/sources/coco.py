@@ -15,6 +15,7 @@ from tlx.data.files.walk import descended
 from tlx.data.labels import LabelKind
 from tlx.data.mask_labels import MASKS
 from tlx.data.sources.base import Source
+from tlx.data.sources.box_listing import no_objects
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
 from tlx.data.sources.content import digest, relative_name, size_of
@@ -56,6 +57,8 @@ class CocoSource(Source):
         if not self.is_set("root"):
             return None
         held = [read_coco(part.file) for part in self._parts()]
+        if self._made == BoxLabels.name:
+            _need_objects(self.path("root"), held)
         return _classes(held, self.node.get("classes"), self.node.get("masks") == "binary", self._made)[0]
 
     def own_mistakes(self) -> list[Mistake]:
@@ -132,6 +135,8 @@ def coco(
     parts = find_parts(folder, annotations)
     inner = descended(folder)
     held = [read_coco(part.file) for part in parts]
+    if as_boxes:
+        _need_objects(folder, held)
     class_names, numbers = _classes(held, classes, masks == "binary", labels or MASKS.name)
     samples: dict[str | None, list[Sample]] = {}
     notes: list[str] = []
@@ -156,8 +161,14 @@ def coco(
     return replace(images, rule=rule, notes=tuple(notes))
 
 
+def _need_objects(root: Path, held: Sequence[CocoFile]) -> None:
+    images = [image for content in held for image in content.images]
+    if images and not any(image.objects for image in images):
+        raise no_objects(root, "objects (annotations with a bbox)", len(images), (), ("image", "images"))
+
+
 def _not_used(held: Sequence[CocoFile], as_boxes: bool) -> Iterator[str]:
-    """Yield how many objects lack what the labels are made from, and for boxes which names are no classes."""
+    """Yield which objects are left out, without a shape or an image, and for boxes which names are no classes."""
     objects = [one for content in held for image in content.images for one in image.objects]
     if as_boxes:
         bare = sum(one.box is None and not one.has_mask for one in objects)
@@ -170,6 +181,11 @@ def _not_used(held: Sequence[CocoFile], as_boxes: bool) -> Iterator[str]:
         what = "a box and no outline, and left out of the masks (task=detection learns from boxes)"
     if bare:
         yield f"{counted(bare, 'object has', 'objects have')} {what}"
+    unlisted = [one for content in held for one in content.unlisted.items()]
+    if unlisted:
+        lost = counted(sum(count for _, count in unlisted), "object", "objects")
+        images = counted(len(unlisted), "image that is", "images that are")
+        yield f"left out, {lost} of {images} not listed: image_id {enumerated([name for name, _ in unlisted], 3)}"
 
 
 def _classes(

@@ -7,7 +7,7 @@ import json
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,13 @@ class CocoFile:
         categories: Their names, by ascending number.
         images: In the order of the file.
         parents: Names that are no categories, because they have no objects and only stand above others.
+        unlisted: Objects of images that the file does not list: the number of objects of each such image.
     """
 
     categories: tuple[str, ...]
     images: tuple[CocoImage, ...]
     parents: tuple[str, ...] = ()
+    unlisted: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_coco(path: Path) -> CocoFile:
@@ -104,7 +106,9 @@ def _read(path: Path, stamp: tuple[int, int]) -> CocoFile:
         if objects and not any(image.objects for image in images):
             raise ValueError(f"objects of images that are not listed, such as image_id {next(iter(objects))}")
         used = _used(listed, names, objects)
-        return CocoFile(used, images, tuple(name for name in names.values() if name not in used))
+        listed_images = {_key(one["id"]) for one in held["images"]}
+        unlisted = {str(number): len(own) for number, own in objects.items() if number not in listed_images}
+        return CocoFile(used, images, tuple(name for name in names.values() if name not in used), unlisted)
     except KeyError as error:
         raise TlxError(f"{path}: expected annotations in COCO's format, got none with {error}") from error
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:

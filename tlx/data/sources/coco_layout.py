@@ -17,9 +17,10 @@ from tlx.data.sources.coco_file import CocoFile
 from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_names import said_by
 from tlx.data.sources.set_folder import set_folder
-from tlx.data.sources.split_folders import part_called
+from tlx.data.sources.split_folders import part_called, split_of
 
 _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
+_LOOKED_AT = 50  # images, to find their folder
 _CALLED = ("instances", "_annotations.coco", "annotations", "coco", "train", "val", "test", "result", "labels")
 
 
@@ -94,39 +95,37 @@ def _called(folder: Path) -> list[Path]:
 
 
 def _split(file: Path, folder: Path) -> str | None:
-    own = part_called(file.stem)
-    if own or not file.is_relative_to(folder):
-        return own
-    return next((part for name in reversed(file.relative_to(folder).parts[:-1]) if (part := part_called(name))), None)
+    inside = file.is_relative_to(folder)
+    return part_called(file.stem) or (split_of(file.relative_to(folder).parts[:-1]) if inside else None)
 
 
 def image_files(root: Path, file: Path, held: CocoFile) -> list[Path]:
     """Return the path of each image; of one that is not there, where it was looked for first.
 
-    Its folder may differ, and, if no file has its name, upper and lower case and the extension.
+    Its folder may differ, and, if no file has its name, upper and lower case and the extension. A file in the folder of
+    another split is not meant, see `tlx.data.sources.file_index.FileIndex.of_split`.
     """
     folder = descended(root)
     word = file.stem.rpartition("_")[2]  # instances_train2017
     places = [file.parent, folder, folder / "images", folder / word, folder / "images" / word, folder / "JPEGImages"]
+    some = [image.file_name for image in held.images[:_LOOKED_AT]]
+    best = max(places, key=lambda place: sum((place / name).is_file() for name in some))
+    split = _split(file, folder)
     by_name: dict[str, list[Path]] | None = None
-    index: FileIndex | None = None
-    best = next((p for p in places if held.images and (p / held.images[0].file_name).is_file()), places[0])
     found = []
     for image in held.images:
         path = best / image.file_name
         if not path.is_file():
             if by_name is None:
                 by_name = _by_name(folder)
-            name = image.file_name.replace("\\", "/").rpartition("/")[2]
-            same = [
-                one
-                for one in by_name.get(name, ())
-                if str(one).replace("\\", "/").endswith(image.file_name.replace("\\", "/"))
-            ]
-            same = same or by_name.get(name, [])
+                index = FileIndex([one for files in by_name.values() for one in files], folder)
+                photographs = FileIndex(_photographs(by_name, folder), folder)
+            written = image.file_name.replace("\\", "/")
+            folders, _, name = written.rpartition("/")
+            same = index.of_split(by_name.get(name, ()), split, folders.lower().split("/"))
+            same = [one for one in same if str(one).replace("\\", "/").endswith(written)] or same
             if not same:
-                index = index or FileIndex(_photographs(by_name, folder), folder)
-                alike = index.called(image.file_name, file.parent)
+                alike = photographs.called(written, file.parent, split)
                 same = [] if alike is None else [alike]
             path = same[0] if len(same) == 1 else path
         found.append(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tlx.data.sources.mask_names import said_by, stem_of
+from tlx.data.sources.split_folders import part_called, split_of
 
 _RANKS = {"image": 0, None: 1, "mask": 2, "other": 3}  # folders called so hold images, the first the most likely
 
@@ -20,7 +21,7 @@ class FileIndex:
         root: The set's folder.
     """
 
-    def __init__(self, files: Iterable[Path], root: Path) -> None:
+    def __init__(self, files: Collection[Path], root: Path) -> None:
         self._root = root
         self._folders: dict[str, tuple[tuple[str, ...], int]] = {}
         self._called: dict[str, list[Path]] = defaultdict(list)  # file name, or stem -> files
@@ -28,6 +29,7 @@ class FileIndex:
             name = file.name.lower()
             for key in dict.fromkeys((name, os.path.splitext(name)[0])):
                 self._called[key].append(file)
+        self._splits = {self._split_of(folder) for folder in {file.parent for file in files}}
 
     def beside(self, file: Path) -> Path | None:
         """Return the file of the same stem in the same folder or the one that corresponds: `labels/a` to `images/a`."""
@@ -38,7 +40,7 @@ class FileIndex:
         return near[0] if near else None
 
     def of_file(self, file: Path, inside: str = "") -> Path | None:
-        """Return the file of the same stem; None: there is none, or several.
+        """Return the file of the same stem; None: there is none, or several. See `of_split` for files of other splits.
 
         Those in the same folder come first, then those in the folder that corresponds, then one alone anywhere. If no
         file has that stem, the name that is written in the other file decides.
@@ -49,6 +51,7 @@ class FileIndex:
         """
         named = inside.replace("\\", "/").rpartition("/")[2].strip().lower()
         found = self._of_stem(file) or self._called.get(named) or self._called.get(os.path.splitext(named)[0]) or []
+        found = self.of_split(found, self._split_of(file.parent))
         if len(found) == 1:
             return found[0]
         here, place = str(file.parent), self._place(file)[0]
@@ -60,7 +63,7 @@ class FileIndex:
             near = [one for one in near if one.name.lower() == named] or near
         return near[0] if near and len({one.parent for one in near}) == 1 else None
 
-    def called(self, written: str, near: Path) -> Path | None:
+    def called(self, written: str, near: Path, split: str | None = None) -> Path | None:
         """Return the file that a path means, as a table or a list writes it; None: there is none, or several.
 
         Upper and lower case, `\\`, drives, folders that are not there and the extension may differ; of several files
@@ -69,11 +72,13 @@ class FileIndex:
         Args:
             written: The path.
             near: Folder of the file that names it.
+            split: The split that the file is in, see `of_split`; None: not known.
         """
         parts = [part for part in written.replace("\\", "/").lower().split("/") if part not in ("", ".", "..")]
         if not parts:
             return None
         found = self._called.get(parts[-1]) or self._called.get(os.path.splitext(parts[-1])[0]) or []
+        found = self.of_split(found, split, parts[:-1])
         if len(found) < 2:
             return found[0] if found else None
         ranked: dict[tuple[int, bool], list[Path]] = defaultdict(list)
@@ -88,6 +93,22 @@ class FileIndex:
         likely = min(self._place(file)[1] for file in best)
         best = [file for file in best if self._place(file)[1] == likely]
         return best[0] if len(best) == 1 else None
+
+    def of_split(self, files: Sequence[Path], split: str | None, written: Sequence[str] = ()) -> list[Path]:
+        """Return the files that can be of a split: not those in the folder of another one, if the split has a folder.
+
+        Args:
+            files: Some of the files.
+            split: `train`, `val` or `test`; None: all can be meant.
+            written: Folders of the path that names the file, in small letters; those of another split are taken.
+        """
+        if split not in self._splits - {None}:
+            return [*files]
+        taken = {None, split, *map(part_called, written)}
+        return [file for file in files if self._split_of(file.parent) in taken]
+
+    def _split_of(self, folder: Path) -> str | None:
+        return split_of(folder.relative_to(self._root).parts if folder.is_relative_to(self._root) else ())
 
     def _of_stem(self, file: Path) -> list[Path]:
         return self._called.get(stem_of(file.name)) or self._called.get(file.name.lower()) or []

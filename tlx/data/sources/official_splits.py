@@ -12,6 +12,7 @@ from tlx.base.errors import TlxError
 from tlx.base.printable import counted
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.mask_names import stem_of
+from tlx.data.sources.overlap import apart
 
 
 class Placed(Protocol):
@@ -54,11 +55,14 @@ def official(
     """
     found, notes = list(images), []
     if lists:
-        placed = [replace(one, split=_listed(one, lists)) for one in found]
-        unplaced = sum(one.split is None for one in placed)
+        named = {one.image: _listed(one, lists) for one in found}
+        unplaced = sum(not parts for parts in named.values())
         if unplaced:
             notes.append(f"left out, {counted(unplaced, 'image', 'images')} that no list of a split names")
-        found = [one for one in placed if one.split is not None]
+        splits, told = apart({part: [i for i, own in named.items() if part in own] for part in lists}, root)
+        notes += told
+        places = {image: part for part, images in splits.items() for image in images}
+        found = [replace(one, split=places[one.image]) for one in found if one.image in places]
     for part in ("val", "test"):
         own = [one for one in found if one.split == part]
         if own and not any(one.is_labelled for one in own):
@@ -75,8 +79,8 @@ def official(
     return found, notes
 
 
-def _listed(one: Placed, lists: Mapping[str, tuple[Path, AbstractSet[str]]]) -> str | None:
-    """Return the split whose list names an image; its folder decides if images of one name are in several lists."""
+def _listed(one: Placed, lists: Mapping[str, tuple[Path, AbstractSet[str]]]) -> list[str]:
+    """Return the splits whose lists name an image; its folder decides if images of one name are in several lists."""
     stem = stem_of(one.image.name)
     parts = [part for part, (_, stems) in lists.items() if stem in stems]
-    return one.split if one.split in parts else parts[-1] if parts else None
+    return [one.split] if one.split in parts else parts

@@ -101,6 +101,11 @@ def part_called(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def split_of(folders: Sequence[str]) -> str | None:
+    """Return the split that the names of nested folders mean, the innermost first; None: none does."""
+    return next((part for name in reversed(folders) if (part := part_called(name))), None)
+
+
 def _typed(parts: Mapping[str, Sequence[str]]) -> str:
     """Return `dataset.splits` as it is typed in a shell."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tlx.data.files.walk import files_below
 from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_names import stem_of
+from tlx.data.sources.yolo_file import are_labels
 
 _MOST_BYTES = 2**26
 
@@ -19,7 +20,7 @@ def read_lists(
     """Return split -> its list and the stems of images in it; empty where no lists fit the images.
 
     Lists are `train.txt`, `val.txt` and `test.txt` in a folder of `ImageSets` anywhere, in `splits`, or in `root`
-    itself; a line begins with the name of an image.
+    itself; a line begins with the name of an image. Labels of an image that is called `train.jpg` are none.
 
     Args:
         root: The set's folder.
@@ -38,6 +39,8 @@ def read_lists(
             if part is None or path.stat().st_size > _MOST_BYTES:
                 continue
             text = path.read_text(encoding="utf-8-sig", errors="replace")
+            if are_labels(text):  # of an image that is called `train.jpg`
+                continue
             stems = {_stem(line.strip(), known) for line in text.splitlines() if line.strip()}
             if stems & known:
                 found[part] = path, stems

@@ -11,7 +11,7 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.base.legible import legible
 from tlx.base.printable import counted, enumerated
-from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, split_of_folders
+from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, no_objects, split_of_folders
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.file_index import FileIndex
@@ -94,6 +94,11 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
     held = {file: read_voc(file) for file in files}
     _refuse(root, images, held)
     labels, notes = _labels(root, images, held)
+    if not labels:
+        first = next(file for file, one in held.items() if one.kind in ("annotation", ""))
+        inside = f", which names {legible(held[first].file_name)}" if held[first].file_name else ""
+        got = f"none of the same name: the first file is {legible(first.name)}{inside}"
+        raise TlxError(f"{root}: expected images that the XML files belong to, got {got}")
     lists = read_lists(root, images, "Main", whole="trainval")
     used = {image.parent for image in labels}
     listed = {stem for _, stems in lists.values() for stem in stems}
@@ -103,8 +108,9 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
         notes.append(f"left out, {count} in folders without annotations: {names_of(others, root)}")
     own = sorted({*images} - {*others}, key=str)
     class_names = sorted({name for found in labels.values() for _, one in found for name in one.names})
-    if not class_names and not any(one.problem for one in held.values()):
-        raise TlxError(f"{root}: expected objects in XML files, got none in {counted(len(held), 'file', 'files')}")
+    if not class_names:
+        problems = [one.problem for one in held.values() if one.problem]
+        raise no_objects(root, "objects (<object>, with <name> and <bndbox>) in XML files", len(held), problems)
     numbers = {name: number for number, name in enumerate(class_names)}
     splits = split_of_folders(own, root)
     made = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import counted
-from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes
+from tlx.data.sources.box_listing import BoxedImage, BoxListing, case_notes, no_objects
 from tlx.data.sources.box_repairs import WrittenBoxes
 from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.mask_listing import names_of
@@ -90,6 +90,10 @@ def yolo_listing(root: Path, data: str | None) -> BoxListing:
     keypoints = layout.data is not None and layout.data.keypoints
     held = {one.image: read_yolo(one.labels, keypoints) for one in layout.images if one.labels is not None}
     _refuse_oriented(root, layout.data, held)
+    if not any(one.boxes for one in held.values()):
+        problems = [one.problem for one in held.values() if one.problem]
+        expected = "objects (class, x, y, width, height, as fractions of the image) in text files"
+        raise no_objects(root, expected, len(held), problems)
     names, notes = _names(layout, held)
     class_names = list(dict.fromkeys(names))
     numbers = [class_names.index(name) for name in names]
@@ -122,11 +126,7 @@ def _names(layout: YoloLayout, held: Mapping[Path, YoloFile]) -> tuple[list[str]
         return [*layout.data.names], []
     if layout.names is not None:
         return [*read_names(layout.names)], []
-    most = max((label for one in held.values() for label in one.classes), default=-1)
-    if most < 0 and not any(one.problem for one in held.values()):
-        raise TlxError(
-            f"{layout.root}: expected objects in text files, got none, and no file of class names such as classes.txt"
-        )
+    most = max(label for one in held.values() for label in one.classes)
     if most >= 10_000:
         raise TlxError(f"{layout.root}: expected a file of class names such as classes.txt, got none, and class {most}")
     return [str(number) for number in range(most + 1)], [

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlx.base.errors import TlxError
 from tlx.base.files import open_regular
 from tlx.base.legible import legible
 from tlx.data.box_labels import Box
@@ -76,6 +77,21 @@ def _read(path: str, keypoints: bool, stamp: tuple[int, int]) -> YoloFile:
             if len(values) == 8:
                 corners.append(values)
     return YoloFile(tuple(classes), tuple(boxes), outlines, tuple(corners))
+
+
+def holds_labels(path: Path) -> bool:
+    """Return whether a file holds rows of labels, and not a list of images or of names."""
+    try:
+        with open_regular(path) as file:
+            return are_labels(file.read(_MOST_BYTES).decode("utf-8-sig", errors="replace"))
+    except (OSError, TlxError):
+        return False
+
+
+def are_labels(text: str) -> bool:
+    """Return whether a text is rows of labels: all of its lines are five numbers or more."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    return bool(rows) and all(len(row) >= 5 and all(map(_is_number, row)) for row in rows)
 
 
 def _numbers(row: list[str]) -> tuple[int, Outline]:
