@@ -25,6 +25,7 @@ from tlx.config import schema as schemas
 from tlx.data.catalog import source_class
 from tlx.data.files.image_files import find_images
 from tlx.data.sources.torchvision_table import TORCHVISION
+from tlx.procedures import plan_table
 from tlx.runs.resume import resumed
 from tlx.tasks.catalog import KINDS
 from tlx.tasks.segmentation.loss_terms import LOSSES
@@ -216,6 +217,22 @@ def test_every_link_leads_somewhere() -> None:
                 headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
                 anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
                 assert anchor in anchors, f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize(
+    "words", ["task=segmentation dataset=scenes strategy=gradual", "experiment=detect_digits"], ids=["masks", "boxes"]
+)
+def test_the_plans_on_the_page_are_those_of_the_command(words: str) -> None:
+    """Guards against layers, rates, costs and steps on the page that an older version printed."""
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    shown = re.search(
+        rf"^tlx plan {re.escape(words)}(?: .*)?\n(?:.+\n)*?```\n\n((?:    .+\n|\n(?=    ))+)", text, re.MULTILINE
+    )
+    assert shown
+    lines = [line[4:] for line in shown[1].splitlines() if line and line != "    …"]
+    assert len(lines) > 5
+    printed = plan_table(compose(words.split())).splitlines()
+    assert [line for line in lines if line not in printed and not line.startswith("estimate: about ")] == []
 
 
 def documented(page: str) -> set[str]:

@@ -164,7 +164,11 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
 
 
 def _plan(args: list[str]) -> None:
-    parser = _parser("plan", "Print stages x layer groups x parameters x learning rates. Trains and downloads nothing.")
+    parser = _parser(
+        "plan",
+        "Print stages x layer groups x parameters x learning rates; for segmentation and detection also the size of "
+        "the input, steps, and minutes, from a trial of seconds. Trains and downloads nothing.",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train")
     parser.add_argument("--config-dir", help="a directory of your own options")
     _keys_only(args)
@@ -175,7 +179,7 @@ def _plan(args: list[str]) -> None:
 
     from tlx.procedures import plan_table
 
-    _print(plan_table(config))
+    _print(plan_table(config, timed=True))
 
 
 def _check(args: list[str]) -> None:

@@ -61,7 +61,7 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_random_command_lines_end_in_messages(run: Path, tmp_path: Path, monkeypatch) -> None:
     """Guards against a traceback for anything typed, and a file that a refused command leaves behind."""
-    monkeypatch.setattr("tlx.procedures.plan_table", lambda config: "")  # building networks takes seconds
+    monkeypatch.setattr("tlx.procedures.plan_table", lambda config, timed: "")  # building networks takes seconds
     monkeypatch.setattr(sys, "argv", ["tlx"])
     drawn, before = Drawn(seed=16), files(tmp_path)
     for number in range(40):

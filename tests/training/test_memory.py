@@ -106,14 +106,29 @@ def test_frozen_layers_keep_nothing() -> None:
     assert memory.estimated(config, batch=64).parts["activations"] == 0
 
 
-def test_a_detector_is_estimated_with_its_own_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards against a run on small images that is refused for those of the backbone, and a hint at another's key."""
+@pytest.mark.parametrize(
+    ("keys", "height", "width"),
+    [
+        (["dataset.min_side=64"], 64, 96),
+        ([], 256, 320),  # scenes of 160 x 192, enlarged
+        (["dataset.image_size=100"], 100, 100),
+    ],
+)
+def test_a_detector_is_estimated_with_its_own_input(keys: list[str], height: int, width: int) -> None:
+    """Guards against a run that is refused, or not, for the memory of the backbone's own input."""
+    line = ["task=detection", "dataset=scenes", "dataset.count=5", "dataset.image_size=null", "backbone=small_cnn"]
+    estimate = memory.estimated(tlx.compose([*line, "strategy=full", *keys]), batch=4)
+    assert estimate.parts["images"] == 4 * 4 * 3 * height * width
+
+
+def test_a_large_input_of_a_detector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a size that is not estimated because only the images say it, and a hint at another task's key."""
     monkeypatch.setattr(memory, "memory_available", lambda: 16 * 10**9)
-    line = ["task=detection", "dataset=scenes", "backbone=small_cnn", "strategy=full", "trainer.accelerator=cpu"]
-    small = memory.estimated(tlx.compose([*line, "dataset.image_size=null", "dataset.min_side=64"]), batch=4)
-    assert small.parts["images"] == 4 * 4 * 3 * 64 * 64
-    with pytest.raises(TlxError, match=r"(?s)dataset\.image_size: .*a smaller side$"):
-        memory.refuse_what_does_not_fit(tlx.compose([*line, "dataset.image_size=100000"]))
+    line = ["task=detection", "dataset=scenes", "dataset.count=5", "backbone=small_cnn", "strategy=full"]
+    for size in (["dataset.image_size=100000"], ["dataset.image_size=null", "dataset.min_side=100000"]):
+        config = tlx.compose([*line, "trainer.accelerator=cpu", *size])
+        with pytest.raises(TlxError, match=r"(?s)dataset\.image_size: .*a smaller side$"):
+            memory.refuse_what_does_not_fit(config)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -275,10 +275,10 @@ class LabelledImages:
         if len(present) < least:
             expected = "at least two classes" if least == 2 else "a class"
             got = f"only '{present[0]}'" if present else "none"
-            raise TlxError(
-                f"dataset {name}: expected training images of {expected}, got {got}; "
-                "`tlx check` with the same keys lists what each split contains"
-            )
+            hint = "`tlx check` with the same keys lists what each split contains"
+            if self.dataset.get("crops") and present:
+                hint = "there is nothing to classify; to find such objects, type task=detection without dataset.crops"
+            raise TlxError(f"dataset {name}: expected training images of {expected}, got {got}; {hint}")
 
     def describe(self) -> str:
         """Describe the set: images and classes of each split, how it was split, and its findings as warnings."""

@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from tlx.base.gradients import no_gradients
 from tlx.base.interruption import Interruption
+from tlx.base.printable import counted
 from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.labelled import VAL_TILES
@@ -326,7 +327,7 @@ class PrefixCache:
             failed = True
         view = "" if request.view is None else f", view {request.view}"
         log.info(
-            "cache: %s%s: %s up to %s in %.1f s, %s", *_counted(request.split, view, len(mine)),
+            "cache: %s%s: %s up to %s in %.1f s, %s", *_counted(request.split, view, len(mine), self.data.in_parts),
             " and ".join(one.name for one in outputs), time.monotonic() - start,
             gigabytes(sum(one.shape.bytes * len(wanted[one.name].missing) for one in outputs)),
         )  # fmt: skip
@@ -383,11 +384,11 @@ class PrefixCache:
                 one.entry.note(about, self.owner, str(self.data.dataset.get("name", "?")))
 
 
-def _counted(split: str, view: str, rows: int) -> tuple[str, str, str]:
-    """Return the split, the view and the number of images or tiles, for the log."""
+def _counted(split: str, view: str, rows: int, in_parts: bool) -> tuple[str, str, str]:
+    """Return the split, the view and the number of images, crops or tiles, for the log."""
     if split == VAL_TILES:
-        return "val", view, f"{rows:,} tiles"
-    return split, view, f"{rows:,} images"
+        return "val", view, counted(rows, "tile", "tiles")
+    return split, view, counted(rows, "crop", "crops") if view and in_parts else counted(rows, "image", "images")
 
 
 def _local(what: str, default: int) -> int:

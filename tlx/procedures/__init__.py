@@ -23,8 +23,12 @@ def procedure_of(config: DictConfig) -> type[Procedure]:
     return procedure
 
 
-def plan_table(config: DictConfig) -> str:
-    """Return the training plan of a configuration as text, without allocating weights or downloading anything.
+def plan_table(config: DictConfig, timed: bool = False) -> str:
+    """Return the training plan of a configuration as text, without loading weights or downloading anything.
+
+    Args:
+        config: The configuration.
+        timed: Whether to time a few steps and add how long the training takes, for segmentation and detection.
 
     Examples:
         >>> import tlx
@@ -48,10 +52,12 @@ def plan_table(config: DictConfig) -> str:
         starts from                      -       best
     """
     if _is_classical(config):
-        from tlx.training.plan_table import feature_table as table
-    else:
-        from tlx.training.plan_table import stage_table as table
-    return table(config)
+        from tlx.training.plan_table import feature_table
+
+        return feature_table(config)
+    from tlx.training.plan_table import stage_table
+
+    return stage_table(config, timed)
 
 
 def _is_classical(config: Mapping[str, Any] | DictConfig) -> bool:

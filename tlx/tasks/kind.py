@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from tlx.base.errors import Mistake
 from tlx.strategies.selectors import HEAD
 
 Node = Mapping[str, Any]
+BoxSides = Sequence[tuple[float, float]]
 
 
 class Widths(Protocol):
@@ -78,21 +79,33 @@ class TaskKind(ABC):
         """
 
     @abstractmethod
-    def upper_parameters(self, task: Node, widths: Widths, outputs: int | None) -> dict[str, int]:
-        """Return the number of parameters of each upper group; 0 if the number of outputs is not known."""
+    def upper_parameters(
+        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
+    ) -> dict[str, int]:
+        """Return the number of parameters of each upper group; 0 if the number of outputs is not known.
+
+        Args:
+            task: The composed task node.
+            widths: The backbone.
+            outputs: Number of outputs of the head.
+            box_sides: Width and height of the training boxes in pixels of the input, where layers follow them.
+        """
 
     @abstractmethod
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the shape of the head as text, such as `512 -> 10`."""
 
-    def remarks(self, task: Node, widths: Widths, outputs: int | None, size: tuple[int, int]) -> list[str]:
+    def remarks(
+        self, task: Node, widths: Widths, outputs: int | None, size: tuple[int, int], box_sides: BoxSides = ()
+    ) -> list[str]:
         """Return lines that `tlx plan` shows below its table.
 
         Args:
             task: The composed task node.
             widths: The backbone.
             outputs: Number of outputs of the head; None: unknown before the data set is loaded.
-            size: Height and width of an image in pixels.
+            size: Height and width of an input in pixels.
+            box_sides: Width and height of the training boxes in pixels of the input; none: not known, or no boxes.
         """
         return []
 

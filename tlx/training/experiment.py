@@ -37,7 +37,18 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
     pl.seed_everything(config.seed, verbose=False)
     backbone = build_backbone(config)
     own = backbone.preprocessing.short_side
-    data = _data(config, backbone)
+    data = load_data(config, backbone)
+    task = build_task(config, backbone, data, make_head)
+    count = distributed.processes(config) * config.trainer.num_nodes
+    stages = [stage.name for stage in config.strategy.stages]
+    need_possible(task, data, plan(config, task.group_names), stages, count, own)
+    return data, task
+
+
+def build_task(
+    config: DictConfig, backbone: Backbone, data: ImageDataModule, make_head: MakeHead | None = None
+) -> Task:
+    """Build the task of a configuration for a backbone and loaded data; `make_head` as for `build`."""
     pl.seed_everything(config.seed, verbose=False)  # the head's initial weights must not depend on earlier draws
     optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
     learning = Learning(
@@ -52,13 +63,15 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
     task: Task = build_node(
         config.task, "task", backbone=backbone, class_names=data.class_names, learning=learning, **more
     )
-    count = distributed.processes(config) * config.trainer.num_nodes
-    stages = [stage.name for stage in config.strategy.stages]
-    need_possible(task, data, plan(config, task.group_names), stages, count, own)
-    return data, task
+    return task
 
 
-def _data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
+def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
+    """Load the data of a configuration; a backbone whose images have boxes gets the size that these are resized to.
+
+    Raises:
+        TlxError: The data cannot be trained on.
+    """
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
         config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts,

@@ -21,6 +21,9 @@ from tlx.backbones.preprocessing import sides
 from tlx.base.compat.torch import storage_key
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
+from tlx.data.augmentation.framing import COST
+from tlx.data.box_labels import BoxLabels
+from tlx.data.labelled import LabelledImages
 from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
 from tlx.training.planning import NothingDrawn, build_backbone, plan
@@ -66,7 +69,8 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
     free = memory_available() // count
     if not on_gpu and _small(config, share, free):
         return
-    estimate = Estimate(_reading(config, share) if on_gpu else estimated(config, share).parts)
+    reading = _reading(config, share, _given(config) or 0)
+    estimate = Estimate(reading) if on_gpu else estimated(config, share)
     _compare(config, estimate, free, "memory", share)
     if on_gpu and count == 1:  # several processes, one per device, each check their own
         devices = config.trainer.devices
@@ -92,20 +96,24 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     )
     copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; Adam keeps two more averages
     weights += learning * width * copies if trained else 0
-    size = _input(config, backbone)
+    size = input_of(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
     kept = 0 if tiled or not trained else _kept(backbone, batch, size, trained)
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
-    return Estimate({**parts, **_reading(config, batch)})
+    return Estimate({**parts, **_reading(config, batch, math.prod(size))})
 
 
-def _input(config: DictConfig, backbone: Backbone) -> tuple[int, int]:
-    """Return the height and width of an input; a canvas, which follows the images, is at least as large as asked."""
-    dataset = config.dataset
-    resized = dataset.get("min_side") is not None and dataset.get("max_side") is None and not backbone.fixed_size
-    return sides(dataset.image_size or (dataset.min_side if resized else backbone.preprocessing.size))
+def input_of(config: DictConfig, backbone: Backbone) -> tuple[int, int]:
+    """Return the height and width of an input; images with boxes, which decide it, are loaded.
+
+    Raises:
+        TlxError: These images cannot be used.
+    """
+    return LabelledImages(
+        config.dataset, backbone.preprocessing, fixed_size=backbone.fixed_size
+    ).preprocessing.height_width
 
 
 def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[str, ...]) -> int:
@@ -131,23 +139,30 @@ def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[
     return sum(storage.nbytes() for storage in held.values())
 
 
-def _reading(config: DictConfig, batch: int) -> dict[str, int]:
+def _reading(config: DictConfig, batch: int, pixels: int) -> dict[str, int]:
     workers = config.dataset.num_workers
     if not isinstance(workers, int):
         return {"reading": 0}
-    ahead = workers * _BATCHES_AHEAD * batch * config.dataset.channels * _pixels(config)
-    return {"reading": workers * _WORKER + ahead}
+    return {"reading": workers * (_WORKER + _BATCHES_AHEAD * batch * config.dataset.channels * pixels)}
 
 
-def _pixels(config: DictConfig) -> int:
+def _given(config: DictConfig) -> int | None:
+    """Return the pixels of an input as configured; None: images with boxes decide."""
+    if config.dataset.image_size is None and kind_of(config.task).labels == BoxLabels.name:
+        return None
     return math.prod(sides(config.dataset.image_size or input_side(str(config.backbone.get("name"))) or 224))
 
 
 def _small(config: DictConfig, batch: int, free: int) -> bool:
     """Return whether a run fits with any usual network; then the estimate, which builds the network, is skipped."""
     wide = (config.backbone.get("width") or 0) > 512 or (kind_of(config.task).outputs(config.task) or 0) > 100_000
-    taken = batch * _pixels(config) * (_GENEROUS + 4 * config.dataset.channels) + _reading(config, batch)["reading"]
-    return not wide and taken < free // 4
+    pixels = _given(config)
+    if pixels is None:
+        if config.dataset.get("min_side") is not None or config.dataset.get("max_side") is not None:
+            return False  # what they come to depends on the images
+        pixels = COST
+    images = batch * pixels * (_GENEROUS + 4 * config.dataset.channels)
+    return not wide and images + _reading(config, batch, pixels)["reading"] < free // 4
 
 
 def _compare(config: DictConfig, estimate: Estimate, free: int, what: str, batch: int) -> None:

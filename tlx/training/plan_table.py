@@ -1,31 +1,56 @@
-"""The training plan of a configuration as text; the network is built on the meta device, without weights or images."""
+"""The training plan of a configuration as text; the network is built on the meta device, without weights.
+
+Where boxes decide the size of inputs and the levels of a pyramid, the images are loaded.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.preprocessing import sides as input_size
+from tlx.base.errors import TlxError
+from tlx.base.printable import counted
+from tlx.data.box_labels import BoxLabels
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
 from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
 
+if TYPE_CHECKING:
+    from tlx.data.datamodule import ImageDataModule
 
-def stage_table(config: DictConfig) -> str:
-    """Return a table of the layer groups, their parameters and their learning rates in each stage."""
+
+def stage_table(config: DictConfig, timed: bool = False) -> str:
+    """Return a table of the layer groups, their parameters and their learning rates in each stage.
+
+    Args:
+        config: The configuration.
+        timed: Whether to time a few steps and add how long the training takes, for tasks on maps.
+    """
     backbone, kind = _without_memory(config), kind_of(config.task)
     outputs = _outputs(config)
+    data, about = None, list[str]()
+    if kind.labels == BoxLabels.name or (timed and kind.reads_maps):
+        data, about = _loaded(config, backbone)
+    box_sides = [] if data is None else data.box_sides
     names = [*backbone.group_names, *kind.upper_groups]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
     with NothingDrawn():
-        sizes |= kind.upper_parameters(config.task, backbone, outputs)
+        sizes |= kind.upper_parameters(config.task, backbone, outputs, box_sides)
         size = input_size(config.dataset.image_size or backbone.preprocessing.size)
-        remarks = kind.remarks(config.task, backbone, outputs, size)
+        size = size if data is None else data.preprocessing.height_width
+        remarks = [*kind.remarks(config.task, backbone, outputs, size, box_sides), *about]
     total = sum(sizes.values())
     stages = plan(config, names)
+    if data is not None:
+        from tlx.training.minutes import minutes_line  # it imports Lightning, which takes longer than most plans
+
+        remarks += _of_images(config, data, stages)
+        remarks += [minutes_line(config, data, stages)] if timed else []
 
     lines = [
         f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
@@ -71,6 +96,35 @@ def feature_table(config: DictConfig) -> str:
             f"chosen: {folds if search else 'nothing'}",
         ]
     )
+
+
+def _loaded(config: DictConfig, backbone: Backbone) -> tuple[ImageDataModule | None, list[str]]:
+    """Return the images of a configuration, None if they cannot be used; and lines that say why."""
+    nodes = [node for node in (config.dataset, config.get("target")) if node is not None]
+    if any(node.get("download") for node in nodes):
+        return None, ["size of the input and minutes: not known until the images are downloaded"]
+    here = config.copy()
+    for node in (here.dataset, *([] if here.get("target") is None else [here.target])):
+        node.num_workers = 0
+    from tlx.training.experiment import load_data
+
+    try:
+        return load_data(here, backbone), []
+    except TlxError as error:
+        return None, [f"size of the input and minutes: not known: {error}"]
+
+
+def _of_images(config: DictConfig, data: ImageDataModule, stages: Sequence[PlannedStage]) -> list[str]:
+    """Return lines about the size of the inputs and the number of steps."""
+    from tlx.training.minutes import steps_an_epoch
+
+    steps, drawn = steps_an_epoch(config, data), data.sizes["train"]
+    times = counted(data.repeats, "crop", "crops")
+    return [
+        *([] if data.framing is None else data.framing.describe()),
+        f"an epoch: {times} of each training image (dataset.repeats), {drawn:,} in all, {steps:,} steps; "
+        f"{steps * sum(stage.epochs for stage in stages):,} steps in all stages",
+    ]
 
 
 def _without_memory(config: DictConfig) -> Backbone:

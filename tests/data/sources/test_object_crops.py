@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.data.sources.box_trees import CELL, NUCLEUS, image, loaded, node, problems, sizes, written, xml, yolo
 from tlx.backbones.preprocessing import Preprocessing
+from tlx.base.errors import TlxError
 from tlx.data.augmentation.transforms import eval_transform
 from tlx.data.catalog import source_of
 from tlx.data.datamodule import ImageDataModule
@@ -54,6 +55,16 @@ def test_objects_are_images_in_the_splits_of_their_photographs(tmp_path, source)
     assert (second.target, second.region) == (1, (6, 4, 8, 7))
     assert not [line for line in checked.findings(None) if "copies" in line or "near" in line or "identical" in line]
     assert "20 objects as images, with a margin of 50 %" in images.rule
+
+
+def test_objects_of_one_class_are_refused_with_what_finds_them(tmp_path):
+    """Guards against a classifier of one class, and a refusal that leaves its user without a way on."""
+    for number in range(6):
+        image(tmp_path / f"{number}.png", number)
+        written(tmp_path / f"{number}.xml", xml([CELL]))
+    data = ImageDataModule(node("voc", tmp_path, crops=True), Preprocessing(8, (0.5,), (0.5,)), seed=0)
+    with pytest.raises(TlxError, match=r"got only 'cell'; there is nothing to classify; .* task=detection without"):
+        data.need_trainable()
 
 
 def test_ignored_objects_and_wrong_images_are_left_out(tmp_path):

@@ -115,4 +115,4 @@ def test_a_pyramid_of_other_strides_is_left_with_the_reason():
     backbone.upper_source = UpperSource(["1", "4", "X"], state, "detection", old.kind.name)
     new = Detection(backbone, ["1", "4", "X"], pyramid_channels=64, head_convs=2)
     assert new.carried_classes == []
-    assert "its levels have the strides [16, 32, 64, 128]" in new.head_report
+    assert "those of the run have the strides [16, 32, 64, 128]" in new.head_report

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import tlx
 from tests.tasks.detection.scenes import MODELS
+from tlx import cli
 from tlx.base.errors import ConfigError
 from tlx.config import options
 from tlx.config.check import check
@@ -71,7 +74,7 @@ def test_the_plan_counts_what_is_built_and_says_what_it_costs(model):
     for group in task.group_names:
         line = next(line for line in text.splitlines() if line.startswith(f"{group} "))
         assert line.split()[1] == f"{sum(p.numel() for p in task.group_parameters(group)):,}"
-    assert "GMAC for an image of 160 x 192: backbone 0.0" in text
+    assert "GMAC for an input of 160 x 192: backbone 0.0" in text
     assert ", pyramid 0." in text
     assert ", head 0." in text
 
@@ -103,6 +106,38 @@ def test_a_detector_learns_from_boxes_only():
     config = tlx.compose(["task=detection", "dataset=scenes"])
     plain = {**config, "dataset": tlx.compose(["dataset=digits"]).dataset}
     assert any("learns from boxes" in str(mistake) for mistake in check(plain))
+
+
+@pytest.mark.run
+def test_commands_know_boxes(finished, tmp_path, monkeypatch, capsys):
+    """Guards against figures that `tlx test` does not find again, predictions that need another key, and a list of
+    runs without the figures of a detector."""
+    run = finished(*PROBE)
+    again = run.test()
+    assert {name for name in run.metrics if name.startswith("test/")} <= set(again)
+    assert again == pytest.approx({name: run.metrics[name] for name in again}, abs=1e-5)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((70, 110, 3), 90, dtype=np.uint8)).save("photo.png")
+    cli.main(["predict", str(run.directory), "photo.png", "-o", "out"])
+    assert "1 prediction in out" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"coco.json", "boxes.csv", "counts.csv", "overlays"}
+    cli.main(["predict", str(run.directory), "photo.png", "-o", "counts.csv"])
+    assert (tmp_path / "counts.csv").read_text().startswith("image,boxes,1,X\n")
+    cli.main(["list", "runs", str(run.directory.parent)])
+    assert f"map {run.metrics['test/map']:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.nightly
+def test_the_review_has_the_thresholds_of_the_tested_weights(tmp_path):
+    """Guards against thresholds of the last epoch beside figures of the best weights."""
+    small = [word for word in SMALL if not word.startswith("trainer.")]
+    worst = ["strategy=full", "trainer.stage_epochs=3", "optimizer.lr=1e-2", "task.mode=min", "dataset.repeats=10"]
+    run = tlx.train(tlx.compose([*small, *worst, f"run_dir={tmp_path / 'run'}"]))  # the worst weights are those before
+    best, last = (run.with_weights(name).score_thresholds.tolist() for name in ("best.ckpt", "last.ckpt"))
+    with (run.directory / "review" / "per_class.csv").open(newline="") as file:
+        shown = [float(row["threshold"]) for row in csv.DictReader(file)]
+    assert shown == pytest.approx(best, abs=1e-3)
+    assert last != pytest.approx(best, abs=1e-3)
 
 
 @pytest.mark.nightly

@@ -47,7 +47,7 @@ def test_boxes_in_tiles_are_those_of_the_whole_image(canvas, pairs, monkeypatch)
     """Guards against parts of objects at the borders of tiles, objects found twice, and boxes at wrong places."""
     monkeypatch.setattr(whole_images, "PAIRS_AT_ONCE", pairs)
     how = Preprocessing(canvas, MEAN, (0.2,), sides=(400, 400))
-    found = found_in(_seen, _drawn((400, 400), BOXES), how, True, 20, 0.6)
+    found = found_in(_seen, _drawn((400, 400), BOXES), how, fixed=True, most=20, overlap=0.6)
     some = found[found[:, 4] >= 0]
     assert {tuple(map(round, row)) for row in some[:, :4].tolist()} == set(BOXES)
     assert len(some) == len(BOXES)
@@ -56,7 +56,7 @@ def test_boxes_in_tiles_are_those_of_the_whole_image(canvas, pairs, monkeypatch)
 def test_an_object_larger_than_a_tile_is_not_lost():
     """Guards against an object that no tile shows whole, and that is dropped in each."""
     how = Preprocessing(64, MEAN, (0.2,), sides=(200, 200))
-    found = found_in(_seen, _drawn((200, 200), [(20, 20, 180, 60)]), how, True, 20, 0.6)
+    found = found_in(_seen, _drawn((200, 200), [(20, 20, 180, 60)]), how, fixed=True, most=20, overlap=0.6)
     assert int((found[:, 4] >= 0).sum()) >= 1
 
 
@@ -65,7 +65,7 @@ def test_boxes_come_back_in_pixels_of_the_image(size):
     """Guards against boxes in pixels of the resized image."""
     wanted = (size[1] // 4, size[0] // 4, size[1] // 2, size[0] // 2)
     how = Preprocessing((96, 128), MEAN, (0.2,), interpolation="nearest", sides=(96, 128))
-    found = found_in(_seen, _drawn(size, [wanted]), how, False, 5, 0.6)
+    found = found_in(_seen, _drawn(size, [wanted]), how, fixed=False, most=5, overlap=0.6)
     row = found[found[:, 4] >= 0]
     assert len(row) == 1
     assert row[0, :4].tolist() == pytest.approx(wanted, abs=max(size) / 96 + 1)
@@ -80,8 +80,8 @@ def test_an_image_that_fits_is_not_cut_and_small_ones_are_padded_for_networks_of
         return _seen(tiles)
 
     how = Preprocessing((96, 128), MEAN, (0.2,), sides=(96, 128))
-    found_in(detect, _drawn((128, 96), [(5, 5, 20, 20)]), how, False, 5, 0.6)
-    found_in(detect, _drawn((60, 80), [(5, 5, 20, 20)]), how, True, 5, 0.6)
+    found_in(detect, _drawn((128, 96), [(5, 5, 20, 20)]), how, fixed=False, most=5, overlap=0.6)
+    found_in(detect, _drawn((60, 80), [(5, 5, 20, 20)]), how, fixed=True, most=5, overlap=0.6)
     assert shapes == [(1, 1, 128, 96), (1, 1, 96, 128)]
 
 

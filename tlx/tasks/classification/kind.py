@@ -12,7 +12,7 @@ from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
 from tlx.strategies.selectors import HEAD
-from tlx.tasks.kind import Node, TaskKind, Widths
+from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
 
 Monitored = Literal[
     "val/accuracy",
@@ -66,7 +66,9 @@ class ClassificationKind(TaskKind):
         asked: int | None = task.get("num_classes")
         return asked or (None if dataset is None else source_of(dataset).num_classes())
 
-    def upper_parameters(self, task: Node, widths: Widths, outputs: int | None) -> dict[str, int]:
+    def upper_parameters(
+        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
+    ) -> dict[str, int]:
         """Return the weights and biases of the linear layer."""
         return {HEAD: (widths.num_features + 1) * (outputs or 0)}
 

@@ -54,6 +54,7 @@ def assigned(boxes: Tensor, target: Tensor, low: float, high: float, every_objec
 
 
 def _assigned(boxes: Tensor, target: Tensor, low: float, high: float, every_object: bool) -> tuple[Tensor, Tensor]:
+    """Return the same for one image: B is 1 for `boxes` (P, 4) or (1, P, 4) and `target` (1, N, 6)."""
     share, within = overlaps(boxes, target[..., :4])
     real = objects(target)[:, None]
     in_ignored = ((within > _MOSTLY) & ignored(target)[:, None]).any(-1)

@@ -77,6 +77,15 @@ def precision_and_recall(ranked: RankedClass, drawn: np.ndarray) -> tuple[np.nda
 def _at_one_threshold(
     counts: np.ndarray, total: np.ndarray, objects: np.ndarray, hits: np.ndarray, ignored: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the average precision and the recall in each of B resamples (B,) at one IoU threshold.
+
+    Args:
+        counts: How often a resample has each detection, by descending score (B, D).
+        total: Their sums from the highest score on (B, D).
+        objects: Objects of each resample (B, 1).
+        hits: Places of the right detections (h,).
+        ignored: Places of detections that do not count (i,).
+    """
     if not len(hits):
         return np.zeros(len(counts)), np.zeros(len(counts))
     right = np.cumsum(counts[:, hits], axis=1)

@@ -84,6 +84,7 @@ def _tensor(sides: Sides) -> Tensor:
 
 
 def _strides(boxes: Tensor, sizes: Tensor) -> tuple[int, ...]:
+    """Return the strides of the levels, ascending, for widths and heights (N, 2) and sizes (N,) of boxes."""
     strides = [stride for stride in (4, 8, 16, 32, 64, 128) if stride >= FINEST]
     if float(boxes.amin(1).quantile(0.1)) < SMALL:
         strides.insert(0, 4)
@@ -111,6 +112,7 @@ def _level(sizes: Tensor, limits: Sequence[float]) -> Tensor:
 def _anchors(
     strides: Sequence[int], limits: Sequence[float], boxes: Tensor
 ) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """Return the width and height of each anchor of each level, for the widths and heights (N, 2) of boxes."""
     sizes = boxes.prod(1).sqrt()
     level = _level(sizes, limits)
     ratios = _spread((boxes[:, 1] / boxes[:, 0]).log(), _RATIOS_APART, 1.0)

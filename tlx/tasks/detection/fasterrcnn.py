@@ -97,6 +97,7 @@ class FasterRcnn(DetectionHead):
         return torch.stack([loss for loss, _ in parts]), torch.stack([drawn.sum() for _, drawn in parts]).to(target)
 
     def _of_anchors(self, output: Output, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of the anchors that were drawn, a scalar, and which were (B, P)."""
         rows, anchors = output.rows, anchors_of(output.grid, self.cells)
         found, counts = assigned(anchors, target, _RPN_LOW, _RPN_HIGH, every_object=True)
         positive = found >= 0
@@ -110,6 +111,7 @@ class FasterRcnn(DetectionHead):
         return (losses * drawn).sum() + boxes, drawn
 
     def _of_regions(self, rows: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of the regions that were drawn, a scalar, and which were (B, R)."""
         found, drawn, regions = rows["found"], rows["drawn"], rows["regions"]
         positive = (found >= 0) & drawn
         labels = classes_of(found, target) + 1

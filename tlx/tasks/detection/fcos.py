@@ -100,6 +100,7 @@ def matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _matched(grid: Grid, target: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same for a few images, of which all pairs (B, P, N) are in memory."""
     x, y = grid.centres[:, 0, None], grid.centres[:, 1, None]
     left, top, right, bottom = (target[:, None, :, edge] for edge in range(4))
     inside = torch.minimum(torch.minimum(x - left, right - x), torch.minimum(y - top, bottom - y)) > 0  # (B, P, N)

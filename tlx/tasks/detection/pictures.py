@@ -138,6 +138,7 @@ def worst_picture(outputs: TestOutputs, summary: Summary, places: Sequence[int],
 
 
 def _scaled(box: Sequence[float], scale: float) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of a box in a picture that is `scale` times as large."""
     left, top, right, bottom = (edge * scale for edge in box)
     return left, top, right, bottom
 

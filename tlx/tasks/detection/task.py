@@ -131,7 +131,8 @@ class Detection(DenseTask):
         """Return a run's upper groups without what follows its training boxes; they do not fit if the levels differ."""
         strides, mine = source.state.get("pyramid.strides"), list(self.box_levels.strides)
         if isinstance(strides, Tensor) and strides.tolist() != mine:
-            why = f"its levels have the strides {strides.tolist()}, which follow its boxes, those of this one {mine}"
+            theirs = strides.tolist()
+            why = f"levels follow the boxes: those of the run have the strides {theirs}, those of this one {mine}"
             return replace(source, unfit=why)
         own = {name: value for name, value in self.named_buffers() if name in _OF_DATA}
         return replace(source, state={**source.state, **own})
@@ -186,7 +187,8 @@ class Detection(DenseTask):
     def found_in(self, images: Tensor) -> Tensor:
         """Return the detections (B, D, 6) of whole images of any size, uint8 (B, C, H, W), in their own pixels."""
         how, fixed = self.backbone.preprocessing, self.backbone.fixed_size
-        return torch.stack([found_in(self.detect, one, how, fixed, self.most, self.head.overlap) for one in images])
+        found = partial(found_in, self.detect, how=how, fixed=fixed, most=self.most, overlap=self.head.overlap)
+        return torch.stack([found(one) for one in images])
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Measure whole images of the test split.

@@ -14,29 +14,29 @@ from tlx.tasks.detection.fcos import Fcos
 from tlx.tasks.detection.head import DetectionHead
 from tlx.tasks.detection.pyramid import Pyramid
 from tlx.tasks.detection.retinanet import RetinaNet
-from tlx.tasks.detection.widths import RETINANET_CONVS, WIDTHS
+from tlx.tasks.detection.widths import RETINANET_CONVS, WIDTHS, Width
 
 _PLACES = sum(1 / stride**2 for stride in (8, 16, 32, 64))  # for each pixel of the image
 
 
-def fitting_width(backbone: Backbone) -> tuple[int, int]:
-    """Return the widest channels and convolutions of `WIDTHS` that cost no more than the backbone.
+def fitting_width(backbone: Backbone) -> Width:
+    """Return the widest of `WIDTHS` that costs no more than the backbone.
 
     The widest head costs 15 times as much as a small backbone, and is hardly better on small sets.
     """
     size = backbone.preprocessing.height_width
     allowed = sum(group_macs(backbone, size).values()) / (size[0] * size[1])
-    fitting = [width for width in WIDTHS if _cost(*width) <= allowed]
+    fitting = [width for width in WIDTHS if _cost(width) <= allowed]
     return fitting[-1] if fitting else WIDTHS[0]
 
 
-def _cost(channels: int, convs: int) -> float:
+def _cost(width: Width) -> float:
     """Return the multiplications for each pixel of a pyramid and an FCOS head: convolutions of 3 x 3."""
-    return (1 + 2 * convs) * 9 * channels**2 * _PLACES
+    return (1 + 2 * width.convs) * 9 * width.channels**2 * _PLACES
 
 
-def chosen_width(backbone: Backbone, task: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the channels of the pyramid and the convolutions of the head, as many as fit where the task says nothing.
+def chosen_width(backbone: Backbone, task: Mapping[str, Any]) -> Width:
+    """Return the width of a task; where the node says nothing, what fits the backbone.
 
     Args:
         backbone: The backbone, see `tlx.backbones.maps.for_maps`.
@@ -46,8 +46,8 @@ def chosen_width(backbone: Backbone, task: Mapping[str, Any]) -> tuple[int, int]
     channels, convs = task.get("pyramid_channels"), task.get("head_convs") or usual.get(task["model"])
     if channels is None or convs is None:
         fitting = fitting_width(backbone)
-        channels, convs = channels or fitting[0], convs or fitting[1]
-    return channels, convs
+        channels, convs = channels or fitting.channels, convs or fitting.convs
+    return Width(channels, convs)
 
 
 def make_upper(

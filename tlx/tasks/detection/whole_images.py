@@ -22,7 +22,7 @@ PAIRS_AT_ONCE = 2**22  # of boxes and tiles: a dozen numbers of each are in memo
 Detect = Callable[[Tensor], Tensor]  # uint8 (B, C, h, w) -> detections (B, D, 6) in its pixels
 
 
-def found_in(detect: Detect, image: Tensor, how: Preprocessing, fixed: bool, most: int, overlap: float) -> Tensor:
+def found_in(detect: Detect, image: Tensor, how: Preprocessing, *, fixed: bool, most: int, overlap: float) -> Tensor:
     """Return the detections (most, 6) of an image, in its own pixels, the highest score first.
 
     Args:
@@ -48,6 +48,7 @@ def found_in(detect: Detect, image: Tensor, how: Preprocessing, fixed: bool, mos
 def _in_tiles(
     detect: Detect, image: Tensor, tile: tuple[int, int], how: Preprocessing, most: int, overlap: float
 ) -> Tensor:
+    """Return the detections (most, 6) of a resized image (C, H, W), in its pixels; `tile` is a height and a width."""
     size = (image.shape[-2], image.shape[-1])
     if size[0] < tile[0] or size[1] < tile[1]:
         image = _padded(image, (max(size[0], tile[0]), max(size[1], tile[1])), how)

@@ -12,7 +12,7 @@ from tlx.base.fields import NAME, POSITIVE
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
-from tlx.tasks.kind import Node, TaskKind, Widths
+from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
 from tlx.tasks.segmentation.loss_terms import loss_terms
 
 Monitored = Literal[
@@ -73,7 +73,9 @@ class SegmentationKind(TaskKind):
         """Return the number of classes, the background included."""
         return None if dataset is None else source_of(dataset).num_classes()
 
-    def upper_parameters(self, task: Node, widths: Widths, outputs: int | None) -> dict[str, int]:
+    def upper_parameters(
+        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
+    ) -> dict[str, int]:
         """Return the parameters of the decoder and of the head."""
         import torch
 
