@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tlx
+from tests.conftest import ROOT
 from tlx import cli
 from tlx.base.errors import ConfigError, TlxError
 from tlx.data import ImageDataModule
@@ -48,6 +50,24 @@ def test_a_run_without_room_for_the_cache_has_the_same_figures(finished):
         for name, value in one.items():
             same = value == other[name] if name == "stage" else float(value) == pytest.approx(float(other[name]), 1e-3)
             assert same, f"{name}: {value}, {other[name]}"
+
+
+def test_the_page_shows_what_runs_write(finished):
+    """Guards against tables and lines of the log on the page that an older version wrote."""
+    run, page = finished(*PROBE), (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
+    review = (run.directory / "review" / "review.md").read_text(encoding="utf-8")
+    (heading,) = (line for line in page if line.startswith("    | class"))
+    assert re.sub(" +", " ", heading.strip()) in review.splitlines()
+    logged = {_form(line) for line in (run.directory / "tlx.log").read_text(encoding="utf-8").splitlines()}
+    shown = [_form(line) for line in page if line.startswith("    cache: ")]
+    assert len(shown) == 2
+    assert set(shown) <= logged
+
+
+def _form(line: str) -> str:
+    """Return a line of the log without its time, numbers, units and names of layer groups."""
+    line = re.sub(r"up to .* and labels", "up to … and labels", line[max(line.find("cache: "), 0) :])
+    return re.sub(r"[\d.,]+ ?([kMG]B)?", "#", line)
 
 
 def test_a_table_of_areas_is_written_where_a_table_is_asked_for(finished, tmp_path, monkeypatch, capsys):
