@@ -4,7 +4,7 @@
     python benchmarks/detection.py --only full,reference --seeds 1 some rows; speed: the ratios alone
     python benchmarks/detection.py --sets raccoons --device cuda --jobs 8
 
-EfficientNet-Lite0, images framed as tlx frames them, batches of 4, the same split and number of steps for every row.
+EfficientNet-Lite0, images resized and padded as by tlx, batches of 4, the same split and number of steps for every row.
 `reference` is torchvision's reference loop of detection (peers/detection_loop.py) with the same model, weights, size,
 and steps. Average precision is that of faster-coco-eval on the test images at their own size.
 

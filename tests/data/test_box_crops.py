@@ -161,7 +161,7 @@ def test_a_network_of_one_size_has_a_canvas_of_that_size(node):
     assert ImageDataModule(node("scenes", **keys), own, seed=0).preprocessing.height_width == (256, 320)
 
 
-def test_a_run_tests_images_framed_as_it_learned_them(node):
+def test_a_run_resizes_test_images_as_those_it_learned_from(node):
     """Guards against a canvas that is chosen again from other images when a run is tested or predicts."""
     learned = how((64, 96), (64, 96))
     data = ImageDataModule(node("scenes", count=5, labels="boxes"), learned, seed=0)

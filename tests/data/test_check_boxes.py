@@ -27,7 +27,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "set"
 
 
-def test_the_report_counts_objects_and_says_how_images_are_framed(root):
+def test_the_report_counts_objects_and_says_how_images_are_resized(root):
     """Guards against a check that hides images without objects, and against sizes of boxes in pixels of no input."""
     report = check_report(load_checked(node(root, labels="boxes")), 224, only_this=False)
     assert "9 objects are ignored" in report

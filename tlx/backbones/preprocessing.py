@@ -22,7 +22,7 @@ class Preprocessing:
     covers `(height / crop, width / crop)`.
 
     With `sides`, images keep their aspect instead: each is resized to these sides and put on a canvas of `size`, or
-    worked on in parts of `size`, see `tlx.data.augmentation.framing`.
+    worked on in parts of `size`, see `tlx.data.augmentation.canvas`.
 
     Args:
         size: Side of the square input in pixels, or its height and width; equal height and width become one number.

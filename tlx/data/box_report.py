@@ -1,21 +1,21 @@
-"""What `tlx check` says about boxes: their sizes, and how their images are framed."""
+"""What `tlx check` says about boxes: their sizes, and how their images are resized."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlx.data.augmentation.framing import Framing, quantile
+from tlx.data.augmentation.canvas import Canvas, quantile
 from tlx.data.checked import CheckedSet
-from tlx.data.framed import resized_boxes
+from tlx.data.resized import resized_boxes
 
 _SHARES = (0, 10, 50, 90, 100)  # percentiles
 
 
-def box_lines(checked: CheckedSet, framing: Framing) -> list[str]:
-    """Return lines about the boxes of the training images, in pixels of resized images, and about the framing."""
-    sides = resized_boxes(checked, framing.sides)
+def box_lines(checked: CheckedSet, canvas: Canvas) -> list[str]:
+    """Return lines about the boxes of the training images, in pixels of resized images, and about the canvas."""
+    sides = resized_boxes(checked, canvas.sides)
     ignored = sum(sum(sample.target.ignored) for split in checked.splits.values() for sample in split.samples)
-    lines = framing.describe()
+    lines = canvas.describe()
     if sides:
         head = "".join(f"{name:>9}" for name in ("least", *(f"{share} %" for share in _SHARES[1:-1]), "most"))
         lines.append(f"sides of boxes in pixels{head}")

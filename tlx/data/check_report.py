@@ -11,7 +11,7 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.box_report import box_lines
 from tlx.data.catalog import labels_of
 from tlx.data.checked import CheckedSet
-from tlx.data.framed import framing_of
+from tlx.data.resized import canvas_of
 
 
 def check_report(checked: CheckedSet, side: int | None, only_this: bool) -> str:
@@ -26,8 +26,8 @@ def check_report(checked: CheckedSet, side: int | None, only_this: bool) -> str:
     size = None if given is None else sides(given)
     if not _has_boxes(checked):
         return checked.report(None if size is None else min(size))
-    framing = framing_of(checked, size)
-    return checked.report(framing.sides[0], box_lines(checked, framing))
+    canvas = canvas_of(checked, size)
+    return checked.report(canvas.sides[0], box_lines(checked, canvas))
 
 
 def refuse_pictures(node: Mapping[str, Any], path: str) -> None:

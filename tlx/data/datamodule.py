@@ -333,10 +333,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     def _min_side(self, augment: str, node: Mapping[str, Any], in_parts: bool) -> int | None:
         """Return the shorter side that a JPEG decoded at a reduced size keeps, see `read_image`; None: full size."""
-        framed = self.preprocessing.sides is not None
-        if node.get("decode", "full") != "reduced" or (in_parts and not framed):
+        resized = self.preprocessing.sides is not None
+        if node.get("decode", "full") != "reduced" or (in_parts and not resized):
             return None
-        return (box_crops.needed_side if framed else needed_side)(self.preprocessing, augment)
+        return (box_crops.needed_side if resized else needed_side)(self.preprocessing, augment)
 
     def _full_sizes(self, split: str) -> list[tuple[int, int]] | None:
         """Return the height and width of the images of a split, if their labels have to follow decoded images."""

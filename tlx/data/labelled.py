@@ -14,16 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import TlxError
 from tlx.data import domains
+from tlx.data.augmentation.canvas import Canvas, resized
 from tlx.data.augmentation.covering import covering
-from tlx.data.augmentation.framing import Framing, resized
 from tlx.data.augmentation.names import IMAGES, MOSAIC
 from tlx.data.box_labels import BoxLabels
 from tlx.data.catalog import labels_of
 from tlx.data.checked import CheckedSet, load_checked
 from tlx.data.domains import TargetDomain
-from tlx.data.framed import framing_of, resized_boxes
 from tlx.data.labels import LabelKind
 from tlx.data.region import key_of_part
+from tlx.data.resized import canvas_of, resized_boxes
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
 from tlx.data.splits.tiles import image_sizes, tiles
@@ -44,7 +44,7 @@ class LabelledImages:
         dataset: A composed dataset node. `_target_` names the source: a function that takes the node's own keys,
             `name`, `val_fraction` and `split_seed`, and returns a `tlx.data.ImageSet`.
         preprocessing: Input size and interpolation of the backbone; `dataset.image_size` overrides the size. Without
-            `sides`, those of images with boxes are chosen, see `tlx.data.framed`.
+            `sides`, those of images with boxes are chosen, see `tlx.data.resized`.
         target: The node of the target domain, another set with the same classes. Image size, channels and batch size
             are those of `dataset`. Its test split replaces the source's; `target_train`, `target_val` are unlabelled.
         fixed_size: Whether the backbone takes no other size than its own.
@@ -61,7 +61,7 @@ class LabelledImages:
         self.target = None if target is None else _plain(target)
         size = self.dataset.get("image_size")
         self._given = preprocessing if size is None else replace(preprocessing, size=size)
-        self._canvas = self._given.height_width if fixed_size or size is not None else None
+        self._size = self._given.height_width if fixed_size or size is not None else None
         self.channels: int = self.dataset.get("channels", 3)
         self._keys: dict[str, list[bytes]] = {}
         self._label_keys: dict[str, list[bytes] | None] = {}
@@ -74,20 +74,20 @@ class LabelledImages:
     @property
     def preprocessing(self) -> Preprocessing:
         """How images become inputs. Of images with boxes, size and sides are known once the set is loaded."""
-        framing = self.framing
-        return self._given if framing is None else replace(self._given, size=framing.canvas, sides=framing.sides)
+        canvas = self.canvas
+        return self._given if canvas is None else replace(self._given, size=canvas.size, sides=canvas.sides)
 
     @property
-    def framing(self) -> Framing | None:
-        """How images with boxes are framed; None: other labels, or the preprocessing says so already."""
+    def canvas(self) -> Canvas | None:
+        """What images with boxes are resized and padded to; None: other labels, or the preprocessing says it."""
         is_loaded = "checked" in self.__dict__
         if self._given.sides is not None or not (is_loaded or labels_of(self.dataset) == BoxLabels.name):
             return None
-        return self._framing
+        return self._canvas
 
     @cached_property
-    def _framing(self) -> Framing | None:
-        return framing_of(self.checked, self._canvas) if isinstance(self.image_set.labels, BoxLabels) else None
+    def _canvas(self) -> Canvas | None:
+        return canvas_of(self.checked, self._size) if isinstance(self.image_set.labels, BoxLabels) else None
 
     @cached_property
     def box_sides(self) -> list[tuple[float, float]]:
@@ -291,8 +291,8 @@ class LabelledImages:
         if self.repeats > 1:
             crops = f"{self.repeats * len(self.checked.splits['train']):,} crops"
             lines.append(f"  an epoch draws {self.repeats} crops of each training image, {crops} (dataset.repeats)")
-        if self.framing is not None:
-            lines += [f"  {line}" for line in self.framing.describe()]
+        if self.canvas is not None:
+            lines += [f"  {line}" for line in self.canvas.describe()]
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:

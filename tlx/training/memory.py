@@ -21,7 +21,7 @@ from tlx.backbones.preprocessing import sides
 from tlx.base.compat.torch import storage_key
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
-from tlx.data.augmentation.framing import COST
+from tlx.data.augmentation.canvas import COST
 from tlx.data.box_labels import BoxLabels
 from tlx.data.labelled import LabelledImages
 from tlx.tasks.catalog import kind_of

@@ -121,7 +121,7 @@ def _of_images(config: DictConfig, data: ImageDataModule, stages: Sequence[Plann
     steps, drawn = steps_an_epoch(config, data), data.sizes["train"]
     times = counted(data.repeats, "crop", "crops")
     return [
-        *([] if data.framing is None else data.framing.describe()),
+        *([] if data.canvas is None else data.canvas.describe()),
         f"an epoch: {times} of each training image (dataset.repeats), {drawn:,} in all, {steps:,} steps; "
         f"{steps * sum(stage.epochs for stage in stages):,} steps in all stages",
     ]

@@ -44,7 +44,7 @@ def test_a_run_without_room_for_the_cache_has_the_same_figures(finished):
             assert same, f"{name}: {value}, {other[name]}"
 
 
-def test_a_run_keeps_its_thresholds_and_its_framing(finished):
+def test_a_run_keeps_its_thresholds_and_its_sizes(finished):
     """Guards against predictions with the first thresholds, and images that are resized as for another task."""
     run = finished(*PROBE)
     assert "training boxes by level of the pyramid" in (run.directory / "tlx.log").read_text()

@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from tlx.data.augmentation.framing import resized, scale
+from tlx.data.augmentation.canvas import resized, scale
 from tlx.data.augmentation.names import MOSAIC
 from tlx.data.augmentation.transforms import ENOUGH
 from tlx.data.region import Region

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from tlx.backbones.preprocessing import Preprocessing
-from tlx.data.augmentation.framing import is_whole, resized
+from tlx.data.augmentation.canvas import is_whole, resized
 from tlx.data.box_labels import BOTTOM, CLASS, LEFT, RIGHT, TOP
 from tlx.tasks.dense.tiling import placed_tiles
 from tlx.tasks.detection.decoding import best

@@ -2,7 +2,7 @@
 
 An image keeps its aspect. It is resized to `sides`: the shorter side, and what the longer one has at most. A *canvas*
 of one size is what trains and is validated: a resized image that fits is padded at the bottom and on the right;
-otherwise parts of the canvas's size are cut out of it. `choose_framing` chooses both from training images and boxes.
+otherwise parts of the canvas's size are cut out of it. `choose_canvas` chooses both from training images and boxes.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _USUAL = 0.95  # of the images fit the canvas; others, such as a few panoramas, 
 
 
 @dataclass(frozen=True)
-class Framing:
-    """How the images of a run become inputs.
+class Canvas:
+    """What images of any size are resized to and padded to.
 
     Args:
-        canvas: Height and width of what trains and is validated.
+        size: Height and width of what trains and is validated.
         sides: Shorter side of resized images in pixels, and what the longer one has at most.
         small: The 10th percentile of the shorter sides of resized boxes in pixels; None: there are no boxes.
         whole: The same if images were resized to fit the canvas; None: they are.
     """
 
-    canvas: Size
+    size: Size
     sides: tuple[int, int]
     small: float | None = None
     whole: float | None = None
@@ -48,7 +48,7 @@ class Framing:
         boxes = (
             "there are no boxes" if self.small is None else f"90 % of the boxes have sides of {self.small:.1f} or more"
         )
-        canvas = f"{self.canvas[0]:,} x {self.canvas[1]:,} (height x width)"
+        canvas = f"{self.size[0]:,} x {self.size[1]:,} (height x width)"
         if self.whole is None:
             return [f"{line}; {boxes}", f"whole images, padded to a canvas of {canvas}"]
         is_small = self.whole < BEARABLE
@@ -57,7 +57,7 @@ class Framing:
 
 
 def resized(size: Size, sides: tuple[int, int]) -> Size:
-    """Return the height and width of an image after resizing, see `Framing`."""
+    """Return the height and width of an image after resizing, see `Canvas`."""
     factor = scale(size, sides)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
@@ -86,14 +86,14 @@ def box_sides(
     return [(width * factor, height * factor) for factor, own in factors for width, height in own]
 
 
-def choose_framing(
+def choose_canvas(
     sizes: Sequence[Size],
     boxes: Sequence[Sequence[tuple[float, float]]],
     canvas: Size | None = None,
     min_side: int | None = None,
     max_side: int | None = None,
-) -> Framing:
-    """Choose how images are framed: boxes are large enough, and the cost stays within `COST` if that is possible.
+) -> Canvas:
+    """Choose a canvas on which boxes are large enough, and the cost stays within `COST` if that is possible.
 
     Args:
         sizes: Height and width of each training image.
@@ -104,7 +104,7 @@ def choose_framing(
     """
     if not sizes:
         given = canvas or (LEAST, LEAST)
-        return Framing(given, (min(given), max(given)))
+        return Canvas(given, (min(given), max(given)))
     shape = _Shape.of(sizes)
     fits = math.sqrt(COST / (shape.tall * shape.wide)) if canvas is None else shape.fitting(canvas)
     small = _small(sizes, boxes, (1.0, shape.aspect))  # of images whose shorter side has 1 pixel
@@ -125,7 +125,7 @@ def choose_framing(
         longer = max_side if canvas is None else min(longer, max_side)
     sides = min(side, longer), longer
     canvas = canvas or _canvas(sizes, sides, math.isqrt(COST) if in_tiles else longer)
-    return Framing(canvas, sides, _small(sizes, boxes, sides), (whole or 0.0) if in_tiles else None)
+    return Canvas(canvas, sides, _small(sizes, boxes, sides), (whole or 0.0) if in_tiles else None)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
-"""How the images of a set with boxes are framed: sizes come from the facts of its files, boxes from its labels."""
+"""How the images of a set with boxes are resized: sizes come from the facts of its files, boxes from its labels."""
 
 from __future__ import annotations
 
-from tlx.data.augmentation.framing import Framing, Size, box_sides, choose_framing
+from tlx.data.augmentation.canvas import Canvas, Size, box_sides, choose_canvas
 from tlx.data.checked import CheckedSet
 from tlx.data.splits.tiles import image_sizes
 
 
-def framing_of(checked: CheckedSet, canvas: Size | None = None) -> Framing:
-    """Choose how images are framed, from the training images and the keys of the dataset node.
+def canvas_of(checked: CheckedSet, size: Size | None = None) -> Canvas:
+    """Choose the canvas of a set, from the training images and the keys of the dataset node.
 
     Args:
         checked: A set whose labels are boxes.
-        canvas: Height and width of the canvas, if the user or the network sets them.
+        size: Height and width of the canvas, if the user or the network sets them.
     """
     sizes, boxes = _measured(checked)
-    return choose_framing(sizes, boxes, canvas, checked.node.get("min_side"), checked.node.get("max_side"))
+    return choose_canvas(sizes, boxes, size, checked.node.get("min_side"), checked.node.get("max_side"))
 
 
 def resized_boxes(checked: CheckedSet, sides: tuple[int, int]) -> list[tuple[float, float]]:
