@@ -57,6 +57,14 @@ def test_the_plan_estimates_minutes(task: str) -> None:
     )
 
 
+def test_a_plan_with_a_target_domain_estimates_nothing() -> None:
+    """Guards against a plan that fails on pairs of batches, or leaves out the half of each step."""
+    target = ["strategy=adabn", "target=scenes", "target.classes=[1,X]", "target.count=5", "dataset.image_size=64"]
+    text = stage_table(tlx.compose([*BOXES, *target]), timed=True)
+    assert "steps in all stages" in text
+    assert "estimate" not in text
+
+
 @pytest.mark.parametrize(
     ("strategy", "cache", "training", "validation"),
     [

@@ -50,7 +50,7 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
         from tlx.training.minutes import minutes_line  # it imports Lightning, which takes longer than most plans
 
         remarks += _of_images(config, data, stages)
-        remarks += [minutes_line(config, data, stages)] if timed else []
+        remarks += [minutes_line(config, data, stages)] if timed and not data.paired else []
 
     lines = [
         f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
@@ -104,8 +104,7 @@ def _loaded(config: DictConfig, backbone: Backbone) -> tuple[ImageDataModule | N
     if any(node.get("download") for node in nodes):
         return None, ["size of the input and minutes: not known until the images are downloaded"]
     here = config.copy()
-    for node in (here.dataset, *([] if here.get("target") is None else [here.target])):
-        node.num_workers = 0
+    OmegaConf.update(here, "dataset.num_workers", 0, force_add=True)  # a plan starts no processes
     from tlx.training.experiment import load_data
 
     try:
