@@ -75,7 +75,9 @@ def test_a_table_of_areas_is_written_where_a_table_is_asked_for(finished, tmp_pa
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((40, 60, 3), 90, dtype=np.uint8)).save("photo.png")
     cli.main(["predict", str(finished(*PROBE).directory), "photo.png", "-o", "areas.csv"])
-    rows = list(csv.DictReader((tmp_path / "areas.csv").open(newline="")))
+    text = (tmp_path / "areas.csv").read_text(encoding="utf-8")
+    assert f"\n    {text.splitlines()[0]}\n" in (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
     assert [row["class"] for row in rows] == ["background", "1", "X"]
     assert sum(int(row["pixels"]) for row in rows) == 40 * 60
     assert "1 prediction in areas.csv" in capsys.readouterr().out
