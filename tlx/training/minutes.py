@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,7 +116,7 @@ class Trial:
         return Seconds(training + filled, validation)
 
     def _timed(self, work: Callable[[], object]) -> float:
-        """Return the seconds that some work takes for one image; the first time does not count if there are others."""
+        """Return the seconds that some work takes for one image: the least of a few times."""
         times: list[float] = []
         while len(times) < _ROUNDS and sum(times) < _PATIENCE:
             start = time.perf_counter()
@@ -127,7 +126,7 @@ class Trial:
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
-        return statistics.median(times[1:] or times) / self.few
+        return min(times) / self.few
 
     def _step(self, rows: Mapping[str, Tensor] | None) -> None:
         self.task.train()
