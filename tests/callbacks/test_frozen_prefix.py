@@ -75,7 +75,7 @@ def told(directory: Path) -> str:
 
 def computed(directory: Path) -> list[str]:
     """What it has run through a prefix: split and view, and how many images."""
-    return re.findall(r"cache: (\w+(?:, view \d+)?: [\d,]+) images", told(directory))
+    return re.findall(r"cache: (\w+(?:, view \d+)?: [\d,]+) (?:image|crop)s?", told(directory))
 
 
 def images(directory: Path) -> int:
