@@ -132,7 +132,7 @@ def test_the_review_has_the_thresholds_of_the_tested_weights(tmp_path):
     """Guards against thresholds of the last epoch beside figures of the best weights."""
     small = [word for word in SMALL if not word.startswith(("trainer.", "dataset.repeats"))]
     stages = "strategy.stages=[{name: one, train: all, epochs: 1}, {name: worse, train: all, epochs: 1, lr_scale: 30}]"
-    rates = ["optimizer.lr=1e-2", "strategy=full", stages, "task.monitor=val/loss", "task.mode=min"]
+    rates = ["optimizer.lr=1e-2", "strategy=full", stages, "task.monitor=val/loss", "task.mode=min", "logger=csv"]
     run = tlx.train(tlx.compose([*small, *rates, "dataset.repeats=20", f"run_dir={tmp_path / 'run'}"]))
     best, last = (run.with_weights(name).score_thresholds.tolist() for name in ("best.ckpt", "last.ckpt"))
     with (run.directory / "review" / "per_class.csv").open(newline="") as file:

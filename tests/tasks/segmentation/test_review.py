@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
+from tests.conftest import ROOT
 from tests.tasks.segmentation.masks import pair
 from tlx.data.ignored import IGNORED
 from tlx.measures.drawing import pixels_of, write_png
@@ -62,6 +63,14 @@ def data(groups: list[str | None] | None = None) -> Any:
 @pytest.fixture(scope="module")
 def sections(seen) -> Sections:
     return review_sections(data(), seen, ["test/miou"])
+
+
+def test_the_page_has_the_columns_of_the_review(sections):
+    """Guards against a table on the page that an older version wrote."""
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
+    (heading,) = (line.strip() for line in page if line.startswith("    | class"))
+    (table,) = (table for group in sections.tables for table in group.tables if table.name == "per_class")
+    assert [cell.strip() for cell in heading.strip("|").split("|")] == list(table.columns)
 
 
 def test_intervals_hold_the_figures_and_are_those_of_resampled_pixels(masks, seen, sections):
