@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tlx.backbones.layout import SIZES, Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport, UpperSource
+from tlx.backbones.sides import Carried, Section, plain
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError, did_you_mean
 
@@ -126,6 +127,7 @@ class Backbone(nn.Module):
         start: str | None = None,
         outputs: str | Sequence[str] | None = None,
         pooled: bool | None = None,
+        size: tuple[int, int] | None = None,
     ) -> dict[str, Tensor]:
         """Run the layer groups from `start` up and return the outputs of one or several of them from one forward pass.
 
@@ -137,6 +139,8 @@ class Backbone(nn.Module):
             pooled: The form of the outputs. None: the input of the next group; for the last group, the features.
                 True: features (B, num_features) for the last group, the mean over all positions (B, channels) for
                 others. False: maps (B, channels, H', W').
+            size: With `start`: height and width in pixels of the images, or of their tiles. None: `preprocessing.size`
+                if `x` fits it, otherwise a square.
 
         Returns:
             The output of each group, in the order of `outputs`. With `tiles`, the input of a next group has one more
@@ -152,9 +156,10 @@ class Backbone(nn.Module):
             self._check_maps(names)
         # The part above the last group is the pool.
         parts = [self._index(name) + (name == last and pooled is not False) for name in names]
-        found = dict(zip(names, self._run(x, start, parts), strict=True))
+        found = dict(zip(names, self._run(x, start, parts, size), strict=True))
         # Size of the image; None if it is unknown (`x` is the output of a group), and for tiles, which are square.
-        size = self._size if self.fixed_size and self.tiles is None else None
+        if size is None and self.fixed_size and self.tiles is None:
+            size = self._size
         if self.tiles is None and start in (None, self.group_names[0]):
             size = x.shape[-2], x.shape[-1]
         return {name: self._in_form(name, output, pooled, size) for name, output in found.items()}
@@ -216,8 +221,10 @@ class Backbone(nn.Module):
             raise TlxError(f"backbone: expected a layer group ({', '.join(names)}), got '{name}'; {hint}")
         return names.index(name)
 
-    def _run(self, x: Tensor, start: str | None, ends: Sequence[int]) -> list[Tensor]:
-        """Run the parts of the network (its groups, then the pool) from `start` up.
+    def _run(
+        self, x: Tensor, start: str | None, ends: Sequence[int], size: tuple[int, int] | None = None
+    ) -> list[Tensor]:
+        """Run the parts of the network (its groups, then the pool) from `start` up; `size` as for `run`.
 
         Returns:
             The outputs of the parts with the indices `ends`; with `tiles`, (B, T, …).
@@ -232,9 +239,24 @@ class Backbone(nn.Module):
             self._check_image(x)
         parts = [*self.groups.values(), self.pool][first : max(ends, default=-1) + 1]
         network = functools.partial(_run_in_turn, parts, [end - first for end in ends])
+        if first > 0 and isinstance(parts[0], Section):
+            network = functools.partial(self._enter, network, self.group_names[first - 1], size)
         if self.tiles is None:
             return network(x)
         return self.tiles.run(network, self.tiles.cut(x) if first == 0 else x)
+
+    def _enter(
+        self,
+        network: Callable[[Tensor | Carried], list[Tensor]],
+        below: str,
+        size: tuple[int, int] | None,
+        x: Tensor,
+    ) -> list[Tensor]:
+        """Run the upper part of a network with side arguments on `x`, the output of the group `below`."""
+        own = self._size if self.tiles is None else (self.tiles.size, self.tiles.size)
+        height, width = size or self.layouts[below].size_of_image(x, own, self.strides[below])
+        blank = x.new_zeros(1, self.in_channels, height, width)
+        return network(Carried(x, self.groups[self.group_names[0]](blank).sides))
 
     def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int] | None) -> Tensor:
         """Return a group's output from `_run` in the form that `pooled` selects; see `run`."""
@@ -283,11 +305,11 @@ class Backbone(nn.Module):
         return self._measures
 
 
-def _run_in_turn(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor) -> list[Tensor]:
+def _run_in_turn(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor | Carried) -> list[Tensor]:
     """Run parts in turn; return the outputs of those with the indices `ends`, in the order of `ends`."""
     found: dict[int, Tensor] = {}
     for index, part in enumerate(parts):
-        x = part(x)
+        x = part(x if isinstance(part, Section) else plain(x))
         if index in ends:
-            found[index] = x
+            found[index] = plain(x)
     return [found[end] for end in ends]

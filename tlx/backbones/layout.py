@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tlx.backbones.sides import plain
 from tlx.base.errors import TlxError
 
 SIZES = (256, 512)  # sides in pixels of the images that measure a network without a fixed size
@@ -24,11 +25,14 @@ class Layout:
         kind: 'map' (B, C, H, W), 'channels_last' (B, H, W, C), 'tokens' (B, prefix + H·W, C) or 'vector' (B, C).
         prefix: Number of tokens before the patch tokens, such as a class token.
         patch: Side of a patch in pixels, for tokens.
+        unrolled: How often each 2 x 2 neighbours were moved apart, for tokens: first come all upper left ones, then all
+            upper right ones, …. Repeated, it is the order of Hiera, in which neighbours are pooled along one dimension.
     """
 
     kind: Literal["map", "channels_last", "tokens", "vector"]
     prefix: int = 0
     patch: int = 0
+    unrolled: int = 0
 
     def to_map(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Return a group's output as a map.
@@ -52,12 +56,47 @@ class Layout:
             if tokens.shape[1] != height * width:
                 shown = "a square image" if size is None else f"an image of {size[0]} x {size[1]} pixels"
                 raise TlxError(f"backbone: expected the tokens of {shown}, got {tokens.shape[1]}; run from the image")
+            if self.unrolled:
+                tokens = _rolled(tokens, height, width, self.unrolled)
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
         return output
+
+    def size_of_image(self, output: Tensor, own: tuple[int, int], stride: int) -> tuple[int, int]:
+        """Return the height and width in pixels of the image that a group's output was computed from.
+
+        Args:
+            output: The group's output, in this layout.
+            own: The size that images usually have; it is returned if the output has its number of tokens.
+            stride: Pixels of the image per pixel of the output.
+
+        Raises:
+            TlxError: An image of that size has another number of tokens, and so has every square.
+        """
+        if self.kind == "tokens":
+            count = output.shape[1] - self.prefix
+            if count == (own[0] // self.patch) * (own[1] // self.patch):
+                return own
+            side = math.isqrt(count)
+            if side * side != count:
+                raise TlxError(
+                    f"backbone: expected the tokens of a square image, or of {own[0]} x {own[1]} pixels, got {count}; "
+                    f"run from the image, or call with size=(height, width)"
+                )
+            return side * self.patch, side * self.patch
+        height, width = self.to_map(output, None).shape[-2:]
+        return height * stride, width * stride
 
     def mean(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Return the mean of a group's output over its positions, (B, C); arguments as for `to_map`."""
         return output if self.kind == "vector" else self.to_map(output, size).mean(dim=(2, 3))
+
+
+def _rolled(tokens: Tensor, height: int, width: int, times: int) -> Tensor:
+    """Return tokens (B, H·W, C), unrolled so many times, in the order of the image."""
+    batch, _, channels = tokens.shape
+    apart = tokens.reshape(batch, *(2, 2) * times, height >> times, width >> times, channels)
+    rows, columns = range(2 * times + 1, 0, -2), range(2 * times + 2, 0, -2)
+    return apart.permute(0, *rows, *columns, -1).reshape(batch, height * width, channels)
 
 
 def measure(
@@ -91,16 +130,16 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of every group's output as a map, or as (B, C), for a square image of `size` pixels."""
     shapes = {}
-    out = torch.empty(2, channels, size, size, device="meta")
+    out: Any = torch.empty(2, channels, size, size, device="meta")
     for name, group in groups.items():
         training = [(module, module.training) for module in group.modules()]
         tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
         try:
             group.eval()
             with torch.no_grad():
-                out = functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, out)
+                out = functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (out,))
         finally:
             for module, mode in training:
                 module.training = mode
-        shapes[name] = tuple(layouts[name].to_map(out, (size, size)).shape)
+        shapes[name] = tuple(layouts[name].to_map(plain(out), (size, size)).shape)
     return shapes

@@ -3,18 +3,21 @@
 Most timm models are written as `x = self.a(x); x = self.b(x); …`: the input of each module is the output of the
 previous one. Such a chain can be cut between any two modules. Arbitrary code may run before the chain (a Vision
 Transformer adds its positions), but not between its modules.
+
+A module of the chain may take further arguments, such as rotary embeddings, if they depend on the size of the image
+and not on its pixels: then they can be computed again wherever the network is entered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from tlx.base.compat.torch import changes
+from tlx.base.compat.torch import changes, tensors_in
 from tlx.base.errors import TlxError
 
 
@@ -24,7 +27,8 @@ class Call:
 
     Args:
         name: The module's name in the model.
-        given: Its only input; None if it had further inputs other than None and False.
+        given: Its first input; None if that is not a tensor.
+        sides: Its further inputs other than None and False.
         version: How often the input had been changed in place before the call.
         result: Its output; None if that is not a tensor.
         result_version: How often the output had been changed in place when it was returned.
@@ -35,6 +39,7 @@ class Call:
     name: str
     given: Tensor | None
     version: int
+    sides: list[Any] = field(default_factory=list)
     result: Tensor | None = None
     result_version: int = 0
     in_place: bool = False
@@ -57,6 +62,8 @@ class Chain:
         head: Names of the modules that turn features into pooled features.
         shapes: Name in the chain -> shape of its output.
         num_features: Width of the pooled features.
+        sides: Names of modules of the chain that take further arguments.
+        uncalled: Names of modules outside the chain that the network reads without calling them, if there are `sides`.
     """
 
     before: list[str]
@@ -66,15 +73,19 @@ class Chain:
     head: list[str]
     shapes: dict[str, tuple[int, ...]]
     num_features: int
+    sides: set[str] = field(default_factory=set)
+    uncalled: list[str] = field(default_factory=list)
 
 
-def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
+def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool = False) -> Chain:
     """Run a model and return the chain that contains all its feature modules.
 
     Args:
         model: A timm model in eval mode, on the device of `image`, which may be the meta device.
         image: Shape (B, C, H, W).
         features: Names of the modules whose outputs are the model's features, bottom to top.
+        sides: Whether modules of the chain may take further arguments. Then `image` must require a gradient and the
+            model's parameters must not: an argument that requires one depends on the pixels.
 
     Raises:
         TlxError: No chain contains all features and reaches the head.
@@ -88,6 +99,8 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
         root.result = model.forward_features(image)  # type: ignore[operator]
         root.result_version = changes(root.result) if isinstance(root.result, Tensor) else 0
     calls = list(_expand(root.inner, features, root.result))
+    if not sides:
+        calls = [replace(call, given=None) if call.sides else call for call in calls]
     names = [call.name for call in calls]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -100,6 +113,9 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
     start = breaks[-1] if breaks else 0
     if start > names.index(features[0]):
         raise TlxError(f"expected a chain of modules, got other computation between the features, at {names[start]}")
+    for call in calls[start:]:
+        if any(isinstance(value, Tensor) and value.requires_grad for value in tensors_in(call.sides)):
+            raise TlxError(f"expected arguments that do not depend on the pixels besides the first, got some at {call.name}")
     last = calls[-1]
     if root.result is not last.result or root.result_version != last.result_version:
         raise TlxError(f"expected a chain of modules up to the head, got other computation after {names[-1]}")
@@ -109,6 +125,7 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
         pooled = model.forward_head(root.result, pre_logits=True)  # type: ignore[operator]
     if pooled.ndim != 2:
         raise TlxError(f"expected pooled features (B, D), got {tuple(pooled.shape)}")
+    with_sides = {call.name for call in calls[start:] if call.sides}
     return Chain(
         before=names[:start],
         modules=names[start:],
@@ -117,7 +134,23 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str]) -> Chain:
         head=[call.name for call in head.inner],
         shapes={call.name: tuple(call.result.shape) for call in calls[start:] if call.result is not None},
         num_features=pooled.shape[1],
+        sides=with_sides,
+        uncalled=_uncalled(modules, [*names, *(call.name for call in head.inner)]) if with_sides else [],
     )
+
+
+def _uncalled(modules: dict[str, nn.Module], called: list[str]) -> list[str]:
+    """Return the outermost modules that neither were called nor contain, or are part of, a called one."""
+    found: list[str] = []
+    for name in modules:
+        related = any(_within(name, other) or _within(other, name) for other in called)
+        if name and not related and not any(_within(name, other) for other in found):
+            found.append(name)
+    return found
+
+
+def _within(name: str, other: str) -> bool:
+    return name == other or name.startswith(f"{other}.")
 
 
 def _expand(calls: list[Call], features: list[str], result: Tensor | None) -> Iterator[Call]:
@@ -143,9 +176,9 @@ def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
     open_calls = [root]
 
     def begin(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        extra = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
-        given = args[0] if args and isinstance(args[0], Tensor) and not extra else None
-        call = Call(name, given, changes(given) if given is not None else 0)
+        sides = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
+        given = args[0] if args and isinstance(args[0], Tensor) else None
+        call = Call(name, given, changes(given) if given is not None else 0, sides)
         open_calls[-1].inner.append(call)
         open_calls.append(call)
 

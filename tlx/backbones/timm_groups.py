@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isqrt
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tlx.backbones.layout import Layout
+from tlx.backbones.sides import Ending, Recorder, Section, Start
 from tlx.backbones.timm_chain import Chain
 from tlx.base.compat.torch import shallow_copy
 from tlx.base.errors import TlxError
@@ -47,18 +48,38 @@ def cut(model: Any, chain: Chain, groups: dict[str, list[str]]) -> tuple[dict[st
         groups: The result of `group_modules`.
     """
     modules = dict(model.named_modules())
+    if chain.sides:
+        return _cut_with_sides(model, modules, chain, groups)
     parts: dict[str, nn.Module] = {}
     for name, members in groups.items():
         layers = [modules[member] for member in members]
         if members and members[0] in chain.in_place:  # a group must not change its input, which may be cached
             layers.insert(0, Copy())
         if name == "stem" and not chain.from_image:
-            layers.insert(0, BeforeChain(_copy_with(model, chain.before, parameters=True)))
+            instead = {member: Pass() for member in chain.modules}
+            layers.insert(0, BeforeChain(_copy_with(model, chain.before, parameters=True, instead=instead)))
         parts[name] = nn.Sequential(*layers) if len(layers) != 1 else layers[0]
     grouped = sum(len(members) for members in groups.values())
     rest = [modules[name] for name in chain.modules[grouped:]]
     head = AfterChain(_copy_with(model, chain.head, parameters=False))
     return parts, nn.Sequential(*rest, head)
+
+
+def _cut_with_sides(
+    model: Any, modules: dict[str, nn.Module], chain: Chain, groups: dict[str, list[str]]
+) -> tuple[dict[str, nn.Module], nn.Module]:
+    recorders = {name: Recorder(name) for name in chain.modules}
+    kept = [*chain.before, *chain.uncalled]
+    start = Start(_copy_with(model, kept, parameters=True, instead=recorders), list(recorders.values()))
+    parts: dict[str, nn.Module] = {}
+    for name, members in groups.items():
+        layers = {member: modules[member] for member in members}
+        if members and members[0] in chain.in_place:
+            layers = {"copy": Copy(), **layers}
+        parts[name] = Section(layers, start if name == next(iter(groups)) else None)
+    grouped = sum(len(members) for members in groups.values())
+    rest = {name: modules[name] for name in chain.modules[grouped:]}
+    return parts, Ending({**rest, "head": AfterChain(_copy_with(model, chain.head, parameters=False))})
 
 
 def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int], size: int) -> dict[str, Layout]:
@@ -142,7 +163,13 @@ class Pass(nn.Module):
         return x
 
 
-def _copy_with(model: nn.Module, names: Iterable[str], parameters: bool, path: str = "") -> nn.Module:
+def _copy_with(
+    model: nn.Module,
+    names: Iterable[str],
+    parameters: bool,
+    path: str = "",
+    instead: Mapping[str, nn.Module] | None = None,
+) -> nn.Module:
     """Return a shallow copy of a model that keeps some of its modules and replaces the others by the identity.
 
     Args:
@@ -150,16 +177,20 @@ def _copy_with(model: nn.Module, names: Iterable[str], parameters: bool, path: s
         names: Modules to keep. Containers of kept modules are copied; other modules with tensors become the identity.
         parameters: Whether to keep the model's own parameters, such as a class token.
         path: Name of `model` in the whole model.
+        instead: Modules that replace others, by the others' names.
     """
-    names = list(names)
+    names, instead = list(names), instead or {}
     clone = shallow_copy(model, parameters)
     for name, child in model.named_children():
         full = f"{path}.{name}" if path else name
         if full in names:
             continue
+        if full in instead:
+            clone.add_module(name, instead[full])
+            continue
         has_tensors = any(True for _ in child.parameters()) or any(True for _ in child.buffers())
-        if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in names):
-            clone.add_module(name, _copy_with(child, names, parameters=True, path=full))
+        if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in (*names, *instead)):
+            clone.add_module(name, _copy_with(child, names, True, full, instead))
         elif has_tensors:
             clone.add_module(name, Pass())
     return clone

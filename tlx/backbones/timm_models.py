@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -11,12 +12,13 @@ import torch
 from torch import nn
 
 from tlx.backbones.backbone import Backbone
-from tlx.backbones.layout import SIZES, measure
+from tlx.backbones.layout import SIZES, Layout, measure
 from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import INTERPOLATIONS, Preprocessing
 from tlx.backbones.report import LoadReport
 from tlx.backbones.timm_chain import Chain, find_chain
 from tlx.backbones.timm_groups import cut, group_modules, layouts
+from tlx.backbones.timm_rewrites import rewrite
 from tlx.backbones.timm_weights import check_reachable, local_file
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.base.gradients import no_gradients
@@ -40,6 +42,7 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
     with _shapes_only():
         skeleton: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=in_channels).eval()
     preprocessing = _preprocessing(skeleton).for_channels(in_channels)
+    rewrite(skeleton)
     info: list[dict[str, Any]] = list(getattr(skeleton, "feature_info", None) or [])
     features = [str(entry["module"]) for entry in info]
     try:
@@ -48,11 +51,14 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
         reductions = {str(entry["module"]): int(entry["reduction"]) for entry in info}
         channels = {str(entry["module"]): int(entry["num_chs"]) for entry in info}
         output_layouts = layouts(chain, groups, channels, preprocessing.short_side)
+        if hasattr(skeleton, "reroll"):
+            output_layouts = _unrolled(output_layouts, skeleton)
     except TlxError as error:
         raise TlxError(f"timm's {name} cannot be cut into layer groups: {error}") from error
 
     model = _create(name, pretrained and load, in_channels)
     names = tensor_names(model)
+    rewrite(model)
     parts, pool = cut(model, chain, groups)
     backbone = Backbone(
         parts,
@@ -69,7 +75,7 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
         strides={
             name: reductions[members[-1]] for name, members in groups.items() if members and members[-1] in channels
         },
-        fixed_size=bool(skeleton.pretrained_cfg.get("fixed_input_size")),
+        fixed_size=_has_one_size(skeleton, chain),
     )
     # Some networks accept one size only (or its multiples) although timm does not mark them so.
     backbone.fixed_size = backbone.fixed_size or not _accepts_other_sizes(backbone)
@@ -96,10 +102,14 @@ def _check_name(name: str, pretrained: bool) -> None:
 
 
 def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int) -> Chain:
-    if hasattr(skeleton, "reroll"):
-        raise TlxError("expected tokens in the order of the image, got a network that reorders them")
     with _shapes_only():
-        return find_chain(skeleton, torch.empty(2, in_channels, size, size), features)
+        try:
+            return find_chain(skeleton, torch.empty(2, in_channels, size, size), features)
+        except TlxError:
+            skeleton.requires_grad_(False)
+            with torch.enable_grad():
+                image = torch.empty(2, in_channels, size, size, requires_grad=True).clone()
+                return find_chain(skeleton, image, features, sides=True)
 
 
 @contextmanager
@@ -109,10 +119,23 @@ def _shapes_only() -> Iterator[None]:
         yield
 
 
+def _has_one_size(model: Any, chain: Chain) -> bool:
+    """Return whether timm says so. It says so of every Vision Transformer, even if it was trained at many sizes."""
+    dynamic = bool(chain.sides) and getattr(model, "dynamic_img_size", False)
+    return bool(model.pretrained_cfg.get("fixed_input_size")) and not dynamic
+
+
+def _unrolled(found: dict[str, Layout], model: Any) -> dict[str, Layout]:
+    """Return the layouts of Hiera, which puts tokens that are pooled together one after the other."""
+    pools = len(model.stage_ends) - 1
+    left = [pools, *(pools - min(stage, model.q_pool) for stage in range(len(model.stage_ends)))]
+    return {name: replace(one, unrolled=many) for (name, one), many in zip(found.items(), left, strict=True)}
+
+
 def _accepts_other_sizes(backbone: Backbone) -> bool:
     try:
         measure(backbone.groups, backbone.layouts, backbone.in_channels, SIZES)
-    except (AssertionError, RuntimeError):
+    except (AssertionError, RuntimeError, TlxError):
         return False
     return True
 
