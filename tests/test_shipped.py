@@ -16,6 +16,7 @@ from PIL import Image
 from tests.conftest import ROOT, digits_file, shared_file
 from tlx import Run
 from tlx.backbones import catalog
+from tlx.backbones.short_names import SHORT
 from tlx.base.errors import ConfigError
 from tlx.config import check_command_line, compose, options
 from tlx.data.sources.torchvision_table import TORCHVISION, missing_files
@@ -26,7 +27,7 @@ CONF = ROOT / "conf"
 FILES = sorted(str(p.relative_to(CONF)) for p in CONF.rglob("*.yaml") if p.parent.name != "local")
 SMALL = ["backbone=small_cnn", "backbone.width=8"]
 NEEDS = {
-    "backbone": {"run", "file", "timm"},
+    "backbone": {"run", "file", "timm", "own"},
     "dataset": {"arrays", "boxes", "coco", "folder", "masks", "table", "voc", "yolo"},
 }
 # One of each kind of network that torchvision has.
@@ -51,7 +52,8 @@ def command(path: str) -> list[str]:
 
 
 def without_needs(group: str) -> list[str]:
-    return [name for name in options(group) if name not in NEEDS.get(group, set())]
+    alike = set(SHORT) - {"dinov3_vits16", "siglip2_naflex_vitb16"} if group == "backbone" else set()  # large networks
+    return [name for name in options(group) if name not in NEEDS.get(group, set()) | alike]
 
 
 def opening(path: str) -> str:

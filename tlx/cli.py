@@ -290,6 +290,12 @@ def _list(args: list[str]) -> None:
         "glob", nargs="?", default="*", help="such as 'resnet*', 'timm/*convnext*'; for runs also a folder"
     )
     parser.add_argument("--config-dir", help="a directory of your own options")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="cut timm's networks into layer groups and compare them with the whole: one small network of each family, "
+        "or those that match 'timm/…'; takes seconds each",
+    )
     known = parser.parse_args(args)
     from tlx.config.leads import listed
     from tlx.config.listing import listing, overview
@@ -299,8 +305,24 @@ def _list(args: list[str]) -> None:
 
         _print("\n".join(run_lines(known.glob)))
         return
+    if known.check:
+        _check_networks(known.what, known.glob)
+        return
     found = listing(known.what, known.glob, known.config_dir) if known.what else overview(known.config_dir)
     _print("\n".join(found))
+
+
+def _check_networks(what: str | None, glob: str) -> None:
+    from tlx.config.leads import listed
+    from tlx.config.listing import timm_matching
+
+    if not what or listed(what) not in ("backbone", "backbones"):
+        raise TlxError("list --check: expected backbones; type: tlx list backbones --check")
+    names = timm_matching(glob)
+    from tlx.backbones.timm_check import families, report
+
+    for line in report(names or families()):
+        _print(line)
 
 
 def _cache(args: list[str]) -> None:

@@ -161,11 +161,11 @@ def test_keys_of_hydra_that_would_be_passed_over_lead_to_those_of_tlx(own: dict[
         (["backbone.weights=null"], "type: backbone.pretrained=false"),
         (["backbone=resnet18", "backbone.pretrained=false"], "type: backbone.weights=null"),
         (["backbone.name=resnet50"], "type: backbone=resnet50"),
-        (["backbone.name=vit_small_patch16_224"], "type: backbone=timm backbone.name=vit_small_patch16_224"),
+        (["backbone.name=vit_small_patch16_224"], "type: backbone=vit_small_patch16_224"),
         (["dataset.name=cifar10"], "type: dataset=cifar10"),
         (["strategy.name=gradual"], "type: strategy=gradual"),
-        (["backbone=eva02_tiny"], "type: backbone=timm backbone.name=eva02_tiny_patch14_224"),
-        (["model=vit_small"], "type: backbone=timm backbone.name=vit_small_patch16_224"),
+        (["backbone=eva02_enormous"], "type: backbone=eva02_enormous_patch14_clip_224"),
+        (["model=vit_small"], "type: backbone=vit_small_patch16_224"),
         (["model.name=resnet18"], "type: backbone=resnet18"),
         (["data=cifar10"], "type: dataset=cifar10"),
         (["optim=adam"], "type: optimizer._target_=torch.optim.Adam"),
@@ -353,7 +353,11 @@ def test_lists_take_globs_parts_of_names_and_the_words_of_the_field() -> None:
     """Guards against `tlx list backbones '*dino*'` that finds nothing, as if there were none."""
     from tlx.config.listing import listing
 
-    assert "backbone=timm backbone.name=vit_small_patch14_dinov2" in listing("backbones", "*dino*")
+    found = {line.split()[0]: line for line in listing("backbones", "*dino*")}
+    assert "256 px" in found["dinov3_vits16"]
+    assert "DINOv3 licence" in found["dinov3_vits16"]
+    assert "dinov2_vits14" in found
+    assert listing("backbones", "*twins_svt_small*")[0] == "backbone=twins_svt_small"
     assert listing("models", "ResNet1") == listing("backbones", "*resnet1*")
     with pytest.raises(TlxError, match="expected a glob"):
         listing("backbones", "nosuch")

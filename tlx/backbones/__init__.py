@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tlx.backbones.backbone import Backbone
     from tlx.backbones.files import file_backbone
     from tlx.backbones.lite0 import efficientnet_lite0
+    from tlx.backbones.own import own_backbone
     from tlx.backbones.preprocessing import Preprocessing
     from tlx.backbones.rebuild import build
     from tlx.backbones.report import LoadReport, UpperSource
@@ -28,6 +29,7 @@ __all__ = [
     "build",
     "efficientnet_lite0",
     "file_backbone",
+    "own_backbone",
     "run_backbone",
     "small_cnn",
     "timm_backbone",
@@ -43,6 +45,7 @@ _FILES = {
     "build": "rebuild",
     "efficientnet_lite0": "lite0",
     "file_backbone": "files",
+    "own_backbone": "own",
     "run_backbone": "runs",
     "small_cnn": "small",
     "timm_backbone": "timm_models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlx.backbones.short_names import SHORT
 from tlx.base.errors import TlxError, did_you_mean
 
 # Parameters of the original model with its classifier, in millions; side of the default weights' input, in pixels.
@@ -88,6 +89,8 @@ _FACTS: dict[str, tuple[float, int]] = {
 #: Every supported torchvision model, by torchvision's name.
 TORCHVISION: tuple[str, ...] = tuple(_FACTS)
 
+__all__ = ["SHORT", "TORCHVISION", "VECTORS", "description", "family", "group_names", "input_side", "takes_one_size"]
+
 _PYRAMID = ("stem", "stage1", "stage2", "stage3", "stage4")
 VECTORS = ("dense",)  # layer groups of these networks that give vectors, not maps
 _BLOCKS = ("block1", "block2", "block3", "block4", "block5", "dense")
@@ -123,6 +126,7 @@ _OTHER_DESCRIPTIONS: dict[str, str] = {
     "efficientnet_lite0": "EfficientNet-Lite0 (2020), 4.7 M parameters, 224 px, ImageNet, works offline",
     "small_cnn": "four convolution groups with BatchNorm for small images, 32 px, no pretrained weights",
     "timm": "any timm model whose features timm can list: backbone.name=NAME",
+    "own": "your own network: backbone.target=FUNCTION",
     "run": "the layer groups of a finished run: backbone.run=DIRECTORY",
     "file": "weights in a file (safetensors, torch.save): backbone.path=FILE backbone.architecture=NAME",
 }
@@ -151,6 +155,9 @@ def description(name: str) -> str:
     """Return a one-line description of a backbone: family, size, input side."""
     if name in _OTHER_DESCRIPTIONS:
         return _OTHER_DESCRIPTIONS[name]
+    if name in SHORT:
+        short = SHORT[name]
+        return f"{short.millions:g} M parameters, {short.side} px, timm {short.timm}, {short.licence}"
     title = _family(name)[1]
     millions, side = _FACTS[name]
     return f"{title}, {millions:g} M parameters, {side} px, torchvision"
@@ -160,6 +167,8 @@ def input_side(name: str) -> int | None:
     """Return the side of a backbone's square input in pixels; None if it is known only after building (timm, run)."""
     if name in _FACTS:
         return _FACTS[name][1]
+    if name in SHORT:
+        return SHORT[name].side
     return {"efficientnet_lite0": 224, "small_cnn": 32}.get(name)
 
 

@@ -137,7 +137,9 @@ def _shapes(
         try:
             group.eval()
             with torch.no_grad():
-                out = functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (out,))
+                out = functional_call(
+                    group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (out,)
+                )
         finally:
             for module, mode in training:
                 module.training = mode

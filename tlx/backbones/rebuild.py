@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.backbones.backbone import Backbone
-from tlx.backbones.catalog import TORCHVISION
+from tlx.backbones.catalog import SHORT, TORCHVISION
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.building.nodes import build_node
 from tlx.building.safety import refuse_foreign_targets
@@ -53,7 +53,7 @@ def architecture_of(name: str) -> dict[str, Any]:
     """Return the dict for `build` from a short name.
 
     Args:
-        name: A torchvision name, 'timm/NAME', 'efficientnet_lite0' or 'small_cnn'.
+        name: A torchvision name, 'timm/NAME', a short name of `SHORT`, 'efficientnet_lite0' or 'small_cnn'.
 
     Raises:
         TlxError: The name is unknown.
@@ -62,9 +62,11 @@ def architecture_of(name: str) -> dict[str, Any]:
         return {"_target_": f"tlx.backbones.{name}"}
     if name.startswith("timm/"):
         return {"_target_": "tlx.backbones.timm_backbone", "name": name.removeprefix("timm/")}
+    if name in SHORT:
+        return {"_target_": "tlx.backbones.timm_backbone", "name": SHORT[name].timm}
     if name in TORCHVISION:
         return {"_target_": "tlx.backbones.torchvision_backbone", "name": name}
-    known = (*TORCHVISION, "efficientnet_lite0", "small_cnn")
+    known = (*TORCHVISION, *SHORT, "efficientnet_lite0", "small_cnn")
     hint = did_you_mean(name, known)
     raise TlxError(
         f"architecture: expected a torchvision name, timm/NAME, efficientnet_lite0 or small_cnn, got '{name}'; {hint}"

@@ -77,7 +77,9 @@ class Chain:
     uncalled: list[str] = field(default_factory=list)
 
 
-def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool = False) -> Chain:
+def find_chain(
+    model: nn.Module, image: Tensor, features: list[str], sides: bool = False, to_head: bool = True
+) -> Chain:
     """Run a model and return the chain that contains all its feature modules.
 
     Args:
@@ -86,6 +88,7 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool
         features: Names of the modules whose outputs are the model's features, bottom to top.
         sides: Whether modules of the chain may take further arguments. Then `image` must require a gradient and the
             model's parameters must not: an argument that requires one depends on the pixels.
+        to_head: Whether the chain must reach the head; otherwise it ends at the last feature.
 
     Raises:
         TlxError: No chain contains all features and reaches the head.
@@ -102,6 +105,9 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool
     if not sides:
         calls = [replace(call, given=None) if call.sides else call for call in calls]
     names = [call.name for call in calls]
+    if not to_head and features[-1] in names:
+        names = names[: names.index(features[-1]) + 1]
+        calls = calls[: len(names)]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise TlxError(f"expected every module to run once, got {', '.join(twice)} several times")
@@ -113,18 +119,16 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool
     start = breaks[-1] if breaks else 0
     if start > names.index(features[0]):
         raise TlxError(f"expected a chain of modules, got other computation between the features, at {names[start]}")
+    if calls[start].sides and not sides:
+        raise TlxError(f"expected a chain of modules with one input each, got more at {names[start]}")
     for call in calls[start:]:
         if any(isinstance(value, Tensor) and value.requires_grad for value in tensors_in(call.sides)):
-            raise TlxError(f"expected arguments that do not depend on the pixels besides the first, got some at {call.name}")
+            raise TlxError(f"expected further arguments that depend on no pixels, got others at {call.name}")
     last = calls[-1]
-    if root.result is not last.result or root.result_version != last.result_version:
-        raise TlxError(f"expected a chain of modules up to the head, got other computation after {names[-1]}")
-
     head = Call("", root.result, root.result_version)
-    with _watch(modules, head):
-        pooled = model.forward_head(root.result, pre_logits=True)  # type: ignore[operator]
-    if pooled.ndim != 2:
-        raise TlxError(f"expected pooled features (B, D), got {tuple(pooled.shape)}")
+    width = 0
+    if to_head:
+        width = _width(model, modules, head, root, last)
     with_sides = {call.name for call in calls[start:] if call.sides}
     return Chain(
         before=names[:start],
@@ -133,10 +137,22 @@ def find_chain(model: nn.Module, image: Tensor, features: list[str], sides: bool
         in_place={call.name for call in calls[start:] if call.in_place},
         head=[call.name for call in head.inner],
         shapes={call.name: tuple(call.result.shape) for call in calls[start:] if call.result is not None},
-        num_features=pooled.shape[1],
+        num_features=width,
         sides=with_sides,
         uncalled=_uncalled(modules, [*names, *(call.name for call in head.inner)]) if with_sides else [],
     )
+
+
+def _width(model: nn.Module, modules: dict[str, nn.Module], head: Call, root: Call, last: Call) -> int:
+    """Run the head, record its calls in `head`, and return the width of the pooled features."""
+    if root.result is not last.result or root.result_version != last.result_version:
+        raise TlxError(f"expected a chain of modules up to the head, got other computation after {last.name}")
+    with _watch(modules, head):
+        pooled = model.forward_head(root.result, pre_logits=True)  # type: ignore[operator]
+    if pooled.ndim != 2:
+        raise TlxError(f"expected pooled features (B, D), got {tuple(pooled.shape)}")
+    width: int = pooled.shape[1]
+    return width
 
 
 def _uncalled(modules: dict[str, nn.Module], called: list[str]) -> list[str]:

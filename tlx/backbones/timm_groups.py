@@ -189,7 +189,9 @@ def _copy_with(
             clone.add_module(name, instead[full])
             continue
         has_tensors = any(True for _ in child.parameters()) or any(True for _ in child.buffers())
-        if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(n.startswith(f"{full}.") for n in (*names, *instead)):
+        if isinstance(child, (nn.Sequential, nn.ModuleList)) or any(
+            n.startswith(f"{full}.") for n in (*names, *instead)
+        ):
             clone.add_module(name, _copy_with(child, names, True, full, instead))
         elif has_tensors:
             clone.add_module(name, Pass())

@@ -1,11 +1,12 @@
 """Networks of timm whose features come from more than a chain of modules, rewritten as one.
 
-Some of timm's networks compute between their modules: they add a class token halfway, or reshape tokens into a map. Here
-that computation becomes part of a module. The network computes the same and has the same tensors.
+Some of timm's networks compute between their modules: they add a class token halfway, or reshape tokens into a map.
+Here that computation becomes part of a module. The network computes the same and has the same tensors.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -315,7 +316,7 @@ def _hiera(model: Any) -> None:
 def _mvit(model: Any) -> None:
     strides = [1, *(int(entry["reduction"]) for entry in model.feature_info)]
     strides[0] = max(model.patch_embed.proj.stride)
-    model.scales = [above // below for below, above in zip(strides, strides[1:], strict=False)]
+    model.scales = [above // below for below, above in itertools.pairwise(strides)]
     model.stages = nn.ModuleList(OutputOnly(stage) for stage in model.stages)
 
     def forward_features(self: Any, x: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ SOURCES = {
 }
 # A network is rebuilt from one of these, the architecture in model.json, without other weights.
 ARCHITECTURES = tuple(
-    f"tlx.backbones.{name}" for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn")
+    f"tlx.backbones.{name}"
+    for name in ("torchvision_backbone", "timm_backbone", "efficientnet_lite0", "small_cnn", "own_backbone")
 )
 BACKBONES = (*ARCHITECTURES, "tlx.backbones.file_backbone", "tlx.backbones.run_backbone")
 TASKS = ("tlx.tasks.Classification", "tlx.tasks.Detection", "tlx.tasks.Segmentation")

@@ -18,18 +18,19 @@ from tlx.base.errors import TlxError, closest
 from tlx.building.listed import listed_at
 from tlx.building.loggers import REMOTE
 
+OWN_NETWORK = "backbone.target"  # names the function that builds a user's own network
 # The keys that Hydra's `instantiate` obeys besides `_target_`.
 SPECIAL = ("_partial_", "_args_", "_convert_", "_recursive_", "_mode_")
 
 
 def trust_typed(override: str) -> None:
-    """Allow the target of a typed override `KEY._target_=NAME`, in this process and its children.
+    """Allow the target of a typed override `KEY._target_=NAME` or `backbone.target=NAME`, here and in children.
 
     `logger=wandb` allows the target of tlx's own option, which no other file can replace.
     """
     key, _, value = override.lstrip("+").partition("=")
     place = key.removesuffix("._target_")
-    typed = [value] if place != key else []
+    typed = [value] if place != key or key == OWN_NETWORK else []
     if key == "logger":
         options = re.findall(r"[\w-]+", value)
         typed = [target for target, remote in REMOTE.items() if remote.option in options]

@@ -135,7 +135,7 @@ def group_names(backbone: Node) -> tuple[str, ...] | None:
         except (TlxError, FileNotFoundError):  # reported as a mistake of backbone.run
             return None
     name = str(backbone.get("architecture") if target == "tlx.backbones.file_backbone" else backbone.get("name"))
-    known = target in SCHEMAS and target != "tlx.backbones.timm_backbone"
+    known = target in SCHEMAS and target not in ("tlx.backbones.timm_backbone", "tlx.backbones.own_backbone")
     return backbone_catalog.group_names(name) if known and name in _fixed_architectures() else None
 
 
@@ -319,7 +319,7 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
     if target == "tlx.backbones.file_backbone":
         yield from _check_weight_file(node["path"])
         name = node["architecture"]
-        if not name.startswith("timm/") and name not in _fixed_architectures():
+        if not name.startswith("timm/") and name not in (*_fixed_architectures(), *backbone_catalog.SHORT):
             hint = did_you_mean(name, _fixed_architectures())
             yield Mistake("backbone.architecture", "a network of torchvision or tlx, or timm/NAME", f"'{name}'", hint)
 

@@ -31,6 +31,7 @@ from tlx.config.defaults import complete, lift_logger
 from tlx.config.labels import fill_labels, gives_of
 from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
+from tlx.config.networks import register_timm, with_own_network
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
 from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.stored import settled
@@ -63,6 +64,9 @@ def register() -> None:
         launchers.pop(path.name, None)  # Hydra takes a plugin's option of the same name as the schema of tlx's
     for name in backbone_catalog.TORCHVISION:
         node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
+        store.store(group="backbone", name=name, node=node, provider="tlx")
+    for name, network in backbone_catalog.SHORT.items():
+        node = {"_target_": "tlx.backbones.timm_backbone", "name": network.timm, "pretrained": True}
         store.store(group="backbone", name=name, node=node, provider="tlx")
     for name in TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
@@ -100,7 +104,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     """
     look_again()
     with _hydra(config_dir) as loader:
-        overrides = readable(overrides)
+        overrides = _readable(loader, overrides)
         if in_parts := list(parted(overrides)):
             raise ConfigError(in_parts)
         config, mistakes = _compose_one(loader, overrides, _compositions(loader))
@@ -140,7 +144,7 @@ def _place_of_labels(config: DictConfig) -> int:
 def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, multirun: bool) -> list[Mistake]:
     """Return every mistake of a command line; for a multirun, those of each swept value."""
     with _hydra(config_dir) as loader:
-        overrides = readable(overrides)
+        overrides = _readable(loader, overrides)
         if in_parts := list(parted(overrides)):
             return in_parts
         too_many = list(values_mistakes(overrides, loader)) if multirun else []
@@ -159,7 +163,15 @@ def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[s
     """Return the overrides in the form in which Hydra accepts keys that the schema has and a file omits."""
     with _hydra(config_dir) as loader:
         groups = groups_of(loader)
-        return [force(text, groups) for text in readable(overrides)]
+        return [force(text, groups) for text in _readable(loader, overrides)]
+
+
+def _readable(loader: ConfigLoader, overrides: Sequence[str]) -> list[str]:
+    """Return overrides that Hydra can parse, and whose networks are options of the group backbone."""
+    typed = with_own_network(readable(overrides))
+    if any(text.startswith("backbone=") for text in typed):
+        register_timm(typed, options_of(loader, "backbone"))
+    return typed
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:
@@ -197,7 +209,7 @@ def _own_dir(config_dir: str | Path) -> Path:
     if not own.is_dir():
         raise TlxError(f"--config-dir: expected a directory, got '{config_dir}' ({why_no_folder(own)})")
     ours = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*.yaml")]
-    ours += [f"backbone/{n}.yaml" for n in backbone_catalog.TORCHVISION]
+    ours += [f"backbone/{n}.yaml" for n in (*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT)]
     ours += [f"dataset/{n}.yaml" for n in TORCHVISION]
     taken = [name for name in ours if (own / name).is_file()]
     if taken and own != conf_dir():

@@ -117,7 +117,7 @@ def option_hint(group: str, name: str, names: list[str]) -> str:
     if lead is not None:
         return _say(lead, name)
     if group == "backbone" and (near := _of_timm(name, names)):
-        return f"type: backbone=timm backbone.name={near}"
+        return f"type: backbone={near}"
     return ""
 
 
@@ -145,9 +145,7 @@ def label_hint(part: str, node: Mapping[str, Any]) -> str:
     """Return what to type if a name, which is only a label, is that of another network or data set; else ''."""
     own, name = str(node.get("_target_")).rpartition(".")[2], str(node.get("name"))
     if part == "backbone" and own in ("efficientnet_lite0", "small_cnn") and name != own:
-        if name in _networks():
-            return f"type: backbone={name}"
-        return f"type: backbone=timm backbone.name={name}" if name.partition(".")[0] in timm_names() else ""
+        return f"type: backbone={name}" if name in _networks() or name.partition(".")[0] in timm_names() else ""
     is_other = own in ("digits", "plates", "letters") and name != own and name in _sets()
     return f"type: {part}={name}" if part in ("dataset", "target") and is_other else ""
 
@@ -299,7 +297,7 @@ def _sets() -> set[str]:
 
 
 def _networks() -> set[str]:
-    return {*backbone_catalog.TORCHVISION, "small_cnn", "efficientnet_lite0"}
+    return {*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT, "small_cnn", "efficientnet_lite0"}
 
 
 def _of_timm(name: str, names: list[str]) -> str:

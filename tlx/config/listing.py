@@ -59,12 +59,26 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
         every = options(group, config_dir)
         names = _matching(every, glob)
         if group == "backbone" and not names and (of_timm := _matching(sorted(timm_names()), glob)):
-            return [*(f"backbone=timm backbone.name={n}" for n in of_timm), f"# weights: tlx list {what} 'timm/{glob}'"]
+            return [*(f"backbone={n}" for n in of_timm), f"# weights: tlx list {what} 'timm/{glob}'"]
         width = max((len(n) for n in names), default=0)
         lines = [f"{n:<{width}}  {_describe(group, n, config_dir)}".rstrip() for n in names]
+        if group == "backbone" and glob != "*" and set(names) & set(backbone_catalog.SHORT):
+            lines.append(f"# more of timm: tlx list {what} 'timm/{glob}'")
     if not lines:
         raise TlxError(f"expected a glob that matches {what}, got '{glob}'; list all: tlx list {what}")
     return lines
+
+
+def timm_matching(glob: str) -> list[str]:
+    """Return the names of timm's networks that match `timm/GLOB`, or GLOB; [] for `*`.
+
+    Raises:
+        TlxError: None matches.
+    """
+    names = _matching(sorted(timm_names()), glob.removeprefix("timm/"))
+    if glob != "*" and not names:
+        raise TlxError(f"expected a glob that matches networks of timm, got '{glob}'")
+    return [] if glob == "*" else names
 
 
 def _matching(names: Iterable[str], glob: str) -> list[str]:
@@ -77,15 +91,16 @@ def _matching(names: Iterable[str], glob: str) -> list[str]:
 def _timm(glob: str) -> Iterator[str]:
     import timm
 
+    own = {*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT}
     weights: dict[str, list[str]] = {}  # network -> tags of its pretrained weights
     for full in timm.list_pretrained():
         name, _, tag = full.partition(".")
         weights.setdefault(name, []).append(tag)
         if "." in glob and fnmatch(full, glob):
-            yield f"backbone=timm backbone.name={full}"
+            yield f"backbone={full}"
     for name in timm.list_models(glob):
         note = ", ".join(filter(None, weights[name])) if name in weights else "no pretrained weights"
-        yield f"backbone=timm backbone.name={name}  {note}".rstrip()
+        yield f"backbone={'timm backbone.name=' if name in own else ''}{name}  {note}".rstrip()
 
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:
@@ -95,7 +110,7 @@ def _describe(group: str, name: str, config_dir: str | None) -> str:
         file = directory / group / f"{name}.yaml" if directory else None
         if file is not None and file.is_file():
             return _comment(file.read_text(encoding="utf-8"))
-    if group == "backbone" and name in backbone_catalog.TORCHVISION:
+    if group == "backbone" and name in (*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT):
         return backbone_catalog.description(name)
     if group == "dataset" and name in TORCHVISION:
         return TORCHVISION[name].title

@@ -55,6 +55,19 @@ class SmallCnn:
 
 
 @dataclass
+class OwnBackbone:
+    """The layer groups that a user's function returns."""
+
+    _target_: str
+    target: str
+    name: str = field(default="own", metadata=NAME)
+    options: dict[str, Any] = field(default_factory=dict)
+    size: int = field(default=224, metadata=within(1, 100_000))
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+
+
+@dataclass
 class RunBackbone:
     """The layer groups of a finished run."""
 
@@ -256,6 +269,7 @@ SCHEMAS: dict[str, type] = {
     "tlx.backbones.timm_backbone": TimmBackbone,
     "tlx.backbones.efficientnet_lite0": TimmBackbone,
     "tlx.backbones.small_cnn": SmallCnn,
+    "tlx.backbones.own_backbone": OwnBackbone,
     "tlx.backbones.run_backbone": RunBackbone,
     "tlx.backbones.file_backbone": FileBackbone,
     **{target: kind.schema for target, kind in KINDS.items() if kind.schema is not None},
