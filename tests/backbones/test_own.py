@@ -123,3 +123,24 @@ def test_what_users_get_wrong(target: str, words: str) -> None:
     """Guards against a traceback through tlx for a mistake in a user's own function."""
     with pytest.raises(TlxError, match=words):
         own_backbone(target, size=32)
+
+
+@pytest.mark.usefixtures("mynet")
+def test_is_trained_reopened_and_reused_like_others(tmp_path: Path) -> None:
+    """Guards against a run that its own directory cannot bring back, or whose weights another run does not get."""
+    import tlx
+
+    common = (
+        "dataset=digits", "dataset.labels_per_class=3", "dataset.batch_size=6", "logger=none", "strategy=last_layers",
+        "trainer=debug", f"output_dir={tmp_path}",
+    )  # fmt: skip
+    run = tlx.train(tlx.compose([*common, "backbone._target_=mynet.build", "backbone.size=32"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TLX_ALLOW_TARGETS", "")
+        with pytest.raises(TlxError, match="a function that you allow"):
+            tlx.Run(run.directory).model  # noqa: B018
+    weights = tlx.Run(run.directory).model.backbone.state_dict()
+    assert all(torch.equal(value, run.model.backbone.state_dict()[name]) for name, value in weights.items())
+    again = tlx.train(tlx.compose([*common, "backbone=run", f"backbone.run={run.directory}"]))
+    name = "groups.stem.0.weight"  # frozen
+    assert torch.equal(again.model.backbone.state_dict()[name], weights[name])

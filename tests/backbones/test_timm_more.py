@@ -25,11 +25,11 @@ NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
     "convit_tiny": (64, {"embed_dim": 8, "depth": 4, "num_heads": 4, "local_up_to_layer": 3}),
     "deepseek_vit_412m": (56, SMALL),
     "deepseek_vit_412m_align": (84, SMALL | {"out_features": 8}),
-    "eva02_tiny_patch14_224": (56, SMALL),
+    "eva02_tiny_patch14_224": (56, SMALL | {"img_size": 56}),
     "gemma4_vit_167m": (64, SMALL | {"head_dim": 16, "intermediate_size": 64}),
     "hiera_tiny_224": (64, {"embed_dim": 16, "stages": (1, 2, 2, 1)}),
     "mvitv2_tiny": (64, {}),
-    "nest_tiny_jx": (64, {"embed_dims": (16, 32, 64), "num_heads": (1, 2, 4), "depths": (1, 1, 2)}),
+    "nest_tiny_jx": (64, {}),
     "qwen3_vit_88m": (64, SMALL),
     "samvit_base_patch16_224": (64, SMALL | {"window_size": 2, "global_attn_indexes": (1, 3), "neck_chans": 16}),
     "twins_svt_small": (64, STAGES | {"depths": (1, 2, 2, 1), "num_heads": (1, 2, 2, 2)}),
@@ -38,10 +38,10 @@ NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
     "vit_small_patch16_dinov3": (64, SMALL),
     "vit_small_patch16_rope_mixed_224": (64, SMALL),
     "vit_srelpos_small_patch16_224": (64, SMALL),
-    "volo_d1_224": (64, STAGES | {"layers": (1, 1, 2, 1), "num_heads": (1, 2, 2, 2)}),
+    "volo_d1_224": (64, {}),
     "xcit_nano_12_p16_224": (64, SMALL),
 }
-SLOW = {"mvitv2_tiny"}  # its size is not an argument
+SLOW = {"mvitv2_tiny", "nest_tiny_jx", "volo_d1_224"}  # timm makes them in one size only
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def filled(name: str) -> tuple[Backbone, Any]:
     state = original.state_dict()
     backbone = timm_backbone(name, load=False, pretrained=False).eval()
     assert set(backbone.original_names) == set(backbone.state_dict())
-    assert sorted(backbone.original_names.values()) == sorted(state)
+    assert set(backbone.original_names.values()) <= set(state)  # CoaT has several names for one weight
+    assert sum(p.numel() for p in backbone.parameters()) == sum(p.numel() for p in original.parameters())
     backbone.load_state_dict({key: state[other] for key, other in backbone.original_names.items()})
     return backbone, original
 

@@ -104,6 +104,8 @@ LARGE = {
     "resnet18": "backbone=resnet18 backbone.weights=null",
     "vgg11": "backbone=vgg11 backbone.weights=null optimizer=sgd optimizer.momentum=0 optimizer.nesterov=false",
     "convnext_tiny": "backbone=convnext_tiny backbone.weights=null",
+    # Rotary embeddings, of images that are no squares and as many patches as the network's own.
+    "dinov3": "backbone=vit_tiny_patch16_dinov3_qkvb backbone.pretrained=false dataset.image_size=[128,512]",
     "vit_tiny": "backbone=timm backbone.name=vit_tiny_patch16_224 backbone.pretrained=false dataset.image_size=224",
 }
 

@@ -33,6 +33,8 @@ class Backbone(nn.Module):
 
     Attributes:
         left_out: Layer groups that were left out because the task reads maps and they give none.
+        usual_size: Height and width in pixels of the images that outputs of groups come from; None: those of
+            `preprocessing`.
         tiles: If set, images are cut into tiles that pass through the network separately.
         report: Which weights were loaded; None for random weights.
         upper_source: The layers above the backbone of the run that the weights come from, if any.
@@ -75,6 +77,7 @@ class Backbone(nn.Module):
         self.fixed_size = fixed_size
         self._size = preprocessing.height_width  # `preprocessing` may be replaced later, for larger images
         self.original_names = dict(original_names or {})
+        self.usual_size: tuple[int, int] | None = None
         self.tiles: Tiles | None = None
         self.left_out: tuple[str, ...] = ()
         self.report: LoadReport | None = None
@@ -139,8 +142,8 @@ class Backbone(nn.Module):
             pooled: The form of the outputs. None: the input of the next group; for the last group, the features.
                 True: features (B, num_features) for the last group, the mean over all positions (B, channels) for
                 others. False: maps (B, channels, H', W').
-            size: With `start`: height and width in pixels of the images, or of their tiles. None: `preprocessing.size`
-                if `x` fits it, otherwise a square.
+            size: With `start`: height and width in pixels of the images, or of their tiles. None: `usual_size` if `x`
+                fits it, otherwise a square.
 
         Returns:
             The output of each group, in the order of `outputs`. With `tiles`, the input of a next group has one more
@@ -253,7 +256,7 @@ class Backbone(nn.Module):
         x: Tensor,
     ) -> list[Tensor]:
         """Run the upper part of a network with side arguments on `x`, the output of the group `below`."""
-        own = self._size if self.tiles is None else (self.tiles.size, self.tiles.size)
+        own = (self.usual_size or self._size) if self.tiles is None else (self.tiles.size, self.tiles.size)
         height, width = size or self.layouts[below].size_of_image(x, own, self.strides[below])
         blank = x.new_zeros(1, self.in_channels, height, width)
         return network(Carried(x, self.groups[self.group_names[0]](blank).sides))

@@ -88,6 +88,8 @@ class Layout:
 
     def mean(self, output: Tensor, size: tuple[int, int] | None) -> Tensor:
         """Return the mean of a group's output over its positions, (B, C); arguments as for `to_map`."""
+        if self.kind == "tokens" and size is None and math.isqrt(count := output.shape[1] - self.prefix) ** 2 != count:
+            return output[:, self.prefix :].mean(dim=1)  # of an image that is no square
         return output if self.kind == "vector" else self.to_map(output, size).mean(dim=(2, 3))
 
 

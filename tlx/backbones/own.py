@@ -86,7 +86,7 @@ def own_backbone(
 def _call(target: str, options: dict[str, Any], in_channels: int, load: bool) -> tuple[Any, bool]:
     """Return what the user's function returns, and whether it takes the number of channels."""
     if not allowed_by_user(target):
-        allow = how_to_allow(target).replace("KEY._target_", "backbone.target")
+        allow = how_to_allow(target, "backbone.target")
         raise TlxError(f"backbone.target: expected a function that you allow, got '{target}'; {allow}")
     try:
         function: Callable[..., Any] = locate(target)
@@ -113,9 +113,10 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
 def _groups(target: str, returned: Any, channels: int, size: int) -> dict[str, nn.Module]:
     """Return the layer groups in what the user's function returned."""
     where = f"backbone.target: {target}"
-    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], nn.Module):
+    network, ends = returned if isinstance(returned, tuple) and len(returned) == 2 else (None, None)
+    if isinstance(network, nn.Module) and isinstance(ends, list | tuple):
         try:
-            return cut_at(returned[0], list(returned[1]), channels, size)
+            return cut_at(network, list(ends), channels, size)
         except TlxError as error:
             raise TlxError(f"{where}: {error}") from error
     if isinstance(returned, nn.ModuleDict):

@@ -34,15 +34,16 @@ def cut_at(network: nn.Module, ends: Sequence[str], channels: int, size: int) ->
     for end in ends:
         if end not in names:
             raise TlxError(f"expected names of modules at which to cut, got '{end}'; {did_you_mean(str(end), names)}")
-    base = type(network)
-    network.__class__ = type(base.__name__, (base,), {"forward_features": lambda self, x: self(x)})
+    base: type = type(network)
+    changed: Any = network
+    changed.__class__ = type(base.__name__, (base,), {"forward_features": lambda self, x: self(x)})
     mode = network.training
     try:
         with no_gradients():
-            chain = find_chain(network.eval(), torch.randn(2, channels, size, size), list(ends), to_head=False)
+            chain = find_chain(network.eval(), torch.zeros(2, channels, size, size), list(ends), to_head=False)
     finally:
         network.train(mode)
-        network.__class__ = base
+        changed.__class__ = base
     if not chain.from_image:
         raise TlxError(
             f"expected a chain of modules from the image to '{ends[-1]}', got other computation before "

@@ -137,7 +137,10 @@ class TokenStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map (B, C, H', W') of a map; with `keeps_tokens`, tokens (B, N, C)."""
-        tokens, size = self.embed(x) if self.embed_gives_size else (self.embed(x), self.embed.grid_size)
+        embed: Any = self.embed
+        tokens: Tensor
+        size: Any
+        tokens, size = embed(x) if self.embed_gives_size else (embed(x), embed.grid_size)
         if self.token is not None:
             tokens = torch.cat((self.token.expand(tokens.shape[0], -1, -1), tokens), dim=1)
         for block in self.blocks:
@@ -181,7 +184,7 @@ def _convit(model: Any) -> None:
 
 
 def _volo(model: Any) -> None:
-    end = [ToTokens(channels_last=True)]
+    end: list[nn.Module] = [ToTokens(channels_last=True)]
     if model.post_network is not None:
         end += [PrependToken(model.cls_token), *model.post_network]
         model.cls_token = model.post_network = None

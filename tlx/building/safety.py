@@ -18,7 +18,8 @@ from tlx.base.errors import TlxError, closest
 from tlx.building.listed import listed_at
 from tlx.building.loggers import REMOTE
 
-OWN_NETWORK = "backbone.target"  # names the function that builds a user's own network
+# This node's `target` names the function that builds a user's own network.
+OWN_NETWORK = "tlx.backbones.own_backbone"
 # The keys that Hydra's `instantiate` obeys besides `_target_`.
 SPECIAL = ("_partial_", "_args_", "_convert_", "_recursive_", "_mode_")
 
@@ -30,7 +31,7 @@ def trust_typed(override: str) -> None:
     """
     key, _, value = override.lstrip("+").partition("=")
     place = key.removesuffix("._target_")
-    typed = [value] if place != key or key == OWN_NETWORK else []
+    typed = [value] if place != key or key == "backbone.target" else []
     if key == "logger":
         options = re.findall(r"[\w-]+", value)
         typed = [target for target, remote in REMOTE.items() if remote.option in options]
@@ -45,7 +46,7 @@ class Foreign:
 
     Args:
         place: Dotted path of the node.
-        key: `_target_`, or one of SPECIAL.
+        key: `_target_`, `target` of a user's own network, or one of SPECIAL.
         value: The value of the key.
     """
 
@@ -61,6 +62,8 @@ class Foreign:
     @property
     def expected(self) -> str:
         """The allowed values, in words."""
+        if self.key == "target":
+            return "a function that you allow"
         if self.key != "_target_":
             return "no Hydra key except _target_"
         names = listed_at(self.place)
@@ -78,6 +81,8 @@ class Foreign:
     @property
     def hint(self) -> str:
         """What to do."""
+        if self.key == "target" and isinstance(self.value, str):
+            return how_to_allow(self.value, "backbone.target")
         if self.key != "_target_" or not isinstance(self.value, str):
             return f"remove {self.path}"
         if self.value in REMOTE and (self.place == "logger" or self.place.startswith("logger.")):
@@ -102,6 +107,9 @@ def foreign(node: Any, place: str = "") -> Iterator[Foreign]:
         listed = listed_at(place) or ()
         if target is not None and target not in listed and not (isinstance(target, str) and allowed_by_user(target)):
             yield Foreign(place, "_target_", target)
+        own = node.get("target") if target == OWN_NETWORK else None
+        if own not in (None, "???") and not (isinstance(own, str) and allowed_by_user(own)):
+            yield Foreign(place, "target", own)
         for key, value in node.items():
             yield from foreign(value, f"{place}.{key}" if place else str(key))
     elif isinstance(node, Sequence) and not isinstance(node, str | bytes):
@@ -124,11 +132,11 @@ def refuse_foreign_targets(node: Any, source: str, place: str = "") -> None:
         raise TlxError(f"{source}: expected {found.expected}, got {found.got} in {found.path}; {found.hint}")
 
 
-def how_to_allow(target: str) -> str:
-    """Return how a user who trusts a target can allow it."""
+def how_to_allow(target: str, key: str = "KEY._target_") -> str:
+    """Return how a user who trusts a target can allow it, for example by typing it after a key."""
     package = target.split(".")[0]
     return (
-        f"if you trust it: type it (KEY._target_={target}), or {VARIABLE}={package} tlx …, "
+        f"if you trust it: type it ({key}={target}), or {VARIABLE}={package} tlx …, "
         f"or allow_targets: [{package}] in {settings_file()}"
     )
 

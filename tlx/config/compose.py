@@ -31,7 +31,7 @@ from tlx.config.defaults import complete, lift_logger
 from tlx.config.labels import fill_labels, gives_of
 from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
-from tlx.config.networks import register_timm, with_own_network
+from tlx.config.networks import REGISTERED, register_timm, with_own_network
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
 from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.stored import settled
@@ -66,8 +66,8 @@ def register() -> None:
         node = {"_target_": "tlx.backbones.torchvision_backbone", "name": name, "weights": "DEFAULT"}
         store.store(group="backbone", name=name, node=node, provider="tlx")
     for name, network in backbone_catalog.SHORT.items():
-        node = {"_target_": "tlx.backbones.timm_backbone", "name": network.timm, "pretrained": True}
-        store.store(group="backbone", name=name, node=node, provider="tlx")
+        of_timm = {"_target_": "tlx.backbones.timm_backbone", "name": network.timm, "pretrained": True}
+        store.store(group="backbone", name=name, node=of_timm, provider="tlx")
     for name in TORCHVISION:
         own = {"_target_": "tlx.data.torchvision_set", "name": name, "root": "data", "download": True}
         flip = TORCHVISION[name].horizontal_flip  # false for characters
@@ -175,9 +175,9 @@ def _readable(loader: ConfigLoader, overrides: Sequence[str]) -> list[str]:
 
 
 def options(group: str, config_dir: str | Path | None = None) -> list[str]:
-    """Return the names of a group's options."""
+    """Return the names of a group's options, without networks of timm that have no short name."""
     with _hydra(config_dir) as loader:
-        return options_of(loader, group)
+        return [name for name in options_of(loader, group) if group != "backbone" or name not in REGISTERED]
 
 
 class _hydra:

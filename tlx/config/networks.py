@@ -9,6 +9,8 @@ from hydra.core.config_store import ConfigStore
 
 from tlx.config.leads import timm_names
 
+REGISTERED: set[str] = set()  # networks that were named in this process
+
 
 def register_timm(overrides: Iterable[str], known: Collection[str]) -> None:
     """Register an option of the group backbone for each network of timm that overrides name.
@@ -24,6 +26,7 @@ def register_timm(overrides: Iterable[str], known: Collection[str]) -> None:
         for name in re.findall(r"[\w.]+", value):
             if name not in known and name.partition(".")[0] in timm_names():
                 node = {"_target_": "tlx.backbones.timm_backbone", "name": name, "pretrained": True}
+                REGISTERED.add(name)
                 ConfigStore.instance().store(group="backbone", name=name, node=node, provider="tlx")
 
 

@@ -80,6 +80,7 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     data.prepare_data()
     data.setup()
     data.need_trainable()
+    backbone.usual_size = data.preprocessing.height_width
     if data.preprocessing.sides is not None:  # the task resizes whole images as those that it learned from
         backbone.preprocessing = data.preprocessing
     return data
