@@ -121,6 +121,7 @@ def overrides(job: Job) -> list[str]:
     chosen += [f"strategy={method.strategy}", f"output_dir={job.output}"]
     if job.method == "classifier":
         chosen += ["dataset.crops=true", "dataset.name=kinds_of_cells"]
+        chosen += ["dataset.image_size=96"]  # most cells are smaller
     else:
         chosen += [*RECIPE, f"dataset.name={job.images}"]
     chosen += ["backbone=run", f"backbone.run={job.start}"] if method.needs else ["backbone=efficientnet_lite0"]
