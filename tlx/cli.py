@@ -32,6 +32,8 @@ tlx: transfer a deep vision network to your own images: classification and segme
   tlx check [key=value …]            open every image of the data set, report broken and unusual ones; no training
   tlx test RUN [key=value …]         evaluate on the test split, from the run directory alone
   tlx predict RUN IMAGES… [-o PLACE]  write predictions.csv, or a folder of masks or boxes and overlays
+  tlx runs [PATTERN]                 list runs: state, test figure, seconds, what differs
+  tlx compare RUN RUN…               compare runs on the same test images, image by image
   tlx lineage RUN                    print the runs that a run was trained from, and what each took over
   tlx list backbones|datasets|tasks|strategies|classifiers|optimizers|runs [GLOB]
   tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
@@ -79,6 +81,8 @@ def _run(args: list[str]) -> None:
         "check": _check,
         "test": _test,
         "predict": _predict,
+        "runs": _runs,
+        "compare": _compare,
         "lineage": _lineage,
         "list": _list,
         "cache": _cache,
@@ -156,7 +160,7 @@ def _resume(flags: list[str], overrides: list[str]) -> None:
     if flags or any(text.startswith("resume=") for text in rest):
         raise TlxError("resume: expected one run and no flags; to resume a sweep, repeat its command")
     if not (place := directory.partition("=")[2]):
-        raise TlxError("resume: expected a run directory, got nothing; to list the runs: tlx list runs")
+        raise TlxError("resume: expected a run directory, got nothing; to list the runs: tlx runs")
     from tlx.launch import job
     from tlx.runs.resume import resumed
 
@@ -272,6 +276,37 @@ def _predict(args: list[str]) -> None:
     _print(f"{counted(len(found), 'prediction', 'predictions')} in {known.output or output}")
 
 
+def _runs(args: list[str]) -> None:
+    parser = _parser(
+        "runs",
+        "List runs, those of one data set together, best test figure first: state, the figure with its 95 % interval, "
+        "seconds of training, and the settings in which they differ.",
+    )
+    where = "a part of their names, a pattern such as 'pets-*', or a folder (default: all below outputs)"
+    parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help=where)
+    orders = ("figure", "time", "seconds", "name")
+    parser.add_argument("--sort", choices=orders, default="figure", help="order (default: %(default)s)")
+    parser.add_argument("--csv", action="store_true", help="print CSV, with a column for each setting that differs")
+    known = parser.parse_args(args)
+    from tlx.runs.run_list import listed_runs, run_csv, run_lines
+
+    found = listed_runs(known.pattern, order=known.sort)
+    _print("".join(run_csv(found)).rstrip("\n") if known.csv else "\n".join(run_lines(found)))
+
+
+def _compare(args: list[str]) -> None:
+    parser = _parser(
+        "compare",
+        "Compare runs with the first one on the same test images: the difference of each test metric with its 95 % "
+        "interval, and the settings in which they differ.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories, at least two")
+    known = parser.parse_args(args)
+    from tlx.runs.compare import comparison
+
+    _print(comparison(known.runs))
+
+
 def _lineage(args: list[str]) -> None:
     parser = _parser("lineage", "Print the runs that a run was trained from, and what each took over.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
@@ -301,9 +336,9 @@ def _list(args: list[str]) -> None:
     from tlx.config.listing import listing, overview
 
     if known.what and listed(known.what) == "runs":
-        from tlx.runs.run_list import run_lines
+        from tlx.runs.run_list import listed_runs, run_lines
 
-        _print("\n".join(run_lines(known.glob)))
+        _print("\n".join(run_lines(listed_runs(known.glob))))
         return
     if known.check:
         _check_networks(known.what, known.glob)

@@ -382,7 +382,7 @@ def test_a_mistake_costs_no_torch_no_traceback_and_exit_code_2(typed):
         (["test", "nosuch"], "no such directory"),
         (["predict", "nosuch", "x.png"], "no such directory"),
         (["test"], "required: RUN\n"),
-        (["test", "."], "to list the runs: tlx list runs"),
+        (["test", "."], "to list the runs: tlx runs"),
         (["train", "--config-dir"], "expected a directory"),
         (["train", "--config-dir", "nosuch"], "expected a directory"),
         (["train", "--config-name", "mine"], "without --config-name"),

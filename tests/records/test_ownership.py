@@ -113,7 +113,9 @@ def test_starting_again_removes_what_tlx_wrote(run, notes, old):
     for path in half:
         path.write_text("half")
     run.begin(run.config)
-    assert files(run.directory) - notes - set(LOGS) == {LIST, "config.yaml", "environment.json", "status.json"}
+    assert files(run.directory) - notes - set(LOGS) == {
+        LIST, "config.yaml", "settings.json", "environment.json", "status.json",
+    }  # fmt: skip
 
 
 def test_resuming_removes_half_written_files(run, notes):

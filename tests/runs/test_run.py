@@ -15,7 +15,9 @@ from PIL import Image
 import tlx
 from tlx import Run, TlxError
 from tlx.cli import main
+from tlx.measures.intervals import middle
 from tlx.measures.names import ends, interval_of
+from tlx.records.resamples import read_resamples
 from tlx.training.experiment import build
 
 GROUPS = ["stem", "stage1", "stage2", "stage3", "head"]
@@ -37,7 +39,9 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
         "projector/sprite.jpg", "projector_config.pbtxt", "review/confused_most.csv", "review/confusion_matrix.png",
         "review/figures.csv", "review/most_confidently_wrong.csv", "review/per_class.csv",
         "review/precision_recall.png", "review/reliability.png", "review/review.md",
-        "review/sensitivity_and_specificity.csv", "review/wrong.png", "status.json", "test_predictions.csv", "tlx.log",
+        "review/sensitivity_and_specificity.csv", "review/wrong.png", "settings.json", "status.json",
+        "test_predictions.csv",
+        "test_resamples.json", "tlx.log",
     ]  # fmt: skip
     assert tiny_run.finished
     assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()
@@ -298,3 +302,14 @@ def test_every_broken_image_is_named_before_anything_is_predicted(tiny_run, tmp_
     assert "bad2.png" in told
     assert "Traceback" not in told
     assert len(tiny_run.predict([tmp_path / "good.png"])) == 1
+
+
+def test_resamples_of_the_test_are_those_of_its_intervals(tiny_run):
+    """Guards against a comparison of runs that resamples otherwise than the interval of each."""
+    found = read_resamples(tiny_run.directory)
+    assert found is not None
+    for name, values in found.figures.items():
+        ends = tiny_run.metrics[f"{name}_low"], tiny_run.metrics[f"{name}_high"]
+        assert tuple(middle(values)) == pytest.approx(ends, abs=1e-5)
+    assert "test/accuracy" in found.figures
+    assert found.count == len((tiny_run.directory / "test_predictions.csv").read_text().splitlines()) - 1

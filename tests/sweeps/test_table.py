@@ -8,8 +8,11 @@ import math
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tlx.measures.intervals import bootstrap_counts
+from tlx.records.resamples import FILE, Resamples
 from tlx.sweeps.progress import Progress
 from tlx.sweeps.records import Record, Records
 from tlx.sweeps.table import Result, aggregate, as_text, report
@@ -51,6 +54,71 @@ def test_the_same_run_under_two_jobs_counts_once() -> None:
     assert math.isnan(row.sd["val/loss"])
 
 
+def outcome(number: int, right: np.ndarray, images: str = "same", **swept: str) -> Result:
+    """Return the result of a network that is right on some of the test images (N,)."""
+    found = bootstrap_counts(len(right), lambda drawn: {"accuracy": drawn @ right / len(right)})
+    one = result(number, float(right.mean()), **swept)
+    return Result(one.record, one.metrics, Resamples(images, len(right), found.units, found.tested))
+
+
+def right_on(count: int, first: int = 0, images: int = 20) -> np.ndarray:
+    found = np.zeros(images)
+    found[first : first + count] = 1
+    return found
+
+
+def test_equal_figures_of_two_seeds_are_as_uncertain_as_the_images() -> None:
+    """Guards against `0.9000 ± 0.0000` over two seeds on the same 20 images, as if nothing were uncertain."""
+    found = [outcome(seed, right_on(18), lr="1", seed=str(seed)) for seed in (0, 1)]
+    (row,) = aggregate(found, "val/loss", "min")
+    assert row.interval["test/accuracy"] == pytest.approx((0.75, 1.0))
+    table = as_text([row], "val/loss").splitlines()
+    assert table[1].endswith("0.9000 ± 0.0000 (0.7500 to 1.0000)")
+    assert table[-1] == "in brackets: 95 % interval over the 20 test images and the seeds"
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    """Guards against an interval over images alone where seeds differ more than images."""
+    values = [right_on(count, images=400) for count in (200, 360)]
+    (row,) = aggregate([outcome(i, one, seed=str(i)) for i, one in enumerate(values)], "val/loss", "min")
+    low, high = row.interval["test/accuracy"]
+    assert low < 0.55
+    assert high > 0.85
+
+
+def test_only_settings_that_differ_are_ranked() -> None:
+    """Guards against a winner by one image of twenty, and against unpaired differences: on the same images a small
+    difference may be certain."""
+    small = [
+        outcome(0, right_on(180, images=200), lr="a"),
+        outcome(1, right_on(179, images=200), lr="b"),
+        outcome(2, right_on(170, images=200), lr="c"),  # wrong on ten more images, right on no other
+        outcome(3, right_on(170, images=200), images="others", lr="d"),
+    ]
+    rows = aggregate(small, "val/loss", "min")
+    assert [row.rank for row in rows] == [1, 1, 3, None]
+    assert rows[2].behind is not None
+    assert (rows[2].behind.value, rows[2].behind.worse) == (pytest.approx(-0.05), True)
+    assert rows[3].behind is None
+    assert rows[0].interval["test/accuracy"][0] < rows[2].mean["test/accuracy"]  # intervals of both overlap
+
+
+def test_a_setting_is_averaged_over_divisions_as_over_seeds() -> None:
+    """Guards against a row for each `dataset.split_seed`, of which the luckiest division leads the table."""
+    found = [
+        outcome(4 * i + j, right_on(15 + i, first=j), images=str(j), lr=str(i), dataset__split_seed=str(j))
+        for i in range(2)
+        for j in range(3)
+    ]
+    best, other = aggregate(found, "val/loss", "min")
+    assert (best.values, best.seeds, other.seeds) == ({"lr": "1"}, 3, 3)
+    assert other.behind is not None
+    assert other.behind.value == pytest.approx(-0.05)  # division by division
+    low, high = best.interval["test/accuracy"]
+    assert high - low > 0.3  # three divisions of one pool are no sixty images
+    assert as_text([best, other], "val/loss").split()[1] == "runs"
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> Records:
     records = Records(tmp_path / "sweeps" / "x")
@@ -82,6 +150,25 @@ def test_a_run_directory_knows_better_than_a_record_whose_writer_was_killed(swee
     }  # fmt: skip
     assert rows[2]["lr"] == "0.30000000000004"
     assert [r["val/loss mean"] for r in csv.DictReader((sweep.directory / "table.csv").open(newline=""))] == ["0.25"]
+
+
+def test_intervals_and_differences_are_in_the_table_and_its_file(sweep: Records, tmp_path: Path) -> None:
+    """Guards against a CSV file from which the uncertainty is missing, and a damaged file that hides other runs."""
+    for number, count in enumerate((190, 150, 0)):
+        directory = run(tmp_path, str(number), "finished")
+        sweep.write(Record(number, {"lr": str(number)}, directory, "finished"))
+        made = outcome(number, right_on(count, images=200)).resamples
+        assert made is not None
+        Path(directory, FILE).write_text(made.text() if count else '{"images": 3}')
+        Path(directory, "metrics.json").write_text(json.dumps({"val/loss": number, "test/accuracy": count / 200}))
+    text, found = report(sweep.directory)
+    assert [one.record.state for one in found] == ["finished", "finished", "failed"]
+    assert "expected metrics in resamples of the test images, got images: 3 for a text" in " ".join(text.split())
+    best, other = csv.DictReader((sweep.directory / "table.csv").open(newline=""))
+    assert float(best["test/accuracy low"]) < 0.95 < float(best["test/accuracy high"])
+    assert (best["rank"], other["rank"], best["difference"]) == ("1", "2", "")
+    assert float(other["difference"]) == pytest.approx(-0.2)
+    assert float(other["difference high"]) < -0.1
 
 
 def test_a_job_that_ends_between_two_looks_has_started(sweep: Records, tmp_path: Path) -> None:

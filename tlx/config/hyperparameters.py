@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from tlx.config.naming import flat, identity
+from tlx.config.settings import settings
 from tlx.measures.sections import Plain
 
-_LEFT_OUT = ("dataset._target_", "backbone._target_", "task._target_", "task.monitor", "task.mode", "task.num_classes")
+_LEFT_OUT = ("task.monitor", "task.mode", "task.num_classes")
+_STAGES = "strategy.stages"
 
 
 def hyperparameters(config: DictConfig) -> dict[str, Plain]:
     """Return the values that decide a run's result as a flat dict, by dotted key in alphabetical order.
 
-    The optimizer is its class name, the stages are their names and epochs, and null is `none`.
+    They are those of `tlx.config.settings`, except that the stages are their names and epochs, and that a strategy has
+    no other keys: strategies differ in most of them.
     """
-    nodes = {key: value for key, value in identity(config).items() if key != "strategy"}
-    values = {key: _plain(value) for key, value in flat(nodes).items()}
-    if values.get("dataset.subset_seed") == values["seed"]:  # the default needs no column
-        del values["dataset.subset_seed"]
-    values["optimizer.name"] = str(values.pop("optimizer._target_")).rpartition(".")[2]
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    values = {key: value for key, value in settings(plain).items() if not key.startswith("strategy.")}
     values["strategy.name"] = config.strategy.name
-    values["strategy.stages"] = ", ".join(f"{stage.name} {stage.get('epochs', 5)}" for stage in config.strategy.stages)
+    values[_STAGES] = ", ".join(f"{stage.name} {stage.get('epochs', 5)}" for stage in config.strategy.stages)
     return {key: values[key] for key in sorted(values) if key not in _LEFT_OUT}
-
-
-def _plain(value: Any) -> Plain:
-    return value if isinstance(value, Plain) else "none" if value is None else json.dumps(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -311,6 +311,21 @@ class LabelledImages:
     def sample_paths(self, split: str) -> list[Path | None]:
         """Return the file of each image, in the same order; None for images in memory."""
         return [s.source if isinstance(s.source, Path) else None for s in self.splits[split].samples]
+
+    def test_fingerprint(self, index: Sequence[int]) -> str:
+        """Return a hash of the images of the test split at some positions, in their order.
+
+        It covers names, groups, classes and file sizes in bytes, but no folder: runs with the same hash were tested on
+        the same images.
+        """
+        samples = self.splits["test"].samples
+        digest = blake2b(digest_size=16)
+        for sample in (samples[i] for i in index):
+            path = sample.source
+            size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
+            label = sample.target if isinstance(sample.target, int) else None
+            digest.update(repr((sample.name, sample.group, label, size)).encode())
+        return digest.hexdigest()
 
     def fingerprint(self) -> str:
         """Return a hash of the training and validation samples: names, labels and file sizes in bytes.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,11 +33,19 @@ class Intervals:
         overall: Metric -> (2,): `accuracy`, `balanced_accuracy`, and `auroc` if there are probabilities.
         per_class: Metric -> (2, K): those of PER_CLASS; empty for more than CLASSES_AT_MOST classes.
         units: Number of images or groups that were drawn from. With fewer than two there are no intervals.
+        resampled: Overall metric -> its value in each resample (B,). The draws depend on `units` and the seed alone, so
+            networks that are tested on the same images see the same resamples, and their values are paired.
     """
 
     overall: dict[str, np.ndarray]
     per_class: dict[str, np.ndarray]
     units: int
+    resampled: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def tested(self) -> dict[str, np.ndarray]:
+        """The resampled metrics by the flat names of a test split, `test/accuracy`."""
+        return {f"test/{name}": values for name, values in self.resampled.items()}
 
 
 def bootstrap(
@@ -136,10 +144,11 @@ def bootstrap_sums(
 
 def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int) -> Intervals:
     """Return the intervals of metrics that were computed in parts, each for some of the resamples."""
-    bounds = {name: _middle(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    bounds = {name: middle(found) for name, found in values.items()}
     overall = {name: found for name, found in bounds.items() if found.ndim == 1}
     per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
-    return Intervals(overall, per_class, units)
+    return Intervals(overall, per_class, units, {name: values[name] for name in overall})
 
 
 def named(
@@ -298,7 +307,8 @@ def _mean(each: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _middle(values: np.ndarray) -> np.ndarray:
+def middle(values: np.ndarray) -> np.ndarray:
+    """Return the ends of the middle 95 % of values (B, …) that are defined: (2, …)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no resample defines the metric: NaN
         ends: np.ndarray = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)

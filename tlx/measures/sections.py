@@ -159,6 +159,8 @@ class Sections:
     Args:
         figures: Metrics, by flat names such as `test/ece`, in addition to those that the task logs.
         compared: Names of the metrics by which runs are compared.
+        resampled: Metric -> its value in each resample of the test images (B,), see `tlx.measures.intervals`.
+        units: Number of images or groups that were drawn from.
         predictions: One row per image of the test split, written for every run; None: the split has no images.
         tables: For people.
         pictures: For people.
@@ -167,6 +169,8 @@ class Sections:
 
     figures: Mapping[str, float] = field(default_factory=dict)
     compared: Sequence[str] = ()
+    resampled: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: int = 0
     predictions: Table | None = None
     tables: Sequence[TableGroup] = ()
     pictures: Sequence[Picture] = ()

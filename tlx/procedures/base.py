@@ -22,6 +22,10 @@ from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
+from tlx.measures.remarks import class_remarks, gap_remarks
+from tlx.measures.sections import Sections
+from tlx.records.resamples import FILE as RESAMPLES
+from tlx.records.resamples import Resamples
 from tlx.review.report import report
 from tlx.runs.run import Run
 from tlx.tasks.module import Task
@@ -147,6 +151,21 @@ class Procedure(ABC):
             figures = {**trained, **tested}
             loggers = self._open_loggers(figures["train/steps"])
             sections = best.review(self.data, seen.seen)
-            self.run.finish(figures | report(self.run, hyperparameters(self.config), sections, figures, loggers))
+            if sections.resampled and seen.seen is not None:
+                self._write_resamples(sections, seen.seen.index.tolist())
+            figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
+            self.run.finish(figures)
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+            for remark in self._remarks(figures):
+                log.warning("%s", remark)
         evaluator.strategy.barrier()
+
+    def _write_resamples(self, sections: Sections, index: list[int]) -> None:
+        images = self.data.test_fingerprint(index)
+        self.run.write(RESAMPLES, Resamples(images, len(index), sections.units, sections.resampled).text())
+
+    def _remarks(self, figures: Mapping[str, float]) -> list[str]:
+        """Return what to notice in the figures; images of a target domain are expected to differ from validation's."""
+        kind, sizes = self.task.kind, self.data.sizes
+        gap = [] if self.data.domain is not None else gap_remarks(figures, kind.headline, sizes["val"], sizes["test"])
+        return [*gap, *class_remarks(figures, kind.headline, kind.of_class)]

@@ -159,7 +159,7 @@ class RunDirectory:
             hint = f"; did you mean '{parent / near}'?" if near else ""
             raise TlxError(f"expected a run directory, got '{self.place}' (no such directory){hint}")
         state = self.status.get("state")
-        hint = "to list the runs: tlx list runs"
+        hint = "to list the runs: tlx runs"
         if state is not None:
             hint = f"to finish it: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
         raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state or 'no run'}); {hint}")

@@ -137,6 +137,23 @@ def read_metrics(directory: Path) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
+def read_settings(directory: Path) -> dict[str, str | float] | None:
+    """Return settings.json, the settings that decide the result by dotted key; None if there is none (tlx 0.1).
+
+    Raises:
+        TlxError: It is damaged.
+    """
+    path, expected = directory / "settings.json", "settings by dotted key"
+    try:
+        found = as_mapping(read_json(path, expected), path, expected)
+    except FileNotFoundError:
+        return None
+    for name, value in found.items():
+        if not isinstance(value, str | int | float):
+            raise unreadable(path, expected, f"{name}: {_short(value)}")
+    return dict(found)
+
+
 def read_model(directory: Path) -> Plain:
     """Return model.json: architecture, preprocessing, layer groups, class names, lineage.
 
@@ -203,4 +220,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-__all__ = ["RESTORE", "TlxError", "read_config", "read_environment", "read_metrics", "read_model", "read_status"]
+__all__ = [
+    "RESTORE",
+    "TlxError",
+    "read_config",
+    "read_environment",
+    "read_metrics",
+    "read_model",
+    "read_settings",
+    "read_status",
+]

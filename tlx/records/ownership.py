@@ -26,7 +26,7 @@ LOGS = (".lock", "tlx.log", "job.log")  # may exist before the directory is know
 CHECKPOINTS = ("best.ckpt", "stage_best.ckpt", "oracle.ckpt", "last.ckpt")
 NEXT = ".next"  # suffix of a checkpoint that is not used until last.ckpt says so
 FIRST = (  # the files that every run writes
-    *("config.yaml", "environment.json", "status.json", "model.json", "metrics.csv"),
+    *("config.yaml", "settings.json", "environment.json", "status.json", "model.json", "metrics.csv"),
     *(f"checkpoints/{name}{suffix}" for name in CHECKPOINTS for suffix in ("", NEXT)),
 )
 DOCUMENTED = (

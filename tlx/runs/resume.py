@@ -37,7 +37,7 @@ def resumed(directory: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
     if run.directory.is_dir() and not run.status:
         raise TlxError(
             f"resume: expected a run directory, got '{run.directory}', which has no status.json; "
-            "to list the runs: tlx list runs"
+            "to list the runs: tlx runs"
         )
     stored: Any = OmegaConf.to_container(run.config, resolve=True)
     refuse_foreign_targets({**stored, "logger": None}, str(run.directory / "config.yaml"))

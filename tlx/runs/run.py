@@ -18,6 +18,7 @@ from tlx.config.amended import amended
 from tlx.config.check import check
 from tlx.config.naming import difference, identity_hash
 from tlx.config.receiver import find_paths, paths_read, received
+from tlx.config.settings import settings
 from tlx.config.stored import as_config, stored_config
 from tlx.config.whole_images import other_sizes
 from tlx.records import unreadable
@@ -216,10 +217,12 @@ class Run(RunDirectory):
         self.write_status("running", identity=identity)
 
     def write_config(self, config: DictConfig) -> None:
-        """Write the resolved configuration."""
-        plain = escaped(OmegaConf.to_container(config, resolve=True))
+        """Write the resolved configuration, and its settings for lists of runs."""
+        values: Any = OmegaConf.to_container(config, resolve=True)
+        plain = escaped(values)
         text = OmegaConf.to_yaml(OmegaConf.create(plain))  # the text `${x}` stays text
         self.write("config.yaml", f"# tlx test {one_line(self.directory)}\n{text}")
+        self.write("settings.json", json.dumps(settings(values), indent=0))
 
     def describe_model(
         self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import sys
 import threading
@@ -12,6 +11,7 @@ from typing import TextIO
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line, printable
+from tlx.records.epochs import last_row
 from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records
 from tlx.tasks.catalog import headline_in
@@ -111,14 +111,11 @@ def summary(record: Record, monitor: str) -> str:
 
 def position(record: Record, monitor: str) -> str:
     """Return the progress of a running job from the last row of its metrics.csv: `full epoch 7 val/loss 0.31`."""
-    path = Path(record.run_dir) / "metrics.csv"
+    last = last_row(Path(record.run_dir))
+    if not last:
+        return "starts"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        last = rows[-1]
         value = last.get(monitor) or "nan"
         return f"{last.get('stage', '')} epoch {int(last['epoch']) + 1} {monitor} {float(value):.4g}"
-    except (OSError, IndexError):
-        return "starts"
-    except (KeyError, TypeError, ValueError):  # not a table of tlx
+    except (KeyError, ValueError):  # not a table of tlx
         return "runs"

@@ -6,36 +6,48 @@ import csv
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
+from tlx.measures.pigeonhole import Difference
+from tlx.records.resamples import Resamples, read_resamples
 from tlx.runs.run import Run
+from tlx.sweeps.comparison import Tested, difference, interval, leaders
 from tlx.sweeps.records import ENDED, Record, Records, short
 from tlx.tasks.catalog import headline_in
 
-SEED = "seed"
+# Keys whose values are samples of what might have been drawn: a setting is averaged over them.
+SEEDS = ("seed", "dataset.split_seed", "dataset.subset_seed", "target.split_seed")
 SHOWN = 3  # metrics in the printed table
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting: the swept keys without the seed.
+    """A setting: the swept keys without seeds.
 
     Args:
         values: Values of the swept keys.
         seeds: Number of finished runs.
         mean: Mean of each metric over these runs.
         sd: Sample standard deviation of each metric; NaN for one run.
+        runs: The finished runs.
+        interval: 95 % interval of the mean of each metric of the test images, over images and seeds.
+        behind: The main test metric less that of the first row, on the same images and seeds; None: they share none.
+        rank: Rows of one rank are not shown to differ from the first of them; None: no row can be compared.
     """
 
     values: dict[str, str]
     seeds: int
     mean: dict[str, float]
     sd: dict[str, float]
+    runs: Sequence[Tested] = ()
+    interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    behind: Difference | None = None
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Result:
 
     record: Record
     metrics: Mapping[str, float]
+    resamples: Resamples | None = None
 
 
 def results(records: Iterable[Record]) -> list[Result]:
@@ -55,7 +68,7 @@ def results(records: Iterable[Record]) -> list[Result]:
             status = run.status if run is not None else {}
             if run is not None and status.get("state") == "finished" and record.state not in ("failed", "killed"):
                 record = record if record.state == "finished" else record.end("finished")
-                found.append(Result(record, run.metrics))
+                found.append(Result(record, run.metrics, read_resamples(run.directory)))
                 continue
         except TlxError as error:  # a damaged file must not prevent the table of the others
             found.append(Result(record.end("failed", str(error)), {}))
@@ -68,25 +81,40 @@ def results(records: Iterable[Record]) -> list[Result]:
 
 def aggregate(found: Sequence[Result], monitor: str, mode: str) -> list[Row]:
     """Return one row per setting with a finished run, best mean of the monitored value first."""
-    groups: dict[tuple[tuple[str, str], ...], dict[str, Mapping[str, float]]] = {}
+    groups: dict[tuple[tuple[str, str], ...], dict[str, Tested]] = {}
     for result in found:
         if result.record.state == "finished":
-            key = tuple((k, v) for k, v in result.record.swept.items() if k != SEED)
-            groups.setdefault(key, {})[result.record.run_dir] = result.metrics  # the same run twice counts once
+            swept = result.record.swept
+            key = tuple((k, v) for k, v in swept.items() if k not in SEEDS)
+            seeds = tuple((k, v) for k, v in swept.items() if k in SEEDS)
+            run = Tested(seeds, result.metrics, result.resamples)
+            groups.setdefault(key, {})[result.record.run_dir] = run  # the same run twice counts once
     rows = []
     for key, runs in groups.items():
-        names = sorted({name for metrics in runs.values() for name in metrics})
-        columns = {name: [m[name] for m in runs.values() if name in m] for name in names}
+        names = sorted({name for run in runs.values() for name in run.metrics})
+        columns = {name: [run.metrics[name] for run in runs.values() if name in run.metrics] for name in names}
         mean = {name: statistics.fmean(values) for name, values in columns.items()}
         sd = {name: _sd(values) for name, values in columns.items()}
-        rows.append(Row(dict(key), len(runs), mean, sd))
+        own = list(runs.values())
+        intervals = {name: ends for name in names if (ends := interval(own, name)) is not None}
+        rows.append(Row(dict(key), len(runs), mean, sd, own, intervals))
     sign = 1.0 if mode == "min" else -1.0
 
     def order(row: Row) -> float:
         value = row.mean.get(monitor, math.nan)
         return math.inf if math.isnan(value) else sign * value
 
-    return sorted(rows, key=order)
+    return _compared(sorted(rows, key=order))
+
+
+def _compared(rows: list[Row]) -> list[Row]:
+    """Add the differences from the first row, and the ranks."""
+    name = headline_in({name for row in rows for name in row.mean})
+    if name is None or len(rows) < 2:
+        return rows
+    ranks = leaders([row.runs for row in rows], name)
+    behind = [None, *(difference(row.runs, rows[0].runs, name) for row in rows[1:])]
+    return [replace(row, behind=one, rank=rank) for row, one, rank in zip(rows, behind, ranks, strict=True)]
 
 
 def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
@@ -99,23 +127,46 @@ def shown_metrics(rows: Sequence[Row], monitor: str) -> list[str]:
 
 
 def as_text(rows: Sequence[Row], monitor: str) -> str:
-    """Return the table for the console, with `0.912 ± 0.004` for several seeds."""
+    """Return the table for the console, with `0.912 ± 0.004 (0.870 to 0.950)` for several seeds, and what it means."""
     if not rows:
         return "no run has finished"
     keys = list(dict.fromkeys(key for row in rows for key in row.values))
     metrics = shown_metrics(rows, monitor)
-    several = any(row.seeds > 1 for row in rows)
-    table = [[*keys, "seeds", *metrics] if several else [*keys, *metrics]]
+    several, ranked = any(row.seeds > 1 for row in rows), any(row.behind for row in rows)
+    table = [[*keys, *([_seeds_of(rows)] if several else []), *metrics, *(["difference", "rank"] if ranked else [])]]
     for row in rows:
-        figures = [_figure(row.mean.get(name, math.nan), row.sd.get(name, math.nan)) for name in metrics]
-        table.append([*(short(row.values.get(k, "")) for k in keys), *([str(row.seeds)] if several else []), *figures])
+        figures = [_figure(row, name) for name in metrics]
+        compared = [_difference(row), "" if row.rank is None else str(row.rank)] if ranked else []
+        count = [str(row.seeds)] if several else []
+        table.append([*(short(row.values.get(k, "")) for k in keys), *count, *figures, *compared])
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     left = len(keys)
     lines = []
     for line in table:
         cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *_legend(rows, several, ranked)])
+
+
+def _legend(rows: Sequence[Row], several: bool, ranked: bool) -> list[str]:
+    """Return what the numbers of the table mean."""
+    drawn = next((run.resamples.drawn for row in rows for run in row.runs if run.resamples is not None), "test images")
+    lines = [f"±: standard deviation over {_seeds_of(rows)}"] if several else []
+    if any(row.interval for row in rows):
+        lines.append(
+            f"in brackets: 95 % interval over the {drawn}" + (f" and the {_seeds_of(rows)}" if several else "")
+        )
+    if ranked:
+        name = headline_in({name for row in rows for name in row.mean})
+        lines.append(f"difference: {name} less that of the first row, on the same images")
+        lines.append("rank: rows of one rank are not shown to differ from the first of them")
+    return ["", *lines] if lines else []
+
+
+def _seeds_of(rows: Sequence[Row]) -> str:
+    """Return what the rows are averaged over."""
+    keys = {key for row in rows for run in row.runs for key, _ in run.seeds}
+    return "seeds" if keys <= {"seed"} else "runs"
 
 
 def write_csv(directory: Path, found: Sequence[Result], rows: Sequence[Row]) -> list[Path]:
@@ -133,17 +184,23 @@ def write_csv(directory: Path, found: Sequence[Result], rows: Sequence[Row]) -> 
         }
         for result in found
     ]
-    settings = [key for key in keys if key != SEED]
+    settings = [key for key in keys if key not in SEEDS]
     means = [
-        {**row.values, "seeds": row.seeds}
+        {**row.values, "seeds": row.seeds, **_comparison(row)}
         | {f"{name} mean": repr(value) for name, value in row.mean.items()}
         | {f"{name} sd": "" if math.isnan(value) else repr(value) for name, value in row.sd.items()}
+        | {f"{name} low": repr(low) for name, (low, _) in row.interval.items()}
+        | {f"{name} high": repr(high) for name, (_, high) in row.interval.items()}
         for row in rows
     ]
-    columns = [f"{name} {figure}" for name in names for figure in ("mean", "sd")]
+    known = {name for row in rows for name in row.interval}
+    columns = [
+        f"{name} {figure}" for name in names for figure in ("mean", "sd", *(("low", "high") if name in known else ()))
+    ]
+    compared = list(dict.fromkeys(key for row in rows for key in _comparison(row)))
     tables = {
         "runs.csv": _csv(["job", *keys, "state", *names, "note", "run_dir"], runs),
-        "table.csv": _csv([*settings, "seeds", *columns], means),
+        "table.csv": _csv([*settings, "seeds", *compared, *columns], means),
     }
     for name, text in tables.items():
         write_text(directory / name, text)
@@ -186,5 +243,20 @@ def _sd(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else math.nan
 
 
-def _figure(mean: float, sd: float) -> str:
-    return f"{mean:.4f}" if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
+def _figure(row: Row, name: str) -> str:
+    mean, sd, ends = row.mean.get(name, math.nan), row.sd.get(name, math.nan), row.interval.get(name)
+    spread = "" if math.isnan(sd) else f" ± {sd:.4f}"
+    return f"{mean:.4f}{spread}" + ("" if ends is None else f" ({ends[0]:.4f} to {ends[1]:.4f})")
+
+
+def _difference(row: Row) -> str:
+    one = row.behind
+    return "" if one is None else f"{one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
+
+
+def _comparison(row: Row) -> dict[str, str]:
+    """Return the cells of a row that compare it with others."""
+    one = row.behind
+    values = {} if one is None else {"": one.value, " low": one.low, " high": one.high}
+    rank = {} if row.rank is None else {"rank": str(row.rank)}
+    return rank | {f"difference{end}": repr(value) for end, value in values.items()}

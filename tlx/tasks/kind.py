@@ -40,6 +40,7 @@ class TaskKind(ABC):
         exact_targets: Whether its targets are numbers that half precision would round, such as edges in pixels.
         labels: The kind of labels that it learns from, see `tlx.data.labels.LabelKind.name`; None: any.
         headline: The test metric that lists and tables show first.
+        of_class: The metric of a single class on the test split that shows whether it is recognised; None: none.
         compared: The metrics by which a tool may sort runs.
         instead: What to type instead of a key that another task has.
         predicts_into: Where predictions are written by default: a file, or a folder if it ends in `/`.
@@ -56,6 +57,7 @@ class TaskKind(ABC):
     exact_targets: bool = False
     labels: str | None = None
     headline: str = "test/loss"
+    of_class: str | None = None
     compared: tuple[str, ...] = ("val/loss", "test/loss")
     instead: Mapping[str, str] = MappingProxyType({})
     predicts_into: str = "predictions.csv"

@@ -53,6 +53,7 @@ class ClassificationKind(TaskKind):
     oracle = "oracle/accuracy"
     labels = "classes"
     headline = "test/accuracy"
+    of_class = "test/sensitivity"
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:

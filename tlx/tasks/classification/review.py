@@ -30,6 +30,8 @@ def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Secti
     return Sections(
         figures=summary.figures(),
         compared=ClassificationKind.compared,
+        resampled=summary.intervals.tested,
+        units=summary.intervals.units,
         predictions=tables.predictions_table(outputs, images, names),
         tables=[
             tables.class_tables(summary.per_class, summary.confusion, names),

@@ -46,6 +46,7 @@ class DetectionKind(TaskKind):
     exact_targets = True
     labels = "boxes"
     headline = "test/map"
+    of_class = "test/ap"
     predicts_into = "predictions/"
     instead = MappingProxyType(
         {

@@ -60,6 +60,8 @@ def review_sections(
     return Sections(
         figures=summary.figures(),
         compared=compared,
+        resampled=summary.intervals.tested,
+        units=summary.intervals.units,
         predictions=rows,
         tables=[
             tables.class_tables(summary, confusion),

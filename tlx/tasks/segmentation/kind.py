@@ -45,6 +45,7 @@ class SegmentationKind(TaskKind):
     reads_maps = True
     labels = "masks"
     headline = "test/miou"
+    of_class = "test/iou"
     predicts_into = "predictions/"
     instead = MappingProxyType(
         {

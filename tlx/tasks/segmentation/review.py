@@ -30,6 +30,8 @@ def review_sections(data: ImageDataModule, seen: Recorded | None, compared: Sequ
     return Sections(
         figures=summary.figures(),
         compared=compared,
+        resampled=summary.intervals.tested,
+        units=summary.intervals.units,
         predictions=tables.predictions_table(summary, images),
         tables=[tables.class_tables(summary), tables.worst_tables(summary, outputs, images)],
         pictures=_pictures(summary, outputs, images),

@@ -1,0 +1,68 @@
+"""Intervals of a figure that was averaged over runs: it is uncertain because of the test images and of the seeds.
+
+The networks of S seeds are tested on the same N images, so their figures form a table of seeds and images, and both are
+samples: another seed or other images would have given other figures. The spread over seeds alone says nothing about
+the images: two networks that are both right on the same 18 of 20 images have a spread of 0.
+
+The pigeonhole bootstrap (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007) draws rows and columns
+of such a table independently. Here a resample draws the images once for all seeds, and S of the seeds. As S drawn
+seeds differ too little among themselves, their deviation is multiplied by sqrt(S / (S - 1)) (Rao and Wu, Resampling
+inference with complex survey data, Journal of the American Statistical Association 83, 1988).
+
+Runs that were divided by different seeds have different test images of one pool, so their errors are not independent
+(Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003). Their resamples are paired by
+rank, as if the errors went together completely: no dependence makes the mean's spread larger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlx.measures.intervals import middle
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference between two figures and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether the first figure is smaller, beyond what images and seeds explain."""
+        return self.high < 0
+
+    @property
+    def better(self) -> bool:
+        """Whether the first figure is larger, beyond what images and seeds explain."""
+        return self.low > 0
+
+
+def mean_interval(values: np.ndarray, together: bool = True) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a figure over S runs.
+
+    Args:
+        values: The figure of each run in each resample of its test images (S, B).
+        together: Whether all runs were tested on the same images.
+    """
+    low, high = middle(_means(values if together else np.sort(values, axis=1)))
+    return float(low), float(high)
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Return the mean over drawn runs in each resample (B,), within the range of the values (S, B)."""
+    runs, resamples = values.shape
+    mean: np.ndarray = values.mean(axis=0)
+    if runs < 2:
+        return mean
+    drawn = np.random.default_rng(_SEED).integers(runs, size=(runs, resamples))
+    deviation = np.take_along_axis(values, drawn, axis=0).mean(axis=0) - mean
+    least, most = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+    found: np.ndarray = np.clip(mean + deviation * np.sqrt(runs / (runs - 1)), least, most)
+    return found
