@@ -8,7 +8,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from tlx import Run, TlxError, compose
+from tlx import Run, TlxError, compose, train
+from tlx.config.naming import identity_hash
 
 
 @pytest.fixture
@@ -31,8 +32,10 @@ def of_folder(root) -> str:
 def test_the_same_images_in_another_folder_are_the_same_run(pets, tmp_path):
     """Guards against a sweep that trains everything again because the data moved."""
     first = of_folder(pets)
-    assert of_folder(shutil.copytree(pets, tmp_path / "copy")) == first
+    assert first.startswith("pets-small_cnn-linear_probe-s0-")
     assert of_folder(f"{pets}/../pets") == first
+    copied = of_folder(shutil.copytree(pets, tmp_path / "copy"))
+    assert copied == first.replace("pets", "copy")  # the hash is the same, by which a run is found
 
 
 def test_other_images_behind_the_same_path_are_another_run(pets):
@@ -45,6 +48,39 @@ def test_other_images_behind_the_same_path_are_another_run(pets):
     Image.new("RGB", (90, 90), "red").save(pets / "dogs" / "3.png")
     names.append(of_folder(pets))
     assert len(set(names)) == 4
+
+
+def test_a_run_is_found_under_an_older_name(pets, tmp_path):
+    """Guards against runs that are trained again because tlx names them otherwise, or because their images moved."""
+    typed = ["backbone=small_cnn", "dataset=folder", f"dataset.root={pets}", f"output_dir={tmp_path / 'runs'}"]
+    own = compose(typed)
+    older = tmp_path / "runs" / f"folder-small_cnn-linear_probe-s0-{own.run_name[-8:]}"
+    Run(older).begin(own)
+    assert compose(typed).run_dir == str(older)
+    assert compose([*typed, "seed=1"]).run_name == compose([*typed, "seed=1", "output_dir=elsewhere"]).run_name
+    pets.rename(tmp_path / "cats")
+    moved = [*typed, f"dataset.root={tmp_path / 'cats'}"]
+    assert compose(moved).run_dir == str(older)
+    assert compose([*moved, "run_name=mine"]).run_name == "mine"
+    assert compose([*moved, "run_name='x-${run_name:}'"]).run_name.startswith("x-cats-")
+    status = json.loads((older / "status.json").read_text())
+    (older / "status.json").write_text(json.dumps({**status, "identity": "0" * 64}))  # the same hash by accident
+    assert compose(moved).run_name == own.run_name.replace("pets", "cats")
+
+
+def test_a_finished_run_under_an_older_name_is_not_trained_again(tiny_run, tmp_path):
+    """Guards against hours of training for a change of names."""
+    name = f"digits-small_cnn-gradual-s0-{identity_hash(tiny_run.config)[:8]}"
+    older = shutil.copytree(tiny_run.directory, tmp_path / name)
+    before = (older / "status.json").stat().st_mtime_ns
+    typed = [
+        "backbone=small_cnn", "backbone.width=8", "dataset=digits", "dataset.classes=[0,1,2,3,4]",
+        "dataset.channels=1", "dataset.image_size=16", "strategy=gradual", "trainer.stage_epochs=1",
+        "trainer.log_every_n_steps=1", "optimizer.lr=1e-2", f"output_dir={tmp_path}",
+    ]  # fmt: skip
+    assert train(compose(typed)).directory == older
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (older / "status.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow

@@ -34,23 +34,14 @@ from tlx.config.naming import look_again, register_resolvers
 from tlx.config.networks import REGISTERED, register_timm, with_own_network
 from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
 from tlx.config.references import repeated, unresolved_at, without_references
+from tlx.config.shipped import CONFIG_NAME, conf_dir
 from tlx.config.stored import settled
 from tlx.config.sweep_values import values_mistakes
 from tlx.data.files.image_files import why_no_folder
 from tlx.data.sources.torchvision_table import TORCHVISION
 
-CONFIG_NAME = "train"
 # `logging.config` reads these and builds whatever a `()`, a `class` or an `ext://` names.
 _LOGGING = ("job_logging", "hydra_logging")
-
-
-def conf_dir() -> Path:
-    """Return tlx's configuration directory: inside the package in a wheel, next to it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    for candidate in (package / "conf", package.parent / "conf"):
-        if (candidate / f"{CONFIG_NAME}.yaml").is_file():
-            return candidate
-    raise TlxError(f"expected conf/{CONFIG_NAME}.yaml inside or next to {package}, got neither: reinstall tlx")
 
 
 @functools.cache
@@ -326,4 +317,4 @@ def _resolved(config: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
     return plain
 
 
-__all__ = ["check_command_line", "checked", "compose", "conf_dir", "for_hydra", "options"]
+__all__ = ["CONFIG_NAME", "check_command_line", "checked", "compose", "conf_dir", "for_hydra", "options"]

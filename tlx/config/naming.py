@@ -1,4 +1,4 @@
-"""Name a run: a readable label and a hash of everything that decides its result."""
+"""Name a run: a legible label and a hash of everything that decides its result."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import functools
 import hashlib
 import json
 import os
-import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.base.compat.omegaconf import reference
 from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
+from tlx.config.free_keys import NOT_IDENTITY
+from tlx.config.label import label
 from tlx.data.catalog import source_of
-from tlx.records.files import read_model
-from tlx.records.settled import made_again
+from tlx.records.files import read_model, read_status
 
-# Keys that change where or how fast a run computes, but not its result.
-_READING = made_again("dataset") | {"download", "check", "on_bad"}
-NOT_IDENTITY = {
-    "trainer": made_again("trainer") | {"num_nodes", "model_summary", "log_every_n_steps"},
-    "dataset": _READING,
-    "target": _READING,
-    "cache": {"enabled", "dir", "max_gb"},
-}
 # Keys added after the first release: left out at their default, so that older runs keep their names.
 _ADDED_TO_SETS = {
     **{"group_column": None, "group_pattern": None, "window": None, "sampling": None, "splits": None},
@@ -103,6 +97,7 @@ def _content(part: str, node: str) -> dict[str, Any] | None:
 def look_again() -> None:
     """Clear the cached contents of paths: a command reads each once, because a run resolves its name many times."""
     _content.cache_clear()
+    _runs_in.cache_clear()
 
 
 def identity_hash(config: DictConfig) -> str:
@@ -126,21 +121,49 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """Return `DATASET-BACKBONE-STRATEGY-sSEED-HASH`; the resolver of `${run_name:}`.
+    """Return `DATASET-BACKBONE-STRATEGY-WORDS-sSEED-HASH`; the resolver of `${run_name:}`.
 
-    With a target domain the first part is `SOURCE_to_TARGET`; with a classifier the third is `features_CLASSIFIER`.
+    If the output directory holds the run of this configuration under another name with the same end, as older versions
+    named it or as its images were called before they moved, that name is returned: the run is not trained again.
     """
-    digest = identity_hash(_root_)[:8]
-    words = [str(_root_[part].get("name", part)) for part in ("dataset", "backbone", "strategy")]
-    if _root_.get("classifier") is not None:
-        words[2] += f"_{_root_.classifier.get('name', 'classifier')}"
-    if _root_.get("target") is not None:
-        words[0] += f"_to_{_root_.target.get('name', 'target')}"
-    label = "-".join(re.sub(r"[/ \0-\x1f\x7f]", "_", word) for word in words)
-    end = f"-s{_root_.seed}-{digest}"
-    if len(os.fsencode(label + end)) > _LONGEST:  # bytes; the hash distinguishes truncated names
-        label = os.fsencode(label)[: _LONGEST - len(end)].decode(errors="ignore")
-    return label + end
+    identity = identity_hash(_root_)
+    end = f"-s{_root_.seed}-{identity[:8]}"
+    plain: Any = {key: OmegaConf.to_container(_root_[key], resolve=True) for key in PARTS if _is_node(_root_, key)}
+    start = label({**plain, "seed": _root_.seed})
+    if len(os.fsencode(start + end)) > _LONGEST:  # bytes; the hash distinguishes truncated names
+        start = os.fsencode(start)[: _LONGEST - len(end)].decode(errors="ignore")
+    return _known(_root_, start + end, end, identity) or start + end
+
+
+def _is_node(config: DictConfig, key: str) -> bool:
+    return isinstance(config.get(key), DictConfig)
+
+
+def _known(config: DictConfig, name: str, end: str, identity: str) -> str | None:
+    """Return the name of another directory that holds the run of an identity; None if there is none."""
+    folder = os.path.expanduser(str(config.get("output_dir") or ""))
+    if _raw(config, "run_name") != "${run_name:}" or _raw(config, "run_dir") != "${output_dir}/${run_name}":
+        return None  # the user's own name
+    if not folder or os.path.isdir(os.path.join(folder, name)):
+        return None
+    for other in _runs_in(folder):
+        if other.endswith(end) and other != name:
+            with suppress(TlxError, OSError):
+                if read_status(Path(folder, other)).get("identity") == identity:
+                    return other
+    return None
+
+
+def _raw(config: DictConfig, key: str) -> str | None:
+    return reference(config, key) if key in config else None
+
+
+@functools.cache
+def _runs_in(folder: str) -> list[str]:
+    """Return the names in an output directory; read once in a command, which writes none but new names."""
+    with suppress(OSError, ValueError):
+        return sorted(os.listdir(folder))
+    return []
 
 
 def register_resolvers() -> None:

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tlx.config.naming import NOT_IDENTITY, PARTS, flat
+from tlx.config.free_keys import NOT_IDENTITY
+from tlx.config.naming import PARTS, flat
 from tlx.measures.sections import Plain
 
 _CLASS = "._target_"

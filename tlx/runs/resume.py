@@ -14,7 +14,7 @@ from tlx.base.slurm import is_one_of_several
 from tlx.building.safety import refuse_foreign_targets
 from tlx.config.amended import amended
 from tlx.config.check import check
-from tlx.config.naming import NOT_IDENTITY
+from tlx.config.free_keys import NOT_IDENTITY
 from tlx.config.overrides import at_home
 from tlx.config.receiver import READ, find_paths, not_taken, received, refuse_a_crowd
 from tlx.config.stored import as_config
