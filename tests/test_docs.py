@@ -16,6 +16,7 @@ from PIL import Image
 
 import tlx.cli
 import tlx.demo
+import tlx.runs.compare
 import tlx.runs.run
 from tests.conftest import ROOT
 from tlx.backbones import catalog as backbone_catalog
@@ -92,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TORCHVISION["cifar10"].files:
         (home / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (home / "data" / name).touch()
-    for name in ("RUN", "outputs/RUN", "outputs/a", "outputs/b", "outputs/c"):
+    for name in ("RUN", "OTHER", *(f"outputs/{one}" for one in ("RUN", "a", "b", "c", "pets-1", "digits-1"))):
         run = tlx.runs.run.Run(work / name)
         run.begin(compose(["dataset=folder", f"dataset.root={home / 'pets'}", "backbone=small_cnn"]))
         network = {"group_names": ["stem", "stage1", "stage2", "stage3"], "num_features": 4, "class_names": ["a", "b"]}
@@ -162,6 +163,9 @@ def test_every_command_of_the_pages_is_right(
     monkeypatch.setattr(tlx.runs.run.Run, "test", do_test)
     monkeypatch.setattr(tlx.runs.run.Run, "predict", do_predict)
     monkeypatch.setattr(tlx.runs.lineage, "table", lambda run: str(run.config))
+    monkeypatch.setattr(
+        tlx.runs.compare, "comparison", lambda runs: "\n".join(str(tlx.Run(run).config) for run in runs)
+    )
     monkeypatch.setattr(tlx.demo, "demo", lambda output_dir: output_dir)
     if "--check" in rest:  # builds many networks
         monkeypatch.setattr("tlx.backbones.timm_check.report", lambda names: names)

@@ -60,7 +60,8 @@ def test_a_name_stays_short() -> None:
         compose(
             [
                 *SMALL, "optimizer.lr=1e-2", "optimizer.weight_decay=0.3", "dataset.batch_size=7",
-                "dataset.fraction=0.5", "dataset.image_size=[48,32]", "trainer.stage_epochs=3", "task.dropout=0.5", "trainer.patience=2",
+                "dataset.fraction=0.5", "dataset.image_size=[48,32]", "trainer.stage_epochs=3",
+                "task.dropout=0.5", "trainer.patience=2",
                 "dataset.sampling=balanced", "optimizer.betas=[0.8,0.9]", "optimizer.group_lr={head: 0.1}",
             ]
         )
