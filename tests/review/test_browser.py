@@ -56,7 +56,7 @@ def shows(*words: str, images: int = 0):
 def test_time_series_show_the_runs(page: Page, address: str) -> None:
     """Guards against events that TensorBoard reads and the first tab does not show."""
     page.open(f"{address}/#timeseries")
-    page.wait(shows(*STRATEGIES, "/test_accuracy", "/val_loss"))
+    page.wait(shows(*STRATEGIES, "_accuracy/train", "_accuracy/val", "_loss/train", "_loss/val"))
 
 
 def test_scalars_show_a_curve_a_layer_group(page: Page, address: str) -> None:
@@ -101,7 +101,7 @@ def test_text_shows_the_tables(page: Page, address: str) -> None:
 def test_hparams_compare_the_runs_by_what_differs(page: Page, address: str) -> None:
     """Guards against a table whose first columns are the same for all runs, or which lacks the final figures."""
     page.open(f"{address}/#hparams")
-    seen = page.wait(shows("Trial ID", *STRATEGIES, "best/val_accuracy", "best/test_ece"))
+    seen = page.wait(shows("Trial ID", *STRATEGIES, "Best/val_accuracy", "Best/test_ece"))
     keys = [line for line in seen["text"].splitlines() if line.startswith(("strategy.", "optimizer.", "dataset."))]
     assert keys[0] == "strategy.name"
     assert "optimizer.lr" in keys

@@ -60,5 +60,6 @@ def test_the_tab_shows_five_figures_by_itself():
     figures = dict.fromkeys(("val/accuracy", "val/loss", "val/f1", "test/accuracy", "test/loss", "test/ece"), 0.5)
     shown = best_figures(figures, ClassificationKind.compared)
     assert set(shown) == {f"best/{n}" for n in ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "test_ece")}
-    assert sorted([*shown, "epoch", "lr/head"])[:5] == sorted(shown)
+    columns = [name.replace("best/", "Best/") for name in shown]
+    assert sorted([*columns, "_accuracy/val", "epoch", "lr/head"])[:5] == sorted(columns)
     assert best_figures({"val/loss": 1.0}, ClassificationKind.compared) == {"best/val_loss": 1.0}

@@ -100,7 +100,7 @@ def test_without_test_images_there_is_still_a_row(tmp_path):
     """Guards against a run without test split that fails at its end."""
     run, more, events = review(tmp_path, None, ["a", "b"])
     assert more == {}
-    assert {"best/val_accuracy", "best/test_accuracy"} <= set(events.Tags()["scalars"])
+    assert {"Best/val_accuracy", "Best/test_accuracy"} <= set(events.Tags()["scalars"])
     assert "_hparams_/session_start_info" in events.Tags()["tensors"]
     assert not (run.directory / "test_predictions.csv").exists()
 

@@ -86,7 +86,7 @@ def test_the_final_figures_are_scalars_at_the_last_step(tiny_run, events):
     names = {name: name for name in metrics if name.startswith("test/") and not is_of_a_class(name)}
     assert {"test/auroc", "test/auroc_low", "test/accuracy_high"} < set(names)
     assert not any(is_of_a_class(tag) for tag in events.Tags()["scalars"] if tag.startswith("test/"))
-    names |= {f"best/{n.replace('/', '_')}": n for n in metrics if n in ("val/accuracy", "val/loss", "test/ece")}
+    names |= {f"Best/{n.replace('/', '_')}": n for n in metrics if n in ("val/accuracy", "val/loss", "test/ece")}
     for tag, name in names.items():
         (point,) = events.Scalars(tag)
         assert point.value == pytest.approx(metrics[name], rel=1e-6)
@@ -95,10 +95,28 @@ def test_the_final_figures_are_scalars_at_the_last_step(tiny_run, events):
     assert metrics["test/accuracy"] == pytest.approx(right)
 
 
+def test_the_first_charts_are_those_of_training_and_validation(tiny_run, events):
+    """Guards against a first screen of figures that are a single point: TensorBoard opens the first two groups, and
+    sorts `/`, `_` and digits before all else; and against points that are not those of the epochs."""
+
+    def place(tag: str) -> list[str]:
+        return ["" if c in "/_0123456789" else c for c in tag]
+
+    groups = list(dict.fromkeys(tag.partition("/")[0] for tag in sorted(events.Tags()["scalars"], key=place)))
+    assert groups[:2] == ["_accuracy", "_loss"]
+    with (tiny_run.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    for metric in ("accuracy", "loss"):
+        for split in ("train", "val"):
+            points = events.Scalars(f"_{metric}/{split}")
+            assert [point.step for point in points] == [int(row["epoch"]) for row in table]
+            assert [p.value for p in points] == pytest.approx([float(row[f"{split}/{metric}"]) for row in table])
+
+
 def test_every_picture_is_there_as_event_and_as_file(tiny_run, events):
     """Guards against pictures that are lost on one of the two ways, or that are another run's."""
     assert {t for t in events.Tags()["images"] if t.startswith("review/")} == {
-        f"review/{name}" for name in ("confusion_matrix", "precision_recall", "reliability", "wrong")
+        f"review/{name}" for name in ("confusion_matrix", "precision_recall", "reliability", "training_images", "wrong")
     }
     for tag in events.Tags()["images"]:
         (picture,) = events.Images(tag)

@@ -39,9 +39,8 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
         "projector/sprite.jpg", "projector_config.pbtxt", "review/confused_most.csv", "review/confusion_matrix.png",
         "review/figures.csv", "review/most_confidently_wrong.csv", "review/per_class.csv",
         "review/precision_recall.png", "review/reliability.png", "review/review.md",
-        "review/sensitivity_and_specificity.csv", "review/wrong.png", "settings.json", "status.json",
-        "test_predictions.csv",
-        "test_resamples.json", "tlx.log",
+        "review/sensitivity_and_specificity.csv", "review/training_images.png", "review/wrong.png", "settings.json",
+        "status.json", "test_predictions.csv", "test_resamples.json", "tlx.log",
     ]  # fmt: skip
     assert tiny_run.finished
     assert "stage 3/3 full" in (tiny_run.directory / "tlx.log").read_text()

@@ -1,7 +1,8 @@
-"""Curves that Lightning does not log: the learning rate of each layer group and the number of trainable parameters."""
+"""Curves that Lightning does not log: rates of layer groups, trainable parameters, losses and metrics over epochs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +14,26 @@ from tlx.tasks.module import Task
 def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
     """Return the current learning rate of every layer group, as `lr/NAME`."""
     return {f"lr/{layer_group(group)}": float(group["lr"]) for group in trainer.optimizers[0].param_groups}
+
+
+# The first character of the names of curves over epochs. TensorBoard sorts it before letters, and opens the first two
+# groups of charts: loss and main metric of training and validation, not figures that are a single point.
+OVER_EPOCHS = "_"
+
+
+def over_epochs(figures: Mapping[str, Any], headline: str) -> dict[str, float]:
+    """Return the losses and the main metric of training and validation as `_loss/train`, `_loss/val`, …
+
+    Args:
+        figures: Figures of an epoch by flat name.
+        headline: The main test metric, such as `test/accuracy`.
+    """
+    found = {}
+    for metric in ("loss", headline.partition("/")[2]):
+        for split in ("train", "val"):
+            if f"{split}/{metric}" in figures:
+                found[f"{OVER_EPOCHS}{metric}/{split}"] = float(figures[f"{split}/{metric}"])
+    return found
 
 
 class Curves(pl.Callback):
@@ -48,10 +69,15 @@ class Curves(pl.Callback):
             logger.log_metrics(values, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch's mean loss. Lightning logs it after the checkpoint, where a kill would lose it."""
-        loss = trainer.callback_metrics.get("train/loss")
-        if loss is None:
+        """Log the epoch's mean loss and accuracy. Lightning logs after the checkpoint, where a kill would lose them."""
+        found = trainer.callback_metrics
+        values = {name: float(found[name]) for name in ("train/loss", "train/accuracy") if name in found}
+        if not values:
             return
-        values = {"train/loss": float(loss), "epoch": float(trainer.current_epoch)}
+        values["epoch"] = float(trainer.current_epoch)
+        assert isinstance(pl_module, Task)
+        curves = over_epochs(found, pl_module.kind.headline)
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step - 1)  # the step of the epoch's other metrics
+            if getattr(logger, "has_epoch_axis", False):
+                logger.log_metrics(curves, step=trainer.current_epoch)

@@ -204,6 +204,11 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Return the test images at the positions `index` (B,) as the network sees them: uint8 (B, C, H, W)."""
         return self._datasets["test"].images([0] * len(index), index)
 
+    def training_images(self, index: Sequence[int]) -> Tensor:
+        """Return training images at some positions as the first epoch draws them: uint8 (B, C, H, W)."""
+        dataset = self._dataset("train", self.augmented())
+        return dataset.images([0] * len(index), torch.tensor(index))
+
     def train_dataloader(self) -> EpochLoader:
         """Return shuffled, augmented batches; an incomplete last batch is dropped unless it is the only one."""
         rank, world = rank_and_world()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CELLS_AT_MOST = 25  # with more classes, the cells have no text
 NAMES_AT_MOST = 130  # with more classes, not every name is shown
+_CELL, _LARGEST_CELL = 0.42, 0.9  # inches a side, of many classes and of few
+_LARGEST_TEXT = 18  # points
 _TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 
 
@@ -39,7 +41,8 @@ def draw_confusion(share: Tensor, names: Sequence[str], text: Callable[[int, int
     from matplotlib.colors import PowerNorm
 
     classes = len(names)
-    side = min(max(0.42 * min(classes, CELLS_AT_MOST) + 0.14 * max(classes - CELLS_AT_MOST, 0), 2.2), 20)
+    cell = min(_LARGEST_CELL, _CELL + 0.06 * max(0, 12 - classes))
+    side = min(max(cell * min(classes, CELLS_AT_MOST) + 0.14 * max(classes - CELLS_AT_MOST, 0), 2.2), 20)
     margin = 0.08 * max(len(short(name)) for name in names) + 0.9  # inches for the names, rotated below
     figure = new_figure(side + margin + 1.2, side + margin + 0.5)
     axes = figure.subplots()
@@ -54,8 +57,11 @@ def draw_confusion(share: Tensor, names: Sequence[str], text: Callable[[int, int
     axes.set_yticks(ticks, labels, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if classes <= CELLS_AT_MOST:
-        for row, column in itertools.product(range(classes), repeat=2):
+        places = list(itertools.product(range(classes), repeat=2))
+        longest = max(len(text(*place)) for place in places)
+        points = min(_LARGEST_TEXT, 72 * cell * 0.8 / (0.62 * max(longest, 2)))  # a digit is 0.62 of its height wide
+        for row, column in places:
             colour = "white" if share[row, column] > 0.35 else "black"
             if text(row, column):
-                axes.text(column, row, text(row, column), ha="center", va="center", color=colour, fontsize=8)
+                axes.text(column, row, text(row, column), ha="center", va="center", color=colour, fontsize=points)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,6 +28,7 @@ from tlx.measures.sections import Sections
 from tlx.records.resamples import FILE as RESAMPLES
 from tlx.records.resamples import Resamples
 from tlx.review.report import report
+from tlx.review.training_page import training_page
 from tlx.runs.run import Run
 from tlx.tasks.module import Task
 from tlx.training.loggers import open_loggers
@@ -115,14 +117,15 @@ class Procedure(ABC):
         warning = f"  warning: frozen with random weights: {', '.join(frozen)}; to train them: strategy=scratch"
         return warning if frozen else ""
 
-    def _open_loggers(self, step: int | None) -> list[RunLogger]:
+    def _open_loggers(self, step: int | None, epoch: int | None = None) -> list[RunLogger]:
         """Return the loggers of the run; they are opened once.
 
         Args:
             step: The next step, if an earlier process has logged; entries from this step on are discarded.
+            epoch: The next epoch, if it trains any; likewise.
         """
         if self._loggers is None:
-            self._loggers = open_loggers(self.config, hyperparameters(self.config), step)
+            self._loggers = open_loggers(self.config, hyperparameters(self.config), step, epoch)
         return self._loggers
 
     def _recorder(self) -> TestRecorder:
@@ -153,6 +156,8 @@ class Procedure(ABC):
             sections = best.review(self.data, seen.seen)
             if sections.resampled and seen.seen is not None:
                 self._write_resamples(sections, seen.seen.index.tolist())
+            if loggers:
+                sections = replace(sections, pictures=[*sections.pictures, training_page(self.data)])
             figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
             self.run.finish(figures)
             log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))

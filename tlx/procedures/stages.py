@@ -72,7 +72,7 @@ class StagedTraining(Procedure):
         Args:
             at: Progress of that checkpoint.
         """
-        loggers = self._open_loggers(at["global_step"] if at else None)
+        loggers = self._open_loggers(at["global_step"], at["epochs"]) if at else self._open_loggers(None)
         callbacks = build_callbacks(
             self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain, self.whole
         )

@@ -53,6 +53,10 @@ class TaskContract(ABC):
             For a batch of `target`, which has no labels: tensors (B, …) for callbacks.
         """
 
+    def hits(self, output: Output, batch: Batch) -> Tensor | None:
+        """Return how many images of a training batch are predicted right, a scalar; None: the task does not count."""
+        return None
+
     def agreement(self, measured: Mapping[str, Tensor], labels: Any) -> Tensor:
         """Return how far predictions for images of the target domain agree with their labels: (B,), in [0, 1].
 

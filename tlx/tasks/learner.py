@@ -76,16 +76,22 @@ class Learner(FeatureNetwork, TaskContract):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss of a batch, a scalar, plus the penalty of an adaptation."""
-        loss = self.loss(batch) if self.adaptation is None else self._adapted(self.adaptation, batch)
-        self.log_loss(loss, images=len(batch["target"]))
+        if self.adaptation is None:
+            output = self.head(self.features_of(batch))
+            loss = self.loss_of(output, batch)
+        else:
+            loss, output = self._adapted(self.adaptation, batch)
+        self.log_loss(loss, len(batch["target"]), self.hits(output, batch))
         return loss
 
-    def _adapted(self, adaptation: Adaptation, batch: Batch) -> Tensor:
+    def _adapted(self, adaptation: Adaptation, batch: Batch) -> tuple[Tensor, Any]:
+        """Return the loss with the penalty of the adaptation, and the head's output for the labelled images."""
         progress = adaptation.progress(self.done)
         source, other = adaptation.both(self, batch, idle=progress is None)
         # Before the adaptation starts, its weight is 0, but its trained modules stay in the graph: DDP requires that.
         weight = 0.0 if progress is None else adaptation.weight
-        return self.loss_of(source.logits, batch) + weight * adaptation.penalty(source, other, progress or 0.0)
+        loss = self.loss_of(source.logits, batch) + weight * adaptation.penalty(source, other, progress or 0.0)
+        return loss, source.logits
 
     @property
     def done(self) -> float:
@@ -115,20 +121,26 @@ class Learner(FeatureNetwork, TaskContract):
         clipped = trainer.gradient_clip_val is not None
         return trainer.precision != "16-mixed" and not (clipped and trainer.precision == "bf16-mixed")
 
-    def log_loss(self, loss: Tensor, images: int) -> None:
+    def log_loss(self, loss: Tensor, images: int, hits: Tensor | None = None) -> None:
         """Log a step's loss, a scalar, as `train/batch_loss`, and at the last step the epoch's mean as `train/loss`.
+
+        If hits are counted, the epoch's `train/accuracy` is logged, too: of augmented images, by the weights of their
+        step and with dropout, so it is lower than that of the same images at the end of the epoch.
 
         `self.log` costs more than a small step, so it is not called for a loss that no logger or progress bar shows.
         """
-        self._mean_loss.add(loss, images)
+        self._mean_loss.add(loss, images, hits)
         trainer = self.trainer
         due = trainer.loggers and (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if due or trainer.progress_bar_callback is not None:
             self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         if trainer.is_last_batch:
-            total, images_seen = trainer.strategy.reduce(self._mean_loss.totals(), reduce_op="sum")
-            # callbacks/curves.py sends it to the loggers.
+            counted = self._mean_loss.counts_hits
+            total, images_seen, right = trainer.strategy.reduce(self._mean_loss.totals(), reduce_op="sum")
+            # callbacks/curves.py sends them to the loggers.
             self.log("train/loss", total / images_seen, on_step=False, on_epoch=True, logger=False)
+            if counted:
+                self.log("train/accuracy", right / images_seen, on_step=False, on_epoch=True, logger=False)
 
     def carry(self, values: dict[str, Any]) -> None:
         """Store plain values in every checkpoint: the configuration and the description of the network."""

@@ -20,6 +20,7 @@ from tlx.building.loggers import LOCAL, REMOTE, TENSORBOARD, logger_nodes
 from tlx.building.nodes import build_node
 from tlx.measures.sections import Plain
 from tlx.records.directory import RunDirectory
+from tlx.training.epoch_curves import forget_epochs
 from tlx.training.run_logger import RunLogger, brief
 
 Node = Mapping[str, Any]
@@ -27,13 +28,16 @@ _TAG = "tlx.run"  # MLflow tag with the run of tlx
 _PAUSE = 0.5  # seconds before a second attempt: jobs of a sweep may create the same experiment at the same time
 
 
-def open_loggers(config: DictConfig, values: Mapping[str, Plain], step: int | None = None) -> list[RunLogger]:
+def open_loggers(
+    config: DictConfig, values: Mapping[str, Plain], step: int | None = None, epoch: int | None = None
+) -> list[RunLogger]:
     """Return the loggers of the logger node, in its order; in processes that do not write, they are empty.
 
     Args:
         config: The configuration.
         values: The run's hyper-parameters, from `tlx.config.hyperparameters`.
         step: The next step of a resumed run; entries from this step on are discarded.
+        epoch: Its next epoch, from 0; points of curves over epochs are discarded from there on. None: it trains none.
 
     Raises:
         TlxError: A logger cannot start.
@@ -46,6 +50,8 @@ def open_loggers(config: DictConfig, values: Mapping[str, Plain], step: int | No
     opened: list[RunLogger] = []
     try:
         for key, node in nodes.items():
+            if epoch is not None and node["_target_"] == TENSORBOARD:
+                forget_epochs(run.directory, epoch)
             opened.append(_opened(key, node, run, values, step))
     except BaseException:
         for logger in opened:

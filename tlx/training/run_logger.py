@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 from torch.nn import Module
 
@@ -53,6 +53,11 @@ class RunLogger(Logger):
     def log_dir(self) -> str | None:
         """The folder that it writes to, below `save_dir`."""
         return None if self.inner is None else self.inner.log_dir
+
+    @property
+    def has_epoch_axis(self) -> bool:
+        """Whether curves may be logged at the number of the epoch instead of the step; elsewhere steps must grow."""
+        return isinstance(self.inner, TensorBoardLogger)
 
     @property
     def experiment(self) -> Any:

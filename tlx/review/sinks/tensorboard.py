@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tlx.measures.sections import Embedding, Plain, TableGroup
 from tlx.records.directory import RunDirectory
+from tlx.review.sinks.base import scalars
 from tlx.review.sinks.hparams import write_hparams
 from tlx.review.sinks.loggers import LoggerSink
 from tlx.review.sinks.projector import FILES as PROJECTOR
@@ -28,6 +29,15 @@ class TensorBoardSink(LoggerSink):
     def __init__(self, logger: RunLogger, run: RunDirectory, step: int) -> None:
         super().__init__(logger, step)
         self.run, self.name = run, "TensorBoard"
+
+    def write_figures(self, figures: Mapping[str, float], compared: Sequence[str]) -> None:
+        """Log each charted figure as one point.
+
+        A capital letter makes the hparams tab, which sorts by bytes, show `Best/…` first; the charts sort it after the
+        curves over epochs, see `tlx.callbacks.curves`.
+        """
+        points = {name.replace("best/", "Best/", 1): value for name, value in scalars(figures, compared).items()}
+        self.logger.log_metrics(points, self.step)
 
     def write_hyperparameters(self, values: Mapping[str, Plain]) -> None:
         """Write the run's row."""

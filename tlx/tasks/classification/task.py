@@ -36,10 +36,10 @@ from tlx.tasks.recorded import Recorded
 class Classification(Task):
     """Image classification.
 
-    Logs `train/loss`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall over classes) and `f1`
-    (macro); all but the loss are fractions in [0, 1]. If `val/auroc` (one class against the rest, mean over classes)
-    is the monitor, it is logged, too; it needs the probabilities of the whole split. With a target domain also logs
-    `target/entropy` and `target/infomax`.
+    Logs `train/loss` and `train/accuracy`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall
+    over classes) and `f1` (macro); all but the losses are fractions in [0, 1]. If `val/auroc` (one class against the rest,
+    mean over classes) is the monitor, it is logged, too; it needs the probabilities of the whole split. With a target
+    domain also logs `target/entropy` and `target/infomax`.
 
     Args:
         backbone: Layer groups; if it comes from a run, rows of that run's head are taken over by class name.
@@ -114,6 +114,10 @@ class Classification(Task):
         # the sum of the batch's weights, see `scaled`.
         each = F.cross_entropy(widened(output), target, label_smoothing=self.label_smoothing, reduction="none")
         return (self.class_weights.to(each.dtype)[target] * each).mean()
+
+    def hits(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return how many images of a batch are predicted right, a scalar, from class scores (B, K)."""
+        return (output.detach().argmax(dim=1) == batch["target"]).sum()
 
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
         """Add a batch of class scores (B, K) to the metrics of a split.
