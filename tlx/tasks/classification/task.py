@@ -37,9 +37,9 @@ class Classification(Task):
     """Image classification.
 
     Logs `train/loss` and `train/accuracy`, and for val and test `loss`, `accuracy`, `balanced_accuracy` (mean recall
-    over classes) and `f1` (macro); all but the losses are fractions in [0, 1]. If `val/auroc` (one class against the rest,
-    mean over classes) is the monitor, it is logged, too; it needs the probabilities of the whole split. With a target
-    domain also logs `target/entropy` and `target/infomax`.
+    over classes) and `f1` (macro); all but the losses are fractions in [0, 1]. If `val/auroc` (one class against the
+    rest, mean over classes) is the monitor, it is logged, too; it needs the probabilities of the whole split. With a
+    target domain also logs `target/entropy` and `target/infomax`.
 
     Args:
         backbone: Layer groups; if it comes from a run, rows of that run's head are taken over by class name.
