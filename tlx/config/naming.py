@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.base.compat.omegaconf import reference
+from tlx.base.compat.omegaconf import raw_node, reference
 from tlx.base.errors import TlxError
 from tlx.config.defaults import left_out
 from tlx.config.free_keys import NOT_IDENTITY
@@ -155,7 +155,8 @@ def _known(config: DictConfig, name: str, end: str, identity: str) -> str | None
 
 
 def _raw(config: DictConfig, key: str) -> str | None:
-    return reference(config, key) if key in config else None
+    """Return the value at a key without resolving it: this is called while `run_name` is being resolved."""
+    return None if raw_node(config, key) is None else reference(config, key)
 
 
 @functools.cache

@@ -42,7 +42,7 @@ def interval(runs: Sequence[Tested], name: str) -> tuple[float, float] | None:
     known = [one for one in values if one is not None]
     if len(known) == len(runs) and len({len(one) for one in known}) == 1:
         return mean_interval(np.stack(known), len({run.resamples.images for run in runs if run.resamples}) == 1)
-    ends = [found for run in runs if (found := interval_of(run.metrics, name)) is not None]
+    ends = [found for run in runs if "/" in name and (found := interval_of(run.metrics, name)) is not None]
     if len(ends) < len(runs):
         return None
     low, high = (statistics.fmean(side) for side in zip(*ends, strict=True))
