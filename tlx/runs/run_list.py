@@ -156,12 +156,18 @@ def _place(run: Listed, order: str) -> tuple[object, ...]:
     if order == "time":
         return (run.changed, run.directory.name)
     if order == "seconds":
-        return (math.isnan(run.seconds), run.seconds, run.directory.name)
+        return (*_number_first(run.seconds), run.directory.name)
     if order == "name":
         return (run.directory.name,)
     best = run.value if run.metric.endswith("loss") else -run.value
     data = str(run.settings.get("target.name", run.settings.get("dataset.name", "")))
-    return (data, str(run.settings.get("task.name", "")), math.isnan(best), best, run.changed, run.directory.name)
+    task = str(run.settings.get("task.name", ""))
+    return (data, task, *_number_first(best), run.changed, run.directory.name)
+
+
+def _number_first(value: float) -> tuple[bool, float]:
+    """Return what sorts numbers before NaN, with which nothing compares."""
+    return (True, 0.0) if math.isnan(value) else (False, value)
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
