@@ -17,9 +17,9 @@ from tlx.cli import main
 from tlx.config import check_command_line, options
 from tlx.config.leads import flag_hint, key_hint, option_hint, verb_hint
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
-from tlx.runs.run_list import run_lines
+from tlx.runs.run_list import listed_runs
 
-VERBS_THERE = ("train", "plan", "check", "test", "predict", "lineage", "list", "cache", "demo")
+VERBS_THERE = ("train", "plan", "check", "test", "predict", "runs", "compare", "lineage", "list", "cache", "demo")
 # What somebody may type for a key.
 SAMPLES: dict[str, Any] = {
     "trainer.stage_epochs": 3, "optimizer.lr": 0.1, "optimizer.weight_decay": 0.1, "optimizer.momentum": 0.9,
@@ -324,10 +324,10 @@ def test_a_path_with_spaces_and_no_quotes_is_one_mistake(tmp_path, monkeypatch) 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody", "a\x00b"])
 def test_a_hint_that_looks_for_a_file_survives_any_name(name: str) -> None:
-    """Guards against a hint that ends in `File name too long`, and against `tlx list runs` of such a name."""
+    """Guards against a hint that ends in `File name too long`, and against `tlx runs` of such a name."""
     assert option_hint("dataset", name, []) == ""
     with pytest.raises(TlxError, match="expected a run"):
-        run_lines(name)
+        listed_runs(name)
 
 
 def test_a_composed_configuration_is_printed_for_one_job_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,8 +106,9 @@ def test_starting_again_removes_what_tlx_wrote(run, notes, old):
     """Guards against removing folders together with files that their owner has put there."""
     if old:
         (run.directory / LIST).unlink()
-        for table in (run.directory / "review").glob("*.csv"):  # which tlx 0.1 did not write
-            table.unlink()
+        later = ["test_resamples.json", "review/training_images.png"]  # which tlx 0.1 did not write
+        for path in (*(run.directory / "review").glob("*.csv"), *(run.directory / name for name in later)):
+            path.unlink()
     half = [run.directory / "checkpoints" / "last.ckpt.tmp", run.directory / "status.json.77.tmp"]
     half += [temporary_path(run.directory / "metrics.csv"), temporary_path(run.directory / "review" / "review.md")]
     for path in half:

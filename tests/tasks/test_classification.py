@@ -117,10 +117,17 @@ def test_the_loss_of_an_epoch_is_over_all_its_images_and_no_others():
     """Guards against a mean of batches of different sizes, of one process's images, or of the epochs before, too."""
     task, logged = Classification(small_cnn(width=4), ["a", "b"]), []
     task.log = lambda name, value, **how: logged.append((name, float(value)))
-    others = torch.tensor([6.0, 3.0])  # of another process: three images, of a loss of 2
+    others = torch.tensor([6.0, 3.0, 1.0])  # of another process: three images, of a loss of 2, one of them right
     trainer = SimpleNamespace(loggers=[], progress_bar_callback=None, global_step=0, log_every_n_steps=50)
     trainer.strategy = SimpleNamespace(reduce=lambda sums, reduce_op: sums + others)
     task._trainer = trainer
-    for loss, images, trainer.is_last_batch in ((1.0, 4, False), (4.0, 2, True), (5.0, 1, True)):
-        task.log_loss(torch.tensor(loss), images)
-    assert logged == [("train/loss", pytest.approx(18 / 9)), ("train/loss", pytest.approx(11 / 4))]
+    for loss, images, hits, trainer.is_last_batch in ((1.0, 4, 3, False), (4.0, 2, 2, True), (5.0, 1, 0, True)):
+        task.log_loss(torch.tensor(loss), images, torch.tensor(hits))
+        if not trainer.is_last_batch:  # a run that stops in the middle of an epoch goes on with the same sums
+            state = task.epoch_state()
+            task.load_epoch_state(state)
+            assert task.epoch_state() == state
+    assert logged == [
+        ("train/loss", pytest.approx(18 / 9)), ("train/accuracy", pytest.approx(6 / 9)),
+        ("train/loss", pytest.approx(11 / 4)), ("train/accuracy", pytest.approx(1 / 4)),
+    ]  # fmt: skip

@@ -19,6 +19,7 @@ def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
 # The first character of the names of curves over epochs. TensorBoard sorts it before letters, and opens the first two
 # groups of charts: loss and main metric of training and validation, not figures that are a single point.
 OVER_EPOCHS = "_"
+_OF_THE_EPOCH = ("train/loss", "train/accuracy")
 
 
 def over_epochs(figures: Mapping[str, Any], headline: str) -> dict[str, float]:
@@ -71,7 +72,7 @@ class Curves(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean loss and accuracy. Lightning logs after the checkpoint, where a kill would lose them."""
         found = trainer.callback_metrics
-        values = {name: float(found[name]) for name in ("train/loss", "train/accuracy") if name in found}
+        values: dict[str, float] = {name: float(found[name]) for name in _OF_THE_EPOCH if name in found}
         if not values:
             return
         values["epoch"] = float(trainer.current_epoch)

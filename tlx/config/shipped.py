@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def _group(part: str) -> str:
 @functools.cache
 def _read(group: str, name: str) -> Mapping[str, Any] | None:
     """Return an option with the options of its group that it extends; None if there is no such file."""
-    if not name.isidentifier() or not (path := conf_dir() / group / f"{name}.yaml").is_file():
+    path = conf_dir() / group / f"{name}.yaml"
+    if not name.isidentifier() or not os.path.isfile(path):  # not Path.is_file, which raises for a long name
         return None
     own = dict(read_yaml(path, "an option of tlx"))
     extended = own.pop("defaults", [_SELF])

@@ -117,7 +117,8 @@ class Classification(Task):
 
     def hits(self, output: Tensor, batch: Batch) -> Tensor:
         """Return how many images of a batch are predicted right, a scalar, from class scores (B, K)."""
-        return (output.detach().argmax(dim=1) == batch["target"]).sum()
+        right: Tensor = output.detach().argmax(dim=1) == batch["target"]
+        return right.sum()
 
     def measure(self, split: str, output: Tensor, batch: Batch) -> Mapping[str, Tensor] | None:
         """Add a batch of class scores (B, K) to the metrics of a split.
