@@ -321,7 +321,7 @@ def test_a_users_directory_brings_options_for_every_group(tlx, tmp_path, monkeyp
     told = tlx("train", *with_own)
     assert "stage 2/2 two" in told
     (directory,) = (tmp_path / "elsewhere").iterdir()
-    assert directory.name.startswith("my_images-my_net-mine-s0-")
+    assert directory.name.startswith("my_images-my_net-mine-rmsprop-")
     run = Run(directory)
     assert run.finished
     assert run.config.optimizer.momentum == 0.5
