@@ -22,7 +22,7 @@ def test_the_home_directory_is_found(home: Path) -> None:
     """Guards against `dataset.root=~/pets`, as everybody types it, being refused as no key=value."""
     config = compose(["dataset=folder", "dataset.root=~/pets", "output_dir=~"])
     assert config.dataset.root == f"{home}/pets"
-    assert config.run_dir.startswith(f"{home}/folder-")
+    assert config.run_dir.startswith(f"{home}/pets-")
 
 
 def test_each_value_of_a_sweep_is_found(home: Path) -> None:

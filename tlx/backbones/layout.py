@@ -65,7 +65,7 @@ class Layout:
         """Return the height and width in pixels of the image that a group's output was computed from.
 
         Args:
-            output: The group's output, in this layout.
+            output: The group's output (B, …), in this layout.
             own: The size that images usually have; it is returned if the output has its number of tokens.
             stride: Pixels of the image per pixel of the output.
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tlx.base.compat.timm import encoded_by_gemma, with_positions
+
 
 def rewrite(model: Any) -> None:
     """Change a timm model, in place, so that a chain of modules computes its features, if it is one of these networks.
@@ -236,7 +238,7 @@ def _vision_language(model: Any) -> None:
         encoder = self.encoder
         x = encoder.patch_embed(x)
         height, width = x.shape[1:3]
-        x, rope = encoder._pos_embed(x)
+        x, rope = with_positions(encoder, x)
         for block in encoder.blocks:
             x = block(x, rope=rope)
         x = encoder.norm(x) if hasattr(encoder, "norm") else x
@@ -250,8 +252,7 @@ def _vision_language(model: Any) -> None:
 def _gemma(model: Any) -> None:
     def forward_features(self: Any, x: Tensor) -> Tensor:
         x, positions, padding = self.encoder.patch_embed(x)
-        output: Tensor = self.encoder._encode(x, positions, padding)
-        return output
+        return encoded_by_gemma(self.encoder, x, positions, padding)
 
     if model.encoder.global_pool in ("", "none"):
         _becomes(model, forward_features)
@@ -307,7 +308,7 @@ def _hiera(model: Any) -> None:
     del model.blocks
 
     def forward_features(self: Any, x: Tensor) -> Tensor:
-        x = self.unroll(self._pos_embed(self.patch_embed(x)))
+        x = self.unroll(with_positions(self, self.patch_embed(x)))
         for stage in self.stages:
             x = stage(x)
         return x
