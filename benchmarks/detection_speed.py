@@ -45,7 +45,7 @@ def configured(device: str, folder: Path, strategy: str, seed: int, epochs: int,
     return [
         "task=detection", *SETS["blood_cells"], "dataset.name=cells", "backbone=efficientnet_lite0", "logger=none",
         f"dataset.batch_size={BATCH[device]}", f"dataset.fraction={FRACTION[device]}", "dataset.repeats=1",
-        f"trainer.accelerator={ACCELERATOR[device]}", "trainer.devices=1", "trainer.limit_batches=24",
+        f"trainer.accelerator={ACCELERATOR[device]}", "trainer.devices=1",
         f"strategy={strategy}", f"strategy.stages.0.epochs={epochs}", f"seed={seed}", f"output_dir={folder}",
         "dataset.subset_seed=0", *more,
     ]  # fmt: skip
