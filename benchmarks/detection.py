@@ -193,11 +193,7 @@ def _labelled(split: Any) -> list[Any]:
 def train_all(args: argparse.Namespace, results: Results) -> list[str]:
     """Do all jobs that have no result yet; return what failed, in words."""
     jobs = list(_jobs(args, results))
-
-    def add(job: Job, row: Row) -> None:
-        results.add({**vars(job), **row})
-
-    return do_all(jobs, work, partial(_ready, results), add, args.jobs)
+    return do_all(jobs, work, partial(_ready, results), results, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:

@@ -214,11 +214,7 @@ def train_all(args: argparse.Namespace, results: Results) -> list[str]:
     jobs = list(_jobs(args, results))
     if jobs:
         write_kinds(args.output / "cells.csv")
-
-    def add(job: Job, row: Row) -> None:
-        results.add({**vars(job), **row})
-
-    return do_all(jobs, work, partial(_ready, results), add, args.jobs)
+    return do_all(jobs, work, partial(_ready, results), results, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:

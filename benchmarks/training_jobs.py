@@ -57,7 +57,7 @@ def do_all(
     jobs: Sequence[Job],
     work: Callable[[Job], Row],
     ready: Callable[[Job], Job | None],
-    add: Callable[[Job, Row], None],
+    results: Results,
     at_once: int,
 ) -> list[str]:
     """Do jobs in processes of their own; return what failed, in words.
@@ -66,7 +66,7 @@ def do_all(
         jobs: The jobs, those first that begin first.
         work: Does a job; a function of a module.
         ready: Returns a job with the run that it starts from, None as long as that is missing.
-        add: Keeps a result.
+        results: Where results are kept.
         at_once: Jobs side by side.
     """
     waiting, failed = list(jobs), list[str]()
@@ -87,7 +87,7 @@ def do_all(
                     traceback.print_exception(error)
                     failed.append(f"{job.label}: {error}")
                     continue
-                add(job, row)
+                results.add({**vars(job), **row})
                 shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
                 print(f"{job.label:<36}  {shown}", flush=True)
     return failed

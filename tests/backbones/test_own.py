@@ -14,6 +14,8 @@ from tlx.backbones.own import own_backbone
 from tlx.base.errors import TlxError
 
 MODULE = """
+import os
+
 import torch
 from torch import nn
 
@@ -34,6 +36,12 @@ class Net(nn.Module):
 
 def whole():
     return Net(), ["features.0", "features.2"]
+
+def wrong_order():
+    return Net(), ["features.1", "features.0", "features.2"]
+
+def twice():
+    return Net(), ["features.0", "features.0"]
 
 def unknown_name():
     return Net(), ["features.7"]
@@ -106,6 +114,9 @@ def test_a_network_and_where_to_cut_it() -> None:
     ("target", "words"),
     [
         ("mynet.unknown_name", r"expected names of modules at which to cut, got 'features\.7'"),
+        ("mynet.wrong_order", r"expected the names of different modules, bottom to top, got features\.1, features\.0"),
+        ("mynet.twice", r"expected the names of different modules, bottom to top, got features\.0, features\.0"),
+        ("mynet.os.system", "'mynet.os.system' cannot be imported|defined in a package that you allow"),
         ("mynet.network", r"as \{name: module\}.*got a network \(Net\) without the names at which to cut it"),
         ("mynet.nothing", r"got None \(does it lack a return\?\)"),
         ("mynet.apart", r"layer group 'stage1' to take the output of 'stem', \(2, 4, 16, 16\), got RuntimeError"),

@@ -71,7 +71,7 @@ def test_a_plan_with_a_target_domain_estimates_nothing() -> None:
         # 3 epochs of 20 crops, 10 s each, 1 to read it; 2 to evaluate each of 2 tiles an epoch, and of 2 test images
         ("full", "default", 3 * 20 * (10 + 1), 3 * 2 * (2 + 1) + 2 * (2 + 1)),
         # the same steps without reading; frozen groups of 0.5 s, for one view of 20 crops and 2 tiles
-        ("linear_probe", "default", 3 * 20 * 10 + (20 + 2) * 1.5, 3 * 2 * (2 - 1.5) + 2 * (2 + 1)),
+        ("linear_probe", "default", 3 * 20 * 10 + (20 + 2) * 1.5, 3 * 2 * (2 - 0.5) + 2 * (2 + 1)),
         ("linear_probe", "off", 3 * 20 * (10 + 1), 3 * 2 * (2 + 1) + 2 * (2 + 1)),
     ],
 )

@@ -25,8 +25,9 @@ class Layout:
         kind: 'map' (B, C, H, W), 'channels_last' (B, H, W, C), 'tokens' (B, prefix + H·W, C) or 'vector' (B, C).
         prefix: Number of tokens before the patch tokens, such as a class token.
         patch: Side of a patch in pixels, for tokens.
-        unrolled: How often each 2 x 2 neighbours were moved apart, for tokens: first come all upper left ones, then all
-            upper right ones, …. Repeated, it is the order of Hiera, in which neighbours are pooled along one dimension.
+        unrolled: For tokens, how many times they were reordered by their place in each 2 x 2 block: first come all
+            upper left ones, then all upper right ones, …. Repeated, it is the order of Hiera, in which neighbours are
+            pooled along one dimension.
     """
 
     kind: Literal["map", "channels_last", "tokens", "vector"]
@@ -70,7 +71,7 @@ class Layout:
             stride: Pixels of the image per pixel of the output.
 
         Raises:
-            TlxError: An image of that size has another number of tokens, and so has every square.
+            TlxError: Neither an image of that size nor a square one has this number of tokens.
         """
         if self.kind == "tokens":
             count = output.shape[1] - self.prefix
@@ -127,6 +128,19 @@ def measure(
     return measures
 
 
+def on_meta(group: nn.Module, x: Any) -> Any:
+    """Return what a layer group in eval mode returns for `x` (B, …) on the meta device; the group stays as it is."""
+    training = [(module, module.training) for module in group.modules()]
+    tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
+    try:
+        group.eval()
+        with torch.no_grad():
+            return functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (x,))
+    finally:
+        for module, mode in training:
+            module.training = mode
+
+
 def _shapes(
     groups: nn.ModuleDict, layouts: Mapping[str, Layout], channels: int, size: int
 ) -> dict[str, tuple[int, ...]]:
@@ -134,16 +148,6 @@ def _shapes(
     shapes = {}
     out: Any = torch.empty(2, channels, size, size, device="meta")
     for name, group in groups.items():
-        training = [(module, module.training) for module in group.modules()]
-        tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
-        try:
-            group.eval()
-            with torch.no_grad():
-                out = functional_call(
-                    group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (out,)
-                )
-        finally:
-            for module, mode in training:
-                module.training = mode
+        out = on_meta(group, out)
         shapes[name] = tuple(layouts[name].to_map(plain(out), (size, size)).shape)
     return shapes

@@ -79,7 +79,7 @@ def own_backbone(
         layouts=layouts,
     )
     backbone.fixed_size = _has_one_size(groups, in_channels, size)
-    backbone.report = LoadReport(f"{target}", notes=[note] if note else [])
+    backbone.report = LoadReport(target, notes=[note] if note else [])
     return backbone
 
 
@@ -90,6 +90,8 @@ def _call(target: str, options: dict[str, Any], in_channels: int, load: bool) ->
         raise TlxError(f"backbone.target: expected a function that you allow, got '{target}'; {allow}")
     try:
         function: Callable[..., Any] = locate(target)
+        if callable(function):
+            locate(target, "backbone.target")  # what counts is where it is defined, not how it is reached
     except TlxError as error:
         reason = str(error).rpartition("': ")[2]
         raise TlxError(f"backbone.target: expected {CONTRACT}; '{target}' cannot be imported: {reason}") from error

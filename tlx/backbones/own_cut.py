@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from tlx.backbones.layout import Layout
+from tlx.backbones.layout import Layout, on_meta
 from tlx.backbones.timm_chain import find_chain
 from tlx.backbones.timm_groups import cut
 from tlx.base.errors import TlxError, did_you_mean
@@ -34,22 +33,20 @@ def cut_at(network: nn.Module, ends: Sequence[str], channels: int, size: int) ->
     for end in ends:
         if end not in names:
             raise TlxError(f"expected names of modules at which to cut, got '{end}'; {did_you_mean(str(end), names)}")
-    base: type = type(network)
-    changed: Any = network
-    changed.__class__ = type(base.__name__, (base,), {"forward_features": lambda self, x: self(x)})
     mode = network.training
     try:
         with no_gradients():
             chain = find_chain(network.eval(), torch.zeros(2, channels, size, size), list(ends), to_head=False)
     finally:
         network.train(mode)
-        changed.__class__ = base
     if not chain.from_image:
         raise TlxError(
             f"expected a chain of modules from the image to '{ends[-1]}', got other computation before "
             f"{chain.modules[0]}; return {{name: module}} instead"
         )
     last = [chain.modules.index(end) + 1 for end in ends]
+    if any(above <= below for below, above in pairwise(last)):
+        raise TlxError(f"expected the names of different modules, bottom to top, got {', '.join(ends)}")
     groups = {
         "stem" if i == 0 else f"stage{i}": chain.modules[first:end]
         for i, (first, end) in enumerate(pairwise([0, *last]))
@@ -68,22 +65,14 @@ def run_in_turn(groups: Mapping[str, nn.Module], channels: int, size: int) -> di
     x = torch.empty(2, channels, size, size, device="meta")
     for name, group in groups.items():
         below = f"the output of '{list(shapes)[-1]}'" if shapes else "images"
-        tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
-        modes = [(module, module.training) for module in group.modules()]
         try:
-            group.eval()
-            output: Any = functional_call(
-                group, {key: torch.empty_like(value, device="meta") for key, value in tensors.items()}, (x,)
-            )
+            output: Any = on_meta(group, x)
         except Exception as error:  # the user's code can raise anything
             reason = " ".join(str(error).split())[:200]
             raise TlxError(
                 f"backbone.target: expected the layer group '{name}' to take {below}, {tuple(x.shape)}, got "
                 f"{type(error).__name__}: {reason}"
             ) from error
-        finally:
-            for module, mode in modes:
-                module.training = mode
         if not isinstance(output, Tensor):
             raise TlxError(
                 f"backbone.target: expected the layer group '{name}' to return a tensor, got {type(output).__name__}"

@@ -88,7 +88,8 @@ def find_chain(
         features: Names of the modules whose outputs are the model's features, bottom to top.
         sides: Whether modules of the chain may take further arguments. Then `image` must require a gradient and the
             model's parameters must not: an argument that requires one depends on the pixels.
-        to_head: Whether the chain must reach the head; otherwise it ends at the last feature.
+        to_head: Whether the chain must reach the head; otherwise `model` is any network, and the chain ends at
+            the last feature.
 
     Raises:
         TlxError: No chain contains all features and reaches the head.
@@ -99,7 +100,7 @@ def find_chain(
         raise TlxError(f"expected features at modules of the network, got {missing or 'none'}")
     root = Call("", image, changes(image))
     with _watch(modules, root):
-        root.result = model.forward_features(image)  # type: ignore[operator]
+        root.result = model.forward_features(image) if to_head else model(image)  # type: ignore[operator]
         root.result_version = changes(root.result) if isinstance(root.result, Tensor) else 0
     calls = list(_expand(root.inner, features, root.result))
     if not sides:

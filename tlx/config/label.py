@@ -22,7 +22,7 @@ LONGEST = 40  # characters of all words about what differs
 _LONGEST_WORD = 20
 _PARTS = ("optimizer", "dataset", "backbone", "trainer", "task", "strategy", "classifier", "target", "cache")
 _PATHS = ("root", "path", "run")
-_NAMED = {"_target_", "name", *_PATHS}  # keys of which the rest of a name tells
+_NAMED = {"_target_", "name", *_PATHS}  # keys that other parts of a name already show
 # Words for keys, the most telling first. '': the value says enough.
 _WORDS = {
     "optimizer.lr": "lr",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tlx.adaptation.keys import ADAPTATIONS
+from tlx.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tlx.base.fields import (
     AT_LEAST_1,
     EPOCHS,
@@ -63,8 +64,8 @@ class OwnBackbone:
     name: str = field(default="own", metadata=NAME)
     options: dict[str, Any] = field(default_factory=dict)
     size: int = field(default=224, metadata=within(1, 100_000))
-    mean: list[float] = field(default_factory=list)
-    std: list[float] = field(default_factory=list)
+    mean: list[float] = field(default_factory=lambda: [*IMAGENET_MEAN])
+    std: list[float] = field(default_factory=lambda: [*IMAGENET_STD])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The options that tlx ships in conf/, read as plain values: what they say need not be part of a run's name."""
+"""The options that tlx ships in conf/, read as plain values. A run's name omits values that equal them."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from tlx.data.domains import TargetDomain
 from tlx.data.labels import LabelKind
 from tlx.data.region import key_of_part
 from tlx.data.resized import canvas_of, resized_boxes
+from tlx.data.sources.content import size_of
 from tlx.data.splits.division import content_keys
 from tlx.data.splits.samples import ImageSet, Split
 from tlx.data.splits.tiles import image_sizes, tiles
@@ -322,7 +323,7 @@ class LabelledImages:
         digest = blake2b(digest_size=16)
         for sample in (samples[i] for i in index):
             path = sample.source
-            size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
+            size = size_of(path) if isinstance(path, Path) else -1
             label = sample.target if isinstance(sample.target, int) else None
             digest.update(repr((sample.name, sample.group, label, size)).encode())
         return digest.hexdigest()
@@ -336,7 +337,7 @@ class LabelledImages:
         for part, split in self.splits.items():
             for sample in () if part == "test" else split.once.samples:
                 path = sample.source
-                size = path.stat().st_size if isinstance(path, Path) and path.exists() else -1
+                size = size_of(path) if isinstance(path, Path) else -1
                 digest.update(repr((part, sample.name, sample.target, size)).encode())
         return digest.hexdigest()
 

@@ -45,7 +45,8 @@ def gap_remarks(figures: Mapping[str, float], headline: str, val_images: int, te
         return [f"{text}; with {images} and {others}, chance may explain that"]
     return [
         f"{text}, more than chance explains: the test images differ from those of validation, or validation has near "
-        "copies of training images (dataset.group_pattern or dataset.group_column keeps what belongs together together)"
+        "copies of training images (dataset.group_pattern or dataset.group_column keeps images of one group in one "
+        "split)"
     ]
 
 

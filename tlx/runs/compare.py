@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
-from tlx.config.settings import settings
 from tlx.measures.names import interval_of
 from tlx.measures.pigeonhole import Difference, mean_interval
 from tlx.records.directory import RunDirectory
-from tlx.records.files import TESTED, read_config, read_settings
+from tlx.records.files import TESTED
 from tlx.records.resamples import FILE, Resamples, read_resamples
+from tlx.runs.run_list import settings_of
 from tlx.tasks.catalog import headline_in
 
 _KEYS_AT_MOST = 12  # settings in which two runs differ
@@ -38,7 +38,7 @@ class Compared:
     @property
     def headline(self) -> str:
         """The name of its main test metric."""
-        return headline_in(self.metrics) or next(iter(sorted(self.resamples.figures)))
+        return headline_in(self.metrics) or min(self.resamples.figures)
 
 
 def comparison(directories: Sequence[str | Path]) -> str:
@@ -71,7 +71,7 @@ def paired(first: Compared, other: Compared) -> dict[str, Difference]:
     found = {}
     for name, values in other.resamples.figures.items():
         base = first.resamples.figures.get(name)
-        if base is None or len(base) != len(values) or not {name} <= first.metrics.keys() & other.metrics.keys():
+        if base is None or len(base) != len(values) or name not in first.metrics.keys() & other.metrics.keys():
             continue
         value = other.metrics[name] - first.metrics[name]
         found[name] = Difference(value, *mean_interval((values - base)[None]))
@@ -87,8 +87,7 @@ def _compared(directory: str | Path) -> Compared:
             f"compare: expected runs with {FILE}, got '{run.place}' without it: it comes from an earlier version, its "
             "test split has a single image, or its task is your own; to train it again: force=true"
         )
-    found = read_settings(run.directory)
-    return Compared(run, metrics, resamples, settings(read_config(run.directory)) if found is None else found)
+    return Compared(run, metrics, resamples, settings_of(run.directory))
 
 
 def _refuse_others(first: Compared, other: Compared) -> None:

@@ -188,7 +188,7 @@ def _listed(path: Path) -> Listed:
     run, changed = RunDirectory(path), 0.0
     try:
         changed = path.stat().st_mtime
-        settings, status = _settings(path), run.status
+        settings, status = settings_of(path), run.status
         state = "killed" if status.get("state") == "running" and run.killed else str(status.get("state", "not begun"))
         if state != "finished":
             row = last_row(path)
@@ -204,7 +204,7 @@ def _listed(path: Path) -> Listed:
         return Listed(path, "unreadable", changed=changed)
 
 
-def _settings(path: Path) -> Mapping[str, Value]:
+def settings_of(path: Path) -> Mapping[str, Value]:
     """Return the settings of a run; those of tlx 0.1 are in its config.yaml, which takes longer to read."""
     found = read_settings(path)
     if found is None:

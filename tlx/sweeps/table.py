@@ -159,7 +159,7 @@ def _legend(rows: Sequence[Row], several: bool, ranked: bool) -> list[str]:
     if ranked:
         name = headline_in({name for row in rows for name in row.mean})
         lines.append(f"difference: {name} less that of the first row, on the same images")
-        lines.append("rank: rows of one rank are not shown to differ from the first of them")
+        lines.append("rank: rows of one rank are not shown to be worse than the first of them")
     return ["", *lines] if lines else []
 
 

@@ -80,10 +80,15 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     data.prepare_data()
     data.setup()
     data.need_trainable()
+    set_input_size(backbone, data)
+    return data
+
+
+def set_input_size(backbone: Backbone, data: ImageDataModule) -> None:
+    """Tell a backbone the size of its inputs and, if images have boxes, how whole images are resized."""
     backbone.usual_size = data.preprocessing.height_width
     if data.preprocessing.sides is not None:  # the task resizes whole images as those that it learned from
         backbone.preprocessing = data.preprocessing
-    return data
 
 
 def _adaptation(node: DictConfig, data: ImageDataModule, task: Task) -> Adaptation:

@@ -21,7 +21,7 @@ from tlx.data.reading.workers import cores_here
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.network import Batch
 from tlx.training import distributed
-from tlx.training.experiment import build_task
+from tlx.training.experiment import build_task, set_input_size
 from tlx.training.planning import build_backbone
 from tlx.training.timing import HALF, device_of_steps
 
@@ -46,7 +46,7 @@ class Seconds:
         """Return one line; `trial` is how many seconds the trial took."""
         total = _shown(self.training + self.validation)
         parts = f"training {_shown(self.training)}, validation and test {_shown(self.validation)}"
-        return f"estimate: about {total} on this machine ({device}): {parts}; from a trial of {trial:.0f} s, ±30 %"
+        return f"estimate: about {total} on this machine ({device}): {parts}; from a trial of {trial:.0f} s"
 
 
 def minutes_line(config: DictConfig, data: ImageDataModule, stages: Sequence[PlannedStage]) -> str:
@@ -81,8 +81,7 @@ class Trial:
 
     def __init__(self, config: DictConfig, data: ImageDataModule) -> None:
         backbone = build_backbone(config, load=False)
-        if data.preprocessing.sides is not None:
-            backbone.preprocessing = data.preprocessing
+        set_input_size(backbone, data)
         self.config, self.data, self.device = config, data, device_of_steps(config)
         self.task = build_task(config, backbone, data).to(self.device)
         self.task.set_memory_format(bool(config.trainer.channels_last))
@@ -109,10 +108,11 @@ class Trial:
             self.task.train_groups(stage)
             rows = self._stored(stage)
             step = self._timed(partial(self._step, rows))
-            below = 0.0 if rows is None else self._timed(self._forward(stage)) + self.read
-            training += stage.epochs * steps * (step + (self.read if rows is None else 0.0))
-            validation += stage.epochs * tiles * max(evaluated + (self.read if rows is None else -below), 0.0)
-            filled = max(filled, below * (self._views(stage) * sizes["train"] + tiles))  # one pass serves later stages
+            below, read = (0.0, self.read) if rows is None else (self._timed(self._forward(stage)), 0.0)
+            training += stage.epochs * steps * (step + read)
+            validation += stage.epochs * tiles * max(evaluated - below + read, 0.0)
+            if rows is not None:  # one pass serves later stages
+                filled = max(filled, (below + self.read) * (self._views(stage) * sizes["train"] + tiles))
         return Seconds(training + filled, validation)
 
     def _timed(self, work: Callable[[], object]) -> float:

@@ -134,6 +134,12 @@ def test_tables_are_splits(tmp_path):
             image(same / part / f"{number}.jpg", 10 * place + number)
         written(same / part / "_annotations.csv", table(numbers=range(4)))
     assert sizes(loaded("boxes", same)) == [3, 1, 4]
+    beside = tmp_path / "beside"  # with the tables in one folder
+    for place, part in enumerate(("train", "test")):
+        for number in range(4):
+            image(beside / part / f"{number}.jpg", 10 * place + number)
+        written(beside / f"{part}.csv", table(numbers=range(4)))
+    assert sizes(loaded("boxes", beside)) == [3, 1, 4]
     (same / "test" / "3.jpg").unlink()  # the one of train is another image
     assert problems(loaded("boxes", same, stop=False)) == {"test/3.jpg": "there is no such file"}
 

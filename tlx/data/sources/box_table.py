@@ -98,10 +98,10 @@ def _read(path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[int, in
     boxes = [(row.box, row.size) for row in rows if row.box is not None]
     used = [number for box, _ in boxes for number in box]
     relative = bool(used) and max(used) <= 1.01 and any(number != int(number) for number in used if abs(number) < 2)
-    named = settled(named, path, header, boxes, relative)
+    was_open, named = named.is_open, settled(named, path, header, boxes, relative)
     rows = [row if row.box is None else replace(row, box=named.edges(row.box)) for row in rows]
     called = {role: header[place] for role, place in named.places.items()}
-    point = "" if "x" not in named.places else "corners" if "x1" in named.places else "centres"
+    point = "" if not was_open else "corners" if "x1" in named.box else "centres"
     return BoxTable(path, tuple(rows), relative, called, point)
 
 

@@ -95,22 +95,22 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
     class_names, called = read_class_file(root, files, found)
     numbers = {name: number for number, name in enumerate(class_names)}
     index = FileIndex(images, root)
-    known: dict[tuple[str, Path], Path] = {}
+    known: dict[tuple[str, Path, str | None], Path] = {}
     rows: dict[Path, list[tuple[BoxTable, BoxRow]]] = {}
     splits: dict[Path, str | None] = {}
     for table, split in found:
         for row in table.rows:
             folder, own = table.path.parent, _split(table, row) or split
-            image = known.get((row.file, folder))
+            image = known.get((row.file, folder, own))
             if image is None:
                 image = index.called(row.file, folder, own) or folder / row.file.replace("\\", "/")
-                known[row.file, folder] = image
+                known[row.file, folder, own] = image
             rows.setdefault(image, []).append((table, row))
             if splits.setdefault(image, own) != own:
                 both = f"{splits[image] or 'none'} and {own or 'none'}"
                 raise TlxError(f"{table.path}: expected each image in one split, got {legible(image.name)} in {both}")
     if not any(image.is_file() for image in rows):
-        listed = enumerated([legible(file) for file, _ in known], 3)
+        listed = enumerated([legible(file) for file in dict.fromkeys(file for file, *_ in known)], 3)
         raise TlxError(f"{root}: expected the images of {legible(found[0][0].path.name)}, got none of {listed}")
     made = [
         BoxedImage(image, _written(own, numbers, called), splits[image])

@@ -17,7 +17,7 @@ from tlx.data.sources.coco_file import CocoFile
 from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_names import said_by
 from tlx.data.sources.set_folder import set_folder
-from tlx.data.sources.split_folders import part_called, split_of
+from tlx.data.sources.split_folders import part_called, split_below
 
 _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
 _LOOKED_AT = 50  # images, to find their folder
@@ -95,8 +95,7 @@ def _called(folder: Path) -> list[Path]:
 
 
 def _split(file: Path, folder: Path) -> str | None:
-    inside = file.is_relative_to(folder)
-    return part_called(file.stem) or (split_of(file.relative_to(folder).parts[:-1]) if inside else None)
+    return part_called(file.stem) or split_below(folder, file.parent)
 
 
 def image_files(root: Path, file: Path, held: CocoFile) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tlx.data.sources.mask_names import said_by, stem_of
-from tlx.data.sources.split_folders import part_called, split_of
+from tlx.data.sources.split_folders import part_called, split_below
 
 _RANKS = {"image": 0, None: 1, "mask": 2, "other": 3}  # folders called so hold images, the first the most likely
 
@@ -29,7 +29,8 @@ class FileIndex:
             name = file.name.lower()
             for key in dict.fromkeys((name, os.path.splitext(name)[0])):
                 self._called[key].append(file)
-        self._splits = {self._split_of(folder) for folder in {file.parent for file in files}}
+        self._split_folders: dict[str, str | None] = {}
+        self._splits = {self._split_of(file.parent) for file in files} - {None}
 
     def beside(self, file: Path) -> Path | None:
         """Return the file of the same stem in the same folder or the one that corresponds: `labels/a` to `images/a`."""
@@ -102,13 +103,16 @@ class FileIndex:
             split: `train`, `val` or `test`; None: all can be meant.
             written: Folders of the path that names the file, in small letters; those of another split are taken.
         """
-        if split not in self._splits - {None}:
+        if split not in self._splits or all(self._split_of(file.parent) in (None, split) for file in files):
             return [*files]
         taken = {None, split, *map(part_called, written)}
         return [file for file in files if self._split_of(file.parent) in taken]
 
     def _split_of(self, folder: Path) -> str | None:
-        return split_of(folder.relative_to(self._root).parts if folder.is_relative_to(self._root) else ())
+        here = str(folder)
+        if here not in self._split_folders:
+            self._split_folders[here] = split_below(self._root, folder)
+        return self._split_folders[here]
 
     def _of_stem(self, file: Path) -> list[Path]:
         return self._called.get(stem_of(file.name)) or self._called.get(file.name.lower()) or []

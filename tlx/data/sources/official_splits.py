@@ -59,8 +59,8 @@ def official(
         unplaced = sum(not parts for parts in named.values())
         if unplaced:
             notes.append(f"left out, {counted(unplaced, 'image', 'images')} that no list of a split names")
-        splits, told = apart({part: [i for i, own in named.items() if part in own] for part in lists}, root)
-        notes += told
+        splits, overlaps = apart({part: [i for i, own in named.items() if part in own] for part in lists}, root)
+        notes += overlaps
         places = {image: part for part, images in splits.items() for image in images}
         found = [replace(one, split=places[one.image]) for one in found if one.image in places]
     for part in ("val", "test"):

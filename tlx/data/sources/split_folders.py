@@ -24,6 +24,11 @@ _LIKE = {"train": r"train(ing)?", "val": r"val(id(ation)?)?|dev(elopment)?", "te
 _FOLD = re.compile(r"(fold|split|part|cv|k)[\W_]*\d+|\d+", re.IGNORECASE)
 
 
+def split_below(root: Path, folder: Path) -> str | None:
+    """Return the split that the folders from `root` down to a folder mean; None: none does, or it lies elsewhere."""
+    return split_of(folder.relative_to(root).parts) if folder.is_relative_to(root) else None
+
+
 def named_splits(root: Path, splits: Splits) -> dict[str, list[Path]]:
     """Return the folders of each split that `dataset.splits` names, in the order train, val, test.
 

@@ -17,7 +17,7 @@ from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.official_splits import official
-from tlx.data.sources.split_folders import split_of
+from tlx.data.sources.split_folders import split_below
 from tlx.data.sources.split_lists import read_lists
 from tlx.data.sources.yolo_data import NAME_FILES, YoloData, find_data
 from tlx.data.sources.yolo_file import holds_labels
@@ -132,14 +132,10 @@ def _labels(images: Sequence[Path], texts: Sequence[Path], root: Path) -> dict[P
         text = None if image in found else index.of_file(image)
         if text is None or text in used:
             continue
-        parts = {_split_of(image.parent, root), _split_of(text.parent, root)} - {None}
+        parts = {split_below(root, image.parent), split_below(root, text.parent)} - {None}
         if len(parts) < 2:
             found[image] = text
     return found
-
-
-def _split_of(folder: Path, root: Path) -> str | None:
-    return split_of(folder.relative_to(root).parts if folder.is_relative_to(root) else ())
 
 
 def _by_folders(

@@ -53,8 +53,8 @@ def splits_of(data: YoloData, root: Path, images: Sequence[Path]) -> tuple[list[
             found[part] = own
     if "train" not in found:
         return [], notes
-    splits, told = apart(found, root)
-    return [(image, part) for part, own in splits.items() for image in own], [*notes, *told]
+    splits, overlaps = apart(found, root)
+    return [(image, part) for part, own in splits.items() for image in own], [*notes, *overlaps]
 
 
 def _place(entry: str, data: YoloData, root: Path) -> Path | None:

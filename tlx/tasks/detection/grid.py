@@ -16,7 +16,7 @@ class Grid(NamedTuple):
         centres: Pixels (P, 2): x, y.
         strides: Pixels between neighbouring locations (P,).
         level: Number of the level (P,), int64.
-        counts: Places of each level.
+        counts: Locations of each level.
         size: Height and width of the padded image.
     """
 

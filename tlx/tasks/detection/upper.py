@@ -16,7 +16,7 @@ from tlx.tasks.detection.pyramid import Pyramid
 from tlx.tasks.detection.retinanet import RetinaNet
 from tlx.tasks.detection.widths import RETINANET_CONVS, WIDTHS, Width
 
-_PLACES = sum(1 / stride**2 for stride in (8, 16, 32, 64))  # for each pixel of the image
+_LOCATIONS = sum(1 / stride**2 for stride in (8, 16, 32, 64))  # for each pixel of the image
 
 
 def fitting_width(backbone: Backbone) -> Width:
@@ -32,7 +32,7 @@ def fitting_width(backbone: Backbone) -> Width:
 
 def _cost(width: Width) -> float:
     """Return the multiplications for each pixel of a pyramid and an FCOS head: convolutions of 3 x 3."""
-    return (1 + 2 * width.convs) * 9 * width.channels**2 * _PLACES
+    return (1 + 2 * width.convs) * 9 * width.channels**2 * _LOCATIONS
 
 
 def chosen_width(backbone: Backbone, task: Mapping[str, Any]) -> Width:
