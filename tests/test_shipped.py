@@ -47,8 +47,8 @@ ADAPTING = {"adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"}
 
 
 def command(path: str) -> list[str]:
-    """The words of the command that a file opens with."""
-    return shlex.split(re.split(r"\s{2,}", opening(path).removeprefix("# "))[0])
+    """The words of the command that a file opens with; `python -m` puts modules of the working directory in reach."""
+    return shlex.split(re.split(r"\s{2,}", opening(path).removeprefix("# ").removeprefix("python -m "))[0])
 
 
 def without_needs(group: str) -> list[str]:
@@ -79,6 +79,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Run, ten_dig
     )
     (tmp_path / "cells" / "images" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (tmp_path / "cells" / "boxes.csv").write_text("1.png,1,1,4,4,cell\n")
+    (tmp_path / "raccoons").symlink_to(tmp_path / "cells")
     (tmp_path / "coco").mkdir()
     (tmp_path / "coco" / "coco.json").write_text(json.dumps(COCO))
     (tmp_path / "FILE").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors, in the format of safetensors
