@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
 from tlx.base.gradients import no_gradients
+from tlx.features.precision import autocast
 from tlx.records.settled import AUTO
 
 log = logging.getLogger("tlx")
@@ -132,6 +133,6 @@ def _run(backbone: Backbone, batch: Tensor, mode: ComputeMode) -> Tensor:
     mean = torch.tensor(backbone.preprocessing.mean, device=device).view(1, -1, 1, 1) * 255
     std = torch.tensor(backbone.preprocessing.std, device=device).view(1, -1, 1, 1) * 255
     image = batch.to(device, non_blocking=True).float().sub(mean).div_(std).contiguous(memory_format=mode.memory_format)
-    with torch.autocast(device.type, torch.bfloat16, enabled=mode.precision == "bf16-mixed"):
+    with autocast(device, mode.precision):
         features: Tensor = backbone(image)
     return features

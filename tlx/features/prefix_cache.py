@@ -22,6 +22,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.data.labelled import VAL_TILES
 from tlx.features.extraction import Wanted, compute
 from tlx.features.keys import label, labels_key, prefix_key
+from tlx.features.precision import autocast
 from tlx.features.rows import CachedRows, lookup
 from tlx.features.segments import KEY_BYTES, Shape
 from tlx.features.store import Entry, Store, gigabytes
@@ -128,8 +129,8 @@ class PrefixCache:
         """Return how prefixes are computed, given the precision of the training and the `context` of its steps."""
         if not self.bf16:
             return Numerics(precision, context)
-        device = task.mean.device.type
-        return Numerics("bf16", lambda: torch.autocast(device, torch.bfloat16), torch.bfloat16)
+        device = task.mean.device
+        return Numerics("bf16", lambda: autocast(device, "bf16-mixed"), torch.bfloat16)
 
     def boundary(self, task: Task, prefix: Sequence[str], images: int, how: Numerics) -> Boundary | None:
         """Return the highest boundary of a frozen prefix whose rows fit in the cache; None if there is none.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlx.measures.interval_text import with_interval
 from tlx.measures.intervals import middle
 
 _SEED = 0
@@ -32,6 +33,11 @@ class Difference:
     value: float
     low: float
     high: float
+
+    @property
+    def text(self) -> str:
+        """The difference with its interval, all with their signs."""
+        return with_interval(self.value, (self.low, self.high), "+.4f")
 
     @property
     def worse(self) -> bool:

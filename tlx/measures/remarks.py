@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from tlx.base.printable import counted, one_line
+from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
 
 GAP = 0.1  # from here on a difference is remarked upon, even if chance may explain it
@@ -33,13 +34,11 @@ def gap_remarks(figures: Mapping[str, float], headline: str, val_images: int, te
     gap, ends = val - test, interval_of(figures, headline)
     if headline.endswith("loss") or not gap >= SURE_GAP:
         return []
-    low, high = ends or (math.nan, math.nan)
-    by_chance = ends is None or gap <= (test - low) * math.sqrt(1 + test_images / max(val_images, 1))
+    by_chance = ends is None or gap <= (test - ends[0]) * math.sqrt(1 + test_images / max(val_images, 1))
     if by_chance and gap < GAP:
         return []
     images = counted(test_images, "test image", "test images")
-    shown = f" ({low:.3f} to {high:.3f})" if ends else ""
-    text = f"{headline} {test:.3f}{shown} is {gap:.3f} below validation's {val:.3f}"
+    text = f"{headline} {with_interval(test, ends, '.3f')} is {gap:.3f} below validation's {val:.3f}"
     if by_chance:
         others = counted(val_images, "validation image", "validation images")
         return [f"{text}; with {images} and {others}, chance may explain that"]
@@ -63,10 +62,10 @@ def class_remarks(figures: Mapping[str, float], headline: str, of_class: str | N
         return []
     prefix, poor = f"{of_class}/", []
     for name, value in figures.items():
-        low, high = interval_of(figures, name) or (math.nan, value)
+        ends = interval_of(figures, name)
+        high = value if ends is None else ends[1]
         if name.startswith(prefix) and value < POOR * overall and high < overall:
-            shown = "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
-            text = f"class '{one_line(name.removeprefix(prefix))}': {of_class} {value:.3f}{shown}"
+            text = f"class '{one_line(name.removeprefix(prefix))}': {of_class} {with_interval(value, ends, '.3f')}"
             poor.append((value, f"{text}, where {headline} is {overall:.3f}; its images: review/review.md"))
     more = [f"and {len(poor) - CLASSES_AT_MOST} more classes like it"] if len(poor) > CLASSES_AT_MOST else []
     return [*(text for _, text in sorted(poor)[:CLASSES_AT_MOST]), *more]

@@ -7,11 +7,12 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tlx.base.printable import printable
+from tlx.measures.interval_text import between, in_brackets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,17 +22,11 @@ class Code(str):
     """A text that Markdown shows as code, such as the name of a metric."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The ends of an interval; NaN if it is not defined."""
 
     low: float
     high: float
-
-    @property
-    def defined(self) -> bool:
-        """Whether both ends are finite."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -83,20 +78,17 @@ class Table:
         return text.getvalue()
 
     def _shown(self, cell: Cell) -> str:
+        form = f".{self.digits}f"
         if isinstance(cell, Estimate):
-            value, (low, high) = self._shown(cell.value), self._ends(cell.interval)
-            defined = cell.interval.defined and math.isfinite(cell.value)
-            return f"{value} ({low} to {high})" if defined else value
+            value = self._shown(cell.value)
+            return value + in_brackets(cell.interval, form) if math.isfinite(cell.value) else value
         if isinstance(cell, Interval):
-            return "{} to {}".format(*self._ends(cell)) if cell.defined else ""
+            return between(cell, form)
         if isinstance(cell, float):
-            return "–" if math.isnan(cell) else f"{cell:.{self.digits}f}"
+            return "–" if math.isnan(cell) else f"{cell:{form}}"
         if isinstance(cell, int):
             return f"{cell:,}"
         return f"`{cell}`" if isinstance(cell, Code) else escaped(cell)
-
-    def _ends(self, interval: Interval) -> tuple[str, str]:
-        return f"{interval.low:.{self.digits}f}", f"{interval.high:.{self.digits}f}"
 
 
 @dataclass(frozen=True)

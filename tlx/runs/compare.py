@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
+from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
 from tlx.measures.pigeonhole import Difference, mean_interval
 from tlx.records.directory import RunDirectory
@@ -111,7 +112,7 @@ def _differences(first: Compared, other: Compared) -> list[str]:
     for name in names:
         one = found[name]
         verdict = "" if one.worse or one.better else "  not shown to differ"
-        lines.append(f"  {name:<{width}}  {one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f}){verdict}")
+        lines.append(f"  {name:<{width}}  {one.text}{verdict}")
     return lines
 
 
@@ -125,6 +126,4 @@ def _settings(first: Compared, other: Compared) -> list[str]:
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:
-    ends = interval_of(metrics, name)
-    shown = "" if ends is None else f" ({ends[0]:.4f} to {ends[1]:.4f})"
-    return f"{metrics[name]:.4f}{shown}" if name in metrics else ""
+    return with_interval(metrics[name], interval_of(metrics, name)) if name in metrics else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
+from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
 from tlx.records.directory import RunDirectory
 from tlx.records.epochs import last_row
@@ -68,10 +69,7 @@ class Listed:
     @property
     def figure(self) -> str:
         """Its main test metric with the interval."""
-        if not self.metric:
-            return ""
-        ends = "" if self.ends is None else f" ({self.ends[0]:.4f} to {self.ends[1]:.4f})"
-        return f"{self.metric} {self.value:.4f}{ends}"
+        return f"{self.metric} {with_interval(self.value, self.ends)}" if self.metric else ""
 
 
 def listed_runs(where: str = "*", folder: str = "outputs", order: str = "figure") -> list[Listed]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
+from tlx.measures.interval_text import in_brackets
 from tlx.measures.pigeonhole import Difference
 from tlx.records.resamples import Resamples, read_resamples
 from tlx.runs.run import Run
@@ -246,12 +247,11 @@ def _sd(values: Sequence[float]) -> float:
 def _figure(row: Row, name: str) -> str:
     mean, sd, ends = row.mean.get(name, math.nan), row.sd.get(name, math.nan), row.interval.get(name)
     spread = "" if math.isnan(sd) else f" ± {sd:.4f}"
-    return f"{mean:.4f}{spread}" + ("" if ends is None else f" ({ends[0]:.4f} to {ends[1]:.4f})")
+    return f"{mean:.4f}{spread}{in_brackets(ends)}"
 
 
 def _difference(row: Row) -> str:
-    one = row.behind
-    return "" if one is None else f"{one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
+    return "" if row.behind is None else row.behind.text
 
 
 def _comparison(row: Row) -> dict[str, str]:

@@ -18,12 +18,13 @@ from tlx.data.batches.reading_processes import seconds_an_image
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.labelled import VAL_TILES
 from tlx.data.reading.workers import cores_here
+from tlx.features.precision import autocast
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.network import Batch
 from tlx.training import distributed
 from tlx.training.experiment import build_task, set_input_size
 from tlx.training.planning import build_backbone
-from tlx.training.timing import HALF, device_of_steps
+from tlx.training.timing import device_of_steps
 
 _ROUNDS, _PATIENCE = 4, 1.2  # times that each part of a training is timed, unless it takes so many seconds before
 _ENOUGH = 2 * 256 * 256  # pixels of a batch that keeps the cores of a CPU busy
@@ -120,8 +121,7 @@ class Trial:
         times: list[float] = []
         while len(times) < _ROUNDS and sum(times) < _PATIENCE:
             start = time.perf_counter()
-            precision = str(self.config.trainer.precision)
-            with torch.autocast(self.device.type, HALF.get(precision, torch.bfloat16), enabled=precision in HALF):
+            with autocast(self.device, str(self.config.trainer.precision)):
                 work()
             if self.device.type == "cuda":
                 torch.cuda.synchronize()

@@ -12,12 +12,13 @@ import torch
 from omegaconf import DictConfig
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.features.precision import autocast
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
 from tlx.training.planning import plan
-from tlx.training.timing import HALF, device_of_steps, on_device
+from tlx.training.timing import device_of_steps, on_device
 
 log = logging.getLogger("tlx")
 STEPS = 5  # at the peak of the schedule: a loss that will diverge is far above the first one by then
@@ -58,8 +59,7 @@ def _is_stable(config: DictConfig, batches: list[Batch], stage: PlannedStage, ta
         group["lr"] = rates.get(layer_group(group), 0.0)
     losses: list[float] = []
     for batch in itertools.islice(itertools.cycle(batches), STEPS + 1):  # the last for the loss after the last step
-        device = batch["image"].device.type
-        with torch.autocast(device, HALF.get(precision, torch.bfloat16), enabled=precision in HALF):
+        with autocast(batch["image"].device, precision):
             loss = task.loss(batch)
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):

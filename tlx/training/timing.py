@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.pooled import TRIED, ComputeMode, candidates, fastest
+from tlx.features.precision import autocast
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
@@ -25,7 +26,6 @@ from tlx.training.planning import plan
 log = logging.getLogger("tlx")
 STEPS = 3  # timed steps, after the warm-up
 QUICK = 5.0  # seconds that compiling the smallest networks takes
-HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Timing(ABC):
@@ -179,7 +179,7 @@ def _measure(
     times = []
     for _ in range(STEPS + 1 + int(compiled)):
         start = time.perf_counter()
-        with torch.autocast(device.type, HALF.get(precision, torch.bfloat16), enabled=precision in HALF):
+        with autocast(device, precision):
             loss = model.loss(batch)
         loss.backward()
         model.zero_grad(set_to_none=True)
