@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from tlx.base.errors import TlxError
@@ -32,6 +33,7 @@ from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
+from tlx.data.splits.tiles import image_sizes
 
 _REMEDY = "repair or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files that a message lists
@@ -84,19 +86,23 @@ class CheckedSet:
 
     @cached_property
     def _size_independent(self) -> list[str]:
-        """Findings that do not depend on the size of the input."""
-        found = [*self.images.notes, *class_findings(self.images), *group_findings(self.images)]
-        found += label_findings(self.images, self.node.get("labels_per_class"))
+        """Findings that do not depend on the size of the input, the most important first.
+
+        First how the files were understood, then what makes figures wrong, then what makes them poor.
+        """
+        found = [*self.images.notes, *class_findings(self.images)]
+        about_groups = list(group_findings(self.images))
+        about_labels = list(label_findings(self.images, self.node.get("labels_per_class")))
         parts = self.images.splits
         if not self.facts and any(_files(split) for split in parts.values()):
-            return found  # a comparison of contents would open the files
+            return [*found, *about_groups, *about_labels]  # a comparison of contents would open the files
         keys = {part: self._keys(part) for part in parts}
-        found += [*content_findings(self.images, keys), *copy_findings(self.images, keys)]
+        found += [*content_findings(self.images, keys), *about_groups]
         if self.facts:
             found += similar_findings(self.images, self._similar(keys))
         if self.node.get("window") is None:
             found += depth_findings([f.peak for facts in self.facts.values() for f in facts if f.peak])
-        return found
+        return [*found, *about_labels, *copy_findings(self.images, keys)]
 
     def _similar(self, keys: Mapping[str, list[bytes]]) -> list[tuple[int, int]]:
         """Return pairs of near duplicates, as positions in the concatenation of train, val and test."""
@@ -139,7 +145,7 @@ class CheckedSet:
         lines = self.describe() if self.images.train else [f"{self.images.name}: no readable images"]
         lines = [line for line in lines if not line.startswith("  left out")]
         lines += class_table(self.images, self.splits) if self.images.train else []
-        lines += [f"  {line}" for line in about_labels]
+        lines += [f"  {line}" for line in (self.size_line(), *about_labels) if line]
         lines += [f"  warning: {line}" for line in self.findings(input_size)]
         if self.facts:
             lines.append(f"  {self.opened:,} files opened, {len(self.broken):,} of them broken")
@@ -152,6 +158,28 @@ class CheckedSet:
         else:
             lines.append("  the images are in memory: there are no files to open")
         return "\n".join(lines)
+
+    def size_line(self) -> str:
+        """Return a line about the sizes of the images in pixels; '' if no file was opened."""
+        found = [size for part, split in self.images.splits.items() for size in self._sizes(part, split)]
+        if not found:
+            return ""
+        (height, width), many = found[0], len(set(found))
+        if many == 1:
+            return f"sizes: all images have {width:,} x {height:,} pixels"
+        widths, heights = (sorted(size[i] for size in found) for i in (1, 0))
+        aspects = sorted(wide / high for high, wide in found)
+        ends = ((ascending[0], median_low(ascending), ascending[-1]) for ascending in (widths, heights))
+        across, along = (f"{least:,} to {most:,} (median {middle:,})" for least, middle, most in ends)
+        shapes = f"{aspects[0]:.2f} to {aspects[-1]:.2f} (median {median_low(aspects):.2f})"
+        return f"sizes: width {across}, height {along} pixels; width / height {shapes}"
+
+    def _sizes(self, part: str, split: Split) -> list[tuple[int, int]]:
+        """Return the height and width of the images of a split, upright; none if its files were not opened."""
+        if split.pixels is None and not (self.facts and split):
+            return []
+        files = (fact.upright for fact in self.facts.get(part, ()))
+        return image_sizes(split) if split.pixels is not None else [*files]
 
     def describe(self) -> list[str]:
         """Return lines with the numbers of images and classes, how the set was split, and the files left out."""

@@ -65,6 +65,11 @@ class Facts(FileFacts):
         """The shorter side in pixels."""
         return min(self.width, self.height)
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width in pixels of the upright image."""
+        return (self.width, self.height) if self.turn > 4 else (self.height, self.width)
+
     @classmethod
     def rules(cls) -> str:
         """By what verdicts are reached: with another Pillow or another limit they may differ."""

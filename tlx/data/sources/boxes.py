@@ -16,10 +16,10 @@ from tlx.data.sources.box_source import BoxedKeys, BoxSource, boxed_set
 from tlx.data.sources.box_table import BoxRow, BoxTable
 from tlx.data.sources.box_tables import find_tables, read_class_file
 from tlx.data.sources.file_index import FileIndex
-from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.official_splits import official
 from tlx.data.sources.set_folder import images_and, set_folder
+from tlx.data.sources.split_folders import SPLIT_NAMES
 from tlx.data.sources.turns import Frame
 from tlx.data.splits.samples import ImageSet
 

@@ -20,6 +20,7 @@ from tlx.data.sources.keys import Classes, RootKeys
 from tlx.data.sources.layout import ClassFolders, Layout, folders_without_images, read_layout
 from tlx.data.sources.set_folder import names_below, no_folder
 from tlx.data.sources.split_folders import Splits
+from tlx.data.sources.wrong_level import loose_note
 from tlx.data.splits.groups import groups_by_pattern
 from tlx.data.splits.samples import ImageSet, Sample, Split
 
@@ -151,8 +152,10 @@ def folder(
             counts = enumerated([f"{count:,} {name}" for name, count in sorted(found.items())])
             images = replace(images, rule=f"{images.rule}; left out, {kind}: {counts}")
     empty = [_name(path, root) for path in folders_without_images(layout)]
+    loose = loose_note(places)
     notes = (
         *layout.notes,
+        *([loose] if loose else []),
         *([f"no images in {counted(len(empty), 'folder', 'folders')}: {enumerated(empty)}"] if empty else []),
     )
     return replace(images, notes=notes)

@@ -12,17 +12,8 @@ from tlx.base.legible import composed, legible
 from tlx.base.printable import enumerated
 from tlx.data.files.image_files import some_images_below, why_no_folder
 from tlx.data.files.walk import descended, files_below, folders_in
-from tlx.data.sources.split_folders import Splits, lookalikes, named_splits
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+from tlx.data.sources.split_folders import SPLIT_NAMES, Splits, lookalikes, named_splits
+from tlx.data.sources.wrong_level import holds_runs, level_hint, level_notes, refuse_too_high
 
 # Class name -> its folders. There are several for folds, or if a name has two Unicode forms.
 ClassFolders = dict[str, list[Path]]
@@ -80,12 +71,14 @@ def read_layout(root: str | os.PathLike[str], splits: Splits | None = None) -> L
     # a lone `train` is a class, for example among vehicles
     if "train" not in found or (len(found) == 1 and others):
         layout = _layout({"train": [root]})
-        return replace(layout, notes=tuple(lookalikes(root, layout.classes["train"])))
+        classes = layout.classes["train"]
+        refuse_too_high(root, classes)
+        remarks = (*_runs_left_out(root), *lookalikes(root, classes), *level_notes(root, classes, carved=True))
+        return replace(layout, notes=remarks)
     layout = _layout({part: [folder] for part, folder in found.items()})
     unused = [legible(folder.name) for folder in others if any(some_images_below(folder))]
-    if not unused:
-        return layout
-    return replace(layout, notes=(f"left out, not folders of splits: {enumerated(unused)}",))
+    notes = [f"left out, not folders of splits: {enumerated(unused)}"] if unused else []
+    return replace(layout, notes=(*notes, *level_notes(root, layout.classes["train"], carved=False)))
 
 
 def _layout(splits: dict[str, list[Path]]) -> Layout:
@@ -122,7 +115,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _classes(folders: Sequence[Path]) -> ClassFolders:
     found: ClassFolders = {}
     for path in (path for folder in folders for path in folders_in(folder) if any(some_images_below(path))):
-        found.setdefault(composed(path.name), []).append(path)
+        if not holds_runs(path):
+            found.setdefault(composed(path.name), []).append(path)
     if found:
         return found
     folder = folders[0]
@@ -130,4 +124,10 @@ def _classes(folders: Sequence[Path]) -> ClassFolders:
     got = "images outside class folders" if loose else "no folder with images"
     if not loose and any(not os.path.splitext(name)[1] for _, name in files_below(folder)):
         got += "; files without an extension must be listed in a table: dataset=table, or add .dcm to DICOM files"
+    got += level_hint(folder) if loose else ""
     raise TlxError(f"{folder}: expected one folder of images per class (such as {folder.name}/cat/1.jpg), got {got}")
+
+
+def _runs_left_out(root: Path) -> list[str]:
+    found = [legible(folder.name) for folder in folders_in(root) if holds_runs(folder)]
+    return [f"left out, folders of runs and not classes: {enumerated(found)}"] if found else []

@@ -19,6 +19,15 @@ from tlx.base.printable import enumerated
 from tlx.data.files.walk import descended, folders_in
 
 PARTS = ("train", "val", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 Splits = Mapping[str, str | Sequence[str]]  # train, val, test -> folders relative to the root
 _LIKE = {"train": r"train(ing)?", "val": r"val(id(ation)?)?|dev(elopment)?", "test": r"test(ing)?|eval(uation)?"}
 _FOLD = re.compile(r"(fold|split|part|cv|k)[\W_]*\d+|\d+", re.IGNORECASE)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tlx.data.files.walk import files_below
-from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_names import stem_of
+from tlx.data.sources.split_folders import SPLIT_NAMES
 from tlx.data.sources.yolo_file import are_labels
 
 _MOST_BYTES = 2**26

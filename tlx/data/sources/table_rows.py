@@ -17,8 +17,7 @@ from tlx.base.errors import TlxError, closest, did_you_mean
 from tlx.base.files import open_regular
 from tlx.base.legible import composed
 from tlx.base.printable import counted
-from tlx.data.sources.layout import SPLIT_NAMES
-from tlx.data.sources.split_folders import part_called
+from tlx.data.sources.split_folders import SPLIT_NAMES, part_called
 
 PARQUET = {".parquet", ".pq"}
 _DELIMITERS = ",;\t|"

@@ -12,7 +12,7 @@ from typing import Any
 from tlx.base.errors import TlxError
 from tlx.base.files import open_regular
 from tlx.base.legible import composed, legible
-from tlx.data.sources.layout import SPLIT_NAMES
+from tlx.data.sources.split_folders import SPLIT_NAMES
 
 _MOST_BYTES = 2**20
 _MOST_CLASSES = 100_000

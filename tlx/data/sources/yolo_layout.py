@@ -14,10 +14,9 @@ from tlx.data.files.image_files import EXTENSIONS
 from tlx.data.files.walk import files_below
 from tlx.data.sources.box_listing import split_of_folders
 from tlx.data.sources.file_index import FileIndex
-from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.official_splits import official
-from tlx.data.sources.split_folders import split_below
+from tlx.data.sources.split_folders import SPLIT_NAMES, split_below
 from tlx.data.sources.split_lists import read_lists
 from tlx.data.sources.yolo_data import NAME_FILES, YoloData, find_data
 from tlx.data.sources.yolo_file import holds_labels

@@ -11,9 +11,8 @@ from tlx.base.legible import legible
 from tlx.base.printable import enumerated
 from tlx.data.files.image_files import EXTENSIONS, images_below
 from tlx.data.sources.file_index import FileIndex
-from tlx.data.sources.layout import SPLIT_NAMES
 from tlx.data.sources.overlap import apart
-from tlx.data.sources.split_folders import part_called
+from tlx.data.sources.split_folders import SPLIT_NAMES, part_called
 from tlx.data.sources.yolo_data import YoloData
 
 _MOST_BYTES = 2**26

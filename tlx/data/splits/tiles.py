@@ -64,7 +64,7 @@ def image_sizes(split: Split, facts: Mapping[Path, Facts] = MappingProxyType({})
 def _known_size(facts: Facts | None) -> tuple[int, int] | None:
     if facts is None or not facts.short_side:
         return None
-    return (facts.width, facts.height) if facts.turn > 4 else (facts.height, facts.width)
+    return facts.upright
 
 
 def _name(split: Split, image: int, place: tuple[int, int]) -> str:
