@@ -48,7 +48,7 @@ def train(config: DictConfig) -> Run:
         >>> config = tlx.compose([*small, "strategy=full", "trainer.stage_epochs=1", "run_dir=outputs/example"])
         >>> run = tlx.train(config)
         >>> run.metrics["train/epochs"], run.metrics["train/steps"]
-        (1.0, 33.0)
+        (1.0, 34.0)
         >>> tlx.train(config)  # already finished: nothing is trained
         Run('outputs/example')
     """

@@ -32,12 +32,12 @@ def data(make_tree, node, preprocessing):
 
 def test_images_are_read_here_where_shared_memory_is_too_small(data, monkeypatch, caplog):
     """Guards against a run that waits for ever in a container: /dev/shm has no room for what its processes read."""
-    one = 8 * 3 * 16 * 16  # bytes
+    one = 7 * 3 * 16 * 16  # bytes
     assert shared_memory.needed(one, processes=2) == 6 * one
     monkeypatch.setattr(shared_memory, "room", lambda: 6 * one - 1)
     loader = data.train_dataloader()
     with caplog.at_level("INFO", logger="tlx"):
-        assert len(list(loader)) == 3
+        assert len(list(loader)) == 4
         assert len(list(data.val_dataloader())) == 1
     assert loader.num_workers == 0
     told = [record.getMessage() for record in caplog.records if "/dev/shm" in record.getMessage()]
@@ -45,7 +45,7 @@ def test_images_are_read_here_where_shared_memory_is_too_small(data, monkeypatch
     assert "--shm-size" in told[0]
     monkeypatch.setattr(shared_memory, "room", lambda: 6 * one)
     loader = data.train_dataloader()
-    assert len(list(loader)) == 3
+    assert len(list(loader)) == 4
     assert loader.num_workers == 2
 
 
@@ -85,9 +85,9 @@ def test_a_process_that_nobody_asks_for_a_batch_waits(data, monkeypatch):
     """Guards against the limit of a file that ends reading processes in a validation which takes longer than it."""
     monkeypatch.setattr(batch_process, "TIME", 1.0)
     loader = data.train_dataloader()
-    assert len(list(loader)) == 3
+    assert len(list(loader)) == 4
     time.sleep(1.5)
-    assert len(list(loader)) == 3
+    assert len(list(loader)) == 4
 
 
 def test_a_process_that_ends_while_a_step_runs_ends_in_a_message(data, monkeypatch, tmp_path):
@@ -115,7 +115,7 @@ def test_a_process_that_does_not_send_its_batch_is_named(data, monkeypatch, capl
     monkeypatch.setattr(dataset_module, "read_pixels", _slowly(dataset_module.read_pixels))
     loader = data.train_dataloader()
     with caplog.at_level("INFO", logger="tlx"):
-        assert len(list(loader)) == 3
+        assert len(list(loader)) == 4
     told = [record.getMessage() for record in caplog.records if "has not come" in record.getMessage()]
     assert told
     assert all(re.search(r"^waiting for \d+ seconds: a batch of process \d+, which reads images,", one) for one in told)
@@ -139,5 +139,5 @@ def test_signals_to_all_processes_of_a_run_do_not_end_those_that_read(data):
         subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
         os.kill(worker.pid, signal.SIGINT)
     time.sleep(0.2)
-    assert len(list(batches)) == 1
-    assert len(list(loader)) == 3  # in the next epoch too
+    assert len(list(batches)) == 2
+    assert len(list(loader)) == 4  # in the next epoch too

@@ -26,7 +26,7 @@ def test_a_small_set_makes_fifty_steps():
     assert data.repeats == 20
     assert len(data.train_dataloader()) == 50
     assert "20 crops of each training image, 200 crops (dataset.repeats)" in data.describe()
-    assert len(_data("dataset.repeats=1").train_dataloader()) == 2
+    assert len(_data("dataset.repeats=1").train_dataloader()) == 3
     digits = ImageDataModule(compose(["dataset=digits"]).dataset, small_cnn(width=4).preprocessing, seed=0)
     assert digits.repeats == 1
 

@@ -32,6 +32,7 @@ from tlx.data.augmentation.transforms import (
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
+from tlx.data.batches.even import EvenBatches, batches_of_epoch
 from tlx.data.batches.kept import KeptImages, images_to_keep
 from tlx.data.batches.loader import EpochLoader, uncollated
 from tlx.data.batches.reading_processes import (
@@ -75,6 +76,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         target: The node of the target domain.
         paired: Whether training batches include images of the target domain.
         fixed_size: Whether the backbone takes no other size than its own.
+        accumulated: Batches whose gradients make one optimizer step.
 
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
@@ -88,7 +90,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         {'train': 1079, 'val': 359, 'test': 359}
         >>> batch = next(iter(data.train_dataloader()))
         >>> batch["image"].shape, batch["image"].dtype, batch["target"].shape
-        (torch.Size([32, 3, 64, 64]), torch.uint8, torch.Size([32]))
+        (torch.Size([31, 3, 64, 64]), torch.uint8, torch.Size([31]))
     """
 
     def __init__(
@@ -100,11 +102,13 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         target: Mapping[str, Any] | DictConfig | None = None,
         paired: bool = False,
         fixed_size: bool = False,
+        accumulated: int = 1,
     ) -> None:
         pl.LightningDataModule.__init__(self)
         LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size)
         self.paired = paired
         self.batch_size: int = self.dataset.get("batch_size", 32)
+        self.accumulated = accumulated
         self.seed = seed
         self._epoch = 0
         self.view_seed = view_seed
@@ -210,22 +214,21 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return dataset.images([0] * len(index), torch.tensor(index))
 
     def train_dataloader(self) -> EpochLoader:
-        """Return shuffled, augmented batches; an incomplete last batch is dropped unless it is the only one."""
+        """Return shuffled, augmented batches, see `EvenBatches`."""
         rank, world = rank_and_world()
         count = self.sizes["train"]
         source = self._fed("train", self.augmented())
         dataset: SplitDataset | PairedDataset = source
         members = members_of([*map(self.image_set.class_ids, source.split.samples)]) if self.balanced else None
-        sampler = EpochSampler(count, self.seed, shuffle=True, rank=rank, world=world, members=members)
+        sampler = EpochSampler(count, self.seed, shuffle=True, members=members)
         if self.paired:
             other = self.sizes[domains.TRAIN]
             dataset = PairedDataset(source, self._fed(domains.TRAIN, self.augmented(domains.TRAIN)))
-            sampler = PairedSampler(count, self.seed, other=other, rank=rank, world=world, members=members)
+            sampler = PairedSampler(count, self.seed, other=other, members=members)
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]
-        drop_last = len(sampler) >= self.batch_share(world)
-        return self._loader(dataset, sampler, drop_last=drop_last)
+        return self._loader(dataset, EvenBatches(sampler, self.training_batches(world), rank, world))
 
     def in_order(self, split: str) -> EpochLoader:
         """Return this process's share of a split as for evaluation: always images, even if `feed` replaced them."""
@@ -260,6 +263,14 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         return self._loader(dataset, EpochSampler(len(split), 0, shuffle=False))
 
     # Loaders
+
+    def training_batches(self, world: int) -> int:
+        """Return the number of training batches of an epoch, the same in each of `world` processes.
+
+        Raises:
+            TlxError: The batch size is not a multiple of `world`.
+        """
+        return batches_of_epoch(self.sizes["train"], self.batch_share(world) * world, self.accumulated, world)
 
     def batch_share(self, world: int) -> int:
         """Return the batch size of each of `world` processes; together they make one batch of `batch_size`.
@@ -361,19 +372,23 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         dataset.kept = self._kept[split, drawn]
 
     def _loader(
-        self, dataset: SplitDataset | PairedDataset, sampler: EpochSampler | Chosen, drop_last: bool = False
+        self, dataset: SplitDataset | PairedDataset, sampler: EpochSampler | Chosen | EvenBatches
     ) -> EpochLoader:
         parts = [dataset.source, dataset.target] if isinstance(dataset, PairedDataset) else [dataset]
-        training = isinstance(sampler, EpochSampler) and sampler.shuffle
+        training = isinstance(sampler, EvenBatches)
         workers = max(self._num_workers(part, training) for part in parts)
         device = self._gpu()
         for part in parts:
             part.distort_later = device is not None
+        if isinstance(sampler, EvenBatches):
+            largest = sampler.largest
+            drawn_by: dict[str, Any] = {"batch_sampler": sampler}
+        else:
+            largest = 1 if any(part.one_a_batch for part in parts) else self.batch_share(sampler.world)
+            drawn_by = {"sampler": sampler, "batch_size": largest}
         loader = EpochLoader(
             dataset,
-            batch_size=1 if any(part.one_a_batch for part in parts) else self.batch_share(sampler.world),
-            sampler=sampler,
-            drop_last=drop_last,
+            **drawn_by,
             collate_fn=uncollated,
             worker_init_fn=begin,
             multiprocessing_context=START_METHOD if workers else None,
@@ -384,7 +399,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         )
         loader.device = device
         loader.say = self._say
-        loader.image_bytes = len(parts) * self.channels * math.prod(self.preprocessing.height_width)
+        loader.batch_bytes = largest * len(parts) * self.channels * math.prod(self.preprocessing.height_width)
         return loader
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:

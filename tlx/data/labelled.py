@@ -242,7 +242,7 @@ class LabelledImages:
 
     @property
     def class_counts(self) -> list[float]:
-        """Images of each class that an epoch draws, before an incomplete last batch is dropped."""
+        """Images of each class that an epoch draws."""
         by_class = self.image_set.counts(self.splits["train"])
         counts: list[float] = [by_class[label] for label in range(self.num_classes)]
         images = self.sizes["train"]

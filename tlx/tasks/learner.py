@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tlx.adaptation.base import Adaptation
 from tlx.backbones.backbone import Backbone
 from tlx.base.compat.lightning import trainer_of
+from tlx.data.batches.loader import EpochLoader
 from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import TaskContract
 from tlx.tasks.layer_groups import Owned
@@ -50,7 +51,12 @@ class Learner(FeatureNetwork, TaskContract):
     Args:
         backbone: Ordered layer groups, see `Backbone`.
         learning: What it needs for training; None: it only predicts.
+
+    Attributes:
+        divides_by_whole_batch: Whether `loss_of` divides by sums over the batches of all processes.
     """
+
+    divides_by_whole_batch = False
 
     def __init__(self, backbone: Backbone, learning: Learning | None) -> None:
         super().__init__(backbone)
@@ -82,7 +88,13 @@ class Learner(FeatureNetwork, TaskContract):
         else:
             loss, output = self._adapted(self.adaptation, batch)
         self.log_loss(loss, len(batch["target"]), self.hits(output, batch))
-        return loss
+        weight = self._weight(batch_idx)
+        return loss if weight == 1 else loss * weight
+
+    def _weight(self, batch_idx: int) -> float:
+        """Return the weight of this process's loss: DDP averages over processes, whose shares differ by an image."""
+        loader = self.trainer.train_dataloader
+        return 1.0 if self.divides_by_whole_batch or not isinstance(loader, EpochLoader) else loader.weight(batch_idx)
 
     def _adapted(self, adaptation: Adaptation, batch: Batch) -> tuple[Tensor, Any]:
         """Return the loss with the penalty of the adaptation, and the head's output for the labelled images."""

@@ -75,7 +75,7 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
         config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts,
-        backbone.fixed_size,
+        backbone.fixed_size, config.trainer.accumulate_grad_batches,
     )  # fmt: skip
     data.prepare_data()
     data.setup()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tlx.base.errors import TlxError
+from tlx.data.batches.even import batches_of_epoch
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
@@ -81,11 +82,10 @@ def _too_few(data: ImageDataModule, stage: PlannedStage, count: int, processes: 
 
 
 def _smallest_batch(task: Task, data: ImageDataModule, processes: int) -> int:
-    """Return the number of images in BatchNorm's smallest batch: a full batch, or the only one if it is incomplete."""
-    share = max(1, data.batch_size // processes)
-    images = max(data.sizes["train"] // processes, 1)  # a last incomplete batch is dropped unless it is the only one
+    """Return the number of images in BatchNorm's smallest batch."""
+    batches = batches_of_epoch(data.sizes["train"], data.batch_size, data.accumulated, processes)
     joint = task.adaptation is not None and task.adaptation.batch_norm == "joint"
-    return min(share, images) * (2 if joint else 1)
+    return max(data.sizes["train"] // (batches * processes), 1) * (2 if joint else 1)
 
 
 def _on_meta(task: Task) -> Task:

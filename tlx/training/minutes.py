@@ -98,8 +98,8 @@ class Trial:
 
     def of(self, stages: Sequence[PlannedStage]) -> Seconds:
         """Return the seconds of the stages and of the test."""
-        sizes, batches = self.data.sizes, steps_an_epoch(self.config, self.data)
-        steps = batches * self.config.trainer.accumulate_grad_batches * self.share  # images an epoch
+        sizes = self.data.sizes
+        drawn = self._limited(sizes["train"])  # images an epoch
         tiles = self._limited(sizes[VAL_TILES])
         whole = sizes["test"] + (sizes["val"] * len(stages) if self.data.whole_differs else 0)
         evaluated = self._timed(self._evaluate)
@@ -110,7 +110,7 @@ class Trial:
             rows = self._stored(stage)
             step = self._timed(partial(self._step, rows))
             below, read = (0.0, self.read) if rows is None else (self._timed(self._forward(stage)), 0.0)
-            training += stage.epochs * steps * (step + read)
+            training += stage.epochs * drawn * (step + read)
             validation += stage.epochs * tiles * max(evaluated - below + read, 0.0)
             if rows is not None:  # one pass serves later stages
                 filled = max(filled, (below + self.read) * (self._views(stage) * sizes["train"] + tiles))

@@ -17,7 +17,7 @@ from tlx.base.waiting import waiting_for
 from tlx.data.batches.ahead import copied_ahead
 from tlx.data.batches.batch_process import handed_over, readers_named
 from tlx.data.batches.dataset import Batch, PairedDataset, SplitDataset
-from tlx.data.batches.sampler import EpochSampler
+from tlx.data.batches.even import EvenBatches
 from tlx.data.batches.shared_memory import too_small
 
 log = logging.getLogger("tlx")
@@ -32,22 +32,21 @@ class EpochLoader(DataLoader[Batch]):
     Batches of rows (`SplitDataset.rows`) are copied from memory in this process. For a GPU (`device`) batches are
     copied ahead, and distorted there if their data set has `distort_later`.
 
-    Its state is the number of batches drawn in the epoch. Lightning stores it in checkpoints and restores it when a run
-    resumes within an epoch; the iteration of that epoch then skips these batches.
+    Its state, of `EvenBatches`, is the number of batches drawn in the epoch. Lightning stores it in checkpoints and
+    restores it when a run resumes within an epoch; the iteration of that epoch then skips these batches.
     """
 
     device: torch.device | None = None
     say: Callable[[str], object] = log.info
-    image_bytes = 0  # of one image of a batch, including that of the target domain if there is one
+    batch_bytes = 0  # of the images of the largest batch, including those of the target domain if there is one
     _drawn = 0
     _state: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        sampler, state = self.sampler, self._state
+        even, state = self._even, self._state
         self._drawn, self._state = 0, None
-        if isinstance(sampler, EpochSampler) and state is not None and state["epoch"] == sampler.epoch:
-            self._drawn = state["batches"]
-            sampler.skipped = self._drawn * (self.batch_size or 1)
+        if even is not None and state is not None and state["epoch"] == even.sampler.epoch:
+            even.skipped = self._drawn = state["batches"]
         try:
             batches = self._batches() if self.device is None else copied_ahead(self._batches(), self.device)
             with readers_named():
@@ -89,7 +88,7 @@ class EpochLoader(DataLoader[Batch]):
         """Prepare the transfer of batches from processes that are about to start; without room read in this process."""
         if not self.num_workers or has_readers(self):
             return
-        why = too_small(self.image_bytes * (self.batch_size or 1), self.num_workers)
+        why = too_small(self.batch_bytes, self.num_workers)
         if why:
             self.num_workers = 0
             self.say(f"reading processes: 0 ({why})")
@@ -102,9 +101,17 @@ class EpochLoader(DataLoader[Batch]):
         """Distort a batch that was left undistorted."""
         return self.dataset.finish(batch) if isinstance(self.dataset, SplitDataset | PairedDataset) else batch
 
+    @property
+    def _even(self) -> EvenBatches | None:
+        return self.batch_sampler if isinstance(self.batch_sampler, EvenBatches) else None
+
+    def weight(self, number: int) -> float:
+        """Return the weight of this process's mean loss of a training batch, see `EvenBatches.weight`."""
+        return 1.0 if self._even is None else self._even.weight(number)
+
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and the number of its batches drawn."""
-        return {"epoch": self.sampler.epoch if isinstance(self.sampler, EpochSampler) else 0, "batches": self._drawn}
+        return {"epoch": 0 if self._even is None else self._even.sampler.epoch, "batches": self._drawn}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Skip the drawn batches in the next iteration, if it is of the same epoch."""

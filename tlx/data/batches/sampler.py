@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from tlx.data.augmentation.randomness import mix
 from tlx.data.batches.balance import balanced_epoch
 
 Members = Mapping[int, Tensor]  # class -> images that show it
+Pair = tuple[int, int]  # the draw of an image, and its index in the split
 PADDING = -1  # the index of a row without an image
 
 
@@ -20,17 +21,16 @@ def view_draw(view: int) -> int:
     return -1 - view
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
+class EpochSampler(Sampler[Pair]):
     """Yield (draw, index) pairs; the draw tells workers how to augment the image.
 
     The draw is the epoch, so augmentation never repeats; with `views` it is one of that many views in turn, numbered by
     `view_draw`. With balanced classes an image may come several times in an epoch: the draw is then how often it came
     before. With `views` all images of an epoch have the same view.
 
-    Process `rank` of `world` takes every `world`-th index, from `rank` on: with a batch size of B the batches of all
-    processes together are the batches of one process with B * world. All processes get equally many indices. In
-    training the last few images of the order are dropped (or, with fewer images than processes, repeated). In
-    evaluation PADDING is added, so that every image counts exactly once.
+    Iterated, it serves evaluation: process `rank` of `world` takes every `world`-th index, from `rank` on. PADDING is
+    added, so that all processes get equally many indices and every image counts exactly once. In training `EvenBatches`
+    divides the epoch.
 
     Args:
         size: Number of images.
@@ -54,7 +54,6 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
         self.views = 0  # number of views that take turns; 0: a new draw in every epoch
         self.first_epoch = 0  # the epoch with the first view
-        self.skipped = 0  # indices that the next iteration skips, for a resumed run
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; Lightning calls this before each."""
@@ -66,15 +65,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return view_draw((self.epoch - self.first_epoch) % self.views) if self.views else self.epoch
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.size, self.world)
-        if self.shuffle:
-            return max(whole, min(rest, 1))
-        return whole + min(rest, 1)
+        return -(-self.size // self.world)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        draw, (order, draws), skipped = self.draw, self._order(), self.skipped
-        self.skipped = 0
-        for position in range(self.rank + skipped * self.world, len(self) * self.world, self.world):
+    def __iter__(self) -> Iterator[Pair]:
+        return self.at(range(self.rank, len(self) * self.world, self.world))
+
+    def at(self, positions: Iterable[int]) -> Iterator[Pair]:
+        """Yield the pairs at some positions of this epoch; beyond its end training begins again, evaluation pads."""
+        draw, (order, draws) = self.draw, self._order()
+        for position in positions:
             place = position % self.size
             if position < self.size or self.shuffle:
                 yield draw if draws is None else draws[place], order[place]
@@ -102,22 +101,19 @@ class PairedSampler(EpochSampler):
         size: Number of images of the source.
         seed: Seed of both orders.
         other: Number of images of the target domain.
-        rank: Number of this process, from 0.
-        world: Number of processes.
         members: Images of the source's classes, to be balanced; None: each image once.
     """
 
-    def __init__(
-        self, size: int, seed: int, *, other: int, rank: int = 0, world: int = 1, members: Members | None = None
-    ) -> None:
-        super().__init__(size, seed, shuffle=True, rank=rank, world=world, members=members)
+    def __init__(self, size: int, seed: int, *, other: int, members: Members | None = None) -> None:
+        super().__init__(size, seed, shuffle=True, members=members)
         self.other = other
         self._round: tuple[int, list[int]] = (-1, [])
 
-    def __iter__(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:  # type: ignore[override]
-        draw, first = self.draw, self.epoch * len(self) + self.skipped
-        for position, pair in enumerate(super().__iter__(), first):
-            yield pair, (draw, self._other(position * self.world + self.rank))
+    def at(self, positions: Iterable[int]) -> Iterator[tuple[Pair, Pair]]:  # type: ignore[override]
+        """Yield the pairs of pairs at some positions of this epoch."""
+        places, draw, before = list(positions), self.draw, self.epoch * self.size
+        for place, pair in zip(places, super().at(places), strict=True):
+            yield pair, (draw, self._other(before + place))
 
     def _other(self, place: int) -> int:
         number, within = divmod(place, self.other)
@@ -127,7 +123,7 @@ class PairedSampler(EpochSampler):
         return self._round[1][within]
 
 
-class Chosen(Sampler[tuple[int, int]]):
+class Chosen(Sampler[Pair]):
     """Yield given (draw, index) pairs.
 
     Args:
@@ -136,11 +132,11 @@ class Chosen(Sampler[tuple[int, int]]):
 
     world = 1  # each process has its own pairs
 
-    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+    def __init__(self, pairs: list[Pair]) -> None:
         self.pairs = pairs
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[Pair]:
         return iter(self.pairs)

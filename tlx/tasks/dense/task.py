@@ -28,6 +28,7 @@ class DenseTask(Task):
     """
 
     whole_images = True
+    divides_by_whole_batch = True  # see `whole_batch`
 
     def __init__(self, backbone: Backbone, class_names: Sequence[str], learning: Learning | None = None) -> None:
         super().__init__(for_maps(backbone), class_names, learning)
