@@ -34,3 +34,8 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'tlx' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, which a notebook completes; rooms that were imported meanwhile are not among them."""
+    return sorted(__all__)

@@ -49,8 +49,8 @@ def train(config: DictConfig) -> Run:
         >>> run = tlx.train(config)
         >>> run.metrics["train/epochs"], run.metrics["train/steps"]
         (1.0, 34.0)
-        >>> tlx.train(config)  # already finished: nothing is trained
-        Run('outputs/example')
+        >>> tlx.train(config).directory  # already finished: nothing is trained
+        PosixPath('outputs/example')
     """
     config = settled(config)  # Hydra passes references; the run's name must not depend on the value chosen for `auto`
     run = Run(config.run_dir)

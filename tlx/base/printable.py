@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 # Control characters, line and paragraph separators, and characters that change the direction of text.
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
@@ -30,6 +30,18 @@ def enumerated(names: Sequence[str], most: int = 10) -> str:
 def counted(count: int, one: str, more: str) -> str:
     """Return a number with a word in the singular or plural."""
     return f"{count:,} {one if count == 1 else more}"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """Return the lines of a table whose columns are as wide as their widest cell.
+
+    Args:
+        rows: The cells of each line, as many in each.
+        right: The numbers of the columns that are aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pad = [str.rjust if i in right else str.ljust for i in range(len(widths))]
+    return ["  ".join(p(cell, width) for p, cell, width in zip(pad, row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _escaped(found: re.Match[str]) -> str:

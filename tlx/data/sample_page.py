@@ -18,7 +18,7 @@ from tlx.data.reading.windows import Window
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.measures.box_drawing import DrawnBox, with_boxes
 from tlx.measures.colours import distinct_colour
-from tlx.measures.sheet import sheet
+from tlx.measures.sheet import contact_sheet
 
 SHOWN = {"train": 16, "val": 4, "test": 4}  # images of each split
 _COLUMNS, _SIDE = 4, 400  # images in a row; pixels of the longer side of each
@@ -67,7 +67,7 @@ def write_sample_page(checked: CheckedSet, path: Path) -> int:
         for part, split in images.splits.items()
         for sample in _spaced(split, SHOWN[part])
     ]
-    page = sheet([cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)], _SIDE)
+    page = contact_sheet(cells, _COLUMNS, _SIDE)
     note = PngImagePlugin.PngInfo()
     note.add_text(*_MARK)
     with writing(path) as file:

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure; width and height are in inches of 100 pixels."""
-    from matplotlib.figure import Figure
+    from tlx.measures.notebook_figure import NotebookFigure
 
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+    return NotebookFigure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def figure_of(pixels: np.ndarray) -> Figure:
+    """Return a figure that shows pixels, uint8 (H, W, 3), as they are."""
+    figure = new_figure(pixels.shape[1] / 100, pixels.shape[0] / 100)
+    figure.set_layout_engine("none")
+    figure.figimage(pixels)
+    return figure
 
 
 @contextmanager

@@ -1,21 +1,28 @@
-"""The last row of a run's metrics.csv: how far it has come."""
+"""The rows of a run's metrics.csv: how it has trained, and how far it has come."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-from tlx.base.files import open_regular
+from tlx.records.tables import read_rows
 
 _MOST = 8 * 2**20  # bytes; a row has a few hundred
+
+
+def epoch_rows(directory: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv by column, one for each epoch.
+
+    Raises:
+        OSError: There is none.
+        csv.Error: It is no table.
+    """
+    return read_rows(directory / "metrics.csv", _MOST)
 
 
 def last_row(directory: Path) -> dict[str, str]:
     """Return the last row of metrics.csv by column; {} if there is none."""
     try:
-        with open_regular(directory / "metrics.csv") as file:
-            text = file.read(_MOST).decode("utf-8", "replace")
-        row = list(csv.DictReader(text.splitlines()))[-1]
+        return epoch_rows(directory)[-1]
     except (OSError, csv.Error, IndexError):
         return {}
-    return {key: value for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}

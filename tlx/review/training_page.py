@@ -9,7 +9,7 @@ import numpy as np
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.splits.samples import Sample
 from tlx.measures.sections import Picture
-from tlx.measures.sheet import sheet
+from tlx.measures.sheet import contact_sheet
 from tlx.tasks.shown import showable
 
 NAME = "training_images"
@@ -27,8 +27,7 @@ def _page(data: ImageDataModule) -> np.ndarray:
     chosen = sorted({round(i * (len(samples) - 1) / (SHOWN - 1)) for i in range(SHOWN)})
     images = [_enlarged(showable(image)) for image in data.training_images(chosen)]
     cells = [(_caption(samples[i], data.class_names), image) for i, image in zip(chosen, images, strict=True)]
-    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
-    return sheet(rows, min(_LARGEST, max(max(image.shape[:2]) for image in images)))
+    return contact_sheet(cells, _COLUMNS, min(_LARGEST, max(max(image.shape[:2]) for image in images)))
 
 
 def _caption(sample: Sample, class_names: list[str]) -> str:

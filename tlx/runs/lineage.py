@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tlx.base.printable import one_line
+from tlx.base.printable import aligned, one_line
 from tlx.config.stored import stored_config
 from tlx.records.directory import RunDirectory
 from tlx.records.files import TESTED
@@ -72,14 +72,9 @@ def table(run: RunDirectory) -> str:
     heads = ["", "run", "data", "classes", "strategy", headline, "tensors", "head"]
     first = chain[0]["carried"].get("from", "unknown")
     rows = [heads, *([str(i), *map(one_line, _cells(one, headline))] for i, one in enumerate(chain, start=1))]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
-    right = {3, 5}
-    lines = [
-        "  ".join(c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
+    lines = aligned(rows, right={3, 5})
     legend = "tensors: carried over from the line above + new ones; head: classes whose rows were carried over, by name"
-    return "\n".join([f"initial weights: {one_line(first)}", *(line.rstrip() for line in lines), legend])
+    return "\n".join([f"initial weights: {one_line(first)}", *lines, legend])
 
 
 def _headline(one: Mapping[str, Any]) -> str:

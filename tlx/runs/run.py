@@ -34,7 +34,10 @@ from tlx.tasks.catalog import kind_of
 log = logging.getLogger("tlx")
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tlx.backbones.preprocessing import Preprocessing
+    from tlx.runs.wrong import Row, WrongImages
     from tlx.tasks.module import Task
     from tlx.tasks.predictions import Predictions
 
@@ -59,10 +62,27 @@ class Run(RunDirectory):
         ([PosixPath('blank.png')], torch.Size([1, 10]))
         >>> predicted.labels[0] in run.description["class_names"]
         True
+        >>> repr(run).startswith("<Run outputs/example: finished, test/accuracy 0.")
+        True
+        >>> run.plot().savefig("curves.png")  # in a notebook: run.plot()
+        >>> wrong = run.wrong()  # a table, the most confident first
+        >>> wrong[0]["true"] != wrong[0]["predicted"], wrong[0]["confidence"] >= wrong[-1]["confidence"]
+        (True, True)
+        >>> wrong[:9].show().savefig("wrong.png")
+        >>> predicted
+        <Predictions of 1 image>
+        >>> predicted.show().savefig("predictions.png")
     """
 
     def __repr__(self) -> str:
-        return f"Run('{self.directory}')"
+        from tlx.runs.shown import run_line
+
+        return run_line(self)
+
+    def _repr_html_(self) -> str:
+        from tlx.runs.shown import run_html
+
+        return run_html(self)
 
     def state_for(self, config: DictConfig) -> str:
         """Return the state of a configuration's run in this directory: `finished`, `unfinished` or `nothing`.
@@ -141,8 +161,47 @@ class Run(RunDirectory):
             overrides: For example `["dataset.root=~/pets"]`, if the images have moved. A source of the user's own must
                 be named here, `dataset._target_=mysource.load`: the run directory alone is not trusted to name code.
         """
-        config = self._overridden(overrides)
         self.need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
+        config = self._with_images(overrides)
+        from tlx.inference.evaluate import evaluate
+
+        return evaluate(self.model, config)
+
+    def plot(self) -> Figure:
+        """Return a figure of losses, main metric and learning rates over epochs, with lines between stages.
+
+        A notebook shows it; `savefig("curves.png")` writes it. It can be drawn during training, too.
+
+        Raises:
+            TlxError: No epoch was completed; a classical classifier has none.
+        """
+        from tlx.runs.figures import curves_figure
+
+        return curves_figure(self, kind_of(self.config.task).headline)
+
+    def wrong(self) -> WrongImages:
+        """Return the wrongly predicted test images, the most confident first; of masks and boxes, the worst images.
+
+        `run.wrong().show()` draws them. First look for wrong labels among them.
+
+        Raises:
+            TlxError: The run is not finished.
+        """
+        from tlx.runs.figures import images_figure, review_figure
+        from tlx.runs.wrong import wrong_images
+
+        kind = kind_of(self.config.task)
+
+        def draw(rows: Sequence[Row], overrides: Sequence[str]) -> Figure:
+            if kind.worst_picture:
+                return review_figure(self, kind.worst_picture)
+            return images_figure(rows, self._with_images(overrides), self.description["preprocessing"])
+
+        return wrong_images(self, kind, draw)
+
+    def _with_images(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration by which images are read again; log the paths that the run names itself."""
+        config = self._overridden(overrides)
         source = str(self.directory / "config.yaml")
         for part in ("dataset", "target"):
             refuse_foreign_targets(config.get(part), source, part)
@@ -154,9 +213,7 @@ class Run(RunDirectory):
         ]
         if stored:
             log.warning("reads %s, as %s says", ", ".join(stored), source)
-        from tlx.inference.evaluate import evaluate
-
-        return evaluate(self.model, config)
+        return config
 
     def refuse_output(self, output: str | None) -> Path:
         """Return the place for predictions, after checking that they can be written there.

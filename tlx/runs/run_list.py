@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tlx.base.errors import TlxError
-from tlx.base.printable import one_line
+from tlx.base.printable import aligned, one_line
 from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
 from tlx.records.directory import RunDirectory
@@ -86,7 +86,7 @@ def listed_runs(where: str = "*", folder: str = "outputs", order: str = "figure"
     own = os.path.expanduser(where)
     root, glob = (Path(own), "*") if where != "*" and os.path.isdir(own) else (Path(folder), where)
     pattern = glob if set("*?[") & set(glob) else f"*{glob}*"
-    found = [_listed(path) for path in _below(root, DEPTH) if fnmatch(path.name, pattern)]
+    found = [listed(path) for path in _below(root, DEPTH) if fnmatch(path.name, pattern)]
     if not found:
         what = f"a run whose name matches '{glob}'" if glob != "*" else "a run"
         raise TlxError(f"expected {what} in '{root}', got none; to list those in another folder: tlx runs DIR")
@@ -103,9 +103,7 @@ def run_lines(runs: Sequence[Listed]) -> list[str]:
         more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
         cells = [str(run.directory), run.status, run.figure, seconds, " ".join([*shown[:_SHOWN], *more])]
         rows.append([one_line(cell) for cell in cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    pad = [str.ljust, str.ljust, str.ljust, str.rjust, str.ljust]
-    return ["  ".join(p(cell, width) for p, cell, width in zip(pad, row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows, right={3})
 
 
 def run_csv(runs: Sequence[Listed]) -> Iterator[str]:
@@ -181,8 +179,8 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
             yield from _below(path, depth - 1)
 
 
-def _listed(path: Path) -> Listed:
-    """Return the line of a run; a damaged run does not prevent the lines of the others."""
+def listed(path: Path) -> Listed:
+    """Return what a list says of a run; a damaged run does not prevent the lines of the others."""
     run, changed = RunDirectory(path), 0.0
     try:
         changed = path.stat().st_mtime

@@ -13,6 +13,7 @@ from typing import Any
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
+from tlx.base.printable import aligned
 from tlx.measures.interval_text import in_brackets
 from tlx.measures.pigeonhole import Difference
 from tlx.records.resamples import Resamples, read_resamples
@@ -140,12 +141,7 @@ def as_text(rows: Sequence[Row], monitor: str) -> str:
         compared = [_difference(row), "" if row.rank is None else str(row.rank)] if ranked else []
         count = [str(row.seeds)] if several else []
         table.append([*(short(row.values.get(k, "")) for k in keys), *count, *figures, *compared])
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    left = len(keys)
-    lines = []
-    for line in table:
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
+    lines = aligned(table, right=range(len(keys), len(table[0])))
     return "\n".join([*lines, *_legend(rows, several, ranked)])
 
 

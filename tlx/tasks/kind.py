@@ -24,6 +24,12 @@ class Widths(Protocol):
         """Number of output channels of each layer group."""
 
 
+def lacking(value: str) -> float | None:
+    """Return what a value in a table lacks of 1; None: nothing, or it is not defined."""
+    lack = 1 - float(value or "nan")
+    return lack if lack > 0 else None
+
+
 class TaskKind(ABC):
     """The half of a task without torch: its keys, its configuration checks, its monitors, the size of its head.
 
@@ -43,6 +49,8 @@ class TaskKind(ABC):
         of_class: The metric of a single class on the test split that shows whether it is recognised; None: none.
         compared: The metrics by which a tool may sort runs.
         instead: What to type instead of a key that another task has.
+        shown_of_wrong: The columns of test_predictions.csv, without the image, that say how an image went wrong.
+        worst_picture: The picture of the review with the worst images and their labels; None: images alone say enough.
         predicts_into: Where predictions are written by default: a file, or a folder if it ends in `/`.
     """
 
@@ -60,6 +68,8 @@ class TaskKind(ABC):
     of_class: str | None = None
     compared: tuple[str, ...] = ("val/loss", "test/loss")
     instead: Mapping[str, str] = MappingProxyType({})
+    shown_of_wrong: tuple[str, ...] = ()
+    worst_picture: str | None = None
     predicts_into: str = "predictions.csv"
 
     @property
@@ -110,6 +120,10 @@ class TaskKind(ABC):
             box_sides: Width and height of the training boxes in pixels of the input; none: not known, or no boxes.
         """
         return []
+
+    def wrongness(self, row: Mapping[str, str]) -> float | None:
+        """Return how wrong a row of test_predictions.csv is, larger for worse; None: it is right, or has no verdict."""
+        return None
 
     def by_class(self, name: str, value: Any, classes: int) -> Any:
         """Return a view of a parameter (…) with a row for each class; None if it has other rows.

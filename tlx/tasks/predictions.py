@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Predictions(Protocol):
@@ -21,3 +24,6 @@ class Predictions(Protocol):
 
     def save(self, path: str | Path) -> None:
         """Write everything to a place of the form that the task's kind names: a file or a folder."""
+
+    def show(self, most: int = ...) -> Figure:
+        """Return a figure of the first images, each with what was predicted; see `tlx.tasks.contact_sheet`."""

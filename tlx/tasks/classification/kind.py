@@ -11,6 +11,7 @@ from tlx.base.fields import BELOW_1, NAME, POSITIVE, within
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
+from tlx.records.prediction_columns import CONFIDENCE, PREDICTED, TRUE
 from tlx.strategies.selectors import HEAD
 from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
 
@@ -54,6 +55,7 @@ class ClassificationKind(TaskKind):
     labels = "classes"
     headline = "test/accuracy"
     of_class = "test/sensitivity"
+    shown_of_wrong = (TRUE, PREDICTED, CONFIDENCE)
     compared = ("val/accuracy", "val/loss", "test/accuracy", "test/loss", "test/ece")
 
     def mistakes(self, task: Node, dataset: Node) -> Iterator[Mistake]:
@@ -72,6 +74,10 @@ class ClassificationKind(TaskKind):
     ) -> dict[str, int]:
         """Return the weights and biases of the linear layer."""
         return {HEAD: (widths.num_features + 1) * (outputs or 0)}
+
+    def wrongness(self, row: Mapping[str, str]) -> float | None:
+        """Return the probability of a wrong class."""
+        return None if row[TRUE] == row[PREDICTED] else float(row[CONFIDENCE])
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the numbers of inputs and outputs of the linear layer."""

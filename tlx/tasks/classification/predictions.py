@@ -7,25 +7,32 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
+from tlx.base.legible import legible
+from tlx.data.reading.pixels import read_pixels
+from tlx.data.reading.windows import Window
 from tlx.records.prediction_columns import CONFIDENCE, IMAGE, PREDICTED, probability_columns
 from tlx.records.prediction_file import write_table
+from tlx.tasks.contact_sheet import OnASheet
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(OnASheet):
     """Predictions for images.
 
     Args:
         paths: The files in the order in which they were given; files of a folder are sorted by name.
         class_names: Class names in the order of the columns.
         probabilities: (N, num_classes), rows sum to 1.
+        window: The window in which images are shown, the one in which the network saw them.
     """
 
     paths: list[Path]
     class_names: list[str]
     probabilities: Tensor
+    window: Window | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -34,6 +41,11 @@ class Predictions:
     def labels(self) -> list[str]:
         """The most probable class of each image."""
         return [self.class_names[i] for i in self.probabilities.argmax(dim=1).tolist()]
+
+    def captioned(self, i: int) -> tuple[str, np.ndarray]:
+        """Return name, class and its probability of an image, and the image: uint8 (H, W, 3)."""
+        caption = f"{legible(self.paths[i].name)}\n{self.labels[i]} {float(self.probabilities[i].max()):.2f}"
+        return caption, read_pixels(self.paths[i], window=self.window)
 
     def save(self, path: str | Path) -> None:
         """Write the table, see `to_csv`."""

@@ -163,4 +163,4 @@ class Classification(Task):
 
     def predictions(self, paths: Sequence[Path], predicted: Iterable[Tensor]) -> Predictions:
         """Return class names and probabilities for image files; `predicted` yields probabilities (B, K)."""
-        return Predictions(list(paths), list(self.class_names), torch.cat(list(predicted)))
+        return Predictions(list(paths), list(self.class_names), torch.cat(list(predicted)), self.window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
@@ -11,8 +11,9 @@ from tlx.base.errors import Mistake
 from tlx.base.fields import FRACTION, NAME, within
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
+from tlx.records.prediction_columns import F1, OF_IMAGE
 from tlx.tasks.detection.widths import GROUPS, RETINANET_CONVS
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
+from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths, lacking
 
 Monitored = Literal["val/map", "val/map_50", "val/loss", "target/entropy", "target/infomax"]
 Models = Literal["fcos", "retinanet", "fasterrcnn"]
@@ -47,6 +48,8 @@ class DetectionKind(TaskKind):
     labels = "boxes"
     headline = "test/map"
     of_class = "test/ap"
+    shown_of_wrong = (F1, *OF_IMAGE)
+    worst_picture = "worst"
     predicts_into = "predictions/"
     instead = MappingProxyType(
         {
@@ -99,6 +102,10 @@ class DetectionKind(TaskKind):
             name: sum(p.numel() for p in part.parameters()) for name, part in (("pyramid", pyramid), ("head", head))
         }
         return sizes if outputs else {**sizes, "head": 0}
+
+    def wrongness(self, row: Mapping[str, str]) -> float | None:
+        """Return what an image lacks of an F1 of 1."""
+        return lacking(row[F1])
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of classes."""

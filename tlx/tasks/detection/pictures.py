@@ -14,7 +14,7 @@ from tlx.measures.box_drawing import DrawnBox, with_boxes
 from tlx.measures.colours import IGNORED, RIGHT, WRONG, distinct_colour
 from tlx.measures.confusion_drawing import draw_confusion, row_shares
 from tlx.measures.drawing import new_figure, short
-from tlx.measures.sheet import sheet
+from tlx.measures.sheet import contact_sheet, sheet
 from tlx.tasks.detection.mistakes import Mistake
 from tlx.tasks.detection.outputs import TestOutputs
 from tlx.tasks.detection.summary import Summary
@@ -165,4 +165,4 @@ def crops_picture(
         score = "" if np.isnan(one.score) else f" {one.score:.2f}"
         caption = f"{names[one.label]}{score}: {one.kind}, {images[one.image].rpartition('/')[2]}"
         cells.append((caption, with_boxes(part, [box], _CROP, _CROP)))
-    return sheet([cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)], _CROP)
+    return contact_sheet(cells, _COLUMNS, _CROP)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from tlx.base.files import write_text, writing
-from tlx.base.legible import ESCAPED
+from tlx.base.legible import ESCAPED, legible
 from tlx.data.box_labels import CLASS
 from tlx.data.reading.images import read_image
 from tlx.data.reading.windows import Window
@@ -20,13 +20,14 @@ from tlx.measures.colours import distinct_colour
 from tlx.records.prediction_columns import BOXES, count_columns
 from tlx.records.prediction_file import csv_lines, write_table
 from tlx.records.prediction_folder import PredictionFolder, is_table
+from tlx.tasks.contact_sheet import OnASheet
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.detection.coco_results import coco_results
 from tlx.tasks.detection.found import SCORE
 
 
-@dataclass(frozen=True)
-class BoxPredictions:
+@dataclass(frozen=True, repr=False)
+class BoxPredictions(OnASheet):
     """Predicted boxes for images.
 
     Args:
@@ -90,6 +91,12 @@ class BoxPredictions:
         """Return how many boxes of each class reach the threshold of their class in an image (K,)."""
         shown = _above(self.found[i], self.thresholds)
         return np.bincount(shown[:, CLASS].astype(np.int64), minlength=len(self.class_names))
+
+    def captioned(self, i: int) -> tuple[str, np.ndarray]:
+        """Return name and number of boxes of each class of an image, and the image with the boxes: uint8 (h, w, 3)."""
+        counts = zip(self.counts(i).tolist(), self.class_names, strict=True)
+        shown = ", ".join(f"{count} {name}" for count, name in counts if count)
+        return f"{legible(self.paths[i].name)}\n{shown or 'no box'}", self._overlay(i)
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each image: image, number of boxes, number of boxes of each class.

@@ -12,7 +12,7 @@ from tlx.measures.class_cells import class_cells
 from tlx.measures.confusion import most_confused
 from tlx.measures.intervals import resampling_note
 from tlx.measures.sections import Cell, Table, TableGroup
-from tlx.records.prediction_columns import IMAGE
+from tlx.records.prediction_columns import F1, IMAGE, OF_IMAGE
 from tlx.tasks.detection.mistakes import Mistake
 from tlx.tasks.detection.summary import Summary
 
@@ -53,7 +53,7 @@ def predictions_table(summary: Summary, images: Sequence[str]) -> Table:
         pairs = zip(true[i].tolist(), called[i].tolist(), strict=True)
         counts = [int(each[i]) for each in (total, right, wrong, missed)]
         rows.append([image, float(summary.image_f1[i]), *counts, *(count for pair in pairs for count in pair)])
-    return Table("test_predictions", [IMAGE, "F1", "objects", "right", "false", "missed", *columns], rows)
+    return Table("test_predictions", [IMAGE, F1, *OF_IMAGE, *columns], rows)
 
 
 def class_tables(summary: Summary, confusion: Tensor) -> TableGroup:

@@ -12,7 +12,8 @@ from tlx.base.fields import NAME, POSITIVE
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
+from tlx.records.prediction_columns import IOU
+from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths, lacking
 from tlx.tasks.segmentation.loss_terms import loss_terms
 
 Monitored = Literal[
@@ -46,6 +47,8 @@ class SegmentationKind(TaskKind):
     labels = "masks"
     headline = "test/miou"
     of_class = "test/iou"
+    shown_of_wrong = (IOU,)
+    worst_picture = "worst"
     predicts_into = "predictions/"
     instead = MappingProxyType(
         {
@@ -89,6 +92,10 @@ class SegmentationKind(TaskKind):
         count = {"decoder": decoder, "head": head}
         sizes = {group: sum(p.numel() for p in module.parameters()) for group, module in count.items()}
         return sizes if outputs else {**sizes, "head": 0}
+
+    def wrongness(self, row: Mapping[str, str]) -> float | None:
+        """Return what an image lacks of an IoU of 1."""
+        return lacking(row[IOU])
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of classes."""

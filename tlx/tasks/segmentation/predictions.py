@@ -11,21 +11,25 @@ from PIL import Image
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text, writing
+from tlx.base.legible import legible
 from tlx.base.printable import one_line
 from tlx.data.reading.images import read_image
 from tlx.data.reading.windows import Window
 from tlx.records.prediction_columns import AREAS
 from tlx.records.prediction_file import csv_lines, write_table
 from tlx.records.prediction_folder import PredictionFolder, is_table
+from tlx.tasks.contact_sheet import OnASheet
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.segmentation.areas import ClassArea, class_areas
 from tlx.tasks.segmentation.colours import palette
 from tlx.tasks.segmentation.mask_files import decoded, encoded
 from tlx.tasks.segmentation.overlays import overlay
 
+_NAMED = 3  # classes in a caption
 
-@dataclass(frozen=True)
-class MaskPredictions:
+
+@dataclass(frozen=True, repr=False)
+class MaskPredictions(OnASheet):
     """Predicted masks for images.
 
     Args:
@@ -58,6 +62,13 @@ class MaskPredictions:
     def mask(self, i: int) -> np.ndarray:
         """Return the classes of the pixels of an image, uint8 (H, W)."""
         return decoded(self.masks[i])
+
+    def captioned(self, i: int) -> tuple[str, np.ndarray]:
+        """Return the name of an image, its largest classes, and the image with its mask: uint8 (h, w, 3)."""
+        found = class_areas(self.mask(i), len(self.class_names))
+        shares = sorted(((area.share, name) for area, name in zip(found, self.class_names, strict=True)), reverse=True)
+        shown = ", ".join(f"{name} {100 * share:.0f} %" for share, name in shares[:_NAMED] if share)
+        return f"{legible(self.paths[i].name)}\n{shown}", self._overlay(i)
 
     def areas(self) -> Iterator[tuple[Path, str, ClassArea]]:
         """Yield for each image and class the file, the name of the class, and its area; 0 for an absent class."""

@@ -8,7 +8,7 @@ from tlx.measures.class_cells import class_cells
 from tlx.measures.confusion import most_confused
 from tlx.measures.intervals import resampling_note
 from tlx.measures.sections import Cell, Table, TableGroup
-from tlx.records.prediction_columns import IMAGE
+from tlx.records.prediction_columns import IMAGE, IOU
 from tlx.tasks.segmentation import scores
 from tlx.tasks.segmentation.outputs import TestOutputs
 from tlx.tasks.segmentation.scores import ClassPixels
@@ -31,7 +31,7 @@ def predictions_table(summary: Summary, images: Sequence[str]) -> Table:
     rows: list[list[Cell]] = []
     for image, iou, *shares in zip(images, summary.image_ious.tolist(), true, called, strict=True):
         rows.append([image, iou, *(share for pair in zip(*shares, strict=True) for share in pair)])
-    return Table("test_predictions", [IMAGE, "IoU", *columns], rows)
+    return Table("test_predictions", [IMAGE, IOU, *columns], rows)
 
 
 def class_tables(summary: Summary) -> TableGroup:
