@@ -7,15 +7,19 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tlx.base.errors import Interrupted, TlxError
+from tlx.base.places import refuse_unwritable
 from tlx.base.printable import printable
+from tlx.base.slurm import is_one_of_several
 from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
 from tlx.config.overrides import readable, sweep_jobs
+from tlx.data.checked import load_ahead
 from tlx.runs.run import Run
 from tlx.strategies.monitor import monitored
 
@@ -96,10 +100,29 @@ def job(config: DictConfig) -> float | None:
     """Train one configuration; return its best monitored value, which a search optimises."""
     config = complete(config)
     run = Run(config.run_dir)
-    if run.state_for(config) == "finished":  # found out before torch is imported
+    state = run.state_for(config)
+    if state == "finished":  # found out before torch is imported
         print(run.finished_already)
     else:
+        if "torch" not in sys.modules and not is_one_of_several():
+            _announce(config, run, state)
         from tlx.train import train
 
         run = train(config)
     return run.metrics.get(monitored(config).name)
+
+
+def _announce(config: DictConfig, run: Run, state: str) -> None:
+    """Say what begins, and report the mistakes that can be found without torch, whose import takes seconds.
+
+    Raises:
+        TlxError: Nothing can be written at the run's place, or files of the data set are broken.
+    """
+    refuse_unwritable(config.output_dir, config.run_dir)
+    run.refuse_place()
+    if os.environ.get("TLX_CONSOLE") != "0":
+        print(printable(f"{'resuming' if state == 'unfinished' else 'training'}: {run.place}"), flush=True)
+    for node in (config.dataset, config.get("target")):
+        if node is not None:
+            plain: Any = OmegaConf.to_container(node, resolve=True)
+            load_ahead(plain)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT
 
@@ -27,6 +29,14 @@ main()
 SMALL = ["backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "trainer.stage_epochs=1"]
 
 
+def pictures(root: Path) -> None:
+    """Write 24 images of two classes."""
+    for i in range(24):
+        file = root / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (i, 40 * (i % 2), i)).save(file)
+
+
 def imported(tmp_path: Path, *arguments: str, code: int = 0) -> set[str]:
     """Return the names of all modules that a command has imported when it ends."""
     out = tmp_path / "modules.json"
@@ -40,11 +50,48 @@ def imported(tmp_path: Path, *arguments: str, code: int = 0) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["list", "backbones"], 0), (["train", "backbone=resnet51"], 2), (["train", "--cfg", "job"], 0)],
+    [
+        (["--help"], 0),
+        (["list", "backbones", "timm/*convnext*"], 0),
+        (["train", "backbone=resnet51"], 2),
+        (["train", "--cfg", "job"], 0),
+    ],
 )
 def test_what_needs_no_network_imports_no_torch(tmp_path, arguments, code):
     """Guards against seconds of imports before a mistyped key is told."""
     assert not imported(tmp_path, *arguments, code=code) & (TORCH | SHOWN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["train", "resume=RUN"], 0),
+        (["predict", "RUN", "missing.jpg"], 2),
+        (["predict", "RUN", "broken"], 2),
+        (["test", "RUN", "dataset.rooot=pets"], 2),
+        (["compare", "RUN", "RUN"], 0),
+        (["lineage", "RUN"], 0),
+        (["runs", "."], 0),
+    ],
+)
+def test_an_answer_about_a_run_that_needs_no_network_imports_no_torch(tmp_path, tiny_run, arguments, code):
+    """Guards against seconds of imports for a run that is finished, an image that is missing, or a mistyped key."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "one.jpg").write_bytes(b"no image")
+    shutil.copytree(tiny_run.directory, tmp_path / "RUN")
+    typed = [text.replace("RUN", str(tmp_path / "RUN")) for text in arguments]
+    assert not imported(tmp_path, *typed, code=code) & (TORCH | SHOWN)
+
+
+@pytest.mark.slow
+def test_broken_files_are_reported_without_torch(tmp_path):
+    """Guards against a minute of imports before a broken image is named, and a run directory of a refused run."""
+    pictures(tmp_path / "pictures")
+    (tmp_path / "pictures" / "a" / "0.png").write_bytes(b"no image")
+    typed = ["train", *SMALL, "dataset=folder", "dataset.root=pictures", "run_dir=run"]
+    assert not imported(tmp_path, *typed, code=2) & (TORCH | SHOWN)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -58,12 +105,7 @@ def test_a_plan_imports_torch_alone(tmp_path):
 @pytest.mark.run
 def test_a_run_imports_what_it_uses(tmp_path):
     """Guards against all of torchmetrics and scipy.signal, scikit-learn, timm and TensorBoard where none is used."""
-    from PIL import Image
-
-    for i in range(24):
-        file = tmp_path / "pictures" / "ab"[i % 2] / f"{i}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (16, 16), (i, 40 * (i % 2), i)).save(file)
+    pictures(tmp_path / "pictures")
     data = ["dataset=folder", "dataset.root=pictures"]
     found = imported(tmp_path, "train", *SMALL, *data, "strategy=linear_probe", "logger=none")
     parts = {

@@ -13,6 +13,16 @@ def test_timm_models_are_listed_with_the_tags_of_their_weights() -> None:
     assert listing("backbones", "timm/convnext_tiny.fb_in22k") == ["backbone=convnext_tiny.fb_in22k"]
 
 
+def test_weights_that_only_timm_knows_are_asked_for() -> None:
+    """Guards against a network that is called untrained because the source of timm computes its table of weights."""
+    lines = dict(line.split("  ") for line in listing("backbones", "timm/vit_base_patch32_clip*_224"))
+    computed = "vit_base_patch32_clip_quickgelu_224"
+    assert lines[f"backbone={computed}"] == f"weights: tlx list backbones timm/{computed}"
+    assert "openai" in lines["backbone=vit_base_patch32_clip_224"]
+    (line,) = listing("backbones", f"timm/{computed}")
+    assert "openai" in line
+
+
 def test_experiments_are_listed_with_their_command() -> None:
     """Guards against Hydra's `@package` line in place of what an experiment is."""
     lines = listing("experiments")

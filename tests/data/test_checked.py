@@ -10,6 +10,7 @@ import pytest
 from tlx.base.errors import TlxError
 from tlx.data import checked as checked_module
 from tlx.data import load_checked
+from tlx.data.checked import load_ahead
 from tlx.data.splits.division import content_keys
 
 
@@ -37,6 +38,17 @@ def test_all_broken_files_are_named_at_once(make_tree, node, cache):
     assert path.parent == cache
     told = [line.split("\t")[0] for line in path.read_text().splitlines()]
     assert sorted(told) == sorted(str(root / name) for name in broken)
+
+
+def test_a_set_that_was_loaded_ahead_is_not_loaded_again(make_tree, node):
+    """Guards against files that are listed and looked up twice, and against a set that is handed out for another."""
+    dataset = node("folder", root=str(make_tree({"a": 6, "b": 6})))
+    load_ahead(dataset)
+    other = load_checked({**dataset, "split_seed": 1})
+    ahead = load_checked(dict(dataset))
+    assert ahead.node == dataset != other.node
+    assert load_checked(dataset) is not ahead
+    assert not checked_module._ahead
 
 
 def test_without_a_cache_the_rest_is_to_be_had_from_the_check(make_tree, node, tmp_path, monkeypatch):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import os
 import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.backbones.timm_source import timm_names
 from tlx.base.errors import Mistake, closest, did_you_mean
 from tlx.base.typecheck import check_value, show
 from tlx.config import schema
@@ -312,14 +310,3 @@ def _of_timm(name: str, names: list[str]) -> str:
 def _begins(name: str, names: list[str]) -> bool:
     near = closest(name, names)
     return near is not None and near.startswith(name)
-
-
-@functools.cache
-def timm_names() -> frozenset[str]:
-    """Return the names of timm's networks, read from its source: importing timm takes seconds."""
-    found = importlib.util.find_spec("timm")
-    if found is None or found.origin is None:
-        return frozenset()
-    files = (Path(found.origin).parent / "models").glob("*.py")
-    registered = re.compile(r"^@register_model\s*\ndef (\w+)", re.MULTILINE)
-    return frozenset(name for file in files for name in registered.findall(file.read_text(encoding="utf-8")))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from textwrap import shorten
 
 from tlx.backbones import catalog as backbone_catalog
+from tlx.backbones.timm_source import timm_names, weight_tags
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.config.compose import conf_dir, options
-from tlx.config.leads import listed, timm_names
+from tlx.config.leads import listed
 from tlx.data.sources.torchvision_table import TORCHVISION
 
 GROUPS = {
@@ -43,7 +45,7 @@ def listing(what: str, glob: str = "*", config_dir: str | None = None) -> list[s
 
     Args:
         what: The name of the group, plural or singular: `backbones`, `datasets`, …
-        glob: A glob or a part of a name. `timm/…` imports timm, which takes seconds.
+        glob: A glob or a part of a name; `timm/…` for networks of timm, `timm/NAME.TAG` for their weights.
         config_dir: A directory of the user's own options.
 
     Raises:
@@ -89,18 +91,39 @@ def _matching(names: Iterable[str], glob: str) -> list[str]:
 
 
 def _timm(glob: str) -> Iterator[str]:
+    """Yield a line for each network of timm that matches, with the tags of its weights; for `NAME.TAG` one per tag."""
+    names, dot, _ = glob.partition(".")
+    matching = _matching(sorted(timm_names(), key=_by_number), names)
+    tags = weight_tags(matching)
+    unknown = [name for name in matching if name not in tags]
+    if unknown and (dot or len(unknown) == len(matching)):  # timm has to be imported, which takes seconds
+        tags |= _ask_timm(unknown)
+    own = {*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT}
+    for name in matching:
+        if dot:
+            yield from (f"backbone={full}" for tag in tags[name] if fnmatch(full := f"{name}.{tag}", glob))
+            continue
+        note = f"weights: tlx list backbones timm/{name}"
+        if name in tags:
+            note = ", ".join(filter(None, tags[name])) if tags[name] else "no pretrained weights"
+        yield f"backbone={'timm backbone.name=' if name in own else ''}{name}  {note}".rstrip()
+
+
+def _ask_timm(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the tags of the weights of networks, as `weight_tags` does, from timm itself."""
     import timm
 
-    own = {*backbone_catalog.TORCHVISION, *backbone_catalog.SHORT}
-    weights: dict[str, list[str]] = {}  # network -> tags of its pretrained weights
+    found: dict[str, list[str]] = {name: [] for name in names}
     for full in timm.list_pretrained():
         name, _, tag = full.partition(".")
-        weights.setdefault(name, []).append(tag)
-        if "." in glob and fnmatch(full, glob):
-            yield f"backbone={full}"
-    for name in timm.list_models(glob):
-        note = ", ".join(filter(None, weights[name])) if name in weights else "no pretrained weights"
-        yield f"backbone={'timm backbone.name=' if name in own else ''}{name}  {note}".rstrip()
+        if name in found:
+            found[name].append(tag)
+    return found
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Return a key that sorts 2 before 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _describe(group: str, name: str, config_dir: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from hydra.core.config_store import ConfigStore
 
-from tlx.config.leads import timm_names
+from tlx.backbones.timm_source import timm_names
 
 REGISTERED: set[str] = set()  # networks that were named in this process
 

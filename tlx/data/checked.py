@@ -39,6 +39,7 @@ _REMEDY = "repair or remove them, or leave them out: dataset.on_bad=skip"
 _NAMED = 20  # broken files that a message lists
 _CLASSES = 200  # classes that a report lists
 _NOT_OPENED = Facts(None, None)
+_ahead: list[tuple[Mapping[str, Any], CheckedSet]] = []  # sets that were loaded before anybody needs them
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,18 @@ def _amount(marks: str, amounts: Mapping[int, int], label: int) -> str:
     return f"  {100 * amounts.get(label, 0) / max(sum(amounts.values()), 1):>5.2f} %"
 
 
+def load_ahead(node: Mapping[str, Any]) -> None:
+    """Load a set of files now, so that its mistakes are reported before torch is imported.
+
+    The next `load_checked` of the same node returns it. A set in memory needs torch itself, and is left alone.
+
+    Raises:
+        TlxError: As for `load_checked`.
+    """
+    if source_of(node).lists_files:
+        _ahead.append((dict(node), load_checked(node)))
+
+
 def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     """Return the set of a composed dataset node; its files are opened unless `check` is false.
 
@@ -253,6 +266,9 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     Raises:
         TlxError: Files are broken, and the message names them; or the source cannot load the set.
     """
+    if stop and (loaded := next((one for one in _ahead if one[0] == node), None)):
+        _ahead.remove(loaded)
+        return loaded[1]
     check = bool(node.get("check", True))
     skips = node.get("on_bad", "stop") == "skip"
     together = node.get("similar") == "together"

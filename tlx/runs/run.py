@@ -238,9 +238,11 @@ class Run(RunDirectory):
     ) -> Predictions:
         """Return the task's predictions for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
         self.need("checkpoints/best.ckpt")
-        from tlx.inference.predict import predict, readable
+        from tlx.inference.readable import readable
 
-        paths = readable(images, on_bad)  # before a network is built
+        paths = readable(images, on_bad)  # before torch is imported and a network is built
+        from tlx.inference.predict import predict
+
         config = self.config
         dataset = {**config.dataset, "batch_size": batch_size}
         if config.get("target") is not None:  # whose images it was adapted to, and is tested on

@@ -40,6 +40,7 @@ class ArraysSource(Source):
     """Images and labels in a file of arrays, held in memory. NumPy alone reads the labels for the check."""
 
     keys = ArraysKeys
+    lists_files = False
     chooses_classes = True
 
     def all_class_names(self) -> list[str] | None:

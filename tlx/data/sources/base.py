@@ -49,6 +49,7 @@ class Source(ABC):
     ] = ()  # kinds of labels that its key `labels` chooses from; the first is the default
     chooses_classes: ClassVar[bool] = False  # whether its key `classes` selects some of the set's classes
     least_chosen: ClassVar[int] = 2  # how many it must select
+    lists_files: ClassVar[bool] = True  # whether `read` lists files, which needs no torch, or returns images in memory
     is_enlarged: ClassVar[bool] = False  # whether its images are always enlarged: small ones then cause no warning
 
     def __init__(self, node: Mapping[str, Any]) -> None:
@@ -209,6 +210,7 @@ class OwnSource(Source):
     """A user's function that returns an `ImageSet`. Nothing is known about the set before it is called."""
 
     has_further_keys = True
+    lists_files = False  # not known
 
     def mistakes(self) -> list[Mistake]:
         """Return no mistakes: the function defines the meaning of keys such as `test_fraction` or `classes`."""

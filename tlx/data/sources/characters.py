@@ -28,6 +28,7 @@ class CharactersSource(Source):
     """The common part of plates and letters."""
 
     keys = CharactersKeys
+    lists_files = False
 
     def all_class_names(self) -> list[str]:
         """Return the characters."""

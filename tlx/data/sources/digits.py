@@ -30,6 +30,7 @@ class DigitsSource(Source):
     """scikit-learn's digits; its own key `classes` selects some of them."""
 
     keys = DigitsKeys
+    lists_files = False
     is_enlarged = True  # from 8 pixels to `image_size`
 
     def all_class_names(self) -> list[str]:

@@ -35,6 +35,7 @@ class ScenesSource(Source):
     """Characters on textured backgrounds; a label is the mask of the picture, or the boxes of its objects."""
 
     keys = ScenesKeys
+    lists_files = False
     gives: ClassVar[tuple[str, ...]] = (MASKS.name, BoxLabels.name)
 
     def all_class_names(self) -> list[str]:

@@ -40,6 +40,7 @@ class TorchvisionSource(Source):
     """The torchvision data set that `name` names."""
 
     keys = TorchvisionKeys
+    lists_files = False
     chooses_classes = True
 
     def all_class_names(self) -> list[str] | None:
