@@ -16,23 +16,33 @@ docs/results.md, unless --epochs is given. Data: TLX_TEST_DATA, see the tests.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from real_sets import CACHE, DATA
-from report import machine, write_section
+from dense_trainings import (
+    ACCELERATOR,
+    MACHINE,
+    SPEED,
+    finish,
+    in_order,
+    options,
+    prepare_process,
+    ready,
+    settled,
+    speed,
+    split,
+    threads_of,
+)
+from real_sets import DATA
+from report import machine
 from seeds import mean_and_sd
 from training_jobs import Results, Row, do_all, shares
 
 EPOCHS = 6  # as in conf/experiment/detect_blood_cells.yaml, from which the other settings come as well
-MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
-ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 SETS = {
     "blood_cells": ("dataset=voc", f"dataset.root={DATA / 'bccd' / 'BCCD'}"),
     "raccoons": ("dataset=boxes", f"dataset.root={DATA / 'raccoon'}"),
@@ -131,10 +141,7 @@ def overrides(job: Job) -> list[str]:
 
 def work(job: Job) -> Row:
     """Train and test; return the figures. Runs in a process of its own, which does several jobs one after another."""
-    import torch
-
-    torch.set_num_threads(job.threads)
-    torch.multiprocessing.set_sharing_strategy("file_system")
+    prepare_process(job.threads)
     return _peer(job) if METHODS[job.method].peer else _ours(job)
 
 
@@ -193,30 +200,18 @@ def _labelled(split: Any) -> list[Any]:
 def train_all(args: argparse.Namespace, results: Results) -> list[str]:
     """Do all jobs that have no result yet; return what failed, in words."""
     jobs = list(_jobs(args, results))
-    return do_all(jobs, work, partial(_ready, results), results, args.jobs)
+    return do_all(jobs, work, partial(ready, METHODS, ("images", "epochs", "seed"), results), results, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
     """Yield the jobs without a result, and those that they need; seeds change slowest."""
-    wanted = [name for name in args.only if name in METHODS]
-    wanted += [METHODS[name].needs for name in wanted if METHODS[name].needs not in ("", *wanted)]
-    wanted.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
-    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    wanted, threads = in_order(args.only, METHODS, LONGEST), threads_of(args)
     for seed in range(args.seeds):
         for images in args.sets:
             for name in wanted:
                 fits = METHODS[name].only in ("", images)
                 if fits and not results.of(method=name, images=images, epochs=args.epochs, seed=seed):
                     yield Job(name, images, seed, args.epochs, args.device, args.output, threads)
-
-
-def _ready(results: Results, job: Job) -> Job | None:
-    """Return a job with the run that it starts from, if it needs one; None if that is not there yet."""
-    needed = METHODS[job.method].needs
-    if not needed:
-        return job
-    found = results.of(method=needed, images=job.images, epochs=job.epochs, seed=job.seed)
-    return replace(job, start=found[0]["directory"]) if found else None
 
 
 def table(results: Results, images: str, epochs: int) -> str:
@@ -233,44 +228,14 @@ def table(results: Results, images: str, epochs: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known_rows = [*METHODS, "speed"]
-    parser.add_argument("--only", type=lambda text: text.split(","), default=known_rows, help=", ".join(known_rows))
-    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SETS), help=", ".join(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help=f"of every row (default: {EPOCHS})")
-    parser.add_argument("--device", choices=ACCELERATOR, default="auto")
-    parser.add_argument("--jobs", type=int, help="trainings side by side (default: 1, on a GPU 8)")
-    parser.add_argument("--output", type=Path, default=CACHE / "detection")
-    args = parser.parse_args()
-    for given, known in ((args.only, known_rows), (args.sets, SETS)):
-        if unknown := set(given) - set(known):
-            parser.error(f"expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}")
-    import torch
-
-    args.device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    published, args.epochs = args.epochs is None, args.epochs or EPOCHS
-    args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
-    args.output = args.output.resolve()
-    os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
+    parser = options(__doc__, list(METHODS), METHODS, "detection")
+    parser.add_argument("--sets", type=split, default=list(SETS), help=", ".join(SETS))
+    args = settled(parser, EPOCHS, only=[*METHODS, SPEED], sets=SETS)
     results = Results(args.output / "detection.csv", FIELDS)
     failed = train_all(args, results)
-    tables = [table(results, images, args.epochs) for images in args.sets]
     how = f"{args.epochs} epochs; s: seconds of training. {machine(args.device)}, {args.jobs} at a time."
-    text = "\n\n".join([*tables, how])
-    print(f"\n{text}", flush=True)
-    (args.output / "detection.md").write_text(f"{text}\n", encoding="utf-8")
-    if published:
-        write_section("detection", text)
-    if "speed" in args.only:
-        import detection_speed
-
-        ratios = detection_speed.measure(args.device, args.output)
-        print(f"\n{ratios}", flush=True)
-        if published:
-            write_section("detection_speed", ratios)
-    if failed:
-        sys.exit("failed:\n" + "\n".join(failed))
+    trainings = {"detection": lambda: "\n\n".join([*(table(results, s, args.epochs) for s in args.sets), how])}
+    finish(args, trainings | speed("detection_speed", args), failed)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,28 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import statistics
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from real_sets import CACHE, DATA
-from report import machine, write_section
+from dense_trainings import (
+    ACCELERATOR,
+    MACHINE,
+    SPEED,
+    finish,
+    in_order,
+    options,
+    prepare_process,
+    ready,
+    settled,
+    speed,
+    threads_of,
+)
+from real_sets import DATA
+from report import machine
 from seeds import mean_and_sd
 from training_jobs import Results, Row, do_all, shares
 
@@ -38,8 +49,6 @@ KINDS = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil
 EPOCHS = 40  # as in conf/experiment/segment_white_cells.yaml, from which the other settings come as well
 DECODER = "task.decoder=unet"
 RECIPE = ("dataset.image_size=224", "dataset.batch_size=16", "optimizer.lr=2e-3")
-MACHINE = ("dataset.num_workers=0", "logger=none", "trainer.devices=1")
-ACCELERATOR = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 SECOND = "dataset.test_fraction=0.5"
 FIELDS = ("method", "seed", "epochs", "device", "miou", "foreground", "second", "second_foreground", "accuracy",
           "seconds", "directory")  # fmt: skip
@@ -143,10 +152,7 @@ def overrides(job: Job) -> list[str]:
 
 def work(job: Job) -> Row:
     """Train and test; return the figures. Runs in a process of its own, which does several jobs one after another."""
-    import torch
-
-    torch.set_num_threads(job.threads)
-    torch.multiprocessing.set_sharing_strategy("file_system")
+    prepare_process(job.threads)
     return _peer(job) if METHODS[job.method].rate else _ours(job)
 
 
@@ -214,28 +220,16 @@ def train_all(args: argparse.Namespace, results: Results) -> list[str]:
     jobs = list(_jobs(args, results))
     if jobs:
         write_kinds(args.output / "cells.csv")
-    return do_all(jobs, work, partial(_ready, results), results, args.jobs)
+    return do_all(jobs, work, partial(ready, METHODS, ("epochs", "seed"), results), results, args.jobs)
 
 
 def _jobs(args: argparse.Namespace, results: Results) -> Iterator[Job]:
     """Yield the jobs without a result, and those that they need; seeds change slowest."""
-    wanted = [name for name in args.only if name in METHODS]
-    wanted += [METHODS[name].needs for name in wanted if METHODS[name].needs not in ("", *wanted)]
-    wanted.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
-    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    wanted, threads = in_order(args.only, METHODS, LONGEST), threads_of(args)
     for seed in range(args.seeds):
         for name in wanted:
             if not results.of(method=name, epochs=args.epochs, seed=seed):
                 yield Job(name, seed, args.epochs, args.device, args.output, threads)
-
-
-def _ready(results: Results, job: Job) -> Job | None:
-    """Return a job with the run that it starts from, if it needs one; None if that is not there yet."""
-    needed = METHODS[job.method].needs
-    if not needed:
-        return job
-    found = results.of(method=needed, epochs=job.epochs, seed=job.seed)
-    return replace(job, start=found[0]["directory"]) if found else None
 
 
 def table(results: Results, epochs: int) -> str:
@@ -260,41 +254,12 @@ def _cell(found: list[dict[str, str]], column: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[*ROWS, "speed"], help=", ".join(METHODS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help=f"of every row (default: {EPOCHS})")
-    parser.add_argument("--device", choices=ACCELERATOR, default="auto")
-    parser.add_argument("--jobs", type=int, help="trainings side by side (default: 1, on a GPU 8)")
-    parser.add_argument("--output", type=Path, default=CACHE / "segmentation")
-    args = parser.parse_args()
-    if unknown := set(args.only) - {*METHODS, "speed"}:
-        parser.error(f"--only: expected some of {', '.join(METHODS)}, speed, got {', '.join(sorted(unknown))}")
-    import torch
-
-    args.device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    published, args.epochs = args.epochs is None, args.epochs or EPOCHS
-    args.jobs = args.jobs or (8 if args.device == "cuda" else 1)
-    args.output = args.output.resolve()
-    os.environ.setdefault("TLX_CACHE", str(args.output / "cache"))
+    args = settled(options(__doc__, ROWS, METHODS, "segmentation"), EPOCHS, only=[*METHODS, SPEED])
     results = Results(args.output / "segmentation.csv", FIELDS)
     failed = train_all(args, results)
-    how = f"{machine(args.device)}, {args.jobs} at a time"
-    sections: dict[str, Callable[[], str]] = {
-        "segmentation": lambda: f"{table(results, args.epochs)}\n\n{args.epochs} epochs; s: seconds of training. {how}."
-    }
-    if "speed" in args.only:
-        import segmentation_speed
-
-        sections["segmentation_speed"] = lambda: segmentation_speed.measure(args.device, args.output)
-    for name, make in sections.items():
-        text = make()
-        print(f"\n{text}", flush=True)
-        (args.output / f"{name}.md").write_text(f"{text}\n", encoding="utf-8")
-        if published:
-            write_section(name, text)
-    if failed:
-        sys.exit("failed:\n" + "\n".join(failed))
+    how = f"{args.epochs} epochs; s: seconds of training. {machine(args.device)}, {args.jobs} at a time."
+    trainings = {"segmentation": lambda: f"{table(results, args.epochs)}\n\n{how}"}
+    finish(args, trainings | speed("segmentation_speed", args), failed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""timm's networks that are more than a chain: rotary embeddings, side arguments, computation between the modules."""
+"""timm's networks that are more than a chain: rotary embeddings, block arguments, computation between the modules."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_starts_in_the_middle_of_images_that_are_no_squares() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_trains_is_copied_and_rebuilt() -> None:
-    """Guards against side arguments that hold the tensors of a step, and against rotary weights that do not train."""
+    """Guards against block arguments that hold the tensors of a step, and against rotary weights that do not train."""
     import copy
 
     backbone, _ = filled("vit_small_patch16_rope_mixed_224")
@@ -141,7 +141,7 @@ def test_trains_is_copied_and_rebuilt() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_gives_maps_for_segmentation_and_detection() -> None:
-    """Guards against maps with the class and register tokens in them, and a pool that takes side arguments."""
+    """Guards against maps with the class and register tokens in them, and a pool that takes block arguments."""
     backbone = for_maps(filled("vit_small_patch16_dinov3")[0])
     x = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():

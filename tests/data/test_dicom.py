@@ -262,7 +262,7 @@ def broken(path: Path) -> str:
         (JPEGLosslessSV1, "pip install pylibjpeg pylibjpeg-libjpeg"),
         (
             JPEGLSLossless,
-            "compressed as JPEG-LS Lossless Image Compression, which nothing that is installed decompresses",
+            "compressed as JPEG-LS Lossless Image Compression, which no installed package decompresses",
         ),
         (MPEG2MPML, "No pixel data decoders have been implemented"),
     ],
@@ -281,7 +281,8 @@ def test_truncated_files_are_broken(tmp_path, keep):
     """Guards against a foreign exception, or pixels that were never written shown as black."""
     path = write(tmp_path / "a.dcm", np.arange(900, dtype=np.uint16).reshape(30, 30))
     path.write_bytes(path.read_bytes()[:keep])
-    assert ("it has fewer or other pixels than it says" in broken(path)) == (keep > 300 or keep < 0)
+    stated = "its pixels do not have the number or type that its header states"
+    assert (stated in broken(path)) == (keep > 300 or keep < 0)
 
 
 def test_files_without_an_image_are_broken(tmp_path):
@@ -364,7 +365,7 @@ def test_without_pydicom(scans, node, monkeypatch):
     """Guards against ten thousand broken files where one package is missing, remembered after it was installed."""
     path = scans / "a" / "0.dcm"
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(MissingPackage, match=r"pydicom is not there to read it; type: pip install 'tlx\[dicom\]'"):
+    with pytest.raises(MissingPackage, match=r"pydicom is not installed; type: pip install 'tlx\[dicom\]'"):
         read_pixels(path)
     assert not examine(str(path)).lasting
     (mistake,) = source_of(node("folder", root=str(scans))).mistakes()

@@ -9,7 +9,9 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score, roc_auc_score
 
 from tlx.measures import intervals
-from tlx.measures.intervals import RankedClass, _Counting, _drawn, auroc, bootstrap
+from tlx.measures.class_intervals import PER_CLASS, _Counting, bootstrap_classes
+from tlx.measures.intervals import _drawn
+from tlx.measures.ranked import RankedClass, auroc
 
 
 def predictions(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,7 +74,7 @@ def test_about_95_of_100_intervals_hold_the_truth():
     zero = np.zeros(200, dtype=int)
     for seed in range(runs):
         predicted = (random.random(200) > truth).astype(int)
-        low, high = bootstrap(zero, predicted, None, 2, resamples=500, seed=seed).overall["accuracy"]
+        low, high = bootstrap_classes(zero, predicted, None, 2, resamples=500, seed=seed).overall["accuracy"]
         held += low <= truth <= high
     assert held / runs == pytest.approx(0.95, abs=0.03)  # its standard error is 0.011
 
@@ -91,7 +93,7 @@ def test_where_images_of_a_patient_agree_patients_are_drawn():
         predicted, groups = patients(random, count=60, each=10)
         zero = np.zeros(len(predicted), dtype=int)
         narrow, wide = (
-            bootstrap(zero, predicted, None, 2, drawn, resamples=300, seed=seed).overall["accuracy"]
+            bootstrap_classes(zero, predicted, None, 2, drawn, resamples=300, seed=seed).overall["accuracy"]
             for drawn in (None, groups)
         )
         assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])  # the root of 10 times, in the long run
@@ -104,12 +106,14 @@ def test_where_images_of_a_patient_agree_patients_are_drawn():
 def test_images_without_a_group_are_groups_of_their_own():
     """Guards against all images of unknown origin as one patient, and one patient from whom something follows."""
     target, predicted, probabilities = predictions(50)
-    alone, named = (bootstrap(target, predicted, probabilities, 3, groups, 200) for groups in (None, [None] * 50))
+    alone, named = (
+        bootstrap_classes(target, predicted, probabilities, 3, groups, 200) for groups in (None, [None] * 50)
+    )
     assert alone.units == named.units == 50
     for name, bounds in alone.overall.items():
         np.testing.assert_array_equal(bounds, named.overall[name])
-    assert bootstrap(target, predicted, probabilities, 3, ["a"] * 25 + [None] * 25, 200).units == 26
-    one = bootstrap(target, predicted, probabilities, 3, ["a"] * 50, 200)
+    assert bootstrap_classes(target, predicted, probabilities, 3, ["a"] * 25 + [None] * 25, 200).units == 26
+    one = bootstrap_classes(target, predicted, probabilities, 3, ["a"] * 50, 200)
     assert one.units == 1
     assert one.overall == one.per_class == {}
 
@@ -117,9 +121,9 @@ def test_images_without_a_group_are_groups_of_their_own():
 def test_intervals_are_the_same_each_time_and_hold_the_figures():
     """Guards against figures of a run that change when it is tested again, and intervals of other figures."""
     target, predicted, probabilities = predictions(300)
-    one, again = (bootstrap(target, predicted, probabilities, 3) for _ in range(2))
+    one, again = (bootstrap_classes(target, predicted, probabilities, 3) for _ in range(2))
     assert set(one.overall) == {"accuracy", "balanced_accuracy", "auroc"}
-    assert set(one.per_class) == set(intervals.PER_CLASS)
+    assert set(one.per_class) == set(PER_CLASS)
     for mine, other in ((one.overall, again.overall), (one.per_class, again.per_class)):
         assert all(np.array_equal(mine[name], other[name]) for name in mine)
     assert one.overall["accuracy"][0] < (target == predicted).mean() < one.overall["accuracy"][1]
@@ -134,9 +138,9 @@ def test_parts_change_nothing(at_once, monkeypatch):
     """Guards against resamples that are lost or drawn twice where they are worked on in parts."""
     monkeypatch.setattr(intervals, "AT_ONCE", at_once)
     target, predicted, probabilities = predictions(90)
-    found = bootstrap(target, predicted, probabilities, 3, resamples=101)
+    found = bootstrap_classes(target, predicted, probabilities, 3, resamples=101)
     monkeypatch.undo()
-    expected = bootstrap(target, predicted, probabilities, 3, resamples=101)
+    expected = bootstrap_classes(target, predicted, probabilities, 3, resamples=101)
     np.testing.assert_array_equal(found.overall["auroc"], expected.overall["auroc"])
     np.testing.assert_array_equal(found.per_class["ppv"], expected.per_class["ppv"])
 
@@ -145,12 +149,12 @@ def test_memory_is_bounded_for_many_images_and_classes():
     """Guards against 2,000 resamples of 100,000 images in memory: 1.6 GB for each number that is kept of an image."""
     target, predicted, probabilities = predictions(100_000, classes=2)
     tracemalloc.start()
-    found = bootstrap(target, predicted, probabilities, 2, resamples=30)
+    found = bootstrap_classes(target, predicted, probabilities, 2, resamples=30)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6
     assert found.overall["auroc"][1] - found.overall["auroc"][0] < 0.01
-    many = bootstrap(np.arange(500), np.arange(500), None, 500, resamples=50)
+    many = bootstrap_classes(np.arange(500), np.arange(500), None, 500, resamples=50)
     assert set(many.overall) == {"accuracy", "balanced_accuracy"}
     assert many.per_class == {}
 
@@ -158,6 +162,6 @@ def test_memory_is_bounded_for_many_images_and_classes():
 def test_a_class_that_is_predicted_and_never_there_counts_as_in_the_figure():
     """Guards against an interval of the balanced accuracy that lies beside the figure."""
     target, predicted = np.array([0, 1] * 50), np.array([0, 1, 0, 1, 2] * 20)
-    bounds = bootstrap(target, predicted, None, 3).overall["balanced_accuracy"]
+    bounds = bootstrap_classes(target, predicted, None, 3).overall["balanced_accuracy"]
     recall = [(predicted[target == one] == one).mean() for one in (0, 1)]
     assert bounds[0] < sum(recall) / 3 < bounds[1]

@@ -87,4 +87,8 @@ def test_real_runs_are_compared(tiny_run: Run, tmp_path: Path, capsys: pytest.Ca
     copied = shutil.copytree(tiny_run.directory, tmp_path / "copy")
     main(["compare", str(tiny_run.directory), str(copied)])
     lines = capsys.readouterr().out.splitlines()
-    assert sum("+0.0000 (+0.0000 to +0.0000)  not shown to differ" in line for line in lines) >= 3
+    accuracy, *others = [line for line in lines if line.endswith("not shown to differ")]
+    bound = 1 - 0.025 ** (1 / 180)  # for 180 test images, none of which shows a difference
+    assert accuracy.split()[:4] == ["test/accuracy", "+0.0000", f"({-bound:+.4f}", "to"]
+    assert len(others) >= 2
+    assert all(line.split()[1:] == ["+0.0000", "not", "shown", "to", "differ"] for line in others)

@@ -15,8 +15,8 @@ from PIL import Image
 import tlx
 from tlx import Run, TlxError
 from tlx.cli import main
-from tlx.measures.intervals import middle
 from tlx.measures.names import ends, interval_of
+from tlx.measures.percentiles import middle
 from tlx.records.resamples import read_resamples
 from tlx.training.experiment import build
 

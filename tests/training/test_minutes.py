@@ -82,7 +82,7 @@ def test_the_estimate_adds_up(
     config = tlx.compose([*BOXES, "dataset.image_size=64", f"strategy={strategy}", f"cache={cache}"])
     monkeypatch.setattr("tlx.training.minutes.seconds_an_image", lambda dataset: 1.0)
     data, task = build(config)
-    trial = Trial(config, data)
+    trial = Trial(config, data, data.train_dataloader())
     trial.read = 1.0
 
     def seconds(self: Trial, work: object) -> float:

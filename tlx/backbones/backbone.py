@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tlx.backbones.block_arguments import Carried, Section, plain
 from tlx.backbones.layout import SIZES, Layout, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport, UpperSource
-from tlx.backbones.sides import Carried, Section, plain
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError, did_you_mean
 
@@ -255,11 +255,11 @@ class Backbone(nn.Module):
         size: tuple[int, int] | None,
         x: Tensor,
     ) -> list[Tensor]:
-        """Run the upper part of a network with side arguments on `x`, the output of the group `below`."""
+        """Run the upper part of a network with block arguments on `x`, the output of the group `below`."""
         own = (self.usual_size or self._size) if self.tiles is None else (self.tiles.size, self.tiles.size)
         height, width = size or self.layouts[below].size_of_image(x, own, self.strides[below])
         blank = x.new_zeros(1, self.in_channels, height, width)
-        return network(Carried(x, self.groups[self.group_names[0]](blank).sides))
+        return network(Carried(x, self.groups[self.group_names[0]](blank).arguments))
 
     def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int] | None) -> Tensor:
         """Return a group's output from `_run` in the form that `pooled` selects; see `run`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tlx.backbones.sides import plain
+from tlx.backbones.block_arguments import plain
 from tlx.base.errors import TlxError
 
 SIZES = (256, 512)  # sides in pixels of the images that measure a network without a fixed size

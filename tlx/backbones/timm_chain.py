@@ -28,7 +28,7 @@ class Call:
     Args:
         name: The module's name in the model.
         given: Its first input; None if that is not a tensor.
-        sides: Its further inputs other than None and False.
+        arguments: Its further inputs other than None and False.
         version: How often the input had been changed in place before the call.
         result: Its output; None if that is not a tensor.
         result_version: How often the output had been changed in place when it was returned.
@@ -39,7 +39,7 @@ class Call:
     name: str
     given: Tensor | None
     version: int
-    sides: list[Any] = field(default_factory=list)
+    arguments: list[Any] = field(default_factory=list)
     result: Tensor | None = None
     result_version: int = 0
     in_place: bool = False
@@ -62,8 +62,8 @@ class Chain:
         head: Names of the modules that turn features into pooled features.
         shapes: Name in the chain -> shape of its output.
         num_features: Width of the pooled features.
-        sides: Names of modules of the chain that take further arguments.
-        uncalled: Names of modules outside the chain that the network reads without calling them, if there are `sides`.
+        arguments: Names of modules of the chain that take further arguments.
+        uncalled: With `arguments`, names of modules outside the chain that the network reads without calling them.
     """
 
     before: list[str]
@@ -73,12 +73,12 @@ class Chain:
     head: list[str]
     shapes: dict[str, tuple[int, ...]]
     num_features: int
-    sides: set[str] = field(default_factory=set)
+    arguments: set[str] = field(default_factory=set)
     uncalled: list[str] = field(default_factory=list)
 
 
 def find_chain(
-    model: nn.Module, image: Tensor, features: list[str], sides: bool = False, to_head: bool = True
+    model: nn.Module, image: Tensor, features: list[str], arguments: bool = False, to_head: bool = True
 ) -> Chain:
     """Run a model and return the chain that contains all its feature modules.
 
@@ -86,7 +86,7 @@ def find_chain(
         model: A timm model in eval mode, on the device of `image`, which may be the meta device.
         image: Shape (B, C, H, W).
         features: Names of the modules whose outputs are the model's features, bottom to top.
-        sides: Whether modules of the chain may take further arguments. Then `image` must require a gradient and the
+        arguments: Whether modules of the chain may take further arguments. Then `image` must require a gradient and the
             model's parameters must not: an argument that requires one depends on the pixels.
         to_head: Whether the chain must reach the head; otherwise `model` is any network, and the chain ends at
             the last feature.
@@ -103,8 +103,8 @@ def find_chain(
         root.result = model.forward_features(image) if to_head else model(image)  # type: ignore[operator]
         root.result_version = changes(root.result) if isinstance(root.result, Tensor) else 0
     calls = list(_expand(root.inner, features, root.result))
-    if not sides:
-        calls = [replace(call, given=None) if call.sides else call for call in calls]
+    if not arguments:
+        calls = [replace(call, given=None) if call.arguments else call for call in calls]
     names = [call.name for call in calls]
     if not to_head and features[-1] in names:
         names = names[: names.index(features[-1]) + 1]
@@ -120,17 +120,17 @@ def find_chain(
     start = breaks[-1] if breaks else 0
     if start > names.index(features[0]):
         raise TlxError(f"expected a chain of modules, got other computation between the features, at {names[start]}")
-    if calls[start].sides and not sides:
+    if calls[start].arguments and not arguments:
         raise TlxError(f"expected a chain of modules with one input each, got more at {names[start]}")
     for call in calls[start:]:
-        if any(isinstance(value, Tensor) and value.requires_grad for value in tensors_in(call.sides)):
+        if any(isinstance(value, Tensor) and value.requires_grad for value in tensors_in(call.arguments)):
             raise TlxError(f"expected further arguments that depend on no pixels, got others at {call.name}")
     last = calls[-1]
     head = Call("", root.result, root.result_version)
     width = 0
     if to_head:
         width = _width(model, modules, head, root, last)
-    with_sides = {call.name for call in calls[start:] if call.sides}
+    with_arguments = {call.name for call in calls[start:] if call.arguments}
     return Chain(
         before=names[:start],
         modules=names[start:],
@@ -139,8 +139,8 @@ def find_chain(
         head=[call.name for call in head.inner],
         shapes={call.name: tuple(call.result.shape) for call in calls[start:] if call.result is not None},
         num_features=width,
-        sides=with_sides,
-        uncalled=_uncalled(modules, [*names, *(call.name for call in head.inner)]) if with_sides else [],
+        arguments=with_arguments,
+        uncalled=_uncalled(modules, [*names, *(call.name for call in head.inner)]) if with_arguments else [],
     )
 
 
@@ -193,9 +193,9 @@ def _watch(modules: dict[str, nn.Module], root: Call) -> Iterator[None]:
     open_calls = [root]
 
     def begin(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        sides = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
+        arguments = [value for value in (*args[1:], *kwargs.values()) if value is not None and value is not False]
         given = args[0] if args and isinstance(args[0], Tensor) else None
-        call = Call(name, given, changes(given) if given is not None else 0, sides)
+        call = Call(name, given, changes(given) if given is not None else 0, arguments)
         open_calls[-1].inner.append(call)
         open_calls.append(call)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import isqrt
 from typing import Any
 
 from torch import Tensor, nn
 
+from tlx.backbones.block_arguments import Ending, Recorder, Section, Start
 from tlx.backbones.layout import Layout
-from tlx.backbones.sides import Ending, Recorder, Section, Start
 from tlx.backbones.timm_chain import Chain
 from tlx.base.compat.torch import shallow_copy
 from tlx.base.errors import TlxError
@@ -48,8 +49,8 @@ def cut(model: Any, chain: Chain, groups: dict[str, list[str]]) -> tuple[dict[st
         groups: The result of `group_modules`.
     """
     modules = dict(model.named_modules())
-    if chain.sides:
-        return _cut_with_sides(model, modules, chain, groups)
+    if chain.arguments:
+        return _cut_with_arguments(model, modules, chain, groups)
     parts: dict[str, nn.Module] = {}
     for name, members in groups.items():
         layers = [modules[member] for member in members]
@@ -65,7 +66,7 @@ def cut(model: Any, chain: Chain, groups: dict[str, list[str]]) -> tuple[dict[st
     return parts, nn.Sequential(*rest, head)
 
 
-def _cut_with_sides(
+def _cut_with_arguments(
     model: Any, modules: dict[str, nn.Module], chain: Chain, groups: dict[str, list[str]]
 ) -> tuple[dict[str, nn.Module], nn.Module]:
     recorders = {name: Recorder(name) for name in chain.modules}
@@ -82,7 +83,9 @@ def _cut_with_sides(
     return parts, Ending({**rest, "head": AfterChain(_copy_with(model, chain.head, parameters=False))})
 
 
-def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int], size: int) -> dict[str, Layout]:
+def layouts(
+    chain: Chain, groups: dict[str, list[str]], channels: dict[str, int], size: int, unrolled: Sequence[int] = ()
+) -> dict[str, Layout]:
     """Return the layout of every group's output.
 
     Args:
@@ -90,6 +93,7 @@ def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int]
         groups: The result of `group_modules`.
         channels: Channels of timm's features by module.
         size: Side of the image, in pixels.
+        unrolled: For each group, how many times its tokens were reordered; (): never.
 
     Raises:
         TlxError: An output is neither a map nor the tokens of one.
@@ -102,7 +106,8 @@ def layouts(chain: Chain, groups: dict[str, list[str]], channels: dict[str, int]
             continue
         shape = chain.shapes[members[-1]]
         found[name] = _layout(shape, channels.get(members[-1]), size, list(found.values()))
-    return {name: found[name] for name in groups}
+    times = unrolled or [0] * len(groups)
+    return {name: replace(found[name], unrolled=many) for name, many in zip(groups, times, strict=True)}
 
 
 def _layout(shape: tuple[int, ...], channels: int | None, size: int, above: list[Layout]) -> Layout:

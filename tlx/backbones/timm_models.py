@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import timm
@@ -12,13 +11,13 @@ import torch
 from torch import nn
 
 from tlx.backbones.backbone import Backbone
-from tlx.backbones.layout import SIZES, Layout, measure
+from tlx.backbones.layout import SIZES, measure
 from tlx.backbones.original import original_names, tensor_names
 from tlx.backbones.preprocessing import INTERPOLATIONS, Preprocessing
 from tlx.backbones.report import LoadReport
 from tlx.backbones.timm_chain import Chain, find_chain
 from tlx.backbones.timm_groups import cut, group_modules, layouts
-from tlx.backbones.timm_rewrites import rewrite
+from tlx.backbones.timm_rewrites import rewrite, unrolled
 from tlx.backbones.timm_weights import check_reachable, local_file
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.base.gradients import no_gradients
@@ -50,9 +49,7 @@ def timm_backbone(name: str, pretrained: bool = True, in_channels: int = 3, load
         groups = group_modules(chain, features, [int(entry["reduction"]) for entry in info])
         reductions = {str(entry["module"]): int(entry["reduction"]) for entry in info}
         channels = {str(entry["module"]): int(entry["num_chs"]) for entry in info}
-        output_layouts = layouts(chain, groups, channels, preprocessing.short_side)
-        if hasattr(skeleton, "reroll"):
-            output_layouts = _unrolled(output_layouts, skeleton)
+        output_layouts = layouts(chain, groups, channels, preprocessing.short_side, unrolled(skeleton))
     except TlxError as error:
         raise TlxError(f"timm's {name} cannot be cut into layer groups: {error}") from error
 
@@ -109,7 +106,7 @@ def _chain(skeleton: nn.Module, features: list[str], in_channels: int, size: int
             skeleton.requires_grad_(False)
             with torch.enable_grad():
                 image = torch.empty(2, in_channels, size, size, requires_grad=True).clone()
-                return find_chain(skeleton, image, features, sides=True)
+                return find_chain(skeleton, image, features, arguments=True)
 
 
 @contextmanager
@@ -121,15 +118,8 @@ def _shapes_only() -> Iterator[None]:
 
 def _has_one_size(model: Any, chain: Chain) -> bool:
     """Return whether timm says so. It says so of every Vision Transformer, even if it was trained at many sizes."""
-    dynamic = bool(chain.sides) and getattr(model, "dynamic_img_size", False)
+    dynamic = bool(chain.arguments) and getattr(model, "dynamic_img_size", False)
     return bool(model.pretrained_cfg.get("fixed_input_size")) and not dynamic
-
-
-def _unrolled(found: dict[str, Layout], model: Any) -> dict[str, Layout]:
-    """Return the layouts of Hiera, which puts tokens that are pooled together one after the other."""
-    pools = len(model.stage_ends) - 1
-    left = [pools, *(pools - min(stage, model.q_pool) for stage in range(len(model.stage_ends)))]
-    return {name: replace(one, unrolled=many) for (name, one), many in zip(found.items(), left, strict=True)}
 
 
 def _accepts_other_sizes(backbone: Backbone) -> bool:

@@ -10,7 +10,8 @@ import pytorch_lightning as pl
 from tlx.base.compat.torch import BatchNorm
 from tlx.callbacks.stages import Stages
 from tlx.data.batches.dataset import RowSource
-from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
+from tlx.features.boundary import Boundary, Numerics, Request
+from tlx.features.prefix_cache import PrefixCache
 from tlx.strategies.plan import PlannedStage, frozen_prefix
 from tlx.tasks.module import Task
 

@@ -19,9 +19,10 @@ from tlx.base.ranks import rank_and_world
 from tlx.data.batches.sampler import EpochSampler
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.labels import CLASSES
+from tlx.features.boundary import Boundary, Numerics, Request
 from tlx.features.classical_head import ClassicalHead
 from tlx.features.classifiers import fit, from_bytes, to_bytes
-from tlx.features.prefix_cache import Boundary, Numerics, PrefixCache, Request
+from tlx.features.prefix_cache import PrefixCache
 from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")

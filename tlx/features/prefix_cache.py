@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,88 +19,16 @@ from tlx.base.printable import counted
 from tlx.base.ranks import rank_and_world
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.labelled import VAL_TILES
+from tlx.features.boundary import Boundary, Numerics, Output, Request
 from tlx.features.extraction import Wanted, compute
 from tlx.features.keys import label, labels_key, prefix_key
 from tlx.features.precision import autocast
 from tlx.features.rows import CachedRows, lookup
-from tlx.features.segments import KEY_BYTES, Shape
+from tlx.features.segments import Shape
 from tlx.features.store import Entry, Store, gigabytes
 from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
-
-
-@dataclass
-class Numerics:
-    """How a network computes the stored outputs.
-
-    Args:
-        precision: Lightning's name of the precision.
-        context: Makes the context in which the network runs.
-        dtype: Type of the stored values; None: that of the output.
-    """
-
-    precision: str
-    context: Callable[[], AbstractContextManager[object]]
-    dtype: torch.dtype | None = None
-
-
-@dataclass(frozen=True)
-class Output:
-    """The output of a layer group, or labels that move with their images, and where these rows are stored.
-
-    Args:
-        name: The group.
-        shape: The shape of its output for one image.
-        entry: The entry that stores the rows.
-        is_label: Whether the rows are labels.
-    """
-
-    name: str
-    shape: Shape
-    entry: Entry
-    is_label: bool = False
-
-    @property
-    def bytes(self) -> int:
-        """Bytes per image."""
-        return self.shape.bytes + KEY_BYTES
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """The upper end of a frozen prefix, and the stored outputs.
-
-    Args:
-        outputs: Bottom to top. The last one is the output of the boundary itself; the task reads the others, too.
-        pooled: The form of the stored outputs, see `Backbone.run`.
-    """
-
-    outputs: tuple[Output, ...]
-    pooled: bool | None = None
-
-    @property
-    def name(self) -> str:
-        """The topmost group."""
-        return self.outputs[-1].name
-
-
-@dataclass
-class Request:
-    """A request for rows.
-
-    Args:
-        split: A name of `ImageDataModule.splits`.
-        view: Number of an augmented view; None: images as for evaluation.
-        boundary: The boundary whose outputs are requested.
-        also: Further boundaries below it, of the same form, that a later stage will request: the same pass computes
-            them.
-    """
-
-    split: str
-    view: int | None
-    boundary: Boundary
-    also: Sequence[Boundary] = field(default_factory=tuple)
 
 
 class PrefixCache:

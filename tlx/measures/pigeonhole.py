@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlx.measures.interval_text import with_interval
-from tlx.measures.intervals import middle
+from tlx.measures.percentiles import interval
 
+PROPORTIONS = ("test/accuracy",)  # compared metrics that are means over images
 _SEED = 0
 
 
@@ -50,15 +51,31 @@ class Difference:
         return self.low > 0
 
 
-def mean_interval(values: np.ndarray, together: bool = True) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of a figure over S runs.
+def mean_interval(values: np.ndarray, together: bool = True, units: int = 0, least: float = 0.0) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a figure over S runs; NaN if all resamples agree on no proportion.
 
     Args:
         values: The figure of each run in each resample of its test images (S, B).
         together: Whether all runs were tested on the same images.
+        units: Number of images or groups that were drawn from, if the figure is a proportion of them; 0: it is none.
+        least: The least value that an image can contribute: 0, or -1 for a difference.
     """
-    low, high = middle(_means(values if together else np.sort(values, axis=1)))
+    low, high = interval(_means(values if together else np.sort(values, axis=1)), units, least)
     return float(low), float(high)
+
+
+def mean_difference(name: str, value: float, differences: np.ndarray, units: int, together: bool = True) -> Difference:
+    """Return the mean difference of a metric between S pairs of runs, with its interval.
+
+    Args:
+        name: The metric, such as `test/accuracy`.
+        value: Its mean difference.
+        differences: The difference of each pair in each resample of its test images (S, B).
+        units: Number of images or groups that were drawn from.
+        together: Whether all pairs were tested on the same images.
+    """
+    units = units if name in PROPORTIONS else 0
+    return Difference(value, *mean_interval(differences, together, units, least=-1.0))
 
 
 def _means(values: np.ndarray) -> np.ndarray:

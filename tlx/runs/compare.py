@@ -10,7 +10,7 @@ from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
 from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
-from tlx.measures.pigeonhole import Difference, mean_interval
+from tlx.measures.pigeonhole import Difference, mean_difference
 from tlx.records.directory import RunDirectory
 from tlx.records.files import TESTED
 from tlx.records.resamples import FILE, Resamples, read_resamples
@@ -75,7 +75,7 @@ def paired(first: Compared, other: Compared) -> dict[str, Difference]:
         if base is None or len(base) != len(values) or name not in first.metrics.keys() & other.metrics.keys():
             continue
         value = other.metrics[name] - first.metrics[name]
-        found[name] = Difference(value, *mean_interval((values - base)[None]))
+        found[name] = mean_difference(name, value, (values - base)[None], first.resamples.units)
     return found
 
 

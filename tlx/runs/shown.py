@@ -11,8 +11,8 @@ from urllib.parse import quote
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line
 from tlx.measures.interval_text import between
-from tlx.measures.intervals import LEVEL
 from tlx.measures.names import interval_of, is_end, is_of_a_class
+from tlx.measures.percentiles import LEVEL
 from tlx.records.directory import RunDirectory
 from tlx.records.files import TESTED
 from tlx.runs.run_list import KINDS, Listed, listed

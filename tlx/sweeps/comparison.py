@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlx.measures.names import interval_of
-from tlx.measures.pigeonhole import Difference, mean_interval
+from tlx.measures.pigeonhole import Difference, mean_difference, mean_interval
 from tlx.records.resamples import Resamples
 
 
@@ -34,14 +34,17 @@ class Tested:
 
 
 def interval(runs: Sequence[Tested], name: str) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of a metric over runs; None if the images were not resampled.
+    """Return the 95 % interval of the mean of a metric over runs; None if it is not known.
 
-    If one of several runs has no resamples (tlx 0.1), this is the mean of their intervals, over test images alone.
+    If one of several runs has no resamples (tlx 0.1), or if all resamples agree, it is the mean of the runs' own
+    intervals, over test images alone.
     """
     values = [run.values(name) for run in runs]
     known = [one for one in values if one is not None]
     if len(known) == len(runs) and len({len(one) for one in known}) == 1:
-        return mean_interval(np.stack(known), len({run.resamples.images for run in runs if run.resamples}) == 1)
+        resampled = mean_interval(np.stack(known), len({run.resamples.images for run in runs if run.resamples}) == 1)
+        if not math.isnan(resampled[0]):
+            return resampled
     ends = [found for run in runs if "/" in name and (found := interval_of(run.metrics, name)) is not None]
     if len(ends) < len(runs):
         return None
@@ -56,7 +59,7 @@ def difference(own: Sequence[Tested], other: Sequence[Tested], name: str) -> Dif
     """
     others = {run.seeds: run for run in other}
     pairs = [(run, others[run.seeds]) for run in own if run.seeds in others]
-    values, measured, images = [], [], set()
+    values, measured, units, images = [], [], list[int](), set()
     for one, two in pairs:
         first, second = one.values(name), two.values(name)
         if one.resamples is None or two.resamples is None or first is None or second is None:
@@ -65,9 +68,10 @@ def difference(own: Sequence[Tested], other: Sequence[Tested], name: str) -> Dif
             values.append(first - second)
             measured.append(one.metrics.get(name, math.nan) - two.metrics.get(name, math.nan))
             images.add(one.resamples.images)
+            units.append(one.resamples.units)
     if not values or len({len(one) for one in values}) > 1:
         return None
-    return Difference(statistics.fmean(measured), *mean_interval(np.stack(values), len(images) == 1))
+    return mean_difference(name, statistics.fmean(measured), np.stack(values), min(units), len(images) == 1)
 
 
 def leaders(settings: Sequence[Sequence[Tested]], name: str) -> list[int | None]:

@@ -255,4 +255,4 @@ def _comparison(row: Row) -> dict[str, str]:
     one = row.behind
     values = {} if one is None else {"": one.value, " low": one.low, " high": one.high}
     rank = {} if row.rank is None else {"rank": str(row.rank)}
-    return rank | {f"difference{end}": repr(value) for end, value in values.items()}
+    return rank | {f"difference{end}": "" if math.isnan(value) else repr(value) for end, value in values.items()}

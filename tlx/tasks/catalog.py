@@ -8,7 +8,7 @@ from typing import Any
 from tlx.base.errors import Mistake
 from tlx.tasks.classification.kind import ClassificationKind
 from tlx.tasks.detection.kind import DetectionKind
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
+from tlx.tasks.kind import BoxSides, Node, Size, TaskKind, UpperPlan, Widths
 from tlx.tasks.segmentation.kind import SegmentationKind
 
 KINDS: dict[str, TaskKind] = {
@@ -29,11 +29,11 @@ class OwnKind(TaskKind):
         """Return None."""
         return None
 
-    def upper_parameters(
-        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
-    ) -> dict[str, int]:
+    def upper_plan(
+        self, task: Node, widths: Widths, outputs: int | None, size: Size | None = None, box_sides: BoxSides = ()
+    ) -> UpperPlan:
         """Return 0 for the head."""
-        return dict.fromkeys(self.upper_groups, 0)
+        return UpperPlan(dict.fromkeys(self.upper_groups, 0))
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of input features."""

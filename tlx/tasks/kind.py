@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -12,6 +13,20 @@ from tlx.strategies.selectors import HEAD
 
 Node = Mapping[str, Any]
 BoxSides = Sequence[tuple[float, float]]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class UpperPlan:
+    """What the layer groups above a backbone cost.
+
+    Args:
+        parameters: Number of parameters of each group; 0 where it depends on a number of outputs that is not known.
+        remarks: Lines that `tlx plan` shows below its table.
+    """
+
+    parameters: Mapping[str, int]
+    remarks: Sequence[str] = ()
 
 
 class Widths(Protocol):
@@ -91,35 +106,22 @@ class TaskKind(ABC):
         """
 
     @abstractmethod
-    def upper_parameters(
-        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
-    ) -> dict[str, int]:
-        """Return the number of parameters of each upper group; 0 if the number of outputs is not known.
-
-        Args:
-            task: The composed task node.
-            widths: The backbone.
-            outputs: Number of outputs of the head.
-            box_sides: Width and height of the training boxes in pixels of the input, where layers follow them.
-        """
-
-    @abstractmethod
-    def described(self, widths: Widths, outputs: int | None) -> str:
-        """Return the shape of the head as text, such as `512 -> 10`."""
-
-    def remarks(
-        self, task: Node, widths: Widths, outputs: int | None, size: tuple[int, int], box_sides: BoxSides = ()
-    ) -> list[str]:
-        """Return lines that `tlx plan` shows below its table.
+    def upper_plan(
+        self, task: Node, widths: Widths, outputs: int | None, size: Size | None = None, box_sides: BoxSides = ()
+    ) -> UpperPlan:
+        """Return what the upper groups cost.
 
         Args:
             task: The composed task node.
             widths: The backbone.
             outputs: Number of outputs of the head; None: unknown before the data set is loaded.
-            size: Height and width of an input in pixels.
+            size: Height and width of an input in pixels; None: no lines for `tlx plan`.
             box_sides: Width and height of the training boxes in pixels of the input; none: not known, or no boxes.
         """
-        return []
+
+    @abstractmethod
+    def described(self, widths: Widths, outputs: int | None) -> str:
+        """Return the shape of the head as text, such as `512 -> 10`."""
 
     def wrongness(self, row: Mapping[str, str]) -> float | None:
         """Return how wrong a row of test_predictions.csv is, larger for worse; None: it is right, or has no verdict."""

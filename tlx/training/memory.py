@@ -86,7 +86,7 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
         backbone = build_backbone(config, load=False)
     kind = kind_of(config.task)
     with NothingDrawn():
-        upper = sum(kind.upper_parameters(config.task, backbone, kind.outputs(config.task)).values())
+        upper = sum(kind.upper_plan(config.task, backbone, kind.outputs(config.task)).parameters.values())
     width = 2 if str(config.trainer.precision) in ("bf16-true", "16-true") else 4
     weights = (sum(p.numel() for p in backbone.parameters()) + upper) * width
     stages = plan(config, [*backbone.group_names, *kind.upper_groups])

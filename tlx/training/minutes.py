@@ -50,23 +50,23 @@ class Seconds:
         return f"estimate: about {total} on this machine ({device}): {parts}; from a trial of {trial:.0f} s"
 
 
-def minutes_line(config: DictConfig, data: ImageDataModule, stages: Sequence[PlannedStage]) -> str:
+def minutes_line(config: DictConfig, data: ImageDataModule, loader: Any, stages: Sequence[PlannedStage]) -> str:
     """Return how long the stages of a task on maps take if each takes all its epochs, as one line.
 
     Args:
         config: The configuration.
         data: Its images, read without reading processes.
+        loader: The loader of their training batches.
         stages: The planned stages.
     """
     start = time.perf_counter()
-    trial = Trial(config, data)
+    trial = Trial(config, data, loader)
     seconds = trial.of(stages)
     return seconds.describe(trial.device.type.upper().replace("CUDA", "GPU"), time.perf_counter() - start)
 
 
-def steps_an_epoch(config: DictConfig, data: ImageDataModule) -> int:
-    """Return the training steps of an epoch."""
-    batches = len(data.train_dataloader())
+def steps_an_epoch(config: DictConfig, batches: int) -> int:
+    """Return the training steps of an epoch, from its number of batches."""
     limit: int | None = config.trainer.limit_batches
     every: int = config.trainer.accumulate_grad_batches
     return -(-min(batches, limit or batches) // every)
@@ -78,9 +78,10 @@ class Trial:
     Args:
         config: The configuration.
         data: Its images, read without reading processes.
+        loader: The loader of their training batches.
     """
 
-    def __init__(self, config: DictConfig, data: ImageDataModule) -> None:
+    def __init__(self, config: DictConfig, data: ImageDataModule, loader: Any) -> None:
         backbone = build_backbone(config, load=False)
         set_input_size(backbone, data)
         self.config, self.data, self.device = config, data, device_of_steps(config)
@@ -88,7 +89,6 @@ class Trial:
         self.task.set_memory_format(bool(config.trainer.channels_last))
         processes = distributed.processes(config) * config.trainer.num_nodes
         self.share = max(1, data.batch_size // processes)  # images of a step
-        loader: Any = data.train_dataloader()
         read = seconds_an_image(loader.dataset) or 0.0
         batch: Batch = next(iter(loader))
         few = self.share if self.device.type == "cuda" else -(-_ENOUGH // math.prod(data.preprocessing.height_width))

@@ -40,17 +40,20 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
     names = [*backbone.group_names, *kind.upper_groups]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}
     with NothingDrawn():
-        sizes |= kind.upper_parameters(config.task, backbone, outputs, box_sides)
         size = input_size(config.dataset.image_size or backbone.preprocessing.size)
         size = size if data is None else data.preprocessing.height_width
-        remarks = [*kind.remarks(config.task, backbone, outputs, size, box_sides), *about]
+        upper = kind.upper_plan(config.task, backbone, outputs, size, box_sides)
+    sizes |= upper.parameters
+    remarks = [*upper.remarks, *about]
     total = sum(sizes.values())
     stages = plan(config, names)
     if data is not None:
-        from tlx.training.minutes import minutes_line  # it imports Lightning, which takes longer than most plans
+        # It imports Lightning, which takes longer than most plans.
+        from tlx.training.minutes import minutes_line, steps_an_epoch
 
-        remarks += _of_images(config, data, stages)
-        remarks += [minutes_line(config, data, stages)] if timed and not data.paired else []
+        loader: Any = data.train_dataloader()
+        remarks += _of_images(data, steps_an_epoch(config, len(loader)), stages)
+        remarks += [minutes_line(config, data, loader, stages)] if timed and not data.paired else []
 
     lines = [
         f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
@@ -113,11 +116,9 @@ def _loaded(config: DictConfig, backbone: Backbone) -> tuple[ImageDataModule | N
         return None, [f"size of the input and minutes: not known: {error}"]
 
 
-def _of_images(config: DictConfig, data: ImageDataModule, stages: Sequence[PlannedStage]) -> list[str]:
-    """Return lines about the size of the inputs and the number of steps."""
-    from tlx.training.minutes import steps_an_epoch
-
-    steps, drawn = steps_an_epoch(config, data), data.sizes["train"]
+def _of_images(data: ImageDataModule, steps: int, stages: Sequence[PlannedStage]) -> list[str]:
+    """Return lines about the size of the inputs and the number of steps; `steps` are those of an epoch."""
+    drawn = data.sizes["train"]
     times = counted(data.repeats, "crop", "crops")
     return [
         *([] if data.canvas is None else data.canvas.describe()),

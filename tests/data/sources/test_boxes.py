@@ -87,6 +87,18 @@ def test_points_that_may_be_corners_or_centres(tmp_path):
     assert "got none for y2 in file, xmin, ymin, xmax, height, class" in refused(source_of(node("boxes", tmp_path)))
 
 
+@pytest.mark.parametrize("header", ["file,x1,y1,x2,y2,class,x,y", "file,xmin,ymin,xmax,ymax,class,x,y,width,height"])
+def test_x_and_y_beside_edges_are_not_used(tmp_path, header):
+    """Guards against a report about x and y, or a refusal because they fit nothing, in a table with edges."""
+    pictures(tmp_path)
+    row = "{n}.jpg,4,6,14,18,cell,39,29" + (",40,30" if "width" in header else "")
+    written(tmp_path / "labels.csv", table(row, header))
+    checked = loaded("boxes", tmp_path)
+    assert boxes(checked, "3.jpg") == [("cell", (4, 6, 14, 18))]
+    assert "boxes of labels.csv" in checked.images.rule
+    assert "x and y" not in checked.images.rule
+
+
 def test_rows_of_one_image_and_images_without_objects(tmp_path):
     """Guards against one box an image, and images without objects that are left out."""
     text = "a.jpg,4,6,14,18,cell\na.jpg,1,1,3,3,nucleus\nb.jpg,,,,,\n" + table("{n}.jpg,4,6,14,18,cell", "", range(4))

@@ -22,7 +22,7 @@ import PIL
 
 from tlx.base import owner
 from tlx.base.errors import MissingPackage, TlxError
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 from tlx.data.reading.pixels import max_pixels, memory_limit, verify, why_no_file
 
 PATIENCE = 60.0  # seconds that one file may take; who asks keeps count

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from tlx.base.files import locked
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 
 _NAME = "facts.sqlite"
 _PARTS = ("", "-journal", "-wal", "-shm")  # of a database on disk

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tlx.data.reading.facts import Facts, examine
 from tlx.data.reading.facts_store import FactsStore, Stamp
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 from tlx.data.reading.pixels import why_no_file
 from tlx.data.reading.workers import examine_all
 

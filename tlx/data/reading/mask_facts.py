@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 
 from tlx.base.errors import TlxError
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 from tlx.data.reading.labelme import read_labelme
 from tlx.data.reading.mask_values import MaskValues, read_values
 from tlx.data.reading.pixels import max_pixels

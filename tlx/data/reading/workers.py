@@ -22,7 +22,7 @@ from tlx.base.children import environment
 from tlx.base.errors import TlxError
 from tlx.base.machine import memory_available
 from tlx.data.reading.facts import PATIENCE, Facts
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 from tlx.data.reading.pixels import memory_limit
 
 MOST = 16  # processes: beyond that it is the disk that is waited for

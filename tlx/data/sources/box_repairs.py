@@ -88,12 +88,12 @@ def repaired(
     """
     remarks = _Remarks()
     sizes = [_sizes(one, own, name, remarks) for one, own, name in zip(images, written, names, strict=True)]
-    turned, told = turns(sizes, exif, ("annotation", "boxes"))
+    turned, of_turns = turns(sizes, exif, ("annotation", "boxes"))
     labels = [
         _label(own, size, turn, name, remarks)
         for own, size, turn, name in zip(written, sizes, turned, names, strict=True)
     ]
-    return labels, [*told, *remarks.lines()]
+    return labels, [*of_turns, *remarks.lines()]
 
 
 def upright_box(box: Box, size: tuple[int, int], turn: int) -> Box:

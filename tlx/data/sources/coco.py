@@ -145,12 +145,12 @@ def coco(
         names = [relative_name(file, inner) for file in files]
         groups = [None] * len(names) if group_pattern is None else groups_by_pattern(names, group_pattern)
         if as_boxes:
-            boxes, told = boxed_objects(content, files, names, numbers, exif)
+            boxes, remarks = boxed_objects(content, files, names, numbers, exif)
             samples[part.split] = [Sample(*one) for one in zip(files, boxes, names, groups, strict=True)]
         else:
-            drawn, told = labelled_objects(part.file, content, files, names, numbers, exif)
+            drawn, remarks = labelled_objects(part.file, content, files, names, numbers, exif)
             samples[part.split] = [Sample(*one) for one in zip(files, drawn, names, groups, strict=True)]
-        notes += told
+        notes += remarks
     kind: LabelKind = MASKS
     if as_boxes:
         kind = BoxLabels(max((len(one.target) for split in samples.values() for one in split), default=0))

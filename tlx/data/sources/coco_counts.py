@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from tlx.data.reading.facts_store import FactsStore
-from tlx.data.reading.found import FileFacts
+from tlx.data.reading.file_facts import FileFacts
 from tlx.data.sources.coco_mask import CocoMask
 
 

@@ -22,7 +22,7 @@ def labelled_objects(
     numbers: Mapping[str, int],
     exif: Frame,
 ) -> tuple[list[CocoMask], list[str]]:
-    """Return the mask of each image, and what a person should be told.
+    """Return the mask of each image, and remarks for the user.
 
     Args:
         file: The annotations.
@@ -35,7 +35,7 @@ def labelled_objects(
     with decoding(True):
         facts = file_facts(images)
     sizes = [_sizes(known, image, exif) for known, image in zip(facts, held.images, strict=True)]
-    turned, told = turns(sizes, exif)
+    turned, remarks = turns(sizes, exif)
     masks = []
     for name, size, image, turn in zip(names, sizes, held.images, turned, strict=True):
         objects = tuple(
@@ -49,7 +49,7 @@ def labelled_objects(
     usable = [place for place, mask in enumerate(masks) if mask.fault is None]
     for place, mask in zip(usable, counted_masks(file, [replace(masks[p], turn=1) for p in usable]), strict=True):
         masks[place] = replace(mask, turn=turned[place])
-    return masks, told
+    return masks, remarks
 
 
 def _sizes(facts: Facts, image: CocoImage, exif: Frame) -> Sizes:

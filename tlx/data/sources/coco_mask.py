@@ -85,9 +85,9 @@ class CocoMask(Mask):
 
     def __repr__(self) -> str:
         """Return what the label depends on, the same wherever the set lies."""
-        told = blake2b(repr((self.size, self.turn)).encode(), digest_size=8)
+        digest = blake2b(repr((self.size, self.turn)).encode(), digest_size=8)
         for one, number in self.objects:
-            told.update(repr((number, one.area, one.runs)).encode())
+            digest.update(repr((number, one.area, one.runs)).encode())
             for corners in one.outlines:
-                told.update(corners.tobytes() + b"|")
-        return f"CocoMask({self.name!r}, {told.hexdigest()})"
+                digest.update(corners.tobytes() + b"|")
+        return f"CocoMask({self.name!r}, {digest.hexdigest()})"

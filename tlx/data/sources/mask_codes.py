@@ -49,8 +49,8 @@ class ClassCodes:
     @functools.cached_property
     def digest(self) -> str:
         """A short text that differs where the classes of some value may differ."""
-        told = repr((self.space, self.pairs, self.rest, self.half, self.by_colour))
-        return blake2b(told.encode(errors="backslashreplace"), digest_size=6).hexdigest()
+        identity = repr((self.space, self.pairs, self.rest, self.half, self.by_colour))
+        return blake2b(identity.encode(errors="backslashreplace"), digest_size=6).hexdigest()
 
     def class_of(self, value: Any) -> int:
         """Return the class of a value of this space."""

@@ -32,7 +32,7 @@ class Labelled:
         class_names: The classes.
         masks: Of each image; one with a fault where something is wrong.
         said: How classes were found, in words.
-        notes: What a person should be told, a line each.
+        notes: Remarks for the user, one line each.
     """
 
     class_names: list[str]
@@ -69,7 +69,7 @@ def labelled(
     usable = [found for found in facts if found is not None and found.reason is None and not found.lossy]
     if usable:
         meaning = meaning_of(usable, known, ignore, binary)
-    else:  # every mask has a fault, which is told of each
+    else:  # every mask has a fault, which is reported for each
         meaning = Meaning(
             list(known.names) if known else [], ClassCodes("numbers", ((0, IGNORED),)), "no mask can be read"
         )
@@ -104,9 +104,9 @@ def _made(
     if found is None:
         got = f"it has {len(pair.masks)} masks: {enumerated(names[1:], 3)}" if pair.masks else "it has no mask"
         return MaskFile(pair.masks[0] if pair.masks else pair.image, names[-1], codes, fault=got)
-    fault, counts, told = _verdict(found, size, codes)
-    if told and fault is None:
-        strays.append(f"{names[1]} ({told})")
+    fault, counts, stray = _verdict(found, size, codes)
+    if stray and fault is None:
+        strays.append(f"{names[1]} ({stray})")
     path: Path = pair.masks[0]
     whole = None if fault is None else f"mask {names[1]}: {fault}"
     return MaskFile(path, names[1], codes, counts, size=size_of(path), fault=whole)
@@ -132,11 +132,11 @@ def _verdict(found: MaskFacts, size: Sizes | None, codes: ClassCodes) -> tuple[s
     outside = sum(count for _, count in strange) + found.pixels - listed
     others = len(strange) + max(0, found.distinct - len(found.values))
     counts.pop(IGNORED, None)
-    told = f"{enumerated([value for value, _ in strange], 5)}: {counted(outside, 'pixel', 'pixels')}"
+    stray = f"{enumerated([value for value, _ in strange], 5)}: {counted(outside, 'pixel', 'pixels')}"
     if outside >= STRAY * found.pixels:
         share = f"{100 * outside / found.pixels:.3g} % of its pixels have values outside the classes"
         blurred = "; blurred edges, as of a JPEG or of resizing, have such values" if others > _BLURRED else ""
         return f"{share}: {enumerated([value for value, _ in strange], 5)}{blurred}", {}, ""
     if not counts:
         return "no pixel of it has a class", {}, ""
-    return None, dict(sorted(counts.items())), told if outside else ""
+    return None, dict(sorted(counts.items())), stray if outside else ""

@@ -33,7 +33,7 @@ class MaskLayout:
         class_file: The file that says what values mean, if there is one.
         lists: Files that say which image is in which split.
         said: How images and masks are told apart, in words.
-        notes: What a person should be told, a line each.
+        notes: Remarks for the user, one line each.
     """
 
     root: Path
@@ -103,5 +103,5 @@ def _divided(pairs: list[Pair], root: Path, is_voc: bool) -> tuple[list[Pair], t
         bare = sum(not pair.masks for pair in pairs)
         notes.append(f"left out, {counted(bare, 'image', 'images')} without a mask in SegmentationClass")
         pairs = [pair for pair in pairs if pair.masks]
-    found, told = official(pairs, lists, root, "a mask")
-    return found, tuple(file for file, _ in lists.values()), [*notes, *told]
+    found, more = official(pairs, lists, root, "a mask")
+    return found, tuple(file for file, _ in lists.values()), [*notes, *more]

@@ -40,8 +40,8 @@ def listed(root: Path) -> list[ListedFile]:
     folders = {here: Path(here).relative_to(root).parts for here in {here for here, _ in found}}
     levels = zip(*folders.values(), strict=False)
     shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
-    told = {here: _folder_meaning(parts[shared:]) for here, parts in folders.items()}
-    return [ListedFile(Path(here, name), here, *told[here]) for here, name in found]
+    meanings = {here: _folder_meaning(parts[shared:]) for here, parts in folders.items()}
+    return [ListedFile(Path(here, name), here, *meanings[here]) for here, name in found]
 
 
 def _folder_meaning(parts: Sequence[str]) -> tuple[Role | None, str | None, tuple[str, ...]]:
@@ -73,14 +73,14 @@ def with_named_folders(
         found |= {file.path: replace(file, role=role) for file in own}
     if roles.get("image") == roles.get("mask"):
         return [replace(file, role=None) for file in found.values() if file.path in roles["image"]]
-    told = []
+    kept = []
     inside = set().union(*roles.values())
     for file in found.values():
         if file.path in inside:
-            told.append(file)
+            kept.append(file)
         elif len(roles) == 1:
-            told.append(replace(file, role=None if file.role in roles else file.role))
-    return told
+            kept.append(replace(file, role=None if file.role in roles else file.role))
+    return kept
 
 
 def _in_folder(root: Path, files: list[ListedFile], name: str) -> Iterator[ListedFile]:

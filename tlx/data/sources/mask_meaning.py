@@ -29,7 +29,7 @@ class Meaning:
         names: The classes.
         codes: Which value means which.
         said: How that was found out, in words.
-        notes: What a person should be told, a line each.
+        notes: Remarks for the user, one line each.
     """
 
     names: list[str]

@@ -115,7 +115,7 @@ def _by_number(images: Sequence[ListedFile], masks: Sequence[ListedFile]) -> Fou
 
 
 def one_each(pairs: list[Pair], root: Path) -> tuple[list[Pair], list[str]]:
-    """Return pairs with one mask, and what a person should be told, of a set in which most images have several.
+    """Return pairs with one mask, and remarks for the user, of a set in which most images have several.
 
     Of several observers, as sets of retinas have them, the first one is taken.
 

@@ -81,15 +81,17 @@ def turns(
         one.turn if frame == "raw" or (frame == "either" and choice == "raw") else 1
         for frame, one in zip(frames, sizes, strict=True)
     ]
-    told = []
+    remarks = []
     if raw:
         verb = "lies" if raw == 1 else "lie"
-        told.append(f"{counted(raw, *named)} {verb} as the file of an image with an EXIF orientation: turned with it")
+        remarks.append(
+            f"{counted(raw, *named)} {verb} as the file of an image with an EXIF orientation: turned with it"
+        )
     if open_ones:
         drawn = "as the image is shown" if choice == "upright" else "as it lies in its file"
         what = counted(len(open_ones), "image with an EXIF orientation has", "images with an EXIF orientation have")
         other = "raw" if choice == "upright" else "upright"
         sized = any(sizes[place].drawn != (0, 0) for place in open_ones)
         size = "one size either way" if sized else "no size in the annotations"
-        told.append(f"{what} {size}: {named[1]} are taken {drawn} (dataset.exif={other} for the other way)")
-    return found, told
+        remarks.append(f"{what} {size}: {named[1]} are taken {drawn} (dataset.exif={other} for the other way)")
+    return found, remarks

@@ -117,11 +117,11 @@ def voc_listing(root: Path, one_based: bool) -> BoxListing:
         BoxedImage(image, _written(labels.get(image, []), numbers, one_based), splits[image.parent], image in labels)
         for image in own
     ]
-    placed, told = official(made, lists, root, "an annotation")
+    placed, more = official(made, lists, root, "an annotation")
     places = enumerated(sorted({file.parent.name for found in labels.values() for file, _ in found}), 3)
     said = f"XML files in {legible(places)}"
     split_by = "lists" if lists else "folders"
-    return BoxListing(root, class_names, placed, said, split_by, (*notes, *told, *case_notes(class_names)))
+    return BoxListing(root, class_names, placed, said, split_by, (*notes, *more, *case_notes(class_names)))
 
 
 def _refuse(root: Path, images: Sequence[Path], held: Mapping[Path, VocFile]) -> None:

@@ -94,17 +94,17 @@ def read_layout(root: Path, data: str | None) -> YoloLayout:
     lists = {} if placed else read_lists(root, images)
     split_by = f"{legible(held.file.name)}" if placed and held is not None else "lists" if lists else "folders"
     if not placed:
-        placed, told = _by_folders(images, labels, lists, root)
-        notes += told
+        placed, more = _by_folders(images, labels, lists, root)
+        notes += more
     elif others := sorted(labels.keys() - {image for image, _ in placed}, key=str):
         count = counted(len(others), "image", "images")
         notes.append(f"left out, {count} with labels in no split of {split_by}: {names_of(others, root)}")
     made = [YoloImage(image, labels.get(image), part) for image, part in sorted(placed, key=lambda one: str(one[0]))]
-    found, told = official(made, lists, root, "labels")
+    found, more = official(made, lists, root, "labels")
     name_file = None if held is not None and held.names is not None else _name_file(names)
     source = held.file if held is not None and held.names is not None else name_file
     said = "text files of labels" + (f", classes of {legible(source.name)}" if source is not None else "")
-    return YoloLayout(root, found, held, name_file, said, split_by, (*notes, *told))
+    return YoloLayout(root, found, held, name_file, said, split_by, (*notes, *more))
 
 
 def _holds_labels(text: Path) -> bool:

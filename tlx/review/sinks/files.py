@@ -10,8 +10,8 @@ import numpy as np
 from tlx.base.files import write_text
 from tlx.base.printable import one_line
 from tlx.measures.drawing import write_png
-from tlx.measures.intervals import LEVEL
 from tlx.measures.names import interval_of, is_end, is_of_a_class
+from tlx.measures.percentiles import LEVEL
 from tlx.measures.sections import Cell, Code, Interval, Sections, Table, TableGroup
 from tlx.records.directory import RunDirectory
 from tlx.review.sinks.base import Sink

@@ -13,7 +13,7 @@ from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
 from tlx.records.prediction_columns import CONFIDENCE, PREDICTED, TRUE
 from tlx.strategies.selectors import HEAD
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths
+from tlx.tasks.kind import BoxSides, Node, Size, TaskKind, UpperPlan, Widths
 
 Monitored = Literal[
     "val/accuracy",
@@ -69,11 +69,11 @@ class ClassificationKind(TaskKind):
         asked: int | None = task.get("num_classes")
         return asked or (None if dataset is None else source_of(dataset).num_classes())
 
-    def upper_parameters(
-        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
-    ) -> dict[str, int]:
+    def upper_plan(
+        self, task: Node, widths: Widths, outputs: int | None, size: Size | None = None, box_sides: BoxSides = ()
+    ) -> UpperPlan:
         """Return the weights and biases of the linear layer."""
-        return {HEAD: (widths.num_features + 1) * (outputs or 0)}
+        return UpperPlan({HEAD: (widths.num_features + 1) * (outputs or 0)})
 
     def wrongness(self, row: Mapping[str, str]) -> float | None:
         """Return the probability of a wrong class."""

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlx.measures.class_intervals import bootstrap_classes
 from tlx.measures.confusion import ClassFigures, Reliability, class_figures, confusion_matrix, reliability
-from tlx.measures.intervals import Intervals, bootstrap, groups_of, named
+from tlx.measures.intervals import Intervals, groups_of, named
 from tlx.tasks.classification.mean_auroc import one_vs_rest_auroc
 from tlx.tasks.classification.outputs import TestOutputs
 
@@ -76,7 +77,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
         per_class=class_figures(confusion),
         auroc=one_vs_rest_auroc(outputs.probabilities, outputs.target) if whole else nothing,
         calibration=reliability(outputs.confidence, outputs.predicted == outputs.target),
-        intervals=bootstrap(
+        intervals=bootstrap_classes(
             outputs.target.numpy(),
             outputs.predicted.numpy(),
             outputs.probabilities.numpy() if whole else None,

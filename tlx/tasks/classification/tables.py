@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from tlx.measures.class_cells import class_cells
@@ -15,6 +16,7 @@ from tlx.tasks.classification.outputs import TestOutputs
 from tlx.tasks.classification.summary import Summary
 
 CONFUSED_AT_MOST = 10  # pairs of classes
+_PROPORTIONS = ("sensitivity", "specificity", "ppv")
 _HEADINGS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
 
 
@@ -66,6 +68,8 @@ def detection_tables(summary: Summary) -> TableGroup:
         cells = class_cells(i, _HEADINGS, values, intervals, intervals)
         rows.append([name, *cells, int(summary.per_class.support[i])])
     note = resampling_note(summary.intervals, summary.images, summary.grouped) if intervals else ""
+    if note and any(np.isin(values[figure], (0, 1)).any() for figure in _PROPORTIONS):
+        note += " Where all images are right or all wrong, the interval is that of Clopper and Pearson."
     name = "sensitivity_and_specificity"
     table = Table(name, ["class", *_HEADINGS.values(), "images"], rows, note=note)
     return TableGroup(name, "Each class against all others", [table])

@@ -64,3 +64,11 @@ def upper_macs(backbone: Backbone, pyramid: Pyramid, head: DetectionHead, size: 
     of_pyramid, (found, grid) = macs(pyramid, maps, size)
     of_head, _ = macs(head, Features(found, grid))
     return {"pyramid": of_pyramid, "head": of_head + head.macs_of_regions()}
+
+
+def cost_line(backbone: Backbone, pyramid: Pyramid, head: DetectionHead, size: tuple[int, int]) -> str:
+    """Return what the parts of a detector cost for one image, as one line; the arguments are those of `upper_macs`."""
+    groups = group_macs(backbone, size)
+    costs = {"backbone": sum(groups.values()), **upper_macs(backbone, pyramid, head, size)}
+    parts, below = (", ".join(f"{name} {n / 1e9:.2f}" for name, n in of.items()) for of in (costs, groups))
+    return f"GMAC for an input of {size[0]} x {size[1]}: {parts} (backbone: {below})"

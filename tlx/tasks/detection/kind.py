@@ -13,7 +13,7 @@ from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.records.prediction_columns import F1, OF_IMAGE
 from tlx.tasks.detection.widths import GROUPS, RETINANET_CONVS
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths, lacking
+from tlx.tasks.kind import BoxSides, Node, Size, TaskKind, UpperPlan, Widths, lacking
 
 Monitored = Literal["val/map", "val/map_50", "val/loss", "target/entropy", "target/infomax"]
 Models = Literal["fcos", "retinanet", "fasterrcnn"]
@@ -87,21 +87,29 @@ class DetectionKind(TaskKind):
         """Return the number of classes; the background is none."""
         return None if dataset is None else source_of(dataset).num_classes()
 
-    def upper_parameters(
-        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
-    ) -> dict[str, int]:
-        """Return the parameters of the pyramid and of the head; without boxes, for usual sizes."""
+    def upper_plan(
+        self, task: Node, widths: Widths, outputs: int | None, size: Size | None = None, box_sides: BoxSides = ()
+    ) -> UpperPlan:
+        """Return parameters and cost of the pyramid and of the head, and which boxes each level finds.
+
+        Without boxes, their sizes are taken to be usual ones.
+        """
         import torch
 
         from tlx.tasks.detection.box_levels import BoxLevels
+        from tlx.tasks.detection.cost import cost_line
         from tlx.tasks.detection.upper import make_upper
 
+        levels = BoxLevels.of(box_sides)
         with torch.device("meta"):
-            pyramid, head = make_upper(cast(Any, widths), task, outputs or 1, BoxLevels.of(box_sides))
-        sizes = {
-            name: sum(p.numel() for p in part.parameters()) for name, part in (("pyramid", pyramid), ("head", head))
-        }
-        return sizes if outputs else {**sizes, "head": 0}
+            pyramid, head = make_upper(cast(Any, widths), task, outputs or 1, levels)
+        parts = {"pyramid": pyramid, "head": head}
+        parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+        parameters = parameters if outputs else {**parameters, "head": 0}
+        if size is None:
+            return UpperPlan(parameters)
+        found = [levels.describe(box_sides)] if box_sides else []
+        return UpperPlan(parameters, [*found, cost_line(cast(Any, widths), pyramid, head, size)])
 
     def wrongness(self, row: Mapping[str, str]) -> float | None:
         """Return what an image lacks of an F1 of 1."""
@@ -110,26 +118,6 @@ class DetectionKind(TaskKind):
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of classes."""
         return f"boxes of {outputs or 'unknown until the data set is available'} classes"
-
-    def remarks(
-        self, task: Node, widths: Widths, outputs: int | None, size: tuple[int, int], box_sides: BoxSides = ()
-    ) -> list[str]:
-        """Return what the parts cost, and which share of the boxes each level of the pyramid finds."""
-        import torch
-
-        from tlx.tasks.detection.box_levels import BoxLevels
-        from tlx.tasks.detection.cost import group_macs, upper_macs
-        from tlx.tasks.detection.upper import make_upper
-
-        backbone, levels = cast(Any, widths), BoxLevels.of(box_sides)
-        groups = group_macs(backbone, size)
-        with torch.device("meta"):
-            pyramid, head = make_upper(backbone, task, outputs or 1, levels)
-        costs = {"backbone": sum(groups.values()), **upper_macs(backbone, pyramid, head, size)}
-        parts = ", ".join(f"{name} {count / 1e9:.2f}" for name, count in costs.items())
-        below = ", ".join(f"{name} {count / 1e9:.2f}" for name, count in groups.items())
-        found = [levels.describe(box_sides)] if box_sides else []
-        return [*found, f"GMAC for an input of {size[0]} x {size[1]}: {parts} (backbone: {below})"]
 
     def by_class(self, name: str, value: Any, classes: int) -> Any:
         """Return the rows of a parameter by class; Faster R-CNN has a first row for the background."""

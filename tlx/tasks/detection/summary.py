@@ -84,6 +84,8 @@ def summarise(
         )
     ]
     few = classes <= CLASSES_AT_MOST
+    right, wrong, objects = counts
+    proportions = {f"recall_50{_EACH}": objects > 0, f"precision_50{_EACH}": right + wrong > 0}
 
     def resampled(drawn: np.ndarray) -> dict[str, np.ndarray]:
         found = _figures(ranked, np.concatenate(counts, axis=1), drawn)
@@ -98,10 +100,10 @@ def summarise(
         verdicts=verdicts,
         ranked=ranked,
         image_f1=image_f1(matches, verdicts),
-        objects=counts[2].sum(axis=0),
+        objects=objects.sum(axis=0),
         overall={name: float(value[0]) for name, value in whole.items() if value.ndim == 1},
         per_class={name.removesuffix(_EACH): each[0] for name, each in whole.items() if name.endswith(_EACH)},
-        intervals=bootstrap_counts(matches.images, resampled, seen, width),
+        intervals=bootstrap_counts(matches.images, resampled, seen, width, proportions),
         grouped=seen is not None,
     )
 

@@ -13,7 +13,7 @@ from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
 from tlx.records.prediction_columns import IOU
-from tlx.tasks.kind import BoxSides, Node, TaskKind, Widths, lacking
+from tlx.tasks.kind import BoxSides, Node, Size, TaskKind, UpperPlan, Widths, lacking
 from tlx.tasks.segmentation.loss_terms import loss_terms
 
 Monitored = Literal[
@@ -77,9 +77,9 @@ class SegmentationKind(TaskKind):
         """Return the number of classes, the background included."""
         return None if dataset is None else source_of(dataset).num_classes()
 
-    def upper_parameters(
-        self, task: Node, widths: Widths, outputs: int | None, box_sides: BoxSides = ()
-    ) -> dict[str, int]:
+    def upper_plan(
+        self, task: Node, widths: Widths, outputs: int | None, size: Size | None = None, box_sides: BoxSides = ()
+    ) -> UpperPlan:
         """Return the parameters of the decoder and of the head."""
         import torch
 
@@ -91,7 +91,7 @@ class SegmentationKind(TaskKind):
             head = make_head(decoder, outputs or 1)
         count = {"decoder": decoder, "head": head}
         sizes = {group: sum(p.numel() for p in module.parameters()) for group, module in count.items()}
-        return sizes if outputs else {**sizes, "head": 0}
+        return UpperPlan(sizes if outputs else {**sizes, "head": 0})
 
     def wrongness(self, row: Mapping[str, str]) -> float | None:
         """Return what an image lacks of an IoU of 1."""
