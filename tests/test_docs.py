@@ -26,6 +26,7 @@ from tlx.config import schema as schemas
 from tlx.data.catalog import source_class
 from tlx.data.files.image_files import find_images
 from tlx.data.sources.torchvision_table import TORCHVISION
+from tlx.inference.evaluate import Tested
 from tlx.procedures import plan_table
 from tlx.runs.resume import resumed
 from tlx.tasks.catalog import KINDS
@@ -129,10 +130,10 @@ def test_every_command_of_the_pages_is_right(
 ) -> None:
     """Guards against pages that show options, keys or verbs that are no more."""
 
-    def do_test(run: tlx.runs.run.Run, overrides: list[str] = ()) -> dict[str, float]:
+    def do_test(run: tlx.runs.run.Run, overrides: list[str] = ()) -> Tested:
         assert run.config
         assert run._overridden(overrides)
-        return {}
+        return Tested({}, 0, None)
 
     class Nothing:
         def __len__(self) -> int:
@@ -160,7 +161,7 @@ def test_every_command_of_the_pages_is_right(
         found = check_command_line(overrides, config_dir, multirun)
         assert not found, "\n".join(map(str, found))
         return
-    monkeypatch.setattr(tlx.runs.run.Run, "test", do_test)
+    monkeypatch.setattr(tlx.runs.run.Run, "tested", do_test)
     monkeypatch.setattr(tlx.runs.run.Run, "predict", do_predict)
     monkeypatch.setattr(tlx.runs.lineage, "table", lambda run: str(run.config))
     monkeypatch.setattr(

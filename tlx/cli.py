@@ -61,6 +61,9 @@ tlx train [-m] [--config-dir DIR] [key=value …]
 """
 
 
+_CLASSES_AT_MOST = 20  # rows of a table of classes
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; for a mistake that the user can fix, print it without a traceback and exit with code 2."""
     if arguments is not None:
@@ -230,11 +233,15 @@ def _test(args: list[str]) -> None:
         "overrides", nargs="*", default=[], metavar="key=value", help="such as dataset.root=~/pets, if it has moved"
     )
     known = parser.parse_args(args)
-    from tlx.measures.names import as_lines
+    from tlx.measures.by_class import figure_lines
     from tlx.runs.run import Run
+    from tlx.tasks.catalog import kind_of
 
-    for line in as_lines(_so_far(Run(known.run)).test(known.overrides)):
-        _print(line)
+    run = Run(known.run)
+    tested = _so_far(run).tested(known.overrides)
+    _print(f"{counted(tested.images, 'test image', 'test images')}:")
+    lines = figure_lines(tested.figures, kind_of(run.config.task).headline)
+    _print("\n".join([*lines, *(["", *tested.by_class.lines(_CLASSES_AT_MOST)] if tested.by_class else [])]))
 
 
 def _predict(args: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlx.measures.names import as_lines, ends, interval_of, is_end, is_of_a_class
+from tlx.measures.names import ends, interval_of, is_end, is_of_a_class
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,3 @@ def test_an_end_is_told_from_a_class_of_that_name(name, low):
     assert is_of_a_class(name) == is_of_a_class(low) == (name.count("/") > 1)
     assert interval_of({name: 0.5, low: 0.4, ends(name)[1]: 0.6}, name) == (0.4, 0.6)
     assert interval_of({name: 0.5}, name) is None
-
-
-def test_lines_of_classes_come_last():
-    """Guards against an accuracy that is not to be found among the lines of a hundred classes."""
-    figures = {
-        "test/loss": 2.0,
-        "test/ppv/a": 1.0,
-        "test/ppv_low/a": 0.5,
-        "test/accuracy": 0.5,
-        "test/accuracy_low": 0.25,
-    }
-    assert as_lines(figures) == [
-        "test/loss: 2", "test/accuracy: 0.5", "test/accuracy_low: 0.25", "test/ppv/a: 1", "test/ppv_low/a: 0.5",
-    ]  # fmt: skip

@@ -223,3 +223,21 @@ def test_progress_says_what_changes_and_nothing_of_an_earlier_start(sweep: Recor
         "[1/3] lr=0.1  val/loss 0.25  test/accuracy 0.75  0 s",
         "[2/3] lr=0.2  failed: no memory",
     ]
+
+
+def test_the_live_line_says_how_far_a_job_is_and_how_long_it_takes(sweep: Records, monkeypatch) -> None:
+    """Guards against a time left that counts epochs of an earlier start, and against tables of other tools."""
+    record, rows = Record(0, {"lr": "0.1"}, "nowhere"), [{}, {"epoch": "x"}]
+    rows += [{"epoch": str(i), "stage": "full", "epochs": "9", "val/loss": "0.25"} for i in (4, 4, 5, 6)]
+    monkeypatch.setattr("tlx.sweeps.progress.last_row", lambda directory: rows.pop(0))
+    clock = iter([100.0, 110.0, 130.0])
+    monkeypatch.setattr("tlx.sweeps.progress.time.monotonic", lambda: next(clock))
+    progress = Progress(sweep, StringIO())
+    assert [progress.position(record, "val/loss") for _ in range(6)] == [
+        "starts",
+        "runs",
+        "full epoch 5/9 val/loss 0.25",
+        "full epoch 5/9 val/loss 0.25",
+        "full epoch 6/9 val/loss 0.25, 30 s left",
+        "full epoch 7/9 val/loss 0.25, 30 s left",
+    ]

@@ -118,7 +118,7 @@ def test_the_loss_of_an_epoch_is_over_all_its_images_and_no_others():
     task, logged = Classification(small_cnn(width=4), ["a", "b"]), []
     task.log = lambda name, value, **how: logged.append((name, float(value)))
     others = torch.tensor([6.0, 3.0, 1.0])  # of another process: three images, of a loss of 2, one of them right
-    trainer = SimpleNamespace(loggers=[], progress_bar_callback=None, global_step=0, log_every_n_steps=50)
+    trainer = SimpleNamespace(loggers=[], global_step=0, log_every_n_steps=50)
     trainer.strategy = SimpleNamespace(reduce=lambda sums, reduce_op: sums + others)
     task._trainer = trainer
     for loss, images, hits, trainer.is_last_batch in ((1.0, 4, 3, False), (4.0, 2, 2, True), (5.0, 1, 0, True)):

@@ -68,7 +68,7 @@ def test_the_machine_settles_the_rest(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     config = tlx.compose(SMALL)
     got = settle(config, MACHINE, config).trainer
     assert (got.accelerator, got.devices, got.strategy, got.progress_bar) == ("cpu", 1, "single_device", False)

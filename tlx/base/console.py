@@ -27,6 +27,15 @@ class _Lines(logging.Formatter):
         return printable(super().format(record))
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Prints lines to the standard output of the moment, which a bar replaces so that they appear above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        self.stream = sys.stdout
+        super().emit(record)
+
+
 class _LogFile(logging.StreamHandler[TextIO]):
     """Appends lines to a file. If the file can no longer be written, the run continues without it."""
 
@@ -56,7 +65,7 @@ def logging_to(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         # A job of a sweep logs only to its file: the console shows one line per job.
         shown = os.environ.get("TLX_CONSOLE") != "0"
-        console: logging.Handler = logging.StreamHandler(sys.stdout) if shown else logging.NullHandler()
+        console: logging.Handler = _Console(sys.stdout) if shown else logging.NullHandler()
         console.setFormatter(_Lines("%(message)s"))
         file = _LogFile(directory / "tlx.log")
         file.setFormatter(_Lines("%(asctime)s %(message)s"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Container, Sequence
 
 # Control characters, line and paragraph separators, and characters that change the direction of text.
@@ -33,15 +34,35 @@ def counted(count: int, one: str, more: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
-    """Return the lines of a table whose columns are as wide as their widest cell.
+    """Return the lines of a table whose columns are as wide in a terminal as their widest cell.
 
     Args:
         rows: The cells of each line, as many in each.
         right: The numbers of the columns that are aligned to the right.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pad = [str.rjust if i in right else str.ljust for i in range(len(widths))]
-    return ["  ".join(p(cell, width) for p, cell, width in zip(pad, row, widths, strict=True)).rstrip() for row in rows]
+    widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
+
+    def padded(column: int, cell: str) -> str:
+        room = " " * (widths[column] - columns_of(cell))
+        return room + cell if column in right else cell + room
+
+    return ["  ".join(padded(i, cell) for i, cell in enumerate(row)).rstrip() for row in rows]
+
+
+def columns_of(text: str) -> int:
+    """Return the columns that a text takes in a terminal: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text that takes at most so many columns, with `…` for what is left out."""
+    if columns_of(text) <= most:
+        return text
+    while columns_of(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _escaped(found: re.Match[str]) -> str:

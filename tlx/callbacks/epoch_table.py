@@ -16,6 +16,8 @@ from tlx.callbacks.stages import Stages
 class EpochTable(pl.Callback):
     """Writes epoch, stage, metrics and learning rates (those of the epoch's last step) to a CSV file.
 
+    The column `epochs` has the number of epochs that the run takes at most.
+
     The file is rewritten after each epoch, so that it is complete at any moment. A resumed run drops the rows of the
     epochs that it trains again.
 
@@ -46,6 +48,7 @@ class EpochTable(pl.Callback):
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step,
                 "stage": self.stages.running.name,
+                "epochs": self.stages.total_epochs,
                 **dict(sorted(figures.items())),
                 **learning_rates(trainer),
             }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.plugins.environments import LightningEnvironment
@@ -12,11 +14,27 @@ from tlx.base.legible import composed
 from tlx.callbacks.test_recorder import TestRecorder
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
+from tlx.measures.by_class import ByClass
 from tlx.tasks.module import Task
 
 
-def evaluate(task: Task, config: DictConfig) -> dict[str, float]:
-    """Return the metrics `test/…` of a trained network.
+@dataclass(frozen=True)
+class Tested:
+    """The result of a test.
+
+    Args:
+        figures: The metrics `test/…`.
+        images: Number of test images.
+        by_class: The figures of each class; None: the task has none.
+    """
+
+    figures: dict[str, float]
+    images: int
+    by_class: ByClass | None
+
+
+def evaluate(task: Task, config: DictConfig) -> Tested:
+    """Test a trained network.
 
     Args:
         task: The network, in eval mode.
@@ -40,4 +58,5 @@ def evaluate(task: Task, config: DictConfig) -> dict[str, float]:
             callbacks=[recorder],
         )  # fmt: skip
         tested = dict(trainer.test(task, datamodule=data, verbose=False)[0])
-    return {**tested, **task.review(data, recorder.seen).figures}
+    sections = task.review(data, recorder.seen)
+    return Tested({**tested, **sections.figures}, data.sizes["test"], sections.by_class)

@@ -54,8 +54,3 @@ def interval_of(figures: Mapping[str, float], name: str) -> tuple[float, float] 
     """Return the interval of a metric; None if there is none."""
     low, high = ends(name)
     return (figures[low], figures[high]) if low in figures and high in figures else None
-
-
-def as_lines(figures: Mapping[str, float]) -> list[str]:
-    """Return one line per metric, `test/accuracy: 0.95`; metrics of single classes come last."""
-    return [f"{name}: {figures[name]:.6g}" for name in sorted(figures, key=is_of_a_class)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tlx.base.printable import counted, one_line
+from tlx.base.printable import counted, enumerated, one_line
 from tlx.measures.interval_text import with_interval
 from tlx.measures.names import interval_of
 
@@ -50,7 +50,7 @@ def gap_remarks(figures: Mapping[str, float], headline: str, val_images: int, te
 
 
 def class_remarks(figures: Mapping[str, float], headline: str, of_class: str | None) -> list[str]:
-    """Return a remark for each of the worst classes whose figure is less than half of the overall one, beyond chance.
+    """Return a remark if classes have a figure of less than half of the overall one, beyond chance; worst first.
 
     Args:
         figures: The figures of the run.
@@ -62,10 +62,10 @@ def class_remarks(figures: Mapping[str, float], headline: str, of_class: str | N
         return []
     prefix, poor = f"{of_class}/", []
     for name, value in figures.items():
-        ends = interval_of(figures, name)
-        high = value if ends is None else ends[1]
+        _, high = interval_of(figures, name) or (math.nan, value)
         if name.startswith(prefix) and value < POOR * overall and high < overall:
-            text = f"class '{one_line(name.removeprefix(prefix))}': {of_class} {with_interval(value, ends, '.3f')}"
-            poor.append((value, f"{text}, where {headline} is {overall:.3f}; its images: review/review.md"))
-    more = [f"and {len(poor) - CLASSES_AT_MOST} more classes like it"] if len(poor) > CLASSES_AT_MOST else []
-    return [*(text for _, text in sorted(poor)[:CLASSES_AT_MOST]), *more]
+            poor.append((value, f"'{one_line(name.removeprefix(prefix))}' {value:.3f}"))
+    if not poor:
+        return []
+    shown = enumerated([text for _, text in sorted(poor)], CLASSES_AT_MOST)
+    return [f"hardly recognised: {of_class} of {shown}, where {headline} is {overall:.3f}"]

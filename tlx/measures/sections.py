@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tlx.base.printable import printable
+from tlx.measures.by_class import ByClass
 from tlx.measures.interval_text import between, in_brackets
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Sections:
         resampled: Metric -> its value in each resample of the test images (B,), see `tlx.measures.intervals`.
         units: Number of images or groups that were drawn from.
         predictions: One row per image of the test split, written for every run; None: the split has no images.
+        by_class: The figures of each class, for a terminal; None: there are no classes, or no images.
         tables: For people.
         pictures: For people.
         embedding: For people.
@@ -164,6 +166,7 @@ class Sections:
     resampled: Mapping[str, np.ndarray] = field(default_factory=dict)
     units: int = 0
     predictions: Table | None = None
+    by_class: ByClass | None = None
     tables: Sequence[TableGroup] = ()
     pictures: Sequence[Picture] = ()
     embedding: Embedding | None = None

@@ -25,6 +25,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
 from tlx.measures.remarks import class_remarks, gap_remarks
 from tlx.measures.sections import Sections
+from tlx.procedures.closing import closing_lines, next_commands
 from tlx.records.resamples import FILE as RESAMPLES
 from tlx.records.resamples import Resamples
 from tlx.review.report import report
@@ -161,9 +162,16 @@ class Procedure(ABC):
                 sections = replace(sections, pictures=[*sections.pictures, training_page(self.data)])
             figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
             self.run.finish(figures)
-            log.info("%s", ", ".join(f"{k} {v:.4f}" for k, v in tested.items()))
+            headline = headline_in(figures) or best.kind.headline
+            for line in closing_lines(
+                self.run.directory, figures, headline, self.data.sizes["test"], sections.by_class
+            ):
+                log.info("%s", line)
             for remark in self._remarks(figures):
                 log.warning("%s", remark)
+            log.info("next:")
+            for command in next_commands(self.run.directory, any(one.has_epoch_axis for one in loggers)):
+                log.info("  %s", command)
         evaluator.strategy.barrier()
 
     def _write_resamples(self, sections: Sections, index: list[int]) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tlx.backbones.preprocessing import Preprocessing
+    from tlx.inference.evaluate import Tested
     from tlx.runs.wrong import Row, WrongImages
     from tlx.tasks.module import Task
     from tlx.tasks.predictions import Predictions
@@ -155,7 +156,11 @@ class Run(RunDirectory):
         return task.eval()
 
     def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:
-        """Evaluate the best checkpoint on the test split.
+        """Evaluate the best checkpoint on the test split; return the metrics `test/…`. Arguments as for `tested`."""
+        return self.tested(overrides).figures
+
+    def tested(self, overrides: Sequence[str] = ()) -> Tested:
+        """Evaluate the best checkpoint on the test split, with the figures of each class.
 
         Args:
             overrides: For example `["dataset.root=~/pets"]`, if the images have moved. A source of the user's own must

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from tlx.base.errors import TlxError
 from tlx.base.printable import one_line, printable
+from tlx.measures.epoch_rows import duration
 from tlx.records.epochs import last_row
 from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records
@@ -35,6 +38,7 @@ class Progress:
         self._started: set[str] = set()  # run directories of jobs whose start or end was printed
         self._running: dict[int, Record] = {}
         self._live = ""
+        self._epochs: dict[str, list[tuple[int, float]]] = {}  # run directory -> first and last epoch seen, and when
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -83,7 +87,20 @@ class Progress:
             self.look()
             if self.stream.isatty():
                 monitor = self.records.about.get("monitor", "")
-                self._show("   ".join(f"{self._count(r)} {position(r, monitor)}" for r in self._running.values()))
+                running = list(self._running.values())
+                self._show("   ".join(f"{self._count(one)} {self.position(one, monitor)}" for one in running))
+
+    def position(self, record: Record, monitor: str) -> str:
+        """Return the progress of a running job, with the time that its training still takes once two epochs ended."""
+        last = last_row(Path(record.run_dir))
+        shown, done, epochs = _position(last, monitor)
+        seen = self._epochs.setdefault(record.run_dir, [])
+        if done and (not seen or seen[-1][0] != done):
+            seen[1:] = [(done, time.monotonic())]
+        if len(seen) < 2 or epochs <= done:
+            return shown
+        (first, began), (last_epoch, ended) = seen
+        return f"{shown}, {duration((ended - began) / (last_epoch - first) * (epochs - done))} left"
 
     def _show(self, line: str) -> None:
         line = one_line(line)[: shutil.get_terminal_size().columns - 1]
@@ -109,13 +126,21 @@ def summary(record: Record, monitor: str) -> str:
     return "  ".join([*figures, took])
 
 
-def position(record: Record, monitor: str) -> str:
-    """Return the progress of a running job from the last row of its metrics.csv: `full epoch 7 val/loss 0.31`."""
-    last = last_row(Path(record.run_dir))
+def _position(last: Mapping[str, str], monitor: str) -> tuple[str, int, int]:
+    """Return the progress of a job from the last row of its metrics.csv: `full epoch 7/15 val/loss 0.31`.
+
+    Args:
+        last: The row by column; {}: there is none yet.
+        monitor: The metric that selects weights.
+
+    Returns:
+        The text, the number of epochs that have ended, and those of the run; 0 if they are not known.
+    """
     if not last:
-        return "starts"
+        return "starts", 0, 0
     try:
-        value = last.get(monitor) or "nan"
-        return f"{last.get('stage', '')} epoch {int(last['epoch']) + 1} {monitor} {float(value):.4g}"
+        done, epochs, value = int(last["epoch"]) + 1, int(last.get("epochs") or 0), float(last.get(monitor) or "nan")
     except (KeyError, ValueError):  # not a table of tlx
-        return "runs"
+        return "runs", 0, 0
+    of = f"/{epochs}" if epochs else ""
+    return f"{last.get('stage', '')} epoch {done}{of} {monitor} {value:.4g}", done, epochs

@@ -139,13 +139,13 @@ class Learner(FeatureNetwork, TaskContract):
         If hits are counted, the epoch's `train/accuracy` is logged, too: of augmented images, by the weights of their
         step and with dropout, so it is lower than that of the same images at the end of the epoch.
 
-        `self.log` costs more than a small step, so it is not called for a loss that no logger or progress bar shows.
+        `self.log` costs more than a small step, so it is not called for a loss that no logger shows.
         """
         self._mean_loss.add(loss, images, hits)
         trainer = self.trainer
         due = trainer.loggers and (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        if due or trainer.progress_bar_callback is not None:
-            self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        if due:
+            self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False)
         if trainer.is_last_batch:
             counted = self._mean_loss.counts_hits
             total, images_seen, right = trainer.strategy.reduce(self._mean_loss.totals(), reduce_op="sum")

@@ -29,7 +29,7 @@ MACHINE: tuple[Resolver[DictConfig], ...] = (
     Resolver("trainer.accelerator", accelerator),
     Resolver("trainer.devices", processes),
     Resolver("trainer.strategy", strategy),
-    Resolver("trainer.progress_bar", lambda config: sys.stderr.isatty()),
+    Resolver("trainer.progress_bar", lambda config: sys.stdout.isatty()),
 )
 # Chosen by timing, once, on images of the run.
 COMPUTATION: tuple[Resolver[Timing], ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, ListConfig
-from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -29,6 +29,7 @@ from tlx.callbacks.oracle import Oracle
 from tlx.callbacks.pruning import pruning_callbacks
 from tlx.callbacks.randomness import StepSeeds
 from tlx.callbacks.stages import Stages
+from tlx.callbacks.training_rows import TrainingRows
 from tlx.callbacks.whole_images import WholeImages
 from tlx.data.datamodule import ImageDataModule
 from tlx.data.domains import TargetDomain
@@ -54,7 +55,7 @@ def build_trainer(
         callbacks: Result of `build_callbacks`.
         loggers: Result of `open_loggers`; none: nothing is logged.
         epochs: Maximum number of epochs of the run.
-        eval_only: Build a Trainer that only validates and tests: no progress bar, no checkpoints, no sharding.
+        eval_only: Build a Trainer that only validates and tests: no checkpoints, no sharding.
     """
     node = settle(config, MACHINE, config).trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
@@ -89,7 +90,7 @@ def build_trainer(
             *([] if eval_only or node.strategy == "fsdp" else [PlainIO()]),
         ],  # FSDP does not accept an IO plugin
         enable_checkpointing=not eval_only,
-        enable_progress_bar=not eval_only and bool(node.progress_bar),
+        enable_progress_bar=False,  # tlx/callbacks/training_rows.py draws one
         enable_model_summary=False,
         default_root_dir=str(config.run_dir),
         profiler=_Unprofiled(),
@@ -126,6 +127,7 @@ def build_callbacks(
 ) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
     callbacks: list[pl.Callback] = [
+        TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar)),
         stages,
         FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
@@ -146,8 +148,6 @@ def build_callbacks(
     if config.trainer.patience is not None:
         patience, monitor = config.trainer.patience, monitored(config)
         callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))
-    if settle(config, MACHINE, config).trainer.progress_bar:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
     return callbacks
 
 

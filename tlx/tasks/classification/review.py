@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.measures.class_cells import by_class
 from tlx.measures.drawing import short
 from tlx.measures.sections import Embedding, Picture, Sections
 from tlx.tasks.classification import pictures, tables
@@ -27,14 +28,16 @@ def review_sections(data: ImageDataModule, outputs: TestOutputs | None) -> Secti
     summary = summarise(outputs, names, data.sample_groups("test"))
     images = [_image_name(data, index) for index in outputs.index.tolist()]
     wrong = _wrong_rows(outputs, images, names)
+    classes = tables.class_tables(summary.per_class, summary.confusion, names)
     return Sections(
         figures=summary.figures(),
         compared=ClassificationKind.compared,
         resampled=summary.intervals.tested,
         units=summary.intervals.units,
         predictions=tables.predictions_table(outputs, images, names),
+        by_class=by_class(classes.tables[0], "images", ("precision", "recall", "F1"), "F1"),
         tables=[
-            tables.class_tables(summary.per_class, summary.confusion, names),
+            classes,
             tables.detection_tables(summary),
             tables.wrong_tables(wrong),
         ],

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.measures.class_cells import by_class
 from tlx.measures.sections import Picture, Sections
 from tlx.tasks.detection import pictures, tables
 from tlx.tasks.detection.class_confusion import class_confusion
@@ -57,14 +58,16 @@ def review_sections(
         drawn.append(Picture("false_detections", lambda: pictures.crops_picture(errors, names, images, read)))
     if missed:
         drawn.append(Picture("missed_objects", lambda: pictures.crops_picture(missed, names, images, read)))
+    classes = tables.class_tables(summary, confusion)
     return Sections(
         figures=summary.figures(),
         compared=compared,
         resampled=summary.intervals.tested,
         units=summary.intervals.units,
         predictions=rows,
+        by_class=by_class(classes.tables[0], "objects", ("AP", "AP50", "precision", "recall"), "AP"),
         tables=[
-            tables.class_tables(summary, confusion),
+            classes,
             *tables.error_tables(errors, missed, names, images),
             tables.worst_tables(rows, worst),
         ],

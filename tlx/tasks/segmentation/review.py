@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tlx.data.datamodule import ImageDataModule
+from tlx.measures.class_cells import by_class
 from tlx.measures.drawing import short
 from tlx.measures.sections import Picture, Sections
 from tlx.tasks.recorded import Recorded
@@ -27,13 +28,15 @@ def review_sections(data: ImageDataModule, seen: Recorded | None, compared: Sequ
     summary = summarise(outputs, data.class_names, data.sample_groups("test"))
     samples = data.splits["test"].samples
     images = [samples[index].name for index in outputs.index.tolist()]
+    classes = tables.class_tables(summary)
     return Sections(
         figures=summary.figures(),
         compared=compared,
         resampled=summary.intervals.tested,
         units=summary.intervals.units,
         predictions=tables.predictions_table(summary, images),
-        tables=[tables.class_tables(summary), tables.worst_tables(summary, outputs, images)],
+        by_class=by_class(classes.tables[0], "images", ("IoU", "Dice", "precision", "recall"), "IoU"),
+        tables=[classes, tables.worst_tables(summary, outputs, images)],
         pictures=_pictures(summary, outputs, images),
     )
 
