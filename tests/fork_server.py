@@ -28,7 +28,7 @@ from typing import Any
 # The modules that can be forked; each has a function `main`.
 MODULES = (
     "tlx", "tlx.training.process_group", "tlx.worker", "torch.distributed.run", "tests.distributed.spying_worker",
-    "tests.features.slow_prefix",
+    "tests.features.slow_prefix", "tests.run_notebook",
 )  # fmt: skip
 _REAL = subprocess.Popen
 _address = ""  # of the server; set in the tests' process and in the server, whose forks also start processes

@@ -19,6 +19,7 @@ import tlx.demo
 import tlx.runs.compare
 import tlx.runs.run
 from tests.conftest import ROOT
+from tests.printed import PAGES, check, printed
 from tlx.backbones import catalog as backbone_catalog
 from tlx.building.listed import SOURCES
 from tlx.config import check_command_line, compose, options
@@ -27,12 +28,10 @@ from tlx.data.catalog import source_class
 from tlx.data.files.image_files import find_images
 from tlx.data.sources.torchvision_table import TORCHVISION
 from tlx.inference.evaluate import Tested
-from tlx.procedures import plan_table
 from tlx.runs.resume import resumed
 from tlx.tasks.catalog import KINDS
 from tlx.tasks.segmentation.loss_terms import LOSSES
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADAPTING = ("adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -67,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (
         "pets/cats/1.jpg",
         "pets/dogs/1.jpg",
+        *("insects/ants/1.jpg", "insects/bees/1.jpg"),
         *(f"archive/{part}/cats/1.jpg" for part in ("training_set", "test_set", *(f"fold{i}" for i in range(1, 6)))),
         "slides/a/1.jpg",
         "slides/b/1.jpg",
@@ -226,21 +226,36 @@ def test_every_link_leads_somewhere() -> None:
                 assert anchor in anchors, f"{page.name}: {link}"
 
 
-PLANS = ("task=segmentation dataset=scenes strategy=gradual", "experiment=detect_digits strategy.stages.0.epochs=1")
+PRINTED = [page for page in PAGES if printed(page)]
+FAST, TRAINED = ([page for page in PRINTED if any(one.trains == trains for one in printed(page))] for trains in (0, 1))
 
 
-@pytest.mark.parametrize("words", PLANS, ids=["masks", "boxes"])
-def test_the_plans_on_the_page_are_those_of_the_command(words: str) -> None:
-    """Guards against layers, rates, costs and steps on the page that an older version printed."""
-    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-    shown = re.search(
-        rf"^tlx plan {re.escape(words)}(?: .*)?\n(?:.+\n)*?```\n\n((?:    .+\n|\n(?=    ))+)", text, re.MULTILINE
-    )
-    assert shown
-    lines = [line[4:] for line in shown[1].splitlines() if line and line != "    …"]
-    assert len(lines) > 5
-    printed = plan_table(compose(words.split())).splitlines()
-    assert [line for line in lines if line not in printed and not line.startswith("estimate: about ")] == []
+@pytest.mark.slow
+@pytest.mark.parametrize("page", FAST, ids=[page.stem for page in FAST])
+def test_a_page_shows_what_its_commands_print(page: Path, tmp_path: Path, forked_commands) -> None:
+    """Guards against tables, plans and messages on a page that an older version printed."""
+    refuse_stale(page, tmp_path, trains=False)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("page", TRAINED, ids=[page.stem for page in TRAINED])
+def test_a_page_shows_what_its_trainings_print(page: Path, tmp_path: Path, forked_commands) -> None:
+    """Guards against logs and figures of trainings on a page that an older version printed."""
+    refuse_stale(page, tmp_path, trains=True)
+
+
+def refuse_stale(page: Path, folder: Path, trains: bool) -> None:
+    """Fail if an output on a page differs from what its command prints."""
+    stale = [line for _, _, differs in check(page, folder, trains) for line in differs]
+    assert not stale, "\n".join([*stale, f"to rewrite: python -m tests.printed --write {'--nightly ' * trains}{page}"])
+
+
+def test_outputs_on_the_pages_are_marked() -> None:
+    """Guards against an output that nobody compares, and against a pattern that finds none."""
+    assert {page.name for page in PRINTED} >= {"README.md", "runs.md", "sweeps.md", "strategies.md", "tasks.md"}
+    for page in PAGES:
+        marks = page.read_text(encoding="utf-8").count("<!-- printed")
+        assert len(printed(page)) == marks, f"{page.name}: a comment '<!-- printed' without indented lines below it"
 
 
 def documented(page: str) -> set[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.printed import notebook_differences
+from tests.run_notebook import NOTEBOOKS, executed, shown_lines
 
 pytestmark = pytest.mark.run
 
@@ -45,3 +49,34 @@ def test_a_notebook_composes_trains_and_looks_at_the_run(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("the end\n")
     assert done.stdout.count("finished already") == 3
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_notebook_of_the_docs_shows_what_its_cells_print(notebook: Path, tmp_path: Path, forked_commands) -> None:
+    """Guards against a notebook whose cells fail, whose outputs an older version printed, or that is too large to read.
+
+    Another processor may train to other figures, and so to remarks on other classes: a tenth of the lines may differ.
+    """
+    _, differs = notebook_differences(notebook, tmp_path / "run")
+    shown = shown_lines(json.loads(notebook.read_text(encoding="utf-8")))
+    assert shown.count("image/png") in (2, 3)
+    assert notebook.stat().st_size < 300_000
+    changed = sum(line.startswith("+") for line in differs)
+    note = f"to run it again: python -m tests.printed --write {notebook}"
+    assert changed <= len(shown) / 10, "\n".join([*differs, note])
+
+
+def test_cells_show_what_they_print_and_the_value_of_their_last_line() -> None:
+    """Guards against outputs of another cell, values of assignments, and pictures that are lost."""
+
+    def cell(*lines: str) -> dict[str, object]:
+        return {"cell_type": "code", "source": [f"{line}\n" for line in lines], "outputs": ["old"]}
+
+    picture = cell("class P:", "    def _repr_png_(self): return b'x'", "    def _repr_html_(self): pass", "P()")
+    cells = executed({"cells": [cell("a = 1"), cell("print(a)", "a + 1"), {"cell_type": "markdown"}, picture]})["cells"]
+    assert cells[0]["outputs"] == []
+    assert cells[1]["outputs"][0]["text"] == ["1\n"]
+    assert cells[1]["outputs"][1]["data"] == {"text/plain": ["2"]}
+    assert cells[3]["outputs"][0]["data"]["image/png"] == "eA=="
+    assert cells[3]["execution_count"] == 3
+    assert shown_lines({"cells": cells})[:3] == ["a + 1", "1", "a + 1"]
