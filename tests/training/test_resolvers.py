@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tlx import Run, TlxError
 from tlx.config.naming import NOT_IDENTITY, identity
 from tlx.config.schema import SCHEMAS, Cache, Trainer
-from tlx.records.settled import AUTO, KEPT, MADE_AGAIN, Resolver, settle, undecided
+from tlx.records.settled import AUTO, FROM_IMAGES, KEPT, MADE_AGAIN, Resolver, settle, undecided
 from tlx.runs.resume import resumed
 from tlx.training.experiment import build
 from tlx.training.resolvers import COMPUTATION, MACHINE, RESOLVERS
@@ -49,7 +49,7 @@ def keys_that_may_be_auto() -> set[str]:
 def test_every_auto_has_one_resolver():
     """Guards against a new `auto` that nobody settles, and against one that two places settle differently."""
     keys = [resolver.key for resolver in RESOLVERS]
-    assert sorted(keys) == sorted(keys_that_may_be_auto())
+    assert sorted([*keys, *FROM_IMAGES]) == sorted(keys_that_may_be_auto())
     assert sorted(keys) == sorted((*KEPT, *MADE_AGAIN))
     assert {resolver.key for resolver in COMPUTATION} == set(KEPT) == {one.key for one in RESOLVERS if one.kept}
 

@@ -56,7 +56,7 @@ class Checkpoints(Checkpoint):
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
         self.oracle: float | None = None  # the best accuracy on labels of the target domain; it decides nothing
-        self.figures: dict[str, float] = {}  # `val/…` of the best weights
+        self.figures: dict[str, float] = {}  # `val/…` of the weights in best.ckpt
         self.done = False  # whether training is complete
         self.seconds = 0.0  # of training, over all starts
         self.epoch: dict[str, float] | None = None  # the sums of an epoch that was stopped midway
@@ -156,10 +156,10 @@ class Checkpoints(Checkpoint):
             place = f"epoch {trainer.current_epoch}, stage {self.stages.running.name}"
             hint = "Try a lower optimizer.lr or trainer.gradient_clip_val=1.0"
             raise Diverged(f"{self.monitor}: expected a number, got nan ({place})", hint)
-        if self.best is not None and score <= self.best:
-            return False
-        self.best = score
-        return True
+        improved = self.best is None or score > self.best
+        if improved:
+            self.best = score
+        return improved or self.stages.keeps_last
 
     def _is_best_of_the_oracle(self, trainer: pl.Trainer, figure: str | None) -> bool:
         value = None if figure is None else trainer.callback_metrics.get(figure)

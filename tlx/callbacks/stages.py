@@ -36,6 +36,7 @@ class Stages(pl.Callback):
     Attributes:
         keeps_best: Whether the best weights of each stage are kept even if the next one does not start from them. Those
             of the first stage are in `best.ckpt`.
+        keeps_last: Whether the last weights of a stage count as its best, see `trainer.keep`.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
@@ -49,6 +50,7 @@ class Stages(pl.Callback):
         self.waited = 0
         self.running = self.stages[0]  # the stage of the current epoch, or of the one that has just ended
         self.keeps_best = False
+        self.keeps_last = False
         self.keep_weights = False  # whether stage_best.ckpt gets the weights of the epoch that has just ended
         self._logged = False  # whether this process has logged its stage
         self._wrapped_for: int | None = None  # the stage for which this process has frozen and wrapped the network
@@ -124,7 +126,8 @@ class Stages(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide, after this epoch's validation, whether the stage continues."""
         kept = self._next_starts_from_best or (self.keeps_best and self.index > 0)
-        self.keep_weights = self._improved(trainer) and kept
+        improved = self._improved(trainer)
+        self.keep_weights = kept and (improved or self.keeps_last)
         done = trainer.current_epoch + 1 - self.first_epoch
         plateau = self.stage.patience is not None and self.waited >= self.stage.patience
         if done < self.stage.epochs and not plateau:

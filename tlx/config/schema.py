@@ -157,6 +157,7 @@ class Trainer:
     sync_batchnorm: bool = False
     gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
+    keep: Literal["auto", "best", "last"] = "auto"
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
     stage_epochs: int | None = field(default=None, metadata=EPOCHS)
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,14 +21,18 @@ from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.procedures.base import Procedure
 from tlx.records import unreadable
+from tlx.records.settled import AUTO
 from tlx.strategies.monitor import monitored
 from tlx.tasks.module import Task
 from tlx.training import distributed
 from tlx.training.experiment import build
+from tlx.training.kept_weights import keeps_last, too_few_to_select
 from tlx.training.planning import plan
 from tlx.training.rate_search import suggested_rate
 from tlx.training.timing import TrainingSteps
 from tlx.training.trainer import build_callbacks, build_trainer
+
+log = logging.getLogger("tlx")
 
 
 class StagedTraining(Procedure):
@@ -40,6 +45,8 @@ class StagedTraining(Procedure):
         super().__init__(config, data, task, interruption)
         monitor = monitored(config)
         self.stages = Stages(plan(config, task.group_names), *monitor, self.run.checkpoints)
+        validated = len(data.splits["val"]) if "val" in data.splits else 0
+        self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, validated)
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
         self.whole: WholeImages | None = None
 
@@ -56,6 +63,8 @@ class StagedTraining(Procedure):
                 f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
             )
         self._introduce(images)
+        if self.stages.keeps_last and self.config.trainer.keep == AUTO:
+            log.info("  %s", too_few_to_select(len(self.data.splits["val"]), self.checkpoints.monitor))
         if self.data.whole_differs:
             agreement = self.checkpoints.agreement
             self.whole = WholeImages(self.stages, self.run.with_weights, self._open_loggers, agreement)

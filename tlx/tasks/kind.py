@@ -54,6 +54,7 @@ class TaskKind(ABC):
         class_rows: The parameters of these groups that have rows for each class, by their names in the network, such
             as `head.1.weight`; see `by_class`.
         monitors: The metrics that may select weights; (): any.
+        selecting_images: The validation images that it takes to tell which epoch was best; see `trainer.keep`.
         scorings: The scikit-learn scorings that may select a classical classifier; (): the task cannot use one.
         gives_class_scores: Whether its output is a score for each class (B, K), which some adaptations need.
         oracle: The figure of the agreement with hidden labels of a target domain; None: the task measures none.
@@ -73,6 +74,7 @@ class TaskKind(ABC):
     upper_groups: tuple[str, ...] = (HEAD,)
     class_rows: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
+    selecting_images: int = 0
     scorings: tuple[str, ...] = ()
     gives_class_scores: bool = False
     oracle: str | None = None

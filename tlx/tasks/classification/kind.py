@@ -49,6 +49,7 @@ class ClassificationKind(TaskKind):
     schema = ClassificationKeys
     class_rows = ("head.1.weight", "head.1.bias")
     monitors = get_args(Monitored)
+    selecting_images = 200
     scorings = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
     gives_class_scores = True
     oracle = "oracle/accuracy"
