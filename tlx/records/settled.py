@@ -20,7 +20,7 @@ MADE_AGAIN = (
     "trainer.progress_bar",
     "dataset.num_workers",
 )
-# The choice follows from the images and the rest of the configuration: every start comes to the same. No file records it.
+# The choice follows from the images and the configuration: every start comes to the same. No file records it.
 FROM_IMAGES = ("trainer.keep",)
 
 Context = TypeVar("Context")
