@@ -110,6 +110,36 @@ def test_images_of_another_split_are_not_taken(tmp_path):
     assert not loaded(tmp_path, stop=False).broken
 
 
+@pytest.mark.parametrize("labels", ["boxes", "masks"])
+def test_images_in_files_of_several_splits_are_not_trained_on(tmp_path, labels):
+    """Guards against a test on images that were in training, as where one file of annotations holds all images."""
+    write(tmp_path / "train.json", tmp_path, count=12)
+    write(tmp_path / "val.json", tmp_path, count=3, start=8)
+    checked = load_checked(node(tmp_path, labels=labels))
+    assert sizes(checked) == [7, 2, 3]
+    assert {s.name for s in checked.images.test.samples} == {"8.jpg", "9.jpg", "10.jpg"}
+    assert "left out of train, 3 images also in val: 8.jpg, 9.jpg, 10.jpg" in checked.images.notes
+    write(tmp_path / "val.json", tmp_path, count=12)  # the same images again
+    checked = load_checked(node(tmp_path, labels=labels))
+    assert sizes(checked) == [8, 2, 2]
+    assert any("all images of train are also in val" in note for note in checked.images.notes)
+
+
+def test_an_image_that_one_file_lists_twice(tmp_path):
+    """Guards against one image as two samples that contradict each other, on both sides of a split."""
+    file = tmp_path / "annotations.json"
+    write(file, tmp_path)
+    held = json.loads(file.read_text())
+    held["images"] += [{**held["images"][4], "id": 100 + n} for n in range(2)]
+    held["annotations"] += [{**one, "id": 1000, "image_id": 100} for one in held["annotations"] if one["image_id"] == 4]
+    held["annotations"].append({"id": 1001, "image_id": 101, "category_id": 3, "bbox": [1, 13, 5, 5]})
+    file.write_text(json.dumps(held))
+    checked = loaded(tmp_path)
+    assert sizes(checked) == [6, 2, 2]
+    assert boxes(checked, "4.jpg") == [(4, 5, 6, 7, 0, 0), (2, 3, 12, 9, 1, 0), (1, 13, 6, 18, 0, 0)]
+    assert any("more than once in one file" in note and "1 image: 4.jpg" in note for note in checked.images.notes)
+
+
 def test_a_set_without_objects_is_refused(tmp_path):
     """Guards against a detector that learns from background alone."""
     write(tmp_path / "annotations.json", tmp_path, objects=())

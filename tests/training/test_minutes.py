@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tlx
+from tests.data.mask_trees import tree
 from tlx.tasks import Detection
 from tlx.training.experiment import build
 from tlx.training.minutes import Trial
@@ -55,6 +56,16 @@ def test_the_plan_estimates_minutes(task: str) -> None:
     assert re.search(
         r"^estimate: about \d+ s on this machine \([CG]PU\): training \d+ s, validation", text, re.MULTILINE
     )
+
+
+def test_classes_that_only_the_masks_tell_are_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against a head without parameters, as of an unknown set, in a plan that has read all masks."""
+    monkeypatch.setattr("tlx.training.minutes.minutes_line", lambda *_: "")
+    tree(tmp_path, "images/{}.png", "masks/{}.png", count=5)
+    keys = ("backbone=small_cnn", "task=segmentation", "dataset=masks", f"dataset.root={tmp_path}")
+    text = stage_table(tlx.compose([*keys, "dataset.image_size=32"]), timed=True)
+    assert "head 2 classes a pixel" in text
+    assert not re.search(r"^head +0 ", text, re.MULTILINE)
 
 
 def test_a_plan_with_a_target_domain_estimates_nothing() -> None:

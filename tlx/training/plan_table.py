@@ -36,6 +36,7 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
     data, about = None, list[str]()
     if kind.labels == BoxLabels.name or (timed and kind.reads_maps):
         data, about = _loaded(config, backbone)
+        outputs = outputs if data is None else data.num_classes
     box_sides = [] if data is None else data.box_sides
     names = [*backbone.group_names, *kind.upper_groups]
     sizes = {g: sum(p.numel() for p in backbone.group_parameters(g)) for g in backbone.group_names}

@@ -80,9 +80,9 @@ def test_points_that_may_be_corners_or_centres(tmp_path):
     written(tmp_path / "labels.csv", table("{n}.jpg,34,16,10,12,cell,40,30", sized))
     checked = loaded("boxes", tmp_path)
     assert boxes(checked, "3.jpg") == [("cell", (29, 10, 39, 22))]
-    assert "boxes of labels.csv, whose x and y are centres of boxes" in checked.images.rule
+    assert "boxes of labels.csv, where x and y are centres of boxes" in checked.images.rule
     written(tmp_path / "labels.csv", table("{n}.jpg,34,3,10,12,cell,40,30", sized))
-    assert "which fit neither as corners nor as centres" in refused(source_of(node("boxes", tmp_path)))
+    assert "which fit none of these in all images" in refused(source_of(node("boxes", tmp_path)))
     written(tmp_path / "labels.csv", table("{n}.jpg,4,6,14,12,cell", "file,xmin,ymin,xmax,height,class"))
     assert "got none for y2 in file, xmin, ymin, xmax, height, class" in refused(source_of(node("boxes", tmp_path)))
 
@@ -97,6 +97,50 @@ def test_x_and_y_beside_edges_are_not_used(tmp_path, header):
     assert boxes(checked, "3.jpg") == [("cell", (4, 6, 14, 18))]
     assert "boxes of labels.csv" in checked.images.rule
     assert "x and y" not in checked.images.rule
+
+
+WHEAT = "image_id,width,height,bbox,source"
+
+
+def test_four_numbers_in_one_column(tmp_path):
+    """Guards against sides that are taken for a second corner, as in a set of boxes of which only some tell."""
+    pictures(tmp_path)
+    one_class = {"class": None}
+    rows = table('{n},40,30,"[4.0, 6.0, 10.0, 12.0]",farm', WHEAT)
+    written(tmp_path / "train.csv", rows + '9,40,30,"[30, 5, 10, 8]",farm\n')  # no second corner
+    message = refused(source_of(node("boxes", tmp_path)))
+    assert "'dataset.columns={class: source}', for objects of one class 'dataset.columns={class: null}'" in message
+    assert "for a corner and the sides of boxes type 'dataset.columns={xywh: bbox}'" in refused(
+        source_of(node("boxes", tmp_path, columns=one_class))
+    )
+    assert boxes(loaded("boxes", tmp_path, columns={**one_class, "xywh": "bbox"}), "3.jpg") == [("object", BOX)]
+    written(tmp_path / "train.csv", rows + '9,40,30,"[0, 2, 10, 8]",farm\n9,40,30,"[30, 2, 10, 8]",farm\n')
+    checked = loaded("boxes", tmp_path, columns=one_class)  # a centre on the edge would be a box beyond it
+    assert boxes(checked, "3.jpg") == [("object", BOX)]
+    assert boxes(checked, "9.jpg") == [("object", BOX), ("object", (0, 2, 10, 10)), ("object", (30, 2, 40, 10))]
+    assert "where the numbers in bbox are a corner and the sides of boxes" in checked.images.rule
+    written(tmp_path / "train.csv", table('{n}.jpg,40,30,"4 6 38 28",cell', "file,width,height,bbox,label"))
+    assert boxes(loaded("boxes", tmp_path), "3.jpg") == [("cell", (4, 6, 38, 28))]
+    written(tmp_path / "train.csv", table('{n}.jpg,"[15, 16, 12, 12]",cell', "file,bbox,label"))
+    message = refused(source_of(node("boxes", tmp_path)))
+    assert "xywh: bbox" in message
+    assert "xyxy" not in message
+    typed = {"cxcywh": "bbox"}
+    assert boxes(loaded("boxes", tmp_path, columns=typed), "3.jpg") == [("cell", (9, 10, 21, 22))]
+    written(tmp_path / "train.csv", rows.replace("[4.0, 6.0, 10.0, 12.0]", "[4, 6, 10]", 1))
+    checked = loaded("boxes", tmp_path, stop=False, columns={**one_class, "xywh": "bbox"})
+    assert problems(checked) == {"0.jpg": "row 2: expected four numbers, got '[4, 6, 10]'"}
+    written(tmp_path / "train.csv", table("{n}.jpg,,cell", "file,bbox,label"))
+    assert "got none in 10 rows" in refused(source_of(node("boxes", tmp_path)))
+
+
+def test_a_table_without_a_column_of_classes(tmp_path):
+    """Guards against sets of one class that cannot be read because nothing names it."""
+    written(tmp_path / "labels.csv", table("{n}.jpg,4,6,14,18", "image,xmin,ymin,xmax,ymax", range(9)) + "9.jpg,,,,\n")
+    checked = loaded("boxes", pictures(tmp_path))
+    assert checked.images.class_names == ["object"]
+    assert boxes(checked, "3.jpg") == [("object", BOX)]
+    assert "9 objects in 9 images, 1 without" in checked.images.rule
 
 
 def test_rows_of_one_image_and_images_without_objects(tmp_path):
@@ -134,7 +178,10 @@ def test_tables_are_splits(tmp_path):
     assert sizes(loaded("boxes", tmp_path, tables="data/labels.csv")) == [6, 2, 2]
     assert sizes(loaded("boxes", tmp_path, tables=["data/train_labels.csv", "data/test_labels.csv"])) == [6, 1, 3]
     written(tmp_path / "data" / "test_labels.csv", table(numbers=range(6, 10)))
-    assert "expected each image in one split, got 6.jpg in" in refused(source_of(node("boxes", tmp_path)))
+    checked = loaded("boxes", tmp_path)  # an image of both tables is not trained on
+    assert sizes(checked) == [5, 1, 4]
+    assert "left out of train, 1 image also in test: images/6.jpg" in checked.images.notes
+    assert boxes(checked, "images/6.jpg") == [("cell", BOX)]
     roboflow = tmp_path / "roboflow"
     for place, part in enumerate(("train", "valid", "test")):
         numbers = range(10 * place, 10 * place + 5 - place)
@@ -178,6 +225,8 @@ def test_a_column_of_splits(tmp_path):
     rows = table("{n}.jpg,4,6,14,18,cell,train", header, range(6)) + "6.jpg,4,6,14,18,cell,valid\n"
     written(tmp_path / "labels.csv", rows + "7.jpg,,,,,,TEST\n")
     assert sizes(loaded("boxes", pictures(tmp_path))) == [6, 1, 1]
+    written(tmp_path / "labels.csv", rows + "6.jpg,5,7,15,19,cell,train\n")
+    assert "expected each image in one split, got 6.jpg in val, train" in refused(source_of(node("boxes", tmp_path)))
     written(tmp_path / "labels.csv", rows + "7.jpg,,,,,,exam\n")
     assert "expected train, val or test in the column 'split', got 'exam'" in refused(
         source_of(node("boxes", tmp_path))

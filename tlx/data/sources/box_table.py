@@ -13,11 +13,12 @@ from tlx.base.errors import TlxError
 from tlx.base.files import open_regular
 from tlx.base.legible import composed, legible
 from tlx.data.box_labels import Box
-from tlx.data.sources.box_columns import NEEDED, are_numbers, columns_of, settled
+from tlx.data.sources.box_columns import NEEDED, Columns, are_numbers, columns_of, settled
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DELIMITERS = ",;\t|"
 _MOST_BYTES = 2**31
+_ONE_CLASS = "object"  # of tables without a column of classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,18 @@ class BoxTable:
         rows: In the order of the file.
         relative: Whether edges are fractions of the image.
         columns: Role -> the name of its column; empty: there is no header.
-        point: What `x` and `y` were taken for, because only that fits: `corners` or `centres`; '': their names say.
+        reading: What the numbers of a box were taken for, because only that fits: `x and y are centres of boxes`; '':
+            the names of the columns say it.
     """
 
     path: Path
     rows: tuple[BoxRow, ...]
     relative: bool
     columns: Mapping[str, str]
-    point: str = ""
+    reading: str = ""
 
 
-def read_boxes(path: Path, columns: Mapping[str, str] | None = None) -> BoxTable:
+def read_boxes(path: Path, columns: Mapping[str, str | None] | None = None) -> BoxTable:
     """Read a table; one that has not changed is read once.
 
     The separator is the most frequent comma, semicolon, tab or bar of the first line. Without a header the columns are
@@ -70,7 +72,8 @@ def read_boxes(path: Path, columns: Mapping[str, str] | None = None) -> BoxTable
 
     Args:
         path: A CSV file in UTF-8 or UTF-16.
-        columns: Role (`ROLES`) -> name of its column, for columns that are called otherwise.
+        columns: Role (`ROLES`) -> name of its column, for columns that are called otherwise; `class`: None: all objects
+            are of one class, `object`.
 
     Raises:
         TlxError: It is missing, or no table of boxes.
@@ -83,26 +86,27 @@ def read_boxes(path: Path, columns: Mapping[str, str] | None = None) -> BoxTable
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[int, int]) -> BoxTable:
+def _read(path: Path, columns: tuple[tuple[str, str | None], ...], stamp: tuple[int, int]) -> BoxTable:
     lines = _lines(path, stamp[1])
     if not lines:
         raise TlxError(f"{path}: expected a table of boxes, got an empty file")
     header = lines[0][1]
     named = columns_of(path, header, dict(columns))
-    places = named.places or dict(zip(NEEDED, range(6), strict=True))
+    has_header = bool(named.places)
+    if not has_header:
+        named = Columns(dict(zip(NEEDED, range(6), strict=True)))
     rows = []
-    for number, line in lines[1 if named.places else 0 :]:
-        rows.append(_row(number, line, places, named.box))
+    for number, line in lines[1 if has_header else 0 :]:
+        rows.append(_row(number, line, named))
         if not rows[-1].file:
             raise TlxError(f"{path}: expected the file of an image in each row, got none in row {number}")
     boxes = [(row.box, row.size) for row in rows if row.box is not None]
     used = [number for box, _ in boxes for number in box]
     relative = bool(used) and max(used) <= 1.01 and any(number != int(number) for number in used if abs(number) < 2)
-    was_open, named = named.is_open, settled(named, path, header, boxes, relative)
+    named, reading = settled(named, path, header, boxes, relative)
     rows = [row if row.box is None else replace(row, box=named.edges(row.box)) for row in rows]
-    called = {role: header[place] for role, place in named.places.items()}
-    point = "" if not was_open else "corners" if "x1" in named.box else "centres"
-    return BoxTable(path, tuple(rows), relative, called, point)
+    called = {role: header[place] for role, place in named.places.items()} if has_header else {}
+    return BoxTable(path, tuple(rows), relative, called, reading)
 
 
 def _lines(path: Path, size: int) -> list[tuple[int, list[str]]]:
@@ -122,18 +126,19 @@ def _lines(path: Path, size: int) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in found if any(row)]
 
 
-def _row(number: int, line: Sequence[str], places: Mapping[str, int], box: Sequence[str]) -> BoxRow:
+def _row(number: int, line: Sequence[str], columns: Columns) -> BoxRow:
     """Return a row with the four numbers of its box as written."""
-    found = {role: line[place] if place < len(line) else "" for role, place in places.items()}
-    file, label = found["file"], composed(found["class"])
-    edges = [found[role] for role in box]
+    found = {role: line[place] if place < len(line) else "" for role, place in columns.places.items()}
+    edges = columns.numbers(line)
+    one_class = _ONE_CLASS if any(edges) else ""
+    file, label = found["file"], composed(found.get("class", one_class))
     split, size = found.get("split", ""), (_side(found.get("width", "")), _side(found.get("height", "")))
     if not any(edges):
         problem = f"row {number} has a class and no box" if label else None
         return BoxRow(file, None, "", size, split, problem=problem)
     problem = None
-    if not are_numbers(edges):
-        wrong = next(edge for edge in edges if not are_numbers([edge]))
+    if len(edges) != 4 or not are_numbers(edges):
+        wrong = next((edge for edge in edges if not are_numbers([edge])), edges[0])
         problem = f"row {number}: expected four numbers, got '{legible(wrong[:40])}'"
     elif not label:
         problem = f"row {number}: expected a class, got none"

@@ -21,7 +21,7 @@ _MOST_BYTES = 2**22
 
 
 def find_tables(
-    root: Path, files: Sequence[Path], tables: str | Sequence[str] | None, columns: Mapping[str, str] | None
+    root: Path, files: Sequence[Path], tables: str | Sequence[str] | None, columns: Mapping[str, str | None] | None
 ) -> list[tuple[BoxTable, str | None]]:
     """Return the tables of a set, each with its split; None: its name says none.
 

@@ -18,6 +18,7 @@ from tlx.data.sources.box_tables import find_tables, read_class_file
 from tlx.data.sources.file_index import FileIndex
 from tlx.data.sources.mask_listing import names_of
 from tlx.data.sources.official_splits import official
+from tlx.data.sources.overlap import apart
 from tlx.data.sources.set_folder import images_and, set_folder
 from tlx.data.sources.split_folders import SPLIT_NAMES
 from tlx.data.sources.turns import Frame
@@ -29,7 +30,7 @@ class BoxesKeys(BoxedKeys):
     """Images with boxes in tables."""
 
     tables: str | list[str] | None = None
-    columns: dict[str, str] | None = None
+    columns: dict[str, str | None] | None = None
 
 
 class BoxesSource(BoxSource):
@@ -50,7 +51,7 @@ class BoxesSource(BoxSource):
 def boxes(
     root: str | os.PathLike[str],
     tables: str | Sequence[str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
     exif: Frame = None,
     group_pattern: str | None = None,
     test_fraction: float = 0.2,
@@ -77,13 +78,15 @@ def boxes(
         split_seed: Seed of the split.
 
     Raises:
-        TlxError: There is no such folder or no such table, or an image is in two splits.
+        TlxError: There is no such folder or no such table, or a table puts an image into two splits.
     """
     listing = boxes_listing(Path(root).expanduser(), tables, columns)
     return boxed_set(listing, name, exif, group_pattern, (val_fraction, test_fraction), split_seed)
 
 
-def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mapping[str, str] | None) -> BoxListing:
+def boxes_listing(
+    root: Path, tables: str | Sequence[str] | None, columns: Mapping[str, str | None] | None
+) -> BoxListing:
     """Read the tables and find their images.
 
     Raises:
@@ -96,8 +99,7 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
     numbers = {name: number for number, name in enumerate(class_names)}
     index = FileIndex(images, root)
     known: dict[tuple[str, Path, str | None], Path] = {}
-    rows: dict[Path, list[tuple[BoxTable, BoxRow]]] = {}
-    splits: dict[Path, str | None] = {}
+    rows: dict[Path, dict[str | None, list[tuple[BoxTable, BoxRow]]]] = {}
     for table, split in found:
         for row in table.rows:
             folder, own = table.path.parent, _split(table, row) or split
@@ -105,27 +107,49 @@ def boxes_listing(root: Path, tables: str | Sequence[str] | None, columns: Mappi
             if image is None:
                 image = index.called(row.file, folder, own) or folder / row.file.replace("\\", "/")
                 known[row.file, folder, own] = image
-            rows.setdefault(image, []).append((table, row))
-            if splits.setdefault(image, own) != own:
-                both = f"{splits[image] or 'none'} and {own or 'none'}"
-                raise TlxError(f"{table.path}: expected each image in one split, got {legible(image.name)} in {both}")
+            rows.setdefault(image, {}).setdefault(own, []).append((table, row))
     if not any(image.is_file() for image in rows):
         listed = enumerated([legible(file) for file in dict.fromkeys(file for file, *_ in known)], 3)
         raise TlxError(f"{root}: expected the images of {legible(found[0][0].path.name)}, got none of {listed}")
+    splits, overlaps = _splits(rows, root)
     made = [
-        BoxedImage(image, _written(own, numbers, called), splits[image])
+        BoxedImage(image, _written(own[splits[image]], numbers, called), splits[image])
         for image, own in sorted(rows.items(), key=lambda pair: str(pair[0]))
     ]
     placed, notes = official(made, {}, root, "a row")
+    notes += overlaps
     unlisted = [image for image in images if image not in rows]
     if unlisted:
         notes.append(f"left out, {counted(len(unlisted), 'image', 'images')} in no table: {names_of(unlisted, root)}")
     names = enumerated(sorted({legible(table.path.name) for table, _ in found}), 3)
     split_by = "tables" if any(split for _, split in found) else "the column of splits"
     said = f"boxes of {names}"
-    if points := enumerated(sorted({table.point for table, _ in found} - {""}), 2):
-        said += f", whose x and y are {points} of boxes"
+    if readings := " or ".join(sorted({table.reading for table, _ in found} - {""})):
+        said += f", where {readings}"
     return BoxListing(root, class_names, placed, said, split_by, (*notes, *case_notes(class_names)))
+
+
+def _splits(
+    rows: Mapping[Path, Mapping[str | None, Sequence[tuple[BoxTable, BoxRow]]]], root: Path
+) -> tuple[dict[Path, str | None], list[str]]:
+    """Return the split of each image, and remarks on images that the tables of several splits list.
+
+    Raises:
+        TlxError: Rows of one table put an image into several splits.
+    """
+    found = {image: next(iter(own)) for image, own in rows.items()}
+    several = {image: own for image, own in rows.items() if len(own) > 1}
+    if not several:
+        return found, []
+    for image, own in several.items():
+        tables = [{table.path for table, _ in listed} for listed in own.values()]
+        if None in own or len(set().union(*tables)) < sum(map(len, tables)):
+            both = enumerated([split or "none" for split in own])
+            path = own[next(iter(own))][0][0].path
+            raise TlxError(f"{path}: expected each image in one split, got {legible(image.name)} in {both}")
+    parts = {part: [image for image, own in rows.items() if part in own] for part in ("train", "val", "test")}
+    kept, notes = apart(parts, root)
+    return found | {image: part for part, images in kept.items() for image in images}, notes
 
 
 def _split(table: BoxTable, row: BoxRow) -> str | None:

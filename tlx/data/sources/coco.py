@@ -18,6 +18,7 @@ from tlx.data.sources.base import Source
 from tlx.data.sources.box_listing import no_objects
 from tlx.data.sources.coco_file import CocoFile, read_coco
 from tlx.data.sources.coco_layout import CocoPart, find_parts, image_files
+from tlx.data.sources.coco_repeats import FoundImages, each_once
 from tlx.data.sources.content import digest, relative_name, size_of
 from tlx.data.sources.keys import BoxKeys, Classes, ObjectKeys, RootKeys
 from tlx.data.sources.mask_sets import BACKGROUND, two_names
@@ -139,9 +140,13 @@ def coco(
         _need_objects(folder, held)
     class_names, numbers = _classes(held, classes, masks == "binary", labels or MASKS.name)
     samples: dict[str | None, list[Sample]] = {}
-    notes: list[str] = []
-    for part, content in zip(parts, held, strict=True):
-        files = image_files(folder, part.file, content)
+    found = [
+        FoundImages(part, own, tuple(image_files(folder, part.file, own)))
+        for part, own in zip(parts, held, strict=True)
+    ]
+    listed, notes = each_once(found, inner)
+    for one in listed:
+        part, content, files = one.part, one.held, one.files
         names = [relative_name(file, inner) for file in files]
         groups = [None] * len(names) if group_pattern is None else groups_by_pattern(names, group_pattern)
         if as_boxes:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from tlx.base.errors import Mistake
 from tlx.base.fields import FRACTION, NAME, within
+from tlx.base.printable import counted
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.records.prediction_columns import F1, OF_IMAGE
@@ -117,7 +118,7 @@ class DetectionKind(TaskKind):
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of classes."""
-        return f"boxes of {outputs or 'unknown until the data set is available'} classes"
+        return f"boxes of {counted(outputs, 'class', 'classes') if outputs else 'an unknown number of classes'}"
 
     def by_class(self, name: str, value: Any, classes: int) -> Any:
         """Return the rows of a parameter by class; Faster R-CNN has a first row for the background."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from tlx.base.errors import Mistake, did_you_mean
 from tlx.base.fields import NAME, POSITIVE
+from tlx.base.printable import counted
 from tlx.base.typecheck import show
 from tlx.data.catalog import source_of
 from tlx.data.splits.typed_classes import class_called
@@ -99,7 +100,7 @@ class SegmentationKind(TaskKind):
 
     def described(self, widths: Widths, outputs: int | None) -> str:
         """Return the number of classes."""
-        return f"{outputs or 'unknown until the data set is available'} classes a pixel"
+        return f"{counted(outputs, 'class', 'classes') if outputs else 'an unknown number of classes'} a pixel"
 
 
 def _loss_mistake(task: Node) -> Mistake | None:
