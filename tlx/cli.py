@@ -143,6 +143,7 @@ def _train(args: list[str]) -> None:
 
     if config_dir is not None:
         flags += ["--config-dir", os.path.abspath(os.path.expanduser(config_dir))]
+    _find_own_modules(overrides)
     multirun = bool({"-m", "--multirun"} & set(flags))
     mistakes = check_command_line(overrides, config_dir, multirun)
     if mistakes:
@@ -156,6 +157,14 @@ def _train(args: list[str]) -> None:
     if multirun and "--hydra-help" not in flags:
         sys.exit(launch.multirun(arguments, overrides, config_dir))
     launch.hydra_main(arguments)
+
+
+def _find_own_modules(overrides: Sequence[str]) -> None:
+    """Let a training find the user's own modules that its command names in the working directory."""
+    from tlx.base.own_modules import find_typed_modules_in
+    from tlx.building.safety import typed_targets
+
+    find_typed_modules_in(os.getcwd(), typed_targets(overrides))
 
 
 def _resume(flags: list[str], overrides: list[str]) -> None:
@@ -182,6 +191,7 @@ def _plan(args: list[str]) -> None:
     known = parser.parse_intermixed_args(args)
     from tlx.config import compose
 
+    _find_own_modules(known.overrides)
     config = compose(known.overrides, known.config_dir)
 
     from tlx.procedures import plan_table

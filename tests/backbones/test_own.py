@@ -136,6 +136,24 @@ def test_what_users_get_wrong(target: str, words: str) -> None:
         own_backbone(target, size=32)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("from torch import nn\n\ndef build(:\n", r"SyntaxError in .*mynet\.py, line 3: "),
+        ("import torch\nfrom torch import nosuch\n", r"ImportError in .*mynet\.py, line 2: .*nosuch"),
+        ("def build():\n    pass\n\nprint(build.nosuch)\n", r"AttributeError in .*mynet\.py, line 4: .*nosuch"),
+        (None, r"No module named 'mynet'; type it in the folder of mynet\.py .*PYTHONPATH=FOLDER tlx"),
+    ],
+)
+def test_errors_of_a_module_are_messages(text: str | None, words: str, tmp_path: Path, mynet: None) -> None:
+    """Guards against a traceback for a mistake in a user's module, and against a message without its place."""
+    (tmp_path / "mynet.py").unlink()
+    if text is not None:
+        (tmp_path / "mynet.py").write_text(text, encoding="utf-8")
+    with pytest.raises(TlxError, match=f"'mynet.build' cannot be imported: {words}"):
+        own_backbone("mynet.build", size=32)
+
+
 @pytest.mark.usefixtures("mynet")
 def test_is_trained_reopened_and_reused_like_others(tmp_path: Path) -> None:
     """Guards against a run that its own directory cannot bring back, or whose weights another run does not get."""
@@ -148,7 +166,7 @@ def test_is_trained_reopened_and_reused_like_others(tmp_path: Path) -> None:
     run = tlx.train(tlx.compose([*common, "backbone._target_=mynet.build", "backbone.size=32"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TLX_ALLOW_TARGETS", "")
-        with pytest.raises(TlxError, match="a function that you allow"):
+        with pytest.raises(TlxError, match=r"a function that you allow.*TLX_ALLOW_TARGETS=mynet python -m tlx"):
             tlx.Run(run.directory).model  # noqa: B018
     weights = tlx.Run(run.directory).model.backbone.state_dict()
     assert all(torch.equal(value, run.model.backbone.state_dict()[name]) for name, value in weights.items())

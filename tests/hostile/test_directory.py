@@ -184,3 +184,19 @@ def test_python_m_takes_only_what_is_named_from_the_working_directory(hostile: P
     more = ["logger=none", "seed=0,1", "output_dir=out"]
     told = call(tmp_path, "-m", "tlx", "train", "-m", "--config-dir", "mine", *typed, *SMALL, *NETWORK, *more)
     assert told.endswith("exit code 0"), told
+
+
+def test_tlx_takes_only_what_is_typed_for_a_training_from_the_working_directory(tmp_path: Path) -> None:
+    """Guards against a typed network that is not found, and against a module from somebody else's folder that only a
+    setting allows, or that is typed for a run."""
+    for name in ("mynet", "allowed"):
+        (tmp_path / f"{name}.py").write_text("def build():\n    return None\n")
+    code = "import importlib.util, os, sys\nos.environ['TLX_ALLOW_TARGETS'] = 'allowed'\nfrom tlx.cli import main\n"
+    code += "sys.argv = ['tlx', *sys.argv[1:]]\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    code += "print([name for name in ('allowed', 'mynet') if importlib.util.find_spec(name)])"
+    typed = ["dataset=nosuch", "backbone=own", "backbone.target=mynet.build"]
+    for verb, found in {"train": ["mynet"], "plan": ["mynet"], "test": [], "predict": []}.items():
+        arguments = typed if verb in ("train", "plan") else ["RUN", "backbone.target=mynet.build"]
+        assert call(tmp_path, "-P", "-c", code, verb, *arguments).count(str(found)) == 1
+    again = call(tmp_path, "-P", "-c", code, "train", "resume=RUN", "backbone.target=mynet.build")
+    assert "\n[]\n" in f"\n{again}"

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tlx.backbones.block_arguments import Carried, Section, plain
-from tlx.backbones.layout import SIZES, Layout, measure
+from tlx.backbones.layout import SIZES, Layout, evaluating, measure
 from tlx.backbones.preprocessing import Preprocessing
 from tlx.backbones.report import LoadReport, UpperSource
 from tlx.backbones.tiles import Tiles
@@ -259,7 +259,10 @@ class Backbone(nn.Module):
         own = (self.usual_size or self._size) if self.tiles is None else (self.tiles.size, self.tiles.size)
         height, width = size or self.layouts[below].size_of_image(x, own, self.strides[below])
         blank = x.new_zeros(1, self.in_channels, height, width)
-        return network(Carried(x, self.groups[self.group_names[0]](blank).arguments))
+        first = self.groups[self.group_names[0]]
+        with evaluating(first):
+            arguments = first(blank).arguments
+        return network(Carried(x, arguments))
 
     def _in_form(self, name: str, output: Tensor, pooled: bool | None, size: tuple[int, int] | None) -> Tensor:
         """Return a group's output from `_run` in the form that `pooled` selects; see `run`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,17 +129,23 @@ def measure(
     return measures
 
 
-def on_meta(group: nn.Module, x: Any) -> Any:
-    """Return what a layer group in eval mode returns for `x` (B, …) on the meta device; the group stays as it is."""
+@contextmanager
+def evaluating(group: nn.Module) -> Iterator[None]:
+    """Keep a module in eval mode inside the block, so that an image without meaning moves no BatchNorm statistics."""
     training = [(module, module.training) for module in group.modules()]
-    tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
     try:
         group.eval()
-        with torch.no_grad():
-            return functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (x,))
+        yield
     finally:
         for module, mode in training:
             module.training = mode
+
+
+def on_meta(group: nn.Module, x: Any) -> Any:
+    """Return what a layer group in eval mode returns for `x` (B, …) on the meta device; the group stays as it is."""
+    tensors = {**dict(group.named_parameters()), **dict(group.named_buffers())}
+    with evaluating(group), torch.no_grad():
+        return functional_call(group, {k: torch.empty_like(v, device="meta") for k, v in tensors.items()}, (x,))
 
 
 def _shapes(

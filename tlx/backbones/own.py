@@ -93,8 +93,13 @@ def _call(target: str, options: dict[str, Any], in_channels: int, load: bool) ->
         if callable(function):
             locate(target, "backbone.target")  # what counts is where it is defined, not how it is reached
     except TlxError as error:
-        reason = str(error).rpartition("': ")[2]
-        raise TlxError(f"backbone.target: expected {CONTRACT}; '{target}' cannot be imported: {reason}") from error
+        reason = str(error).partition(f"got '{target}': ")[2] or str(error)
+        top = target.partition(".")[0]
+        if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == top:
+            reason += f"; type it in the folder of {top}.py (of a run: python -m tlx …), or PYTHONPATH=FOLDER tlx …"
+        raise TlxError(
+            f"backbone.target: expected the dotted path of a function; '{target}' cannot be imported: {reason}"
+        ) from error
     if not callable(function):
         raise TlxError(f"backbone.target: expected {CONTRACT}; '{target}' is {_kind(function)}")
     known = _parameters(function)

@@ -10,7 +10,7 @@ from tlx.backbones.backbone import Backbone
 from tlx.backbones.catalog import SHORT, TORCHVISION
 from tlx.base.errors import TlxError, did_you_mean
 from tlx.building.nodes import build_node
-from tlx.building.safety import refuse_foreign_targets
+from tlx.building.safety import OWN_NETWORK, refuse_foreign_targets
 from tlx.records.reading import unreadable
 
 
@@ -45,6 +45,8 @@ def rebuild(architecture: Mapping[str, Any], file: Path, in_channels: int | None
     try:
         return build(architecture, load=False, in_channels=in_channels)
     except Exception as error:  # a library can raise anything for such arguments
+        if isinstance(error, TlxError) and architecture.get("_target_") == OWN_NETWORK:
+            raise TlxError(f"{file}: {error}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise unreadable(file, "the architecture of a network", reason[:200]) from error
 

@@ -1,8 +1,10 @@
-"""Let `python -m tlx` import modules from the working directory that the user has named, and no others.
+"""Let tlx import modules from the working directory that the user has named, and no others.
 
-`python -m` puts the working directory first on the path. So an `omegaconf.py`, a `hydra_plugins` or a module that some
-library tries to import would be imported from there, no matter who wrote it. tlx removes the directory from the path,
-and appends it when a module is imported that the user has named, by typing it as a `_target_` or by a setting.
+Python puts the working directory first on the path for `python -m`, and not at all for the command `tlx`. So with the
+first an `omegaconf.py`, a `hydra_plugins` or a module that some library tries to import would be imported from there,
+no matter who wrote it; with the second the network that the user has just typed would not be found. In both cases tlx
+appends the directory to the path when a module is imported that the user has named: for `python -m tlx` by typing it as
+a target or by a setting, for `tlx train` and `tlx plan` by typing it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import ModuleType
 
 _finder: _Named | None = None
@@ -18,8 +20,19 @@ _finder: _Named | None = None
 
 def find_named_modules_in(directory: str) -> None:
     """Find modules that the user names, and that are nowhere else, in a directory that is not on the path."""
+    _find_in(directory, _allowed)
+
+
+def find_typed_modules_in(directory: str, targets: Collection[str]) -> None:
+    """Find the modules of dotted paths that the user has typed, unless `find_named_modules_in` finds more."""
+    typed = {target.partition(".")[0] for target in targets}
+    if typed and _finder is None:
+        _find_in(directory, lambda: typed)
+
+
+def _find_in(directory: str, named: Callable[[], set[str]]) -> None:
     global _finder
-    _finder = _Named(directory)
+    _finder = _Named(directory, named)
     sys.meta_path.append(_finder)
 
 
@@ -28,15 +41,16 @@ def extend_path_for_named_modules() -> None:
 
     Children inherit the path, and may be the first to import the module.
     """
-    if _finder is not None and _finder.directory not in sys.path and any(map(_finder.holds, _named())):
+    if _finder is not None and _finder.directory not in sys.path and any(map(_finder.holds, _finder.named())):
         sys.path.append(_finder.directory)
 
 
 class _Named(importlib.abc.MetaPathFinder):
     """The last finder, for modules that no other one has found."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, named: Callable[[], set[str]]) -> None:
         self.directory = directory
+        self.named = named
         self._asking = False
 
     def holds(self, name: str) -> bool:
@@ -50,7 +64,7 @@ class _Named(importlib.abc.MetaPathFinder):
             return None
         self._asking = True  # reading the settings may itself look for modules that do not exist
         try:
-            named = name in _named()
+            named = name in self.named()
         finally:
             self._asking = False
         if not named:
@@ -59,7 +73,7 @@ class _Named(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(name, [self.directory])
 
 
-def _named() -> set[str]:
+def _allowed() -> set[str]:
     from tlx.base.allowed import allow_targets
 
     return {target.partition(".")[0] for target in allow_targets()}

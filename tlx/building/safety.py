@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
@@ -31,13 +32,19 @@ def trust_typed(override: str) -> None:
     """
     key, _, value = override.lstrip("+").partition("=")
     place = key.removesuffix("._target_")
-    typed = [value] if place != key or key == "backbone.target" else []
+    typed = typed_targets([override])
     if key == "logger":
         options = re.findall(r"[\w-]+", value)
         typed = [target for target, remote in REMOTE.items() if remote.option in options]
     for target in typed:
         if target not in (listed_at(place) or ()) and not allowed_by_user(target):
             os.environ[VARIABLE] = ",".join(filter(None, (os.environ.get(VARIABLE, ""), target)))
+
+
+def typed_targets(overrides: Iterable[str]) -> list[str]:
+    """Return the dotted paths in overrides `KEY._target_=NAME` and `backbone.target=NAME`."""
+    pairs = (text.lstrip("+").partition("=") for text in overrides)
+    return [value for key, _, value in pairs if key.endswith("._target_") or key == "backbone.target"]
 
 
 @dataclass(frozen=True)
@@ -135,10 +142,11 @@ def refuse_foreign_targets(node: Any, source: str, place: str = "") -> None:
 def how_to_allow(target: str, key: str = "KEY._target_") -> str:
     """Return how a user who trusts a target can allow it, for example by typing it after a key."""
     package = target.split(".")[0]
-    return (
-        f"if you trust it: type it ({key}={target}), or {VARIABLE}={package} tlx …, "
-        f"or allow_targets: [{package}] in {settings_file()}"
-    )
+    trusted = f"if you trust it: type it ({key}={target})"
+    if key == "backbone.target":  # a run names its network itself; `tlx` finds installed modules only
+        trusted += f" to train; for its run, in the folder of {package}.py, "
+        return f"{trusted}{VARIABLE}={package} python -m tlx …, or allow_targets: [{package}] in {settings_file()}"
+    return f"{trusted}, or {VARIABLE}={package} tlx …, or allow_targets: [{package}] in {settings_file()}"
 
 
 def locate(target: str, place: str | None = None) -> Any:
@@ -155,8 +163,8 @@ def locate(target: str, place: str | None = None) -> Any:
         refuse_foreign_targets({"_target_": target}, "the configuration", place)
     try:
         found = resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TlxError(f"expected a _target_ that can be imported, got '{target}': {error}") from error
+    except Exception as error:  # importing runs the user's module, which can raise anything
+        raise TlxError(f"expected a _target_ that can be imported, got '{target}': {_reason(error)}") from error
     if place is None or target in (listed_at(place) or ()) or target in allow_targets():
         return found
     # The user allows a package: what counts is where an object is defined, not how it is reached (`mine.os.system`).
@@ -164,3 +172,14 @@ def locate(target: str, place: str | None = None) -> Any:
     if not allowed_by_user(home):
         raise TlxError(f"expected a _target_ defined in a package that you allow, got '{target}', defined in {home}")
     return found
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in an import, with the file and the line of the module that failed."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__} in {error.filename}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if not frame.filename.startswith("<") and frame.name == "<module>"]
+    if not inside:  # there is no such module, or it lacks the name
+        return str(error)
+    return f"{type(error).__name__} in {inside[-1].filename}, line {inside[-1].lineno}: {error}"

@@ -319,8 +319,9 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
     if target == "tlx.backbones.file_backbone":
         yield from _check_weight_file(node["path"])
         name = node["architecture"]
-        if not name.startswith("timm/") and name not in (*_fixed_architectures(), *backbone_catalog.SHORT):
-            hint = did_you_mean(name, _fixed_architectures())
+        known = (*_fixed_architectures(), *backbone_catalog.SHORT)
+        if not name.startswith("timm/") and name not in known:
+            hint = did_you_mean(name, known)
             yield Mistake("backbone.architecture", "a network of torchvision or tlx, or timm/NAME", f"'{name}'", hint)
 
 
