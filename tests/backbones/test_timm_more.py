@@ -180,3 +180,16 @@ def test_the_check_says_what_is_right_and_why_others_are_not() -> None:
 def test_the_check_of_networks_in_their_own_size(name: str) -> None:
     """Guards against small versions that differ from what users train."""
     assert check(name).wrong == ""
+
+
+@pytest.mark.usefixtures("small")
+def test_a_blank_image_moves_no_statistics() -> None:
+    """Guards against BatchNorm of the first group that learns from the blank image that a start in the middle needs."""
+    backbone, _ = filled("xcit_nano_12_p16_224")
+    first = backbone.train().groups[backbone.group_names[0]]
+    below = backbone(torch.randn(2, 3, 64, 64), stop="stage1").detach()
+    before = {name: value.clone() for name, value in first.state_dict().items() if "running" in name}
+    assert before
+    backbone.run(below, start="stage2", size=(64, 64))
+    assert all(torch.equal(first.state_dict()[name], value) for name, value in before.items())
+    assert first.training

@@ -104,7 +104,8 @@ def test_a_plan_imports_torch_alone(tmp_path):
 
 @pytest.mark.run
 def test_a_run_imports_what_it_uses(tmp_path):
-    """Guards against all of torchmetrics and scipy.signal, scikit-learn, timm and TensorBoard where none is used."""
+    """Guards against all of torchmetrics and scipy.signal, scikit-learn, timm, TensorBoard and torch's compiler where
+    none is used."""
     pictures(tmp_path / "pictures")
     data = ["dataset=folder", "dataset.root=pictures"]
     found = imported(tmp_path, "train", *SMALL, *data, "strategy=linear_probe", "logger=none")
@@ -114,7 +115,45 @@ def test_a_run_imports_what_it_uses(tmp_path):
         "torchmetrics.classification",
         "matplotlib.backends.backend_agg",
     }
+    parts |= {"torch._dynamo.eval_frame", "torch._inductor", "torch.distributed.tensor"}
     assert not found & (SHOWN | {"timm", "sklearn", "scipy"} | parts)
+
+
+@pytest.mark.slow
+def test_the_compiler_is_whole_when_it_is_asked(tmp_path):
+    """Guards against a lean start after which nothing compiles, or Lightning does not know a compiled network."""
+    code = """
+from tlx.base.imports import start_lean
+start_lean()
+import sys
+import torch, torchvision, pytorch_lightning
+from pytorch_lightning.utilities.compile import OptimizedModule
+network = torch.nn.Linear(3, 2)
+optimizer = torch.optim.AdamW(network.parameters())
+
+def step(model):
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+step(network)
+assert not isinstance(network, OptimizedModule)
+assert "torch._dynamo.eval_frame" not in sys.modules and "matplotlib" not in sys.modules
+import torch._dynamo.config as config
+import torch._dynamo
+assert torch._dynamo.config is config and type(torch._dynamo) is type(sys)
+compiled = torch.compile(network, backend="eager")
+step(compiled)
+assert isinstance(compiled, OptimizedModule) and not isinstance(network, OptimizedModule)
+assert issubclass(torch._dynamo.OptimizedModule, OptimizedModule)
+from importlib import import_module
+assert import_module("torchvision.ops.roi_align").is_compile_supported("cpu") is torch._dynamo.is_dynamo_supported()
+import torchmetrics
+figure, axes = torchmetrics.MeanMetric().plot(torch.tensor(1.0))
+assert type(axes).__name__ == "Axes"
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.nightly

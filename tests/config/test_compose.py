@@ -193,6 +193,10 @@ def test_run_and_file_paths_are_checked_with_the_nearest_name(tmp_path):
     )
     assert f"did you mean '{tmp_path}/weights.pth'?" in found
     assert "did you mean 'resnet18'?" in found
+    found = "\n".join(
+        mistakes("backbone=file", f"backbone.path={tmp_path}/weights.pth", "backbone.architecture=dinov2_vits1")
+    )
+    assert "did you mean 'dinov2_vits14'?" in found
     # The layer groups of a run are known without building it.
     (found,) = mistakes(
         "backbone=run", f"backbone.run={tmp_path}/digits-1", "strategy.stages=[{name: a, train: stage2}]"

@@ -2,7 +2,9 @@
 
 pytorch_lightning imports torchmetrics for three classes, and its `__init__` imports everything else, which takes
 seconds. Here the package exists at once, and its unchanged `__init__` runs when a name is requested that needs it. So
-all code that uses torchmetrics, the user's included, finds the whole package.
+all code that uses torchmetrics, the user's included, finds the whole package. The same holds for torch._dynamo, of
+which Lightning, torchvision and optimizers request names that only a compiled network needs, and for torchmetrics'
+plots, which import all of matplotlib.
 
 Python's garbage collector runs repeatedly during imports; it takes a quarter of the time and frees nothing. Here it is
 off during imports, and what they create is frozen: the collector ignores it from then on.
@@ -26,7 +28,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from tlx.base.compat import torchmetrics
+from tlx.base.compat import dynamo, torchmetrics
 from tlx.base.compat.python import SEARCHES
 
 # Name -> its module, for the names that Lightning and tlx request from the packages themselves.
@@ -38,6 +40,9 @@ EARLY: dict[str, dict[str, str]] = {
         "__version__": "torchmetrics.__about__",
     },
     "torchmetrics.functional": {},
+    "torchmetrics.utilities.plot": dict.fromkeys(torchmetrics.PLOTTING, torchmetrics.__name__),
+    dynamo.PACKAGE: dict.fromkeys(dynamo.NAMES, dynamo.__name__),
+    f"{dynamo.PACKAGE}.utils": dict.fromkeys(dynamo.NAMES_OF_UTILS, dynamo.__name__),
 }
 # The packages and modules that import the most; they import the others.
 LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
@@ -51,7 +56,8 @@ def start_lean() -> None:
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "10000"
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder({} if "torchmetrics" in sys.modules else EARLY))
+        early = [name for name in EARLY if name not in sys.modules and name.partition(".")[0] not in sys.modules]
+        sys.meta_path.insert(0, _Finder(early))
 
 
 class _Package(ModuleType):
@@ -72,6 +78,8 @@ class _Package(ModuleType):
             if isinstance(self, _Package):
                 if self._running:  # its __init__ requests a name that it has not defined yet
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+                if self.__name__.startswith(f"{dynamo.PACKAGE}.") and run_whole(dynamo.PACKAGE):
+                    return getattr(self, name)  # its package has imported it
                 self._running = True
                 assert self.__spec__ is not None
                 assert isinstance(self.__spec__.loader, _Loader)
@@ -82,6 +90,15 @@ class _Package(ModuleType):
     def __dir__(self) -> list[str]:
         _ = self.__all__
         return dir(self)
+
+
+def run_whole(name: str) -> bool:
+    """Run the `__init__` of a package now if it has not run yet; return whether it had to."""
+    package = sys.modules.get(name)
+    if not isinstance(package, _Package) or package._running:
+        return False
+    _ = package.__all__
+    return True
 
 
 class _Loader(importlib.abc.Loader):
@@ -101,6 +118,18 @@ class _Loader(importlib.abc.Loader):
                 del sys.modules[name]
             module.__class__ = ModuleType
             self.original.exec_module(module)
+
+
+class _Imported(importlib.abc.Loader):
+    """Returns a module that its package has just imported."""
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        self.module = sys.modules[spec.name]
+        self.spec = self.module.__spec__
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
 
 
 class _Uncollected(importlib.abc.Loader):
@@ -133,6 +162,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        inside = name.startswith(f"{dynamo.PACKAGE}.") and name not in self.early
+        if inside and run_whole(dynamo.PACKAGE) and name in sys.modules:  # its parts rely on its __init__
+            return importlib.machinery.ModuleSpec(name, _Imported())
         if name not in self.early and name not in LARGE:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from tlx.callbacks.stages import Stages
 from tlx.tasks.module import Task
@@ -75,4 +74,6 @@ class Movement(pl.Callback):
 def _unsharded(parameter: Tensor) -> Tensor:
     """Return the weights of a parameter; if it is sharded, gather them from all processes."""
     parameter = parameter.detach()
-    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+    gather = getattr(parameter, "full_tensor", None)  # of a DTensor, whose module takes a second to import
+    whole: Tensor = parameter if gather is None else gather()
+    return whole

@@ -69,8 +69,7 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
     free = memory_available() // count
     if not on_gpu and _small(config, share, free):
         return
-    reading = _reading(config, share, _given(config) or 0)
-    estimate = Estimate(reading) if on_gpu else estimated(config, share)
+    estimate = Estimate(_reading(config, share, _given(config) or 0)) if on_gpu else estimated(config, share)
     _compare(config, estimate, free, "memory", share)
     if on_gpu and count == 1:  # several processes, one per device, each check their own
         devices = config.trainer.devices

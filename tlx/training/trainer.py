@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
@@ -40,7 +41,6 @@ from tlx.strategies.monitor import monitored
 from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
 from tlx.training.resolvers import MACHINE, accelerator, strategy
-from tlx.training.sharding import Sharded
 
 log = logging.getLogger("tlx")
 
@@ -79,7 +79,7 @@ def build_trainer(
         limit_val_batches=limit,
         limit_test_batches=limit,
         log_every_n_steps=node.log_every_n_steps,
-        deterministic="warn" if node.deterministic else False,
+        deterministic=_deterministic(bool(node.deterministic)),
         num_sanity_val_steps=0,
         inference_mode=False,  # training uses tensors from validation later (tlx/base/gradients.py)
         use_distributed_sampler=False,  # tlx's own sampler divides the batches of one process
@@ -99,6 +99,13 @@ def build_trainer(
     # has no signal to broadcast to the other processes, for which it would wait on the device each step.
     leave_signals_alone(trainer)
     return trainer
+
+
+def _deterministic(wanted: bool) -> Literal["warn"] | bool | None:
+    """Return Lightning's argument: None, not False, leaves torch's setting alone, which imports torch's compiler."""
+    if wanted:
+        return "warn"
+    return False if torch.are_deterministic_algorithms_enabled() else None
 
 
 def build_cache(config: DictConfig, data: ImageDataModule, interruption: Interruption) -> PrefixCache | None:
@@ -164,6 +171,8 @@ _NOTHING = nullcontext()
 
 def _strategy(name: str, processes: int) -> Strategy | str:
     if name == "fsdp":
+        from tlx.training.sharding import Sharded  # whose import takes a second
+
         return Sharded(processes)
     if name == "ddp" or processes > 1:
         return DDPStrategy()
