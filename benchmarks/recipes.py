@@ -111,6 +111,13 @@ RECIPES = {
     "half_rate": Recipe("half the rate", more=("optimizer.lr=5e-4",)),
     "double_rate": Recipe("twice the rate", more=("optimizer.lr=2e-3",)),
     "bn_train": Recipe("BatchNorm statistics move", more=("strategy.stages.0.batch_norm=train",)),
+    "bn_one_rate": Recipe(
+        "BatchNorm statistics move, one rate",
+        more=("strategy.stages.0.batch_norm=train", "strategy.stages.0.layer_decay=1.0"),
+    ),
+    "bn_short": Recipe(
+        "15 epochs, batches of 32, BatchNorm statistics move", None, 32, ("strategy.stages.0.batch_norm=train",)
+    ),
     "clip": Recipe("gradients clipped at a norm of 1", more=("trainer.gradient_clip_val=1.0",)),
     "loss": Recipe("the epoch with the best validation loss", more=("task.monitor=val/loss", "task.mode=min")),
     "average": Recipe("mean of the weights over the last tenth", more=("trainer.average_weights=0.1",)),
