@@ -35,7 +35,7 @@ lint: $(INSTALLED)
 	$(BIN)/pip install -q -e '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy tlx
 
-# The figures of docs/results.md; about eleven hours on 2 cores.
+# The figures of docs/results.md; about a day on 2 cores.
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
@@ -49,6 +49,8 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/tiles.py
 	$(BIN)/python benchmarks/segmentation.py
 	$(BIN)/python benchmarks/practices.py
+	$(BIN)/python benchmarks/recipes.py recipes
+	$(BIN)/python benchmarks/recipes.py grid
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/chains.py
 

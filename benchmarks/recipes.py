@@ -6,8 +6,9 @@
 
 EfficientNet-Lite0 from ImageNet, 64 or 96 px. The images of a class are drawn by the seed, which also determines the
 new head, the order and the augmentation; at most 1,000 test images, the same for all. All strategies of a cell train
-equally many steps. Every result is appended to recipes.csv beside this file and not repeated when the benchmark is
-started again. Writes docs/results.md. Data: TLX_TEST_DATA, see the tests.
+equally many steps, and the weights after the last step are compared. Every result is appended to recipes.csv beside
+this file and not repeated when the benchmark is started again. Writes docs/results.md. Data: TLX_TEST_DATA, see the
+tests.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ from tlx import Run
 
 MEASURED = Path(__file__).with_name("recipes.csv")
 FIELDS = ("part", "images", "per_class", "name", "seed", "steps", "accuracy", "last", "seconds", "directory")
-COMMON = ("backbone=efficientnet_lite0", "dataset=arrays", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
+COMMON = (
+    "backbone=efficientnet_lite0", "dataset=arrays", "dataset.num_workers=0", "logger=none", "trainer.devices=1",
+    "trainer.keep=best",  # the last weights are tested besides
+)  # fmt: skip
 STEPS = 500  # Big Transfer (Kolesnikov et al. 2020), section 3.3: below 20,000 images
 MOST_TESTED = 1_000
 
@@ -123,7 +127,6 @@ RECIPES = {
         "15 epochs, batches of 32, BatchNorm statistics move", None, 32, ("strategy.stages.0.batch_norm=train",)
     ),
     "clip": Recipe("gradients clipped at a norm of 1", more=("trainer.gradient_clip_val=1.0",)),
-    "loss": Recipe("the epoch with the best validation loss", more=("task.monitor=val/loss", "task.mode=min")),
     "average": Recipe("mean of the weights over the last tenth", more=("trainer.average_weights=0.1",)),
     "ema": Recipe("moving average of the weights", more=("trainer.average_weights=ema",)),
     "all": Recipe("no validation images: all train, the last weights", more=("dataset.val_fraction=0",)),
@@ -293,12 +296,18 @@ def jobs_of(args: argparse.Namespace, results: Results) -> Iterator[Job]:
             yield Job(args.part, images, per_class, name, seed, args.output, 1)
 
 
-def scores(results: Results, part: str) -> dict[tuple[str, int], dict[str, dict[int, float]]]:
-    """Return (set, images a class) -> name -> seed -> test accuracy."""
+def scores(results: Results, part: str, column: str = "last") -> dict[tuple[str, int], dict[str, dict[int, float]]]:
+    """Return (set, images a class) -> name -> seed -> test accuracy.
+
+    Args:
+        results: The rows.
+        part: `recipes` or `grid`.
+        column: `last`, of the last weights, or `accuracy`, of the epoch with the least validation loss.
+    """
     found: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
     for row in results.of(part=part):
         cell = found.setdefault((row["images"], int(row["per_class"])), {})
-        cell.setdefault(row["name"], {})[int(row["seed"])] = float(row["accuracy"])
+        cell.setdefault(row["name"], {})[int(row["seed"])] = float(row[column])
     return found
 
 
@@ -312,30 +321,30 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def recipes_table(results: Results) -> str:
     """Return a table: what each change of the recipe gains, on each set and in the mean."""
-    found = scores(results, "recipes")
+    found, selected = scores(results, "recipes"), scores(results, "recipes", "accuracy")
     heads = [f"{images}, {per_class} a class" for images, per_class in found]
     lines = [f"| recipe of `full` | {' | '.join(heads)} | mean gain [95 %] |", f"| --- |{' ---: |' * (len(heads) + 1)}"]
-    for name, recipe in RECIPES.items():
-        cells, gains = [], []
-        for cell in found.values():
-            own, first = cell.get(name, {}), cell.get("first", {})
-            shared = sorted(own.keys() & first.keys())
-            if not shared:
-                cells.append("-")
-                continue
-            gains += [100 * (own[seed] - first[seed]) for seed in shared]
-            mean = statistics.mean(100 * (own[seed] - first[seed]) for seed in shared)
-            cells.append(mean_and_sd(list(own.values())) if name == "first" else f"{mean:+.1f}")
-        if name == "first":
-            gain = "-"
-        elif len(gains) > 1:
-            low, high = interval(gains)
-            gain = f"{statistics.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
-        else:
+    first = {key: cell.get("first", {}) for key, cell in found.items()}
+    levels = [mean_and_sd([*scores.values()]) if scores else "-" for scores in first.values()]
+    lines.append(f"| {RECIPES['first'].title} | {' | '.join(levels)} | - |")
+    changes = {
+        recipe.title: {key: cell.get(name, {}) for key, cell in found.items()} for name, recipe in RECIPES.items()
+    }
+    changes[RECIPES["first"].title] = {key: cell.get("first", {}) for key, cell in selected.items()}
+    for title, change in changes.items():
+        gains = [
+            [100 * (own - first[key][seed]) for seed, own in of.items() if seed in first[key]]
+            for key, of in change.items()
+        ]
+        together = [gain for of_set in gains for gain in of_set]
+        if len(together) < 2:
             continue
-        lines.append(f"| {recipe.title} | {' | '.join(cells)} | {gain} |")
-    counts = [len(cell.get("first", {})) for cell in found.values()]
-    how = f"Test accuracy in %, then points more than it, {_range(counts)} seeds a set, paired."
+        low, high = interval(together)
+        cells = [f"{statistics.mean(of_set):+.1f}" if of_set else "-" for of_set in gains]
+        shown = "the epoch with the least validation loss, not the last" if title == RECIPES["first"].title else title
+        lines.append(f"| {shown} | {' | '.join(cells)} | {statistics.mean(together):+.1f} [{low:+.1f}, {high:+.1f}] |")
+    counts = [len(of) for cell in found.values() for of in cell.values()]
+    how = f"Test accuracy in %, then points more than it, paired by seed; {_range(counts)} seeds a cell."
     return "\n".join([*lines, "", how])
 
 
