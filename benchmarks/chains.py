@@ -19,7 +19,9 @@ from real_sets import DATA, chosen
 from report import machine, write_section
 from seeds import accuracies, mean_and_sd, one_run, options, outcomes, two_at_a_time
 
-COMMON = ("dataset.image_size=64", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
+COMMON = (
+    "dataset.image_size=64", "dataset.batch_size=32", "dataset.num_workers=0", "logger=none", "trainer.devices=1",
+)  # fmt: skip
 LITE0 = "backbone=efficientnet_lite0"
 
 

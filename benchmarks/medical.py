@@ -25,9 +25,11 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "logreg": ("frozen features + logistic regression", ("strategy=features",)),
     "svm": ("frozen features + SVM", ("strategy=features", "classifier=svm")),
     "two_groups": ("two layer groups + logistic regression", ("strategy=features", "strategy.groups=last:3")),
-    "linear_probe": ("linear_probe", ("strategy=linear_probe", *SELECT)),
-    "last_layers": ("last_layers", ("strategy=last_layers", *SELECT)),
-}
+    "linear_probe": ("linear_probe", ("strategy=linear_probe", "strategy.stages.0.epochs=15", *SELECT)),
+    "last_layers": (
+        "last_layers", ("strategy=last_layers", "strategy.stages.0.epochs=3", "strategy.stages.1.epochs=12", *SELECT),
+    ),
+}  # fmt: skip
 
 
 def line(title: str, found: list[dict[str, float]]) -> str:

@@ -22,7 +22,9 @@ from real_sets import DATA, chosen, korean
 from report import ROOT, machine, write_section
 from seeds import Outcome, accuracies, mean_and_sd, options, outcomes, two_at_a_time
 
-COMMON = ("backbone=efficientnet_lite0", "dataset.num_workers=0", "logger=none", "trainer.devices=1")
+COMMON = (
+    "backbone=efficientnet_lite0", "dataset.batch_size=32", "dataset.num_workers=0", "logger=none", "trainer.devices=1",
+)  # fmt: skip
 # Strategy -> fraction of the epochs for each of its stages.
 PARTS: dict[str, tuple[float, ...]] = {
     "features": (),

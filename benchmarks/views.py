@@ -23,10 +23,10 @@ from report import ROOT, machine, write_section
 
 DATA = Path(os.environ.get("TLX_TEST_DATA", ROOT.parent / "shared" / "data"))
 VIEWS = (0, 1, 2, 4, 8)
-STRATEGIES = ("linear_probe", "last_layers")
+STRATEGIES = {"linear_probe": (15,), "last_layers": (3, 12)}  # epochs of the stages
 COMMON = (
     "backbone=efficientnet_lite0", "dataset=folder", "dataset.num_workers=0", "logger=none", "trainer.devices=1",
-    "cache.view_seed=${seed}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+    "dataset.batch_size=32", "cache.view_seed=${seed}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
 )  # fmt: skip
 SETS = {
     "ants and bees, 128 px": ("hymenoptera", ("dataset.image_size=128",)),
@@ -39,11 +39,12 @@ def sweep(name: str, folder: str, own: tuple[str, ...], seeds: int, output: Path
     where = output / folder
     command = [
         sys.executable, "-m", "tlx", "train", "-m", *COMMON, *own, f"dataset.root={DATA / folder}",
-        f"strategy={','.join(STRATEGIES)}", f"cache.views={','.join(map(str, VIEWS))}",
-        f"seed={','.join(map(str, range(seeds)))}", f"output_dir={where}",
+        f"cache.views={','.join(map(str, VIEWS))}", f"seed={','.join(map(str, range(seeds)))}", f"output_dir={where}",
     ]  # fmt: skip
     print(name, flush=True)
-    subprocess.run(command, check=True)
+    for strategy, epochs in STRATEGIES.items():
+        stages = [f"strategy.stages.{number}.epochs={count}" for number, count in enumerate(epochs)]
+        subprocess.run([*command, f"strategy={strategy}", *stages], check=True)
     return [path.parent for path in where.glob("*/metrics.json")]
 
 

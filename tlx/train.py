@@ -22,6 +22,7 @@ from tlx.procedures import procedure_of
 from tlx.records.settled import settle, undecided
 from tlx.runs.run import Run
 from tlx.training import distributed
+from tlx.training.devices import processes
 from tlx.training.experiment import build
 from tlx.training.memory import refuse_what_does_not_fit
 from tlx.training.resolvers import COMPUTATION
@@ -72,7 +73,7 @@ def train(config: DictConfig) -> Run:
             refuse_what_does_not_fit(config)
         try:
             config = _resume(config, run) if state == "unfinished" else _begin(config, run)
-            count = distributed.processes(config)
+            count = processes(config)
             procedure = procedure_of(config)
             data, task = build(config, procedure.head)
             if undecided(config):

@@ -47,7 +47,6 @@ ONE_MISTAKE = [
     ("optimizer.beta=1", "optimizer.beta", "a key that tlx or torch.optim.AdamW takes", "'beta'", "mean 'betas'?"),
     ("logger.savedir=x", "logger.savedir", "a known key", "'savedir'", "did you mean 'save_dir'?"),
     ("trainer.num_nodes=x", "trainer.num_nodes", "a whole number", "'x'", ""),
-    ("trainer.devices=3", "dataset.batch_size", "a multiple of 3", "32", "dataset.batch_size=33"),
     ("optimizer.lr=fast", "optimizer.lr", "a number", "'fast'", ""),
     ("force=maybe", "force", "true or false", "'maybe'", ""),
     ("strategy=[full,gradual]", "strategy", "one option of the group strategy", "['full', 'gradual']", "-m"),
@@ -120,8 +119,10 @@ def test_a_mistake_is_told_with_its_key_and_what_to_type(typed, path, expected, 
 
 def test_a_batch_is_shared_by_the_processes_of_all_machines():
     """Guards against a batch that only the processes of one machine can share, refused after the job has waited."""
-    (found,) = mistakes("trainer.devices=2", "trainer.num_nodes=3")
-    assert "dataset.batch_size: expected a multiple of 6" in found
+    (found,) = mistakes("trainer.devices=2", "trainer.num_nodes=3", "dataset.batch_size=32")
+    assert "dataset.batch_size: expected a multiple of 6, the number of processes, got 32" in found
+    assert "dataset.batch_size=30" in found
+    assert compose(["trainer.devices=3"]).dataset.batch_size == "auto"  # it becomes a multiple
 
 
 def test_every_mistake_is_in_the_one_message():

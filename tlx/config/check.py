@@ -23,6 +23,7 @@ from tlx.data.catalog import source_of
 from tlx.data.labels import CLASSES
 from tlx.data.sources.base import OwnSource
 from tlx.records.files import read_model
+from tlx.records.settled import AUTO
 from tlx.strategies.checks import check_plan
 from tlx.strategies.monitor import best_of
 from tlx.tasks.catalog import KINDS, kind_of
@@ -357,8 +358,8 @@ def _check_labels(task: Node, dataset: Node) -> Iterator[Mistake]:
 def _check_batch(dataset: Node, trainer: Node) -> Iterator[Mistake]:
     devices = trainer.get("devices", "auto")
     count = len(devices) if isinstance(devices, list) else devices
-    batch = dataset.get("batch_size", 32)
-    if isinstance(count, int) and count > 0 and batch % (count * trainer.get("num_nodes", 1)):
+    batch = dataset.get("batch_size", AUTO)
+    if batch != AUTO and isinstance(count, int) and count > 0 and batch % (count * trainer.get("num_nodes", 1)):
         count *= trainer.get("num_nodes", 1)
         hint = f"for example dataset.batch_size={max(1, round(batch / count)) * count}"
         yield Mistake("dataset.batch_size", f"a multiple of {count}, the number of processes", show(batch), hint)

@@ -32,7 +32,17 @@ from tlx.config.labels import fill_labels, gives_of
 from tlx.config.multirun import sweep_mistakes
 from tlx.config.naming import look_again, register_resolvers
 from tlx.config.networks import REGISTERED, register_timm, with_own_network
-from tlx.config.overrides import check_override, force, groups_of, in_quotes, options_of, parted, readable, sweep_jobs
+from tlx.config.overrides import (
+    check_override,
+    force,
+    groups_of,
+    in_quotes,
+    options_of,
+    parted,
+    readable,
+    sweep_jobs,
+    typed_epochs_count,
+)
 from tlx.config.references import repeated, unresolved_at, without_references
 from tlx.config.shipped import CONFIG_NAME, conf_dir
 from tlx.config.stored import settled
@@ -159,7 +169,7 @@ def for_hydra(overrides: Sequence[str], config_dir: str | Path | None) -> list[s
 
 def _readable(loader: ConfigLoader, overrides: Sequence[str]) -> list[str]:
     """Return overrides that Hydra can parse, and whose networks are options of the group backbone."""
-    typed = with_own_network(readable(overrides))
+    typed = typed_epochs_count(with_own_network(readable(overrides)))
     if any(text.startswith("backbone=") for text in typed):
         register_timm(typed, options_of(loader, "backbone"))
     return typed

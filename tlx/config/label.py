@@ -112,6 +112,8 @@ def _stages(own: Any, usual: Any) -> Iterator[tuple[str, Any]]:
         return
     for one, other in zip(own, usual, strict=True):
         for key, value in one.items():
+            if key == "min_steps" and value == 0 and one.get("epochs") != other.get("epochs"):
+                continue  # it follows from the epochs
             if key != "name" and key in other and value != other[key]:
                 yield f"strategy.{key}" if len(own) == 1 else f"strategy.{one.get('name')}_{key}", value
 

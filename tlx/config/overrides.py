@@ -25,6 +25,8 @@ from tlx.config.sweep_values import sweep_values
 # Hydra keys that a command line may set; tlx sets the others, and would ignore an override of them silently.
 _HYDRAS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.callbacks")
 
+_STAGE_EPOCHS = re.compile(r"\+{0,2}strategy\.stages\.(\d+)\.epochs=")
+
 
 def check_override(loader: ConfigLoader, text: str, groups: list[str]) -> Iterator[Mistake]:
     """Yield the mistakes of one override; composing it checks whether its key exists."""
@@ -103,6 +105,18 @@ def _list_mistakes(loader: ConfigLoader, names: list[str], value: list[Any]) -> 
         if result is not None and isinstance(result.config, DictConfig) and "_target_" in result.config:
             hint = f"start its file with `{name}:` and indent its keys" if name != "none" else "leave it out"
             yield Mistake("logger", "loggers whose keys are under their name", f"'{name}' in a list", hint)
+
+
+def typed_epochs_count(overrides: Sequence[str]) -> list[str]:
+    """Return overrides in which the epochs that are typed for a stage are not lengthened by its `min_steps`.
+
+    The stages of shipped strategies have both. `strategy.stages.0.epochs=3` means 3 epochs, so it sets `min_steps` to 0
+    unless that is typed, too.
+    """
+    stages = [found[1] for text in overrides if (found := _STAGE_EPOCHS.match(text))]
+    keys = [f"strategy.stages.{stage}.min_steps" for stage in dict.fromkeys(stages)]
+    typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+    return [*overrides, *(f"{key}=0" for key in keys if key not in typed)]
 
 
 def parted(overrides: Sequence[str]) -> Iterator[Mistake]:

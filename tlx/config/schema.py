@@ -95,6 +95,7 @@ class Stage:
     name: str = field(metadata=NAME)
     train: str | list[str]
     epochs: int = field(default=5, metadata=EPOCHS)
+    min_steps: int = field(default=0, metadata=within(0, 1_000_000_000))
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
     lr_scale: float = field(default=1.0, metadata=within(0, 1_000_000, open_low=True))
     layer_decay: float | None = field(default=None, metadata=within(0, 1, open_low=True))

@@ -29,6 +29,7 @@ from tlx.data.augmentation.transforms import (
     needed_side,
     train_transform,
 )
+from tlx.data.batch_size import CROPS, LARGEST
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
@@ -107,7 +108,6 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         pl.LightningDataModule.__init__(self)
         LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size)
         self.paired = paired
-        self.batch_size: int = self.dataset.get("batch_size", 32)
         self.accumulated = accumulated
         self.seed = seed
         self._epoch = 0
@@ -270,21 +270,25 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         Raises:
             TlxError: The batch size is not a multiple of `world`.
         """
-        return batches_of_epoch(self.sizes["train"], self.batch_share(world) * world, self.accumulated, world)
+        self.evaluated_share(world)
+        return batches_of_epoch(self.sizes["train"], self.batch_size(world), self.accumulated, world)
 
-    def batch_share(self, world: int) -> int:
-        """Return the batch size of each of `world` processes; together they make one batch of `batch_size`.
+    def evaluated_share(self, world: int) -> int:
+        """Return the number of images that each of `world` processes evaluates at once.
 
         Raises:
             TlxError: The batch size is not a multiple of `world`.
         """
-        if self.batch_size % world:
-            near = max(1, round(self.batch_size / world)) * world
+        size = self.dataset.get("batch_size", AUTO)
+        if size == AUTO:
+            return CROPS if self.in_parts else -(-LARGEST // world)
+        if size % world:
+            near = max(1, round(size / world)) * world
             raise TlxError(
                 f"dataset.batch_size: expected a multiple of {world}, the number of processes, "
-                f"got {self.batch_size}; for example dataset.batch_size={near}"
+                f"got {size}; for example dataset.batch_size={near}"
             )
-        return self.batch_size // world
+        return int(size) // world
 
     def _eval_loader(self, split: str) -> EpochLoader | list[Any]:
         count = self.sizes[split]
@@ -384,7 +388,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             largest = sampler.largest
             drawn_by: dict[str, Any] = {"batch_sampler": sampler}
         else:
-            largest = 1 if any(part.one_a_batch for part in parts) else self.batch_share(sampler.world)
+            largest = 1 if any(part.one_a_batch for part in parts) else self.evaluated_share(sampler.world)
             drawn_by = {"sampler": sampler, "batch_size": largest}
         loader = EpochLoader(
             dataset,
@@ -413,7 +417,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         if self._image_seconds is None:
             self._image_seconds = seconds_an_image(dataset)
         world = rank_and_world()[1]
-        read = None if self._image_seconds is None else self._image_seconds * self.batch_share(world)
+        read = None if self._image_seconds is None else self._image_seconds * (self.batch_size(world) // world)
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         reading = Reading(read, step, cores_here(), processes, self._on_gpu())

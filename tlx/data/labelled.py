@@ -17,6 +17,7 @@ from tlx.data import domains
 from tlx.data.augmentation.canvas import Canvas, resized
 from tlx.data.augmentation.covering import covering
 from tlx.data.augmentation.names import IMAGES, MOSAIC
+from tlx.data.batch_size import batch_size_of
 from tlx.data.box_labels import BoxLabels
 from tlx.data.catalog import labels_of
 from tlx.data.checked import CheckedSet, load_checked
@@ -126,13 +127,17 @@ class LabelledImages:
         """Whether crops of the images are trained on, tiles validated, and whole images tested."""
         return self.image_set.labels.in_parts
 
+    def batch_size(self, processes: int = 1) -> int:
+        """Return the training images of a step of all processes together."""
+        return batch_size_of(self.dataset, len(self.checked.splits["train"]), self.in_parts, processes)
+
     @cached_property
     def repeats(self) -> int:
         """How often an epoch draws a crop of each training image; 1 if images are whole."""
         if not self.in_parts:
             return 1
         asked: int | None = self.dataset.get("repeats")
-        crops = self.image_set.labels.least_steps * int(self.dataset.get("batch_size", 32))
+        crops = self.image_set.labels.least_steps * batch_size_of(self.dataset, 0, in_parts=True)
         return asked or math.ceil(crops / len(self.checked.splits["train"]))
 
     @cached_property

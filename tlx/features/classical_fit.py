@@ -137,7 +137,7 @@ class ClassicalFit(pl.Callback):
         if self.limit is None:
             return list(range(size))
         order = EpochSampler(size, self.data.seed, shuffle=split == "train")
-        return [index for _, index in order][: self.limit * self.data.batch_size]
+        return [index for _, index in order][: self.limit * self.data.evaluated_share(1)]
 
     @no_gradients()
     def _computed(self, task: Task, split: str, how: Numerics) -> Tensor:

@@ -50,6 +50,9 @@ def plan_table(config: DictConfig, timed: bool = False) -> str:
         warm-up                         0%        10%
         batch norm                  frozen     frozen
         starts from                      -       best
+        <BLANKLINE>
+        an epoch: 1,079 training images, 34 steps; 510 steps in all stages
+        batches of 32 (400 training images or more)
     """
     if _is_classical(config):
         from tlx.training.plan_table import feature_table

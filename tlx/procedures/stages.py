@@ -24,7 +24,8 @@ from tlx.records import unreadable
 from tlx.records.settled import AUTO
 from tlx.strategies.monitor import monitored
 from tlx.tasks.module import Task
-from tlx.training import distributed
+from tlx.training.devices import processes
+from tlx.training.epoch_length import epoch_of, too_short
 from tlx.training.experiment import build
 from tlx.training.kept_weights import keeps_last, too_few_to_select
 from tlx.training.planning import plan
@@ -44,7 +45,8 @@ class StagedTraining(Procedure):
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         super().__init__(config, data, task, interruption)
         monitor = monitored(config)
-        self.stages = Stages(plan(config, task.group_names), *monitor, self.run.checkpoints)
+        self.epoch = epoch_of(config, data)
+        self.stages = Stages(plan(config, task.group_names, self.epoch.steps), *monitor, self.run.checkpoints)
         validated = len(data.splits["val"]) if "val" in data.splits else 0
         self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, validated)
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
@@ -63,6 +65,7 @@ class StagedTraining(Procedure):
                 f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
             )
         self._introduce(images)
+        self._describe_length()
         if self.stages.keeps_last and self.config.trainer.keep == AUTO:
             log.info("  %s", too_few_to_select(len(self.data.splits["val"]), self.checkpoints.monitor))
         if self.data.whole_differs:
@@ -74,6 +77,14 @@ class StagedTraining(Procedure):
             self._train(at)
             at = progress(last)
         self._test(at)
+
+    def _describe_length(self) -> None:
+        """Log the length of an epoch and of the stages, and which stages are short."""
+        stages, upper = self.stages.stages, self.task.kind.upper_groups
+        for line in self.epoch.describe(stages):
+            log.info("  %s", line)
+        for line in too_short(self.config, stages, self.epoch, upper):
+            log.warning("  warning: %s", line)
 
     def _train(self, at: Mapping[str, Any] | None) -> None:
         """Train, from the last checkpoint if there is one.
@@ -146,7 +157,7 @@ def _suggesting_a_rate(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except Diverged as error:
-        if not error.early or distributed.processes(config) * config.trainer.num_nodes > 1:
+        if not error.early or processes(config) * config.trainer.num_nodes > 1:
             raise
         raise Diverged(error.message, suggested_rate(config, *build(config)), early=True) from None
 

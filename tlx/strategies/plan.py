@@ -24,6 +24,8 @@ class PlannedStage:
         schedule: `constant`, `linear` or `cosine`, from the end of the warm-up to the end of the stage.
         batch_norm: `train`: BatchNorm statistics of trained groups move; `frozen`: none move; `adapt`: all move.
         start_from: Weights at the start of the stage: the `last` or the `best` ones of the previous stage.
+        named_epochs: The epochs that the strategy names; `epochs` is more if these make fewer than `min_steps` steps.
+        min_steps: Optimizer steps that the stage makes at least, unless `stage_epochs` ends it before.
     """
 
     name: str
@@ -35,6 +37,8 @@ class PlannedStage:
     schedule: str
     batch_norm: str
     start_from: str
+    named_epochs: int
+    min_steps: int
 
     def rate(self, group: str, step: int, steps: int) -> float:
         """Return the learning rate of `group` for optimizer step `step` of `steps` in this stage; 0 where frozen.
@@ -76,6 +80,7 @@ def plan_stages(
     names: Sequence[str],
     stage_epochs: int | None = None,
     upper: Sequence[str] = (HEAD,),
+    steps: int | None = None,
 ) -> list[PlannedStage]:
     """Resolve a strategy for the layer groups `names` (bottom to top, the head last).
 
@@ -85,6 +90,7 @@ def plan_stages(
         names: All layer groups.
         stage_epochs: Most epochs of a stage; None: as in the strategy.
         upper: The groups above the backbone.
+        steps: Optimizer steps of an epoch; None: unknown, and `min_steps` lengthens no stage.
 
     Raises:
         SelectorError: A selector of a stage or of `group_lr` matches no layer group.
@@ -103,18 +109,22 @@ def plan_stages(
         for name, trained in _expand(spec, names, upper):
             decay = spec.get("layer_decay") or optimizer.get("layer_decay", 1.0)
             rates = group_rates(names, optimizer["lr"], decay, optimizer.get("group_lr") or {}, upper)
-            epochs = spec.get("epochs", 5)
+            named, least = int(spec.get("epochs", 5)), int(spec.get("min_steps", 0))
+            epochs = named if steps is None else max(named, math.ceil(least / steps))
+            most = math.inf if stage_epochs is None else stage_epochs
             stages.append(
                 PlannedStage(
                     name=name,
                     trained=trained,
                     peak_lr=tuple(rates[g] * spec.get("lr_scale", 1.0) for g in trained),
-                    epochs=epochs if stage_epochs is None else min(epochs, stage_epochs),
+                    epochs=int(min(epochs, most)),
                     patience=spec.get("patience"),
                     warmup=spec.get("warmup", 0.0),
                     schedule=spec.get("schedule", "cosine"),
                     batch_norm=spec.get("batch_norm", "train"),
                     start_from=spec.get("start_from", "last"),
+                    named_epochs=int(min(named, most)),
+                    min_steps=least,
                 )
             )
     return stages

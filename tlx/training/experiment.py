@@ -17,7 +17,7 @@ from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.monitor import monitored
 from tlx.tasks.learner import Learning
 from tlx.tasks.module import Task
-from tlx.training import distributed
+from tlx.training.devices import processes
 from tlx.training.first_step import need_possible
 from tlx.training.optimizers import build_optimizer
 from tlx.training.planning import build_backbone, plan
@@ -39,7 +39,7 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
     own = backbone.preprocessing.short_side
     data = load_data(config, backbone)
     task = build_task(config, backbone, data, make_head)
-    count = distributed.processes(config) * config.trainer.num_nodes
+    count = processes(config) * config.trainer.num_nodes
     stages = [stage.name for stage in config.strategy.stages]
     need_possible(task, data, plan(config, task.group_names), stages, count, own)
     return data, task

@@ -72,7 +72,7 @@ def need_possible(
 def _too_few(data: ImageDataModule, stage: PlannedStage, count: int, processes: int) -> str:
     got = f"batches of {count} for each process" if processes > 1 else f"batches of {count}"
     larger = f"type dataset.batch_size={2 * processes} or more"
-    if data.batch_size >= 2 * processes:  # there are too few images
+    if data.batch_size(processes) >= 2 * processes:  # there are too few images
         got += f": there are {data.sizes['train']} training images for {processes} process{'es' * (processes > 1)}"
         larger = "add training images"
     return (
@@ -83,7 +83,7 @@ def _too_few(data: ImageDataModule, stage: PlannedStage, count: int, processes: 
 
 def _smallest_batch(task: Task, data: ImageDataModule, processes: int) -> int:
     """Return the number of images in BatchNorm's smallest batch."""
-    batches = batches_of_epoch(data.sizes["train"], data.batch_size, data.accumulated, processes)
+    batches = batches_of_epoch(data.sizes["train"], data.batch_size(processes), data.accumulated, processes)
     joint = task.adaptation is not None and task.adaptation.batch_norm == "joint"
     return max(data.sizes["train"] // (batches * processes), 1) * (2 if joint else 1)
 

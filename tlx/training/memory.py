@@ -8,11 +8,12 @@ leaves out the framework's own memory and workspaces, so it is a lower bound: no
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor
 
 from tlx.backbones.backbone import Backbone
@@ -22,10 +23,12 @@ from tlx.base.compat.torch import storage_key
 from tlx.base.errors import ConfigError, Mistake
 from tlx.base.machine import memory_available
 from tlx.data.augmentation.canvas import COST
+from tlx.data.batch_size import batch_size_of
 from tlx.data.box_labels import BoxLabels
+from tlx.data.counting import training_images
 from tlx.data.labelled import LabelledImages
 from tlx.tasks.catalog import kind_of
-from tlx.training import distributed
+from tlx.training.devices import processes
 from tlx.training.planning import NothingDrawn, build_backbone, plan
 
 # Bytes per pixel of a batch, a generous guess for any network: a run that is small even so is not estimated.
@@ -63,12 +66,14 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
     Raises:
         ConfigError: The message has the estimate, the free memory, and what to type.
     """
-    count = distributed.processes(config)
-    share = max(1, config.dataset.batch_size // max(1, count * config.trainer.num_nodes))
+    count = processes(config)
+    node: Any = OmegaConf.to_container(config.dataset, resolve=True)
+    share = _share(config, sys.maxsize)
     on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     free = memory_available() // count
     if not on_gpu and _small(config, share, free):
         return
+    share = _share(config, training_images(node) or sys.maxsize)
     estimate = Estimate(_reading(config, share, _given(config) or 0)) if on_gpu else estimated(config, share)
     _compare(config, estimate, free, "memory", share)
     if on_gpu and count == 1:  # several processes, one per device, each check their own
@@ -77,6 +82,13 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
         if not _small(config, share, free):
             parts = {k: v for k, v in estimated(config, share).parts.items() if k != "reading"}
             _compare(config, Estimate(parts), free, "memory of the GPU", share)
+
+
+def _share(config: DictConfig, images: int) -> int:
+    """Return the images per step of a process, for a number of training images."""
+    count: int = processes(config) * config.trainer.num_nodes
+    batch: int = batch_size_of(config.dataset, images, kind_of(config.task).reads_maps, count)
+    return max(1, batch // count)
 
 
 def estimated(config: DictConfig, batch: int) -> Estimate:
@@ -173,7 +185,7 @@ def _compare(config: DictConfig, estimate: Estimate, free: int, what: str, batch
     if max(estimate.parts, key=lambda part: estimate.parts[part]) == "reading":
         key, hint = "dataset.num_workers", "type: dataset.num_workers=auto"
     elif rest < free * 0.8 and (fits := math.floor((free * 0.8 - rest) / max(1, by_batch / batch))) >= 1:
-        by = config.dataset.batch_size // batch
+        by = processes(config) * config.trainer.num_nodes
         hint = f"for example dataset.batch_size={_round(fits) * by}"
     elif by_batch > rest:
         tiles = ", or, for large images, tiles: task.tile_size=224" if "tile_size" in config.task else ""

@@ -21,7 +21,7 @@ from tlx.data.reading.workers import cores_here
 from tlx.features.precision import autocast
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.network import Batch
-from tlx.training import distributed
+from tlx.training.devices import processes
 from tlx.training.experiment import build_task, set_input_size
 from tlx.training.planning import build_backbone
 from tlx.training.timing import device_of_steps
@@ -65,13 +65,6 @@ def minutes_line(config: DictConfig, data: ImageDataModule, loader: Any, stages:
     return seconds.describe(trial.device.type.upper().replace("CUDA", "GPU"), time.perf_counter() - start)
 
 
-def steps_an_epoch(config: DictConfig, batches: int) -> int:
-    """Return the training steps of an epoch, from its number of batches."""
-    limit: int | None = config.trainer.limit_batches
-    every: int = config.trainer.accumulate_grad_batches
-    return -(-min(batches, limit or batches) // every)
-
-
 class Trial:
     """Times steps, validation and frozen groups of a network with random weights on the first training images.
 
@@ -87,8 +80,8 @@ class Trial:
         self.config, self.data, self.device = config, data, device_of_steps(config)
         self.task = build_task(config, backbone, data).to(self.device)
         self.task.set_memory_format(bool(config.trainer.channels_last))
-        processes = distributed.processes(config) * config.trainer.num_nodes
-        self.share = max(1, data.batch_size // processes)  # images of a step
+        count: int = processes(config) * config.trainer.num_nodes
+        self.share = max(1, data.batch_size(count) // count)  # images of a step
         read = seconds_an_image(loader.dataset) or 0.0
         batch: Batch = next(iter(loader))
         few = self.share if self.device.type == "cuda" else -(-_ENOUGH // math.prod(data.preprocessing.height_width))

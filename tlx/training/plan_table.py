@@ -5,7 +5,6 @@ Where boxes decide the size of inputs and the levels of a pyramid, the images ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.backbones.backbone import Backbone
 from tlx.backbones.preprocessing import sides as input_size
 from tlx.base.errors import TlxError
-from tlx.base.printable import counted
 from tlx.data.box_labels import BoxLabels
+from tlx.data.counting import training_images
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
+from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, too_short
 from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
 
 if TYPE_CHECKING:
@@ -47,14 +47,17 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
     sizes |= upper.parameters
     remarks = [*upper.remarks, *about]
     total = sum(sizes.values())
-    stages = plan(config, names)
+    epoch = _epoch(config, data)
+    stages = plan(config, names, None if epoch is None else epoch.steps)
     if data is not None:
-        # It imports Lightning, which takes longer than most plans.
-        from tlx.training.minutes import minutes_line, steps_an_epoch
+        remarks += [] if data.canvas is None else data.canvas.describe()
+    if epoch is not None:
+        short = too_short(config, stages, epoch, kind.upper_groups)
+        remarks += [*epoch.describe(stages), *(f"warning: {line}" for line in short)]
+    if data is not None and timed and not data.paired:
+        from tlx.training.minutes import minutes_line  # it imports Lightning, which takes longer than most plans
 
-        loader: Any = data.train_dataloader()
-        remarks += _of_images(data, steps_an_epoch(config, len(loader)), stages)
-        remarks += [minutes_line(config, data, loader, stages)] if timed and not data.paired else []
+        remarks.append(minutes_line(config, data, data.train_dataloader(), stages))
 
     lines = [
         f"backbone {config.backbone.name}: {total:,} parameters in {len(names)} layer groups, "
@@ -117,15 +120,18 @@ def _loaded(config: DictConfig, backbone: Backbone) -> tuple[ImageDataModule | N
         return None, [f"size of the input and minutes: not known: {error}"]
 
 
-def _of_images(data: ImageDataModule, steps: int, stages: Sequence[PlannedStage]) -> list[str]:
-    """Return lines about the size of the inputs and the number of steps; `steps` are those of an epoch."""
-    drawn = data.sizes["train"]
-    times = counted(data.repeats, "crop", "crops")
-    return [
-        *([] if data.canvas is None else data.canvas.describe()),
-        f"an epoch: {times} of each training image (dataset.repeats), {drawn:,} in all, {steps:,} steps; "
-        f"{steps * sum(stage.epochs for stage in stages):,} steps in all stages",
-    ]
+def _epoch(config: DictConfig, data: ImageDataModule | None) -> EpochLength | None:
+    """Return the length of an epoch, from loaded images or from their number; None: the images are not here yet."""
+    if data is not None:
+        return epoch_of(config, data)
+    if kind_of(config.task).reads_maps:  # how many crops of them an epoch draws is known once they are loaded
+        return None
+    node: Any = OmegaConf.to_container(config.dataset, resolve=True)
+    images = training_images(node)
+    try:
+        return None if images is None else epoch_of_images(config, images)
+    except TlxError:  # the devices are not those of this machine
+        return None
 
 
 def _without_memory(config: DictConfig) -> Backbone:

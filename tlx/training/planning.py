@@ -28,8 +28,13 @@ def build_backbone(config: DictConfig, load: bool = True) -> Backbone:
     return for_maps(backbone) if kind_of(config.task).reads_maps else backbone
 
 
-def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
+def plan(config: DictConfig, names: list[str], steps: int | None = None) -> list[PlannedStage]:
     """Resolve the strategy of a checked configuration for layer groups, bottom to top, the head last.
+
+    Args:
+        config: The configuration.
+        names: All layer groups.
+        steps: Optimizer steps of an epoch, which decide the epochs of stages with `min_steps`; None: unknown.
 
     Raises:
         ConfigError: A selector matches nothing, or a stage trains nothing. If only the built network reveals its layer
@@ -40,7 +45,7 @@ def plan(config: DictConfig, names: list[str]) -> list[PlannedStage]:
     mistakes = check_plan(plain["strategy"], plain["optimizer"], names, upper)
     if mistakes:
         raise ConfigError(mistakes)
-    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper)
+    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper, steps)
 
 
 def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from tlx.data.batches.reading_processes import READING_PROCESSES
 from tlx.records.settled import Resolver
-from tlx.training.distributed import processes
+from tlx.training.devices import processes
 from tlx.training.timing import Timing
 
 

@@ -21,6 +21,7 @@ from tlx.features.precision import autocast
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.module import Task
 from tlx.tasks.network import Batch
+from tlx.training.epoch_length import epoch_of
 from tlx.training.planning import plan
 
 log = logging.getLogger("tlx")
@@ -80,7 +81,7 @@ class TrainingSteps(Timing):
 
     @cached_property
     def _stages(self) -> list[PlannedStage]:
-        return plan(self.config, self.task.group_names)
+        return plan(self.config, self.task.group_names, epoch_of(self.config, self.data).steps)
 
     @cached_property
     def _loader(self) -> Any:

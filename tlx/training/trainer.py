@@ -40,6 +40,7 @@ from tlx.records.settled import settle
 from tlx.strategies.monitor import monitored
 from tlx.tasks.catalog import kind_of
 from tlx.training import distributed
+from tlx.training.devices import processes
 from tlx.training.resolvers import MACHINE, accelerator, strategy
 
 log = logging.getLogger("tlx")
@@ -59,7 +60,7 @@ def build_trainer(
     """
     node = settle(config, MACHINE, config).trainer
     limit = node.limit_batches if node.limit_batches is not None else 1.0
-    count = distributed.processes(config)
+    count = processes(config)
     on_cpu = node.accelerator == "cpu"
     if accelerator(config) == "cpu":
         # Lightning sets it for CUDA in forked processes; it makes torch's Adam look for a driver in each step.

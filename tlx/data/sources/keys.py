@@ -21,7 +21,7 @@ class SourceKeys:
     name: str = field(metadata=NAME)
     channels: int = field(default=3, metadata=within(1, 65_536))
     image_size: int | list[int] | None = field(default=None, metadata=within(8, 100_000))
-    batch_size: int = field(default=32, metadata=within(1, 1_000_000))
+    batch_size: int | Literal["auto"] = field(default="auto", metadata=within(1, 1_000_000))
     num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
     decode: Literal["reduced", "full"] = "reduced"
     window: list[float] | None = None
