@@ -90,6 +90,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         mistakes += _check_monitor(config["task"])
     if not broken & {"dataset", "trainer"}:
         mistakes += _check_batch(config["dataset"], config["trainer"])
+    if not broken & {"dataset", "task"}:
+        mistakes += _check_validation(config)
     if not broken & {"task", "trainer"}:
         mistakes += _check_precision(config["task"], config["trainer"])
     if not broken & {"dataset", "task"}:
@@ -199,6 +201,21 @@ def _check_adapt(config: Node) -> Iterator[Mistake]:
     for path, monitor in asked.items():
         if target is None and str(monitor).startswith("target/"):
             yield Mistake(path, "a metric of val/ without a target domain", f"'{monitor}'", "val/loss, or target=…")
+
+
+def _check_validation(config: Node) -> Iterator[Mistake]:
+    """Check that validation images are left where whole tasks rest on them."""
+    for part in ("dataset", "target"):
+        node = config.get(part)
+        if not isinstance(node, Mapping) or node.get("val_fraction") != 0:
+            continue
+        hint = f"for example {part}.val_fraction=0.1"
+        if config.get("target") is not None:
+            expected = "a fraction above 0 with a target domain: its validation images select the weights"
+            yield Mistake(f"{part}.val_fraction", expected, "0", hint)
+        elif kind_of(config["task"]).reads_maps:
+            expected = f"a fraction above 0 with task={config['task'].get('name')}, whose weights validation selects"
+            yield Mistake(f"{part}.val_fraction", expected, "0", hint)
 
 
 def _check_precision(task: Node, trainer: Node) -> Iterator[Mistake]:

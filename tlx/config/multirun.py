@@ -95,6 +95,7 @@ def sweep_mistakes(loader: ConfigLoader, overrides: Sequence[str], multirun: boo
         *(m for kind, name in chosen.items() for m in _unknown_keys(loader, overrides, kind, name)),
         *_intervals(overrides, chosen["sweeper"]),
         *_one_directory(overrides),
+        *_search_without_values(overrides, chosen["sweeper"]),
     ]
 
 
@@ -133,6 +134,13 @@ def _unknown_keys(loader: ConfigLoader, overrides: Sequence[str], kind: str, nam
             known = [str(k) for k in node if k != "_target_"]
             hint = did_you_mean(first, known) or f"known: {', '.join(known)}"
             yield Mistake(key, f"a key of hydra/{kind}={name}", f"'{first}'", hint)
+
+
+def _search_without_values(overrides: Sequence[str], sweeper: str) -> Iterator[Mistake]:
+    typed = [o.value() for o in parsed(overrides) if o.key_or_group == "dataset.val_fraction"]
+    if sweeper == "optuna" and typed and typed[-1] == 0:
+        expected = "a fraction above 0 with hydra/sweeper=optuna, which compares figures of validation images"
+        yield Mistake("dataset.val_fraction", expected, "0", "for example dataset.val_fraction=0.2")
 
 
 def _one_directory(overrides: Sequence[str]) -> Iterator[Mistake]:

@@ -269,7 +269,8 @@ class LabelledImages:
         """
         name = self.dataset.get("name", "dataset")
         sizes = {part: self.sizes[part] for part in ("train", "val", "test")}
-        empty = [part for part, size in sizes.items() if not size]
+        wanted = [part for part in sizes if part != "val" or self.dataset.get("val_fraction") != 0]
+        empty = [part for part in wanted if not sizes[part]]
         if empty:
             found = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
             raise TlxError(
@@ -299,6 +300,8 @@ class LabelledImages:
             lines.append(f"  an epoch draws {self.repeats} crops of each training image, {crops} (dataset.repeats)")
         if self.canvas is not None:
             lines += [f"  {line}" for line in self.canvas.describe()]
+        if not self.validates:
+            lines.append("  no validation images (dataset.val_fraction=0): the last weights are tested")
         if self.balanced:
             lines.append(f"  an epoch draws every class equally often, {max(self.class_counts):,.0f} images of each")
         if self.domain is not None:
@@ -348,9 +351,16 @@ class LabelledImages:
 
     @property
     def selected_on(self) -> tuple[str, ...]:
-        """The splits that are evaluated after every epoch."""
+        """The splits that are evaluated after every epoch; none if there are no validation images."""
+        if self.domain is None and not self.validates:
+            return ()
         own = VAL_TILES if self.in_parts else "val"
         return (own,) if self.domain is None else (own, domains.VAL)
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are validation images."""
+        return len(self.checked.splits["val"]) > 0
 
     def augmented(self, split: str = "train") -> bool:
         """Whether training draws something for the images of a split: an augmentation, or a crop."""

@@ -139,8 +139,9 @@ def _position(last: Mapping[str, str], monitor: str) -> tuple[str, int, int]:
     if not last:
         return "starts", 0, 0
     try:
-        done, epochs, value = int(last["epoch"]) + 1, int(last.get("epochs") or 0), float(last.get(monitor) or "nan")
+        done, epochs = int(last["epoch"]) + 1, int(last.get("epochs") or 0)
+        value = f" {monitor} {float(last[monitor]):.4g}" if last.get(monitor) else ""  # none without validation images
     except (KeyError, ValueError):  # not a table of tlx
         return "runs", 0, 0
     of = f"/{epochs}" if epochs else ""
-    return f"{last.get('stage', '')} epoch {done}{of} {monitor} {value:.4g}", done, epochs
+    return f"{last.get('stage', '')} epoch {done}{of}{value}", done, epochs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.adaptation import Adaptation
 from tlx.backbones.backbone import Backbone
+from tlx.base.errors import TlxError
 from tlx.building.nodes import build_node
 from tlx.building.safety import refuse_foreign_targets
+from tlx.callbacks.trial_place import TRIAL
 from tlx.data.datamodule import ImageDataModule
 from tlx.strategies.monitor import monitored
 from tlx.tasks.learner import Learning
@@ -80,8 +83,31 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     data.prepare_data()
     data.setup()
     data.need_trainable()
+    if not data.validates:
+        _refuse_waiting(config)
     set_input_size(backbone, data)
     return data
+
+
+def _refuse_waiting(config: DictConfig) -> None:
+    """Refuse what waits for figures of validation images where there are none.
+
+    Raises:
+        TlxError: The message names the key.
+    """
+    waiting = {f"strategy.stages.{i}.patience": stage.get("patience") for i, stage in enumerate(config.strategy.stages)}
+    waiting["trainer.patience"] = config.trainer.patience
+    for key, epochs in waiting.items():
+        if epochs is not None:
+            raise TlxError(
+                f"{key}: expected null without validation images, got {epochs}; type {key}=null, or keep some: "
+                "dataset.val_fraction=0.2"
+            )
+    if TRIAL in os.environ:
+        raise TlxError(
+            "dataset.val_fraction: expected a fraction above 0 in a search, which compares figures of validation "
+            "images, got 0; for example dataset.val_fraction=0.2"
+        )
 
 
 def set_input_size(backbone: Backbone, data: ImageDataModule) -> None:

@@ -27,7 +27,7 @@ class SourceKeys:
     window: list[float] | None = None
     augment: Literal["none", "light", "strong", "affine", "characters", "trivial", "mosaic"] = "light"
     horizontal_flip: bool = True
-    val_fraction: float = field(default=0.2, metadata=CARVED)
+    val_fraction: float = field(default=0.2, metadata=within(0, 0.9))
     split_seed: int = field(default=0, metadata=SEED)
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     labels_exact: bool = False

@@ -140,9 +140,9 @@ def divide(
 def carve(
     name: str, class_names: list[str], all_: Split, val: float, test: float, seed: int, labels: LabelKind = CLASSES
 ) -> ImageSet:
-    """Divide one split into train, val and test; `val` and `test` are fractions of all its images."""
+    """Divide one split into train, val and test; `val` and `test` are fractions of all its images, `val` may be 0."""
     parts = _divided(all_, {"test": test, "val": val}, seed, labels)
-    shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)"
+    shares = f"test ({100 * test:g} %) and val ({100 * val:g} %)" if val else f"no val; test ({100 * test:g} %)"
     rule = f"{shares} carved from all images, {_method(all_)}, seed {seed}"
     train, val_split, test_split = (all_.take(parts[part]) for part in ("train", "val", "test"))
     carved = frozenset({"val", "test"})
@@ -152,16 +152,18 @@ def carve(
 def carve_val(
     name: str, class_names: list[str], train: Split, test: Split, val: float, seed: int, labels: LabelKind = CLASSES
 ) -> ImageSet:
-    """Divide the train split into train and val; the test split stays as it is."""
+    """Divide the train split into train and val, which is empty if `val` is 0; the test split stays as it is."""
     parts = _divided(train, {"val": val}, seed, labels)
-    rule = f"official test split; val ({100 * val:g} %) carved from train, {_method(train)}, seed {seed}"
+    carved = f"val ({100 * val:g} %) carved from train, {_method(train)}, seed {seed}" if val else "no val"
+    rule = f"official test split; {carved}"
     left, val_split = train.take(parts["train"]), train.take(parts["val"])
     return ImageSet(name, class_names, left, val_split, test, rule, carved=frozenset({"val"}), labels=labels)
 
 
 def _divided(split: Split, fractions: Mapping[str, float], seed: int, labels: LabelKind) -> dict[str, list[int]]:
     classes = [labels.class_ids(sample.target) for sample in split.samples]
-    return divide(split_keys(split), classes, fractions, seed, split.groups)
+    some = {part: fraction for part, fraction in fractions.items() if fraction}
+    return {**{part: [] for part in fractions}, **divide(split_keys(split), classes, some, seed, split.groups)}
 
 
 def _method(split: Split) -> str:
