@@ -152,8 +152,8 @@ def test_every_command_of_the_pages_is_right(
         assert resumed(rest[0].removeprefix("resume="), rest[1:]).run_dir
         return
     if verb in ("train", "plan", "check") and not {"-h", "--help"} & set(rest):
-        if verb == "check" and "--pictures" in rest:
-            place = rest.index("--pictures")
+        for flag in {"--pictures", "--similar"} & set(rest) if verb == "check" else ():
+            place = rest.index(flag)
             del rest[place : place + 2]
         flags, overrides, config_dir = tlx.cli._split(rest)
         multirun = bool({"-m", "--multirun"} & set(flags))

@@ -209,8 +209,19 @@ def _check(args: list[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
     parser.add_argument("--config-dir", help="a directory of your own options")
-    parser.add_argument("--pictures", metavar="FILE", help="write a page of sample images with their boxes (PNG)")
-    _keys_only(args, "--pictures")
+    parser.add_argument(
+        "--pictures",
+        metavar="FILE",
+        help="write a page of the set: counts, findings, samples with their boxes or masks, and how training draws "
+        "them (check.html or check.png)",
+    )
+    parser.add_argument(
+        "--similar",
+        choices=("auto", "all", "none"),
+        default="auto",
+        help="shots of the same thing, found by a network: auto: in up to 2,000 pictures; all; none (default: auto)",
+    )
+    _keys_only(args, "--pictures", "--similar")
     known = parser.parse_intermixed_args(args)
     from tlx.config.compose import compose_for_images
 
@@ -220,18 +231,27 @@ def _check(args: list[str]) -> None:
 
     from tlx.backbones.catalog import input_side, takes_one_size
     from tlx.data import load_checked
-    from tlx.data.check_report import check_report, refuse_pictures, write_pictures
+    from tlx.data.check_report import SHOTS_AT_MOST, check_report, input_side_of
 
     node = OmegaConf.to_container(config.dataset, resolve=True)
     assert isinstance(node, dict)
     plain = {str(key): value for key, value in node.items()}
     if known.pictures is not None:
-        refuse_pictures(plain, known.pictures)
+        from tlx.review.set_page import refuse_page
+
+        refuse_page(known.pictures)
     checked = load_checked(plain, stop=False)
+    if known.similar != "none":
+        checked = checked.compared(_print, None if known.similar == "all" else SHOTS_AT_MOST)
     name = str(config.backbone.get("name"))
-    _print(check_report(checked, input_side(name), takes_one_size(name)))
+    side, only_this = input_side(name), takes_one_size(name)
+    _print(check_report(checked, side, only_this))
     if known.pictures is not None:
-        _print(f"{counted(write_pictures(checked, known.pictures), 'image', 'images')} in {known.pictures}")
+        from tlx.review.set_page import write_set_page
+
+        findings = checked.findings(input_side_of(checked, side, only_this))
+        written = write_set_page(checked, known.pictures, side, findings)
+        _print(f"{counted(written, 'picture', 'pictures')} in {known.pictures}")
     if checked.broken:
         sys.exit(1)
 

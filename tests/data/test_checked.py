@@ -166,7 +166,7 @@ def test_brain_scans(test_data, node):
     """Guards against a real leak going unseen: 15 groups of identical files lie in Training and in Testing."""
     checked = load_checked(node("folder", root=str(test_data("brain_tumor_mri"))))
     assert (checked.opened, checked.broken) == (1194, [])
-    in_train, in_val, copies, *similar = checked.findings(224)
+    in_train, in_val, *similar, copies = checked.findings(224)
     assert in_train.startswith("18 of 394 test images are also in train: Testing/")
     assert in_val.startswith("5 of 394 test images are also in val: Testing/")
     assert " images are copies of another in the same split: T" in copies

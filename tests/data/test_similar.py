@@ -48,7 +48,8 @@ def sides(checked: CheckedSet) -> Mapping[str, str]:
 
 def pairs(paths: list[Path]) -> list[tuple[int, int]]:
     known = [facts.examine(str(path)) for path in paths]
-    return similar_pairs([bytes.fromhex(fact.key or "") for fact in known], [fact.thumbnail for fact in known])
+    found = similar_pairs([bytes.fromhex(fact.key or "") for fact in known], [fact.thumbnail for fact in known])
+    return [(one, other) for one, other, _ in found]
 
 
 def again(path: Path, to: Path) -> Path:

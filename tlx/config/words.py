@@ -77,6 +77,9 @@ KEYS = {
     "val_dir valid_dir test_dir": Lead(_FOLDER, "the splits are folders train, val and test inside one"),
     "csv csv_file csv_path annotations annotation_file labels_file": Lead("dataset=table dataset.path=VALUE"),
     "classes": Lead("dataset.classes=VALUE"),
+    "group_similar dedup deduplicate near_duplicates": Lead(
+        "dataset.similar=together", "carved splits keep pictures that are nearly the same on one side"
+    ),
     "val_split valid_split validation_split val_size valid_size val_ratio valid_pct val_pct": Lead(
         "dataset.val_fraction=VALUE"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -24,6 +24,7 @@ from tlx.data.findings import (
     group_findings,
     label_findings,
     similar_findings,
+    similar_group_findings,
     size_findings,
 )
 from tlx.data.object_crops import facts_of_crops
@@ -32,7 +33,9 @@ from tlx.data.reading.facts_store import cache_folder
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
 from tlx.data.splits.samples import ImageSet, Sample, Split
-from tlx.data.splits.similar import grouping_near_duplicates, similar_pairs
+from tlx.data.splits.shots import SECONDS, shot_pairs, were_compared
+from tlx.data.splits.similar import grouping_near_duplicates, is_picture, similar_pairs
+from tlx.data.splits.similar_groups import Pair, linked
 from tlx.data.splits.tiles import image_sizes
 
 _REMEDY = "repair or remove them, or leave them out: dataset.on_bad=skip"
@@ -61,6 +64,8 @@ class CheckedSet:
         broken: The broken files, in the order of the splits.
         facts: Maps a split to the facts of each of its samples; empty if no file was opened.
         by_file: The facts of each file.
+        shots: Pairs of shots of the same thing, as positions in the concatenation of train, val and test; None: those
+            that an earlier comparison found.
     """
 
     node: Mapping[str, Any]
@@ -68,6 +73,7 @@ class CheckedSet:
     broken: list[Broken]
     facts: dict[str, list[Facts]]
     by_file: Mapping[Path, Facts] = field(default_factory=dict)
+    shots: Sequence[Pair] | None = None
 
     @property
     def opened(self) -> int:
@@ -100,16 +106,57 @@ class CheckedSet:
         keys = {part: self._keys(part) for part in parts}
         found += [*content_findings(self.images, keys), *about_groups]
         if self.facts:
-            found += similar_findings(self.images, self._similar(keys))
+            found += similar_findings(self.images, self.near_duplicates)
+            found += similar_group_findings(self.groups_alike)
         if self.node.get("window") is None:
             found += depth_findings([f.peak for facts in self.facts.values() for f in facts if f.peak])
         return [*found, *about_labels, *copy_findings(self.images, keys)]
 
-    def _similar(self, keys: Mapping[str, list[bytes]]) -> list[tuple[int, int]]:
-        """Return pairs of near duplicates, as positions in the concatenation of train, val and test."""
+    def compared(self, say: Callable[[str], None], most: int | None) -> CheckedSet:
+        """Return the set with the shots of the same thing in it; a network finds them, see `tlx.data.splits.shots`.
+
+        Args:
+            say: Is given a line on how long this takes, or why it was not done.
+            most: Pictures that are compared at most; with more of them nothing is, unless it was done before.
+        """
+        if not self.facts:
+            return self
+        paths, keys, thumbnails = self._looked_at
+        many = sum(map(is_picture, thumbnails))
+        if most is not None and many > most and not were_compared(paths, keys, thumbnails):
+            cost = f"about {max(1, round(many * SECONDS / 60))} minutes"
+            say(f"{many:,} pictures: shots of the same thing are not looked for; type --similar all ({cost})")
+            return self
+        try:
+            return replace(self, shots=shot_pairs(paths, keys, thumbnails, say=say))
+        except TlxError as error:
+            say(f"shots of the same thing are not looked for: {error}")
+            return self
+
+    @cached_property
+    def near_duplicates(self) -> list[Pair]:
+        """Pairs of near duplicates and of shots of the same thing, in the concatenation of train, val and test."""
+        if not self.facts:
+            return []
+        paths, keys, thumbnails = self._looked_at
+        shots = shot_pairs(paths, keys, thumbnails, known=True) if self.shots is None else self.shots
+        return sorted({(pair.one, pair.other): pair for pair in (*shots, *similar_pairs(keys, thumbnails))}.values())
+
+    @property
+    def groups_alike(self) -> list[list[tuple[str, Sample]]]:
+        """Groups of near duplicates, the largest first: the split and sample of each."""
+        places = [(part, sample) for part, split in self.images.splits.items() for sample in split.samples]
+        groups = linked(self._looked_at[1], self.near_duplicates)
+        return [[places[i] for i in group] for group in sorted(groups, key=lambda group: (-len(group), group))]
+
+    @property
+    def _looked_at(self) -> tuple[dict[int, Path], list[bytes], list[str]]:
+        """The files, content hashes and thumbnails of all samples, in the concatenation of train, val and test."""
         parts = self.images.splits
-        thumbnails = [fact.thumbnail for part in parts for fact in self.facts[part]]
-        return similar_pairs([key for part in parts for key in keys[part]], thumbnails)
+        samples = [sample for split in parts.values() for sample in split.samples]
+        paths = {i: sample.source for i, sample in enumerate(samples) if isinstance(sample.source, Path)}
+        thumbnails = [fact.thumbnail for part in parts for fact in self.facts.get(part, ())]
+        return paths, [key for part in parts for key in self._keys(part)], thumbnails or [""] * len(samples)
 
     def _keys(self, part: str) -> list[bytes]:
         """Return the content hash of each sample of a split."""

@@ -32,7 +32,7 @@ from tlx.data.augmentation.transforms import (
 from tlx.data.batch_size import CROPS, LARGEST
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
-from tlx.data.batches.dataset import PairedDataset, RowSource, SplitDataset, Views
+from tlx.data.batches.dataset import Batch, PairedDataset, RowSource, SplitDataset, Views
 from tlx.data.batches.even import EvenBatches, batches_of_epoch
 from tlx.data.batches.kept import KeptImages, images_to_keep
 from tlx.data.batches.loader import EpochLoader, uncollated
@@ -212,6 +212,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         """Return training images at some positions as the first epoch draws them: uint8 (B, C, H, W)."""
         dataset = self._dataset("train", self.augmented())
         return dataset.images([0] * len(index), torch.tensor(index))
+
+    def training_batch(self, index: Sequence[int], epoch: int) -> Batch:
+        """Return training images at some positions with their labels, as an epoch draws them."""
+        return self._dataset("train", self.augmented()).__getitems__([(epoch, i) for i in index])
 
     def train_dataloader(self) -> EpochLoader:
         """Return shuffled, augmented batches, see `EvenBatches`."""

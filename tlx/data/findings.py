@@ -7,7 +7,8 @@ The rules:
   this is not checked if images show several classes;
 - classes have fewer training images than `labels_per_class`;
 - files are copies of another file in their split (the first five are named);
-- images are near duplicates (`tlx.data.splits.similar`), in one split or two (the first five are named);
+- images are near duplicates (`tlx.data.splits.similar`) or shots of the same thing (`tlx.data.splits.shots`, if `tlx
+  check` has looked for them), in one split or two (the first five are named);
 - images with equal content are in two splits, or have contradicting labels in one split or two;
 - groups (patients, plates, scenes) are in two splits: carving never divides a group, official splits may;
 - images of more than 8 bits are dark: no value in the set is above an eighth of 65,535;
@@ -23,10 +24,12 @@ from statistics import median
 
 from tlx.base.printable import counted, enumerated
 from tlx.data.splits.samples import ImageSet, Sample, Split
+from tlx.data.splits.similar_groups import Pair
 
 DOMINATES = 0.8  # of the training images
 DOMINATES_MEDIAN = 10  # times the images of the median class
 DARK = 65535 // 8  # largest value of images of 16 bits
+_GROUPS_NAMED = 3  # groups of near duplicates
 FAR_SMALLER = 0.5  # of the shorter side of the input
 
 Keys = Mapping[str, Sequence[bytes]]  # split -> content hash of each sample
@@ -113,16 +116,16 @@ def copy_findings(images: ImageSet, keys: Keys) -> Iterator[str]:
         yield f"{count}: {enumerated(named, 5)}"
 
 
-def similar_findings(images: ImageSet, pairs: Sequence[tuple[int, int]]) -> Iterator[str]:
+def similar_findings(images: ImageSet, pairs: Sequence[Pair]) -> Iterator[str]:
     """Yield near duplicates: first those across two splits, with the remedy, then those in one split.
 
     Args:
         images: The set.
-        pairs: Positions of both images in the concatenation of train, val and test, the smaller position first.
+        pairs: Near duplicates, as positions in the concatenation of train, val and test.
     """
     places = [(part, sample) for part, split in images.splits.items() for sample in split.samples]
     by_parts: dict[tuple[str, str], dict[str, str]] = {}  # (split, split) -> name -> line about the image
-    for one, other in pairs:
+    for one, other, _ in pairs:
         (seen, known), (part, sample) = places[one], places[other]
         by_parts.setdefault((seen, part), {}).setdefault(sample.name, f"{sample.name} is like {known.name}")
     for seen, part in combinations(images.splits, 2):
@@ -137,6 +140,21 @@ def similar_findings(images: ImageSet, pairs: Sequence[tuple[int, int]]) -> Iter
     if inside:
         count = counted(len(inside), "image is a near duplicate", "images are near duplicates")
         yield f"{count} of another in the same split: {enumerated(inside, 5)}"
+
+
+def similar_group_findings(groups: Sequence[Sequence[tuple[str, Sample]]]) -> Iterator[str]:
+    """Yield how many groups near duplicates form, if any has more than two, and the names in the first ones.
+
+    Args:
+        groups: The split and sample of each image, the largest group first.
+    """
+    if groups and len(groups[0]) > 2:
+        least, most = len(groups[-1]), len(groups[0])
+        sizes = f"{least:,} to {most:,}" if least < most else f"{most:,}"
+        named = [enumerated([sample.name for _, sample in group], 6) for group in groups[:_GROUPS_NAMED]]
+        more = f"; and {len(groups) - _GROUPS_NAMED:,} more" if len(groups) > _GROUPS_NAMED else ""
+        count = counted(len(groups), "group", "groups")
+        yield f"near duplicates form {count} of {sizes} images: {'; '.join(named)}{more}"
 
 
 def group_findings(images: ImageSet) -> Iterator[str]:

@@ -19,7 +19,8 @@ from tlx.data.labels import CLASSES, NO_CLASS, LabelKind
 from tlx.data.reading.inspection import decoding, file_facts, is_decoding
 from tlx.data.splits.groups import blocks_of, divide_blocks
 from tlx.data.splits.samples import ImageSet, Split
-from tlx.data.splits.similar import groups_near_duplicates, merged_keys
+from tlx.data.splits.shots import shot_pairs
+from tlx.data.splits.similar import groups_near_duplicates, merged_keys, similar_pairs
 
 
 def content_keys(split: Split) -> list[bytes]:
@@ -47,8 +48,8 @@ def content_keys(split: Split) -> list[bytes]:
 def split_keys(split: Split) -> list[bytes]:
     """Return a key of each sample; carving never divides samples with the same key.
 
-    The key is the content hash. Inside `similar.grouping_near_duplicates` files are decoded, and near duplicates share
-    one key; without near duplicates the keys are the same.
+    The key is the content hash. Inside `similar.grouping_near_duplicates` files are decoded and compared, also by a
+    network (`shots.py`), and near duplicates share one key; without near duplicates the keys are the same.
 
     Raises:
         TlxError: A file cannot be read.
@@ -56,9 +57,12 @@ def split_keys(split: Split) -> list[bytes]:
     keys = content_keys(split)
     if not groups_near_duplicates():
         return keys
+    files = [(i, s.source) for i, s in enumerate(split.samples) if isinstance(s.source, Path)]
+    thumbnails = [""] * len(keys)
     with decoding(True):
-        facts = iter(file_facts([s.source for s in split.samples if isinstance(s.source, Path)]))
-    return merged_keys(keys, [next(facts).thumbnail if isinstance(s.source, Path) else "" for s in split.samples])
+        for (i, _), fact in zip(files, file_facts([path for _, path in files]), strict=True):
+            thumbnails[i] = fact.thumbnail
+    return merged_keys(keys, [*similar_pairs(keys, thumbnails), *shot_pairs(dict(files), keys, thumbnails)])
 
 
 def _file_keys(paths: list[Path]) -> list[bytes]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlx.data.reading.thumbnail import SIDE
+from tlx.data.splits.similar_groups import Pair, linked
 
 ALIKE_VALUES = 0.97
 ALIKE_STEPS = 0.95
@@ -51,30 +52,21 @@ def groups_near_duplicates() -> bool:
     return _grouping.get()
 
 
-def merged_keys(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[bytes]:
-    """Give all samples that are linked by near duplicates the same key: the smallest of their keys.
+def merged_keys(keys: Sequence[bytes], pairs: Sequence[Pair]) -> list[bytes]:
+    """Give all samples of a group of near duplicates the same key: the smallest of their keys.
 
     Args:
         keys: Content hash of each sample.
-        thumbnails: As for `similar_pairs`.
+        pairs: Near duplicates; `similar_groups.linked` limits what they link.
     """
-    parents: dict[bytes, bytes] = {}
-
-    def root(key: bytes) -> bytes:
-        while (above := parents.get(key, key)) != key:
-            parents[key] = parents.get(above, above)
-            key = above
-        return key
-
-    for one, other in similar_pairs(keys, thumbnails):
-        low, high = sorted((root(keys[one]), root(keys[other])))
-        if low != high:
-            parents[high] = low
-    return [root(key) for key in keys]
+    merged = {key: key for key in keys}
+    for group in linked(keys, pairs):
+        merged.update(dict.fromkeys((keys[i] for i in group), min(keys[i] for i in group)))
+    return [merged[key] for key in keys]
 
 
-def similar_pairs(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[tuple[int, int]]:
-    """Return sorted pairs of positions of near duplicates with different content, the smaller position first.
+def similar_pairs(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[Pair]:
+    """Return sorted pairs of near duplicates with different content.
 
     Of files with equal content only the first is compared. Some pairs of a picture with very many near duplicates are
     left out.
@@ -97,7 +89,12 @@ def similar_pairs(keys: Sequence[bytes], thumbnails: Sequence[str]) -> list[tupl
     if len(places) < 2:
         return []
     pairs = (sorted((int(places[i]), int(places[j]))) for i, j in _near(grey, ratio))
-    return sorted((one, other) for one, other in pairs)
+    return sorted(Pair(one, other, 1.0) for one, other in pairs)
+
+
+def is_picture(thumbnail: str) -> bool:
+    """Return whether an image with this thumbnail is compared: it has one, and some contrast."""
+    return bool(thumbnail) and float(_read(thumbnail)[1].std()) >= LEAST_CONTRAST
 
 
 def _read(thumbnail: str) -> tuple[float, npt.NDArray[np.uint8]]:
