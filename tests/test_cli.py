@@ -166,8 +166,8 @@ def test_files_folders_and_globs_are_predicted_from_the_run_directory_alone(plac
         (["words.txt"], "words.txt"),
         (["broken.png"], "broken.png"),
         (
-            ["broken.png", "-o", "nosuch/p.csv"],
-            "-o: expected a file in a folder that exists, got 'nosuch/p.csv'",
+            ["broken.png", "-o", "words.txt/p.csv"],
+            "-o: expected a writable folder, got 'words.txt/p.csv'",
         ),  # first
         (["fine.png", "--batch-size", "0"], "--batch-size: expected at least 1, got 0"),
     ],

@@ -141,6 +141,9 @@ def test_every_command_of_the_pages_is_right(
 
         def save(self, path: str) -> None: ...
 
+        def summary(self) -> list[str]:
+            return []
+
     def do_predict(run: tlx.runs.run.Run, images: list[str], batch_size: int, on_bad: str) -> Nothing:
         assert run.config
         assert find_images(images)

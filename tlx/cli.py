@@ -296,6 +296,7 @@ def _predict(args: list[str]) -> None:
     parser.add_argument(
         "--on-bad", choices=["stop", "skip"], default="stop", help="at a broken file (default: %(default)s)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier predictions without asking")
     known = parser.parse_args(args)
     if known.batch_size < 1:
         raise TlxError(f"--batch-size: expected at least 1, got {known.batch_size}")
@@ -307,10 +308,32 @@ def _predict(args: list[str]) -> None:
     from tlx.runs.run import Run
 
     run = Run(known.run)
-    output = run.refuse_output(known.output)  # before spending minutes on the images
+    output, earlier = run.refuse_output(known.output)  # before spending minutes on the images
+    if earlier and not known.overwrite:
+        _ask_to_replace(str(output), args)
     found = _so_far(run).predict(known.images, known.batch_size, known.on_bad)
     found.save(output)
     _print(f"{counted(len(found), 'prediction', 'predictions')} in {known.output or output}")
+    if str(output) not in ("/dev/stdout", "/dev/stderr"):
+        _print("\n".join(found.summary()))
+
+
+def _ask_to_replace(place: str, args: Sequence[str]) -> None:
+    """Ask before earlier predictions are replaced; without a terminal, refuse.
+
+    Raises:
+        TlxError: The answer is no, or nobody can answer.
+    """
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+        try:
+            answer = input(printable(f"{place} holds earlier predictions; replace them? [y/N] "))
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() in ("y", "yes"):
+            return
+        raise TlxError(f"nothing was predicted, '{place}' stays as it is; to write elsewhere: -o PLACE")
+    again = shlex.join(["tlx", "predict", *args, "--overwrite"])
+    raise TlxError(f"-o: expected a new place, got '{place}' with earlier predictions; to replace them: {again}")
 
 
 def _runs(args: list[str]) -> None:

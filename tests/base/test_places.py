@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -65,10 +66,10 @@ def test_predictions_are_written_over_nothing_of_others(tiny_run, here, capsys, 
     """Guards against `predict -o` that destroys a table of somebody's, or finds after an hour that it cannot write."""
     Image.new("L", (8, 8)).save("one.png")
     for _ in range(2):  # what it wrote itself it may write again
-        main(["predict", str(tiny_run.directory), "one.png", "-o", "mine.csv"])
+        main(["predict", str(tiny_run.directory), "one.png", "-o", "mine.csv", "--overwrite"])
     (here / "old.csv").write_text("image,prediction,probability,a\n")
-    main(["predict", str(tiny_run.directory), "one.png", "-o", "old.csv"])
-    assert (here / "old.csv").read_text().startswith("image,predicted,confidence,0,")
+    main(["predict", str(tiny_run.directory), "one.png", "-o", "old.csv", "--overwrite"])
+    assert (here / "old.csv").read_text().startswith("image,predicted,confidence,distance,unknown,0,")
     monkeypatch.setattr(Run, "predict", lambda *_: pytest.fail("it predicts before it looks"))
     (here / "predictions.csv").write_text("patient,age\n")
     (here / "link.csv").symlink_to(here / "mine.csv")
@@ -76,8 +77,9 @@ def test_predictions_are_written_over_nothing_of_others(tiny_run, here, capsys, 
     for name, told in {
         "predictions.csv": "got 'predictions.csv', which is neither; remove it, or name another file",
         "link.csv": f"got 'link.csv', a link; type where it leads: {here / 'mine.csv'}",
-        "file/x.csv": "expected a file in a folder that exists",
-        ".": "expected a file in a folder that exists",
+        "file/x.csv": "expected a writable folder, got 'file/x.csv'",
+        ".": "expected a file, got the folder '.'",
+        "mine.csv": f"to replace them: tlx predict {tiny_run.directory} one.png -o mine.csv --overwrite",
     }.items():
         assert told in stopped(["predict", str(tiny_run.directory), "one.png", "-o", name], capsys)
     assert (here / "predictions.csv").read_text() == "patient,age\n"
@@ -90,6 +92,23 @@ def test_predictions_are_written_over_nothing_of_others(tiny_run, here, capsys, 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     assert "the disk is full" in stopped(["predict", str(tiny_run.directory), "one.png", "-o", "new.csv"], capsys)
     assert not (here / "new.csv").exists()
+
+
+def test_a_person_is_asked_before_earlier_predictions_are_replaced(tiny_run, here, capsys, monkeypatch):
+    """Guards against predictions that are gone after a command that was meant for other images."""
+    Image.new("L", (8, 8)).save("one.png")
+    command = ["predict", str(tiny_run.directory), "one.png", "-o", "new/mine.csv"]
+    main(command)
+    before = (here / "new" / "mine.csv").stat().st_mtime_ns
+    answers = iter(["", "n", "yes"])
+    monkeypatch.setattr("builtins.input", lambda question: next(answers))
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    for _ in range(2):
+        assert "'new/mine.csv' stays as it is" in stopped(command, capsys)
+    assert (here / "new" / "mine.csv").stat().st_mtime_ns == before
+    main(command)
+    assert (here / "new" / "mine.csv").stat().st_mtime_ns > before
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def test_a_run_directory_holds_what_the_readme_says(tiny_run):
     assert len(events) == 1  # of training and of the review after it
     assert [name for name in found if name not in events] == [
         ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "environment.json", "files.json",
-        "hparams.yaml", "metrics.csv", "metrics.json", "model.json", "projector/features.tsv", "projector/metadata.tsv",
+        "hparams.yaml", "known_images.pt", "metrics.csv", "metrics.json", "model.json", "projector/features.tsv",
+        "projector/metadata.tsv",
         "projector/sprite.jpg", "projector_config.pbtxt", "review/confused_most.csv", "review/confusion_matrix.png",
         "review/figures.csv", "review/most_confidently_wrong.csv", "review/per_class.csv",
         "review/precision_recall.png", "review/reliability.png", "review/review.md",
@@ -52,7 +53,7 @@ def test_layers_that_stay_random_are_told(tiny_run):
     assert told in (tiny_run.directory / "tlx.log").read_text()
 
 
-@pytest.mark.parametrize("verb", [["test"], ["predict", "one.png"]], ids=" ".join)
+@pytest.mark.parametrize("verb", [["test"], ["predict", "one.png", "--overwrite"]], ids=" ".join)
 def test_an_unfinished_run_says_so(copied, verb, capsys, tmp_path, monkeypatch):
     """Guards against figures of a third of the training that pass for those of all of it."""
     monkeypatch.chdir(tmp_path)
@@ -312,3 +313,28 @@ def test_resamples_of_the_test_are_those_of_its_intervals(tiny_run):
         assert tuple(middle(values)) == pytest.approx(ends, abs=1e-5)
     assert "test/accuracy" in found.figures
     assert found.count == len((tiny_run.directory / "test_predictions.csv").read_text().splitlines()) - 1
+
+
+def test_images_of_something_else_are_told_from_known_ones(copied, tmp_path):
+    """Guards against noise that is a digit with certainty, and against runs without, or with damaged, known images."""
+    generator = torch.Generator().manual_seed(0)
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path in paths:
+        pixels = torch.randint(0, 2, (8, 8), generator=generator, dtype=torch.uint8) * 255
+        Image.fromarray(pixels.numpy()).save(path)
+    found = copied.predict(paths)
+    assert found.distances.shape == (3,)
+    assert found.unknown == (found.distances > found.limit).tolist()
+    assert any(found.unknown)
+    known = copied.directory / "known_images.pt"
+    torch.save({"features": torch.ones(2, 3).half(), "limit": torch.tensor(0.5)}, known)
+    with pytest.raises(TlxError, match="expected known images with"):
+        copied.predict(paths)
+    for values in ({}, {"features": torch.ones(2, 3), "limit": torch.tensor(0.5)}, {"features": 1, "limit": 2}):
+        torch.save(values, known)
+        with pytest.raises(TlxError, match=r"known_images\.pt"):
+            copied.predict(paths)
+    known.unlink()
+    again = copied.predict(paths)
+    assert again.distances is None
+    assert torch.equal(again.probabilities, found.probabilities)

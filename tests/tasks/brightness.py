@@ -38,6 +38,10 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def summary(self) -> list[str]:
+        """Return nothing."""
+        return []
+
     def save(self, path: str | Path) -> None:
         """Write the table."""
         self.to_csv(path)

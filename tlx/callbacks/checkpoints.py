@@ -178,9 +178,14 @@ class Checkpoints(Checkpoint):
 
 def save_weights(path: Path, task: Task) -> None:
     """Write the weights of a task that no Trainer has trained, in the format of `best.ckpt`."""
+    save_tensors(path, {"state_dict": task.state_dict(), "tlx": task.carried})
+
+
+def save_tensors(path: Path, values: dict[str, Any]) -> None:
+    """Write tensors and plain values by name."""
 
     def save(temporary: Path) -> bool:
-        PlainIO().save_checkpoint({"state_dict": task.state_dict(), "tlx": task.carried}, temporary)
+        PlainIO().save_checkpoint(values, temporary)
         return True
 
     _save_atomically(path, save)

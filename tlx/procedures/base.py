@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary import summarize
 
@@ -23,6 +24,7 @@ from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
+from tlx.inference import known_images
 from tlx.measures.remarks import class_remarks, gap_remarks
 from tlx.measures.sections import Sections
 from tlx.procedures.closing import closing_lines, next_commands
@@ -161,6 +163,7 @@ class Procedure(ABC):
             if loggers:
                 sections = replace(sections, pictures=[*sections.pictures, training_page(self.data)])
             figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
+            self._write_known(best, evaluator.strategy.root_device)
             self.run.finish(figures)
             headline = headline_in(figures) or best.kind.headline
             for line in closing_lines(
@@ -173,6 +176,12 @@ class Procedure(ABC):
             for command in next_commands(self.run.directory, any(one.has_epoch_axis for one in loggers)):
                 log.info("  %s", command)
         evaluator.strategy.barrier()
+
+    def _write_known(self, best: Task, device: torch.device) -> None:
+        known = known_images.seen_by(best, self.data, device)
+        if known is not None:
+            self.run.files.add(known_images.FILE)
+            known_images.write(self.run.directory / known_images.FILE, known)
 
     def _write_resamples(self, sections: Sections, index: list[int]) -> None:
         images = self.data.test_fingerprint(index)

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tlx.base.errors import TlxError
 from tlx.base.files import cannot_write, create, temporary_path, writing
@@ -17,11 +18,15 @@ from tlx.base.places import why_not_writable
 from tlx.base.printable import one_line
 from tlx.records.prediction_columns import AREAS, CONFIDENCE, IMAGE, NUMBER, PREDICTED
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _HEADS = (
     *(",".join(columns).encode() for columns in ((IMAGE, PREDICTED, CONFIDENCE), AREAS, (IMAGE, NUMBER))),
     b"image,prediction,probability",  # of tlx 0.1
 )
 _STREAM = re.compile(r"(/dev|/proc/(self|\d+))/fd/\d+")
+_OWN_SHEET = b"tEXtSoftware\0tlx predict"
 _ROOM = 2**16  # bytes of disk space that a table needs at least
 
 
@@ -36,8 +41,8 @@ def refuse_place(path: Path) -> None:
         return
     if path.is_symlink():
         raise TlxError(f"{named}, a link; type where it leads: {one_line(os.path.realpath(path))}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise TlxError(f"-o: expected a file in a folder that exists, got '{one_line(path)}'")
+    if path.is_dir():
+        raise TlxError(f"-o: expected a file, got the folder '{one_line(path)}'")
     reason = why_not_writable(path.parent)
     if reason:
         raise TlxError(f"-o: expected a writable folder, got '{one_line(path)}' ({reason})")
@@ -48,18 +53,19 @@ def refuse_place(path: Path) -> None:
             with path.open("rb") as file:
                 if not file.read(100).startswith(_HEADS):
                     raise TlxError(f"{named}, which is neither; remove it, or name another file")
-        room = temporary_path(path)
-        try:
-            with create(room) as file:
-                os.posix_fallocate(file.fileno(), 0, _ROOM)
-        finally:
-            room.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            room = temporary_path(path)
+            try:
+                with create(room) as file:
+                    os.posix_fallocate(file.fileno(), 0, _ROOM)
+            finally:
+                room.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
 def write_table(path: Path, text: str) -> None:
-    """Write a table of predictions.
+    """Write a table of predictions; make its folder.
 
     Raises:
         TlxError: It cannot be written, or another file has its name.
@@ -69,8 +75,35 @@ def write_table(path: Path, text: str) -> None:
     if _is_device(path):
         path.write_bytes(content)
         return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     with writing(path) as file:
         file.write(content)
+
+
+def holds_table(path: Path) -> bool:
+    """Return whether a path that was not refused holds a table of earlier predictions."""
+    return not _is_device(path) and path.is_file() and path.stat().st_size > 0
+
+
+def write_sheet(path: Path, pixels: np.ndarray) -> bool:
+    """Write the contact sheet of predictions, uint8 (H, W, 3), as PNG; return False if another file has its name."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    if os.path.lexists(path):
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as old:
+            if _OWN_SHEET not in old.read(200):
+                return False
+    note = PngInfo()
+    note.add_text("Software", "tlx predict")
+    with writing(path) as file:
+        Image.fromarray(pixels).save(file, format="PNG", pnginfo=note)
+    return True
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -47,14 +47,16 @@ class PredictionFolder:
         named = f"-o: expected a new or empty folder, or one that tlx predict wrote, got '{one_line(self.folder)}'"
         if os.path.lexists(self.folder) and not self.folder.is_dir():
             raise TlxError(f"{named}, which is not a folder; name another")
-        if not self.folder.is_dir() and not self.folder.parent.is_dir():
-            raise TlxError(f"-o: expected a folder in an existing folder, got '{one_line(self.folder)}'")
         reason = why_not_writable(self.folder)
         if reason:
             raise TlxError(f"-o: expected a writable folder, got '{one_line(self.folder)}' ({reason})")
         found = [name for name in _listed(self.folder) if temporary_of(name) != LIST]
         if found and self._read() is None:
             raise TlxError(f"{named}, which holds {enumerated([*map(one_line, found)], _SHOWN)}; name another")
+
+    def holds_predictions(self) -> bool:
+        """Return whether tlx has written predictions into it."""
+        return bool(self._read())
 
     def start(self, names: Sequence[str]) -> None:
         """List the files that will be written, and remove those of an earlier prediction.
@@ -76,6 +78,10 @@ class PredictionFolder:
                 f"-o: expected only files of tlx under the names of predictions in '{one_line(self.folder)}', got "
                 f"{enumerated(sorted(map(one_line, taken)), _SHOWN)}; move them elsewhere, or name another folder"
             )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
         self._write([*earlier, *names])
         for path in [*self._leftovers({*earlier, LIST}), *(self.folder / name for name in {*earlier} - {*names})]:
             try:

@@ -25,7 +25,7 @@ from tlx.records import unreadable
 from tlx.records.directory import RunDirectory
 from tlx.records.environment import environment
 from tlx.records.escapes import escaped
-from tlx.records.prediction_file import refuse_place
+from tlx.records.prediction_file import holds_table, refuse_place
 from tlx.records.prediction_folder import PredictionFolder, is_table
 from tlx.records.settled import keep
 from tlx.runs.lineage import ancestors, carried_over
@@ -220,8 +220,8 @@ class Run(RunDirectory):
             log.warning("reads %s, as %s says", ", ".join(stored), source)
         return config
 
-    def refuse_output(self, output: str | None) -> Path:
-        """Return the place for predictions, after checking that they can be written there.
+    def refuse_output(self, output: str | None) -> tuple[Path, bool]:
+        """Return the place for predictions, and whether it holds earlier ones, after checking that it can be written.
 
         Args:
             output: The file, or the folder for tasks that write several files, or `.csv` for their table alone; None:
@@ -233,10 +233,11 @@ class Run(RunDirectory):
         into = kind_of(self.config.task).predicts_into
         place = Path(output or into).expanduser()
         if into.endswith("/") and not is_table(place):
-            PredictionFolder(place).refuse()
-        else:
-            refuse_place(place)
-        return place
+            folder = PredictionFolder(place)
+            folder.refuse()
+            return place, folder.holds_predictions()
+        refuse_place(place)
+        return place, holds_table(place)
 
     def predict(
         self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
@@ -246,13 +247,14 @@ class Run(RunDirectory):
         from tlx.inference.readable import readable
 
         paths = readable(images, on_bad)  # before torch is imported and a network is built
+        from tlx.inference import known_images
         from tlx.inference.predict import predict
 
         config = self.config
         dataset = {**config.dataset, "batch_size": batch_size}
         if config.get("target") is not None:  # whose images it was adapted to, and is tested on
             dataset["window"] = config.target.get("window")
-        return predict(self.model, dataset, paths)
+        return predict(self.model, dataset, paths, known_images.read(self.directory / known_images.FILE))
 
     @property
     def finished_already(self) -> str:

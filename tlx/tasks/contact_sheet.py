@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,21 +31,31 @@ class OnASheet(ABC):
         """Return the number of images."""
 
     @abstractmethod
+    def summary(self) -> list[str]:
+        """Return what was predicted, for a terminal: a table of classes, and images to look at."""
+
+    def to_look_at(self) -> list[int]:
+        """Return the images in the order in which a person should look at them."""
+        return list(range(len(self)))
+
+    @abstractmethod
     def captioned(self, i: int) -> tuple[str, np.ndarray]:
         """Return what was predicted for an image, in one line or several, and the image: uint8 (H, W, 3)."""
 
-    def sheet(self, most: int = MOST) -> np.ndarray:
+    def sheet(self, most: int = MOST, order: Sequence[int] | None = None) -> np.ndarray:
         """Return the first images as one picture, uint8 (H, W, 3). Only these are read again.
 
         Args:
             most: Number of images at most.
+            order: The images, first ones first; None: as they were given.
 
         Raises:
             TlxError: There is no image, or one cannot be read again.
         """
         if not (count := min(most, len(self))):
             raise TlxError("expected predictions of at least one image to show, got none")
-        return contact_sheet([self.captioned(i) for i in range(count)], min(_COLUMNS, count), _SIDE)
+        images = range(count) if order is None else order[:count]
+        return contact_sheet([self.captioned(i) for i in images], min(_COLUMNS, count), _SIDE)
 
     def show(self, most: int = MOST) -> Figure:
         """Return that picture as a figure; a notebook shows it, `savefig("predictions.png")` writes it.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tlx.base.files import write_text, writing
 from tlx.base.legible import ESCAPED, legible
+from tlx.base.printable import aligned, one_line, shortened
 from tlx.data.box_labels import CLASS
 from tlx.data.reading.images import read_image
 from tlx.data.reading.windows import Window
@@ -24,6 +25,8 @@ from tlx.tasks.contact_sheet import OnASheet
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.detection.coco_results import coco_results
 from tlx.tasks.detection.found import SCORE
+
+_CLASSES = 20  # that a summary names
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,6 +100,14 @@ class BoxPredictions(OnASheet):
         counts = zip(self.counts(i).tolist(), self.class_names, strict=True)
         shown = ", ".join(f"{count} {name}" for count, name in counts if count)
         return f"{legible(self.paths[i].name)}\n{shown or 'no box'}", self._overlay(i)
+
+    def summary(self) -> list[str]:
+        """Return the number of boxes of each class and of images with them, most boxes first."""
+        counts = np.array([self.counts(i) for i in range(len(self))]).reshape(len(self), -1)
+        boxes, images = counts.sum(axis=0), (counts > 0).sum(axis=0)
+        order = (-boxes).argsort(kind="stable")[:_CLASSES]
+        rows = [(shortened(one_line(self.class_names[k]), 32), f"{boxes[k]:,}", f"{images[k]:,}") for k in order]
+        return aligned([("class", "boxes", "images"), *rows], right=(1, 2))
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each image: image, number of boxes, number of boxes of each class.

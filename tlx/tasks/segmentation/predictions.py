@@ -12,7 +12,7 @@ from PIL import Image
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text, writing
 from tlx.base.legible import legible
-from tlx.base.printable import one_line
+from tlx.base.printable import aligned, one_line, shortened
 from tlx.data.reading.images import read_image
 from tlx.data.reading.windows import Window
 from tlx.records.prediction_columns import AREAS
@@ -26,6 +26,8 @@ from tlx.tasks.segmentation.mask_files import decoded, encoded
 from tlx.tasks.segmentation.overlays import overlay
 
 _NAMED = 3  # classes in a caption
+
+_CLASSES = 20  # that a summary names
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +77,14 @@ class MaskPredictions(OnASheet):
         for i, path in enumerate(self.paths):
             for name, area in zip(self.class_names, class_areas(self.mask(i), len(self.class_names)), strict=True):
                 yield path, name, area
+
+    def summary(self) -> list[str]:
+        """Return the mean share of each class of an image's pixels and the number of images with it, largest first."""
+        shares = np.array([area.share for _, _, area in self.areas()]).reshape(len(self), -1)
+        mean, images = shares.mean(axis=0), (shares > 0).sum(axis=0)
+        order = (-mean).argsort(kind="stable")[:_CLASSES]
+        rows = [(shortened(one_line(self.class_names[k]), 32), f"{mean[k]:.1%}", f"{images[k]:,}") for k in order]
+        return aligned([("class", "mean share", "images"), *rows], right=(1, 2))
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row for each image and class: image, class, pixels, share of the image, connected components.
