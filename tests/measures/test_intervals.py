@@ -165,3 +165,15 @@ def test_a_class_that_is_predicted_and_never_there_counts_as_in_the_figure():
     bounds = bootstrap_classes(target, predicted, None, 3).overall["balanced_accuracy"]
     recall = [(predicted[target == one] == one).mean() for one in (0, 1)]
     assert bounds[0] < sum(recall) / 3 < bounds[1]
+
+
+def test_a_mean_over_classes_keeps_classes_that_a_resample_has_no_image_of():
+    """Guards against intervals above their figure: 25 classes with one image each, a wrong one, are often not drawn."""
+    target = np.concatenate([np.arange(25), np.repeat(np.arange(25, 30), 10)])
+    predicted = np.where(target < 25, 29, target)
+    predicted[-5:] = 28
+    found = bootstrap_classes(target, predicted, np.eye(30, dtype=np.float32)[predicted], 30).overall
+    figure = recall_score(target, predicted, average="macro")
+    assert found["balanced_accuracy"][0] < figure < found["balanced_accuracy"][1]
+    area = roc_auc_score(target, np.eye(30)[predicted], average="macro", multi_class="ovr")
+    assert found["auroc"][0] < area < found["auroc"][1]

@@ -239,3 +239,17 @@ def test_there_may_be_no_image_and_no_error(seen):
     assert nothing.figures == {}
     for picture in nothing.pictures:
         pixels_of(picture.draw())
+
+
+def test_a_mean_over_classes_keeps_classes_that_a_resample_has_no_pixel_of():
+    """Guards against intervals above their figure: ten classes in one image each, all wrong, are often not drawn."""
+    confusion = torch.zeros(12, 12, 12, dtype=torch.int64)
+    for image in range(12):
+        confusion[image, 0, 0], confusion[image, 0, 1] = 50 + image, 10
+        confusion[image, image, 0] += 5
+    boundary = torch.ones(12, 2, 12, dtype=torch.int64)
+    outputs = TestOutputs(torch.arange(12), confusion, boundary, [], [])
+    low, high = summarise(outputs, [f"class {i}" for i in range(12)]).intervals.overall["miou"]
+    counts = confusion.sum(dim=0)
+    ious = counts.diagonal() / (counts.sum(dim=0) + counts.sum(dim=1) - counts.diagonal())
+    assert low < float(ious.mean()) < high

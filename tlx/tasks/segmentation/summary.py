@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
     few = len(names) <= CLASSES_AT_MOST
 
     def resampled(sums: np.ndarray) -> dict[str, np.ndarray]:
-        found = _figures(torch.from_numpy(sums), background)
+        found = _figures(torch.from_numpy(sums), background, total)
         return {name: values.numpy() for name, values in found.items() if few or values.ndim == 1}
 
     return Summary(
@@ -90,8 +90,15 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
     )
 
 
-def _figures(sums: Tensor, background: int | None) -> dict[str, Tensor]:
-    """Return figures (B,) and those of classes (B, K) of sums (B, 5 K): right, actual, called, both, either."""
+def _figures(sums: Tensor, background: int | None, whole: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Return figures (B,) and those of classes (B, K).
+
+    Args:
+        sums: Numbers of pixels (B, 5 K): right, actual, called, both, either.
+        background: The class that a mean leaves out; None: no class.
+        whole: The figures of the whole split; a class without a pixel in a resample has its score in the means, or they
+            would be over fewer classes than the figure whose interval they are.
+    """
     right, actual, called, both, either = sums.view(len(sums), 5, -1).unbind(dim=1)
     pixels = ClassPixels(right, actual, called)
     each = {
@@ -101,8 +108,11 @@ def _figures(sums: Tensor, background: int | None) -> dict[str, Tensor]:
         "recall": scores.recall(pixels),
         "boundary_iou": both / either,
     }
-    found = {"miou": scores.class_mean(each["iou"]), "accuracy": scores.accuracy(pixels)}
+    meant = {name: each[name] for name in ("iou", "dice", "boundary_iou")}
+    if whole is not None:
+        meant = {name: torch.where(actual > 0, of, whole[f"{name}{_EACH}"]) for name, of in meant.items()}
+    found = {"miou": scores.class_mean(meant["iou"]), "accuracy": scores.accuracy(pixels)}
     if background is not None:
-        found["miou_foreground"] = scores.class_mean(each["iou"], without=background)
-    found |= {name: scores.class_mean(each[name]) for name in ("dice", "boundary_iou")}
+        found["miou_foreground"] = scores.class_mean(meant["iou"], without=background)
+    found |= {name: scores.class_mean(meant[name]) for name in ("dice", "boundary_iou")}
     return found | {f"{name}{_EACH}": values for name, values in each.items()}
