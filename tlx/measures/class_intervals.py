@@ -25,9 +25,8 @@ def bootstrap_classes(
     """Return the intervals of the metrics of a test split.
 
     Accuracy counts the drawn images. Balanced accuracy is the mean recall over the classes that count in the metric of
-    the whole split. A class that a resample has no image of has its recall, and its AUROC, of the whole split there: the
-    mean would otherwise be over fewer classes than the figure whose interval it is for. The interval of a class's metric
-    ignores resamples that do not define it. Memory: a few dozen MB for 100,000 images, for any number of resamples.
+    the whole split, without classes that a resample has no image of. The interval of a class's metric ignores resamples
+    that do not define it. Memory: a few dozen MB for 100,000 images, for any number of resamples.
 
     Args:
         target: True classes (N,).
@@ -42,14 +41,12 @@ def bootstrap_classes(
     counting = _Counting(target, predicted, classes)
     columns = [] if probabilities is None else list(probabilities.T)
     curves = [RankedClass.of(scores, target == one) for one, scores in enumerate(columns)]
-    everything = np.ones((1, len(target)), dtype=np.int64)
-    of_split = np.stack([auroc(one, everything) for one in curves], axis=1) if curves else np.empty((1, 0))
 
     def figures(drawn: np.ndarray) -> dict[str, np.ndarray]:
         found = counting.figures(drawn)
         if curves:
             each = np.stack([auroc(one, drawn) for one in curves], axis=1)
-            found |= {"auroc": _mean(np.where(np.isnan(each), of_split, each)), "auroc of each": each}
+            found |= {"auroc": _mean(each), "auroc of each": each}
         if classes > CLASSES_AT_MOST:
             found = {name: values for name, values in found.items() if values.ndim == 1}
         return found
@@ -59,7 +56,8 @@ def bootstrap_classes(
         actual, called = (of[:, None] == np.arange(classes) for of in (target, predicted))
         proportions |= {"sensitivity": actual, "specificity": ~actual, "ppv": called}
     width = max(len(target), classes)
-    return bootstrap_counts(len(target), figures, groups, width, proportions, resamples, seed)
+    means = ("balanced_accuracy", "auroc") if curves else ("balanced_accuracy",)
+    return bootstrap_counts(len(target), figures, groups, width, proportions, means, resamples, seed)
 
 
 class _Counting:
@@ -72,7 +70,6 @@ class _Counting:
         sums = ((everywhere, target), (everywhere, predicted), (right, target))
         self._parts = [_by_class(places, of[places]) for places, of in sums]
         self._present = np.bincount(target, minlength=classes) > 0
-        self._recall = _ratio(np.bincount(target[right], minlength=classes), np.bincount(target, minlength=classes))
         self._counts = self._present | (np.bincount(predicted, minlength=classes) > 0)
 
     def figures(self, drawn: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,8 +77,7 @@ class _Counting:
         actual, predicted, right = (self._sums(drawn, part) for part in self._parts)
         total = drawn.sum(axis=1, keepdims=True)
         sensitivity = _ratio(right, actual)
-        recall = np.where(np.isnan(sensitivity), self._recall, sensitivity)
-        recall = np.where(self._present, recall, 0.0)  # as in the metric of the whole split, see `ClassCounts`
+        recall = np.where(self._present, sensitivity, 0.0)  # as in the metric of the whole split, see `ClassCounts`
         return {
             "accuracy": _ratio(right.sum(axis=1), total[:, 0]),
             "balanced_accuracy": _mean(recall[:, self._counts]),

@@ -10,7 +10,8 @@ A resample is stored as the count of each image. All metrics are sums of these c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -53,6 +54,7 @@ def bootstrap_counts(
     groups: Sequence[str | None] | None = None,
     width: int = 0,
     proportions: Mapping[str, np.ndarray] = MappingProxyType({}),
+    class_means: Collection[str] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
@@ -66,6 +68,7 @@ def bootstrap_counts(
         width: Numbers that `figures` has in memory for a resample, if they are more than N.
         proportions: Metric that is a proportion -> the images that it is a proportion of, (N,) or those of each class
             (N, K), boolean. Only these have an interval where all resamples agree, see `percentiles.interval`.
+        class_means: The metrics that are means over classes, see `_moved`.
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
@@ -75,13 +78,15 @@ def bootstrap_counts(
     parts = _drawn(units, resamples, seed, max(units, images, width))
     found = [figures(drawn if unit_of is None else drawn[:, unit_of]) for drawn in parts]
     behind = {name: _units_among(images_of, units, unit_of) for name, images_of in proportions.items()}
-    return _intervals(found, units, behind)
+    whole = figures(np.ones((1, images), dtype=np.int64)) if class_means else {}
+    return _intervals(found, units, behind, {name: whole[name] for name in class_means})
 
 
 def bootstrap_sums(
     values: np.ndarray,
     figures: Callable[[np.ndarray], dict[str, np.ndarray]],
     groups: Sequence[str | None] | None = None,
+    class_means: Collection[str] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
@@ -92,6 +97,7 @@ def bootstrap_sums(
         figures: Returns metrics by name, overall ones (B,) and those of the classes (B, K), from the sums (B, D),
             float64, of B resamples. ` of each` may end the name of the latter, to tell it from an overall metric.
         groups: The group of each image (N,), as in `bootstrap_counts`.
+        class_means: The metrics that are means over classes, see `_moved`.
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
@@ -103,22 +109,42 @@ def bootstrap_sums(
         sums = np.zeros((units, values.shape[1]))
         np.add.at(sums, unit_of, values)
     parts = [figures(drawn @ sums) for drawn in _drawn(units, resamples, seed, max(sums.shape))]
-    return _intervals(parts, units, {})
+    whole = figures(sums.sum(axis=0, keepdims=True)) if class_means else {}
+    return _intervals(parts, units, {}, {name: whole[name] for name in class_means})
 
 
-def _intervals(parts: Sequence[dict[str, np.ndarray]], units: int, behind: Mapping[str, np.ndarray]) -> Intervals:
+def _intervals(
+    parts: Sequence[dict[str, np.ndarray]],
+    units: int,
+    behind: Mapping[str, np.ndarray],
+    class_means: Mapping[str, np.ndarray],
+) -> Intervals:
     """Return the intervals of metrics that were computed in parts, each for some of the resamples.
 
     Args:
         parts: The metrics by name, in some of the resamples.
         units: Number of units.
         behind: Proportion -> the number of units that it is a proportion of, () or (K,).
+        class_means: Mean over classes -> its value on the whole split (1,).
     """
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    values |= {name: _moved(values[name], float(whole[0])) for name, whole in class_means.items()}
     bounds = {name: interval(found, behind.get(name, 0)) for name, found in values.items()}
     overall = {name: found for name, found in bounds.items() if found.ndim == 1}
     per_class = {name.removesuffix(" of each"): found for name, found in bounds.items() if found.ndim == 2}
     return Intervals(overall, per_class, units, {name: values[name] for name in overall})
+
+
+def _moved(values: np.ndarray, whole: float) -> np.ndarray:
+    """Return the resampled values (B,) of a mean over classes, moved so that their mean is the value of the split.
+
+    A resample may have no image of a rare class. Its mean is then over fewer classes, so the middle of the resamples
+    can lie beside the figure whose interval they are for: above it if rare classes are the difficult ones.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no resample defines the metric: NaN
+        moved: np.ndarray = np.clip(values + whole - np.nanmean(values), 0, 1)
+    return moved
 
 
 def named(

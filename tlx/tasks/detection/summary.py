@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,14 +87,12 @@ def summarise(
     right, wrong, objects = counts
     proportions = {f"recall_50{_EACH}": objects > 0, f"precision_50{_EACH}": right + wrong > 0}
 
-    each_image = np.concatenate(counts, axis=1)
-    means, each = _figures(ranked, each_image, np.ones((1, matches.images), dtype=np.int64))
-
     def resampled(drawn: np.ndarray) -> dict[str, np.ndarray]:
-        found, of_classes = _figures(ranked, each_image, drawn, means)
-        mean = {name: _mean(values) for name, values in found.items()}
-        return mean | ({f"{name}{_EACH}": values for name, values in of_classes.items()} if few else {})
+        found = _figures(ranked, np.concatenate(counts, axis=1), drawn)
+        return {name: values for name, values in found.items() if few or values.ndim == 1}
 
+    whole = _figures(ranked, np.concatenate(counts, axis=1), np.ones((1, matches.images), dtype=np.int64))
+    overall = {name: float(value[0]) for name, value in whole.items() if value.ndim == 1}
     width = max([3 * classes, *(len(one.score) for one in ranked)])
     return Summary(
         names=names,
@@ -104,9 +102,9 @@ def summarise(
         ranked=ranked,
         image_f1=image_f1(matches, verdicts),
         objects=objects.sum(axis=0),
-        overall={name: float(_mean(values)[0]) for name, values in means.items()},
-        per_class={name: values[0] for name, values in each.items()},
-        intervals=bootstrap_counts(matches.images, resampled, seen, width, proportions),
+        overall=overall,
+        per_class={name.removesuffix(_EACH): each[0] for name, each in whole.items() if name.endswith(_EACH)},
+        intervals=bootstrap_counts(matches.images, resampled, seen, width, proportions, overall),
         grouped=seen is not None,
     )
 
@@ -116,17 +114,13 @@ def _by_class(images: int, classes: int, image: np.ndarray, label: np.ndarray) -
     return np.bincount(image * classes + label, minlength=images * classes).reshape(images, classes)
 
 
-def _figures(
-    ranked: Sequence[RankedClass], counts: np.ndarray, drawn: np.ndarray, whole: Mapping[str, np.ndarray] | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return what the overall figures are means of, and the figures of classes, each (B, K), in resamples (B, N).
+def _figures(ranked: Sequence[RankedClass], counts: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Return figures (B,) and those of classes (B, K) in resamples (B, N).
 
     Args:
         ranked: The classes.
         counts: Right and wrong detections and objects of each class in each image (N, 3 K).
         drawn: Count of each image in each resample (B, N).
-        whole: What the figures of the whole split are means of. A class without an object in a resample has its value
-            there, or the mean would be over fewer classes than the figure whose interval it is for.
     """
     curves = [precision_and_recall(one, drawn) for one in ranked]
     precision, recall = (np.stack(each, axis=1) for each in zip(*curves, strict=True))  # (B, K, T)
@@ -142,9 +136,9 @@ def _figures(
     each = {name: np.where(objects > 0, values, np.nan) for name, values in each.items()}
     means = {"map": each["ap"], "map_50": each["ap_50"], "map_75": precision[..., 5], "recall": recall.mean(axis=2)}
     means |= {name: each[name] for name in ("precision_50", "recall_50", "f1_50")}
-    if whole is not None:
-        means = {name: np.where(objects > 0, values, whole[name]) for name, values in means.items()}
-    return means, each
+    return {name: _mean(values) for name, values in means.items()} | {
+        f"{name}{_EACH}": values for name, values in each.items()
+    }
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from tlx.tasks.segmentation.background import background_of
 from tlx.tasks.segmentation.outputs import TestOutputs, image_ious
 from tlx.tasks.segmentation.scores import ClassPixels
 
+_CLASS_MEANS = ("miou", "miou_foreground", "dice", "boundary_iou")
 _EACH = " of each"  # after the name of a figure of classes, see `bootstrap_sums`
 
 
@@ -75,7 +76,7 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
     few = len(names) <= CLASSES_AT_MOST
 
     def resampled(sums: np.ndarray) -> dict[str, np.ndarray]:
-        found = _figures(torch.from_numpy(sums), background, total)
+        found = _figures(torch.from_numpy(sums), background)
         return {name: values.numpy() for name, values in found.items() if few or values.ndim == 1}
 
     return Summary(
@@ -85,20 +86,13 @@ def summarise(outputs: TestOutputs, names: Sequence[str], groups: Sequence[str |
         pixels=pixels,
         image_ious=image_ious(outputs.confusion),
         per_class={name.removesuffix(_EACH): each[0].numpy() for name, each in total.items() if name.endswith(_EACH)},
-        intervals=bootstrap_sums(counts.numpy(), resampled, seen),
+        intervals=bootstrap_sums(counts.numpy(), resampled, seen, [name for name in _CLASS_MEANS if name in total]),
         grouped=seen is not None,
     )
 
 
-def _figures(sums: Tensor, background: int | None, whole: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return figures (B,) and those of classes (B, K).
-
-    Args:
-        sums: Numbers of pixels (B, 5 K): right, actual, called, both, either.
-        background: The class that a mean leaves out; None: no class.
-        whole: The figures of the whole split; a class without a pixel in a resample has its score in the means, or they
-            would be over fewer classes than the figure whose interval they are.
-    """
+def _figures(sums: Tensor, background: int | None) -> dict[str, Tensor]:
+    """Return figures (B,) and those of classes (B, K) of sums (B, 5 K): right, actual, called, both, either."""
     right, actual, called, both, either = sums.view(len(sums), 5, -1).unbind(dim=1)
     pixels = ClassPixels(right, actual, called)
     each = {
@@ -108,11 +102,8 @@ def _figures(sums: Tensor, background: int | None, whole: Mapping[str, Tensor] |
         "recall": scores.recall(pixels),
         "boundary_iou": both / either,
     }
-    meant = {name: each[name] for name in ("iou", "dice", "boundary_iou")}
-    if whole is not None:
-        meant = {name: torch.where(actual > 0, of, whole[f"{name}{_EACH}"]) for name, of in meant.items()}
-    found = {"miou": scores.class_mean(meant["iou"]), "accuracy": scores.accuracy(pixels)}
+    found = {"miou": scores.class_mean(each["iou"]), "accuracy": scores.accuracy(pixels)}
     if background is not None:
-        found["miou_foreground"] = scores.class_mean(meant["iou"], without=background)
-    found |= {name: scores.class_mean(meant[name]) for name in ("dice", "boundary_iou")}
+        found["miou_foreground"] = scores.class_mean(each["iou"], without=background)
+    found |= {name: scores.class_mean(each[name]) for name in ("dice", "boundary_iou")}
     return found | {f"{name}{_EACH}": values for name, values in each.items()}
