@@ -15,13 +15,13 @@ def test_the_end_names_the_test_the_worst_classes_and_the_pictures(tmp_path: Pat
     """Guards against pictures that do not exist, and against a table of all of 1,000 classes."""
     said = list(closing_lines(tmp_path, {"test/accuracy": 0.5}, "test/accuracy", 35, CLASSES))
     assert said[:3] == [
-        "test of the best weights, 35 images:", "  test/accuracy  0.5000", "worst of 7 classes, by recall:",
+        "test split, 35 images:", "  test/accuracy  0.5000", "worst of 7 classes, by recall:",
     ]  # fmt: skip
     assert [line.split()[0] for line in said[3:]] == ["class", "a", "b", "c"]
     (tmp_path / "review").mkdir()
     (tmp_path / "review" / "review.md").touch()
     assert list(closing_lines(tmp_path, {}, "test/accuracy", 1, None)) == [
-        "test of the best weights, 1 image:",
+        "test split, 1 image:",
         f"pictures and tables: {tmp_path / 'review' / 'review.md'}",
     ]
 

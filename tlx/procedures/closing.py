@@ -24,7 +24,7 @@ def closing_lines(
         images: Number of test images.
         by_class: The figures of each class; None: there are no classes.
     """
-    yield f"test of the best weights, {counted(images, 'image', 'images')}:"
+    yield f"test split, {counted(images, 'image', 'images')}:"
     yield from (f"  {line}" for line in figure_lines(figures, headline))
     if by_class is not None and len(by_class.rows) > 1:
         fewer = min(WORST, len(by_class.rows) - 1)
