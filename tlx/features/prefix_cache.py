@@ -143,6 +143,19 @@ class PrefixCache:
         drawn = label(self.data.drawing(split, view))
         return next((self._found[one.entry.key, split, drawn] for one in self._labels_of(split)), None)
 
+    def features(self, task: Task, split: str, how: Numerics) -> CachedRows | None:
+        """Return the features of the images of a split that this run has read, in some drawing; None: it has not.
+
+        Args:
+            task: The network; rows of other weights are not its features.
+            split: The split.
+            how: How the rows were computed.
+        """
+        if task.feature_groups != (task.backbone.group_names[-1],):
+            return None  # they are those of several groups
+        key = self._entry(task, *task.feature_groups, how).key
+        return next((rows for (of, part, _), rows in self._found.items() if (of, part) == (key, split)), None)
+
     @cached_property
     def _labels(self) -> Output | None:
         """The labels of the images if they move with these."""

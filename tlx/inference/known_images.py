@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from tlx.base.gradients import no_gradients
 from tlx.callbacks.checkpoint_reading import read_checkpoint
 from tlx.callbacks.checkpoints import save_tensors
 from tlx.data import domains
+from tlx.data.batches.dataset import RowSource
 from tlx.data.datamodule import ImageDataModule
 from tlx.measures.likeness import KnownImages, known_images, spread_over_classes
 from tlx.records.reading import unreadable
@@ -22,13 +24,16 @@ TRAINING, OTHERS = 256, 64  # images at most; of more classes four training imag
 NUMBERS = 1_000_000  # in their features together: 2 MB
 
 
-def seen_by(task: Task, data: ImageDataModule, device: torch.device) -> KnownImages | None:
+def seen_by(
+    task: Task, data: ImageDataModule, device: torch.device, stored: Callable[[str], RowSource | None]
+) -> KnownImages | None:
     """Return what images for a trained network are compared with; None without validation images, or for other tasks.
 
     Args:
         task: The network with its final weights; it is moved to the device.
         data: Its images. With a target domain, that domain counts, for which it is used.
         device: Where it computes.
+        stored: Returns the features of a split if they are at hand: a row for each of its images; None: they are not.
     """
     training, others = (domains.TRAIN, domains.VAL) if data.domain is not None else ("train", "val")
     if not task.kind.gives_class_scores or not (data.sizes[training] and data.sizes[others]):
@@ -36,14 +41,18 @@ def seen_by(task: Task, data: ImageDataModule, device: torch.device) -> KnownIma
     task.to(device).eval()
     most = min(max(TRAINING, 4 * len(task.class_names)), max(NUMBERS // task.backbone.num_features, 1))
     with no_gradients():
-        known = _features(task, data, training, most, device)
-        return known_images(known, _features(task, data, others, OTHERS, device))
+        known = _features(task, data, training, most, device, stored(training))
+        return known_images(known, _features(task, data, others, OTHERS, device, stored(others)))
 
 
-def _features(task: Task, data: ImageDataModule, split: str, most: int, device: torch.device) -> Tensor:
+def _features(
+    task: Task, data: ImageDataModule, split: str, most: int, device: torch.device, rows: RowSource | None
+) -> Tensor:
     samples = data.splits[split].once.samples
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
     chosen = [order[i] for i in spread_over_classes([int(samples[i].target or 0) for i in order], most)]
+    if rows is not None:
+        return rows.take(torch.tensor(chosen)).float()
     batches = data.images_of(split, chosen)
     return torch.cat([task.features(batch["image"].to(device)).float().cpu() for batch in batches])
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_summary import summarize
 
@@ -22,6 +21,7 @@ from tlx.building.loggers import logger_nodes
 from tlx.callbacks.test_recorder import TestRecorder
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
+from tlx.data.batches.dataset import RowSource
 from tlx.data.datamodule import ImageDataModule
 from tlx.features.prefix_cache import PrefixCache
 from tlx.inference import known_images
@@ -163,7 +163,7 @@ class Procedure(ABC):
             if loggers:
                 sections = replace(sections, pictures=[*sections.pictures, training_page(self.data)])
             figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
-            self._write_known(best, evaluator.strategy.root_device)
+            self._write_known(best, evaluator)
             self.run.finish(figures)
             headline = headline_in(figures) or best.kind.headline
             for line in closing_lines(
@@ -177,8 +177,14 @@ class Procedure(ABC):
                 log.info("  %s", command)
         evaluator.strategy.barrier()
 
-    def _write_known(self, best: Task, device: torch.device) -> None:
-        known = known_images.seen_by(best, self.data, device)
+    def _write_known(self, best: Task, evaluator: pl.Trainer) -> None:
+        def stored(split: str) -> RowSource | None:
+            if self.cache is None:
+                return None
+            how = self.cache.numerics(best, evaluator.precision, evaluator.precision_plugin.forward_context)
+            return self.cache.features(best, split, how)
+
+        known = known_images.seen_by(best, self.data, evaluator.strategy.root_device, stored)
         if known is not None:
             self.run.files.add(known_images.FILE)
             known_images.write(self.run.directory / known_images.FILE, known)
