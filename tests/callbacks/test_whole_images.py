@@ -76,7 +76,7 @@ def test_each_stage_is_measured_with_its_best_weights(tmp_path, monkeypatch):
         assert all(torch.equal(value, after[epoch][name]) for name, value in task.state_dict().items())
         assert run.metrics[f"val/whole_miou/{stage}"] == pytest.approx(miou(task, run.config), abs=1e-6)
     assert [row["stage"] for row in rows(run)] == [STAGES[0]] * 2 + [STAGES[1]] * 2
-    steps = zip((4, 8), STAGES, strict=True)
+    steps = zip((6, 12), STAGES, strict=True)
     assert points(run) == [(step, pytest.approx(run.metrics[f"val/whole_miou/{stage}"])) for step, stage in steps]
     assert (run.directory / "tlx.log").read_text().count("2 whole validation images in") == 2
 

@@ -106,7 +106,7 @@ def test_starting_again_removes_what_tlx_wrote(run, notes, old):
     """Guards against removing folders together with files that their owner has put there."""
     if old:
         (run.directory / LIST).unlink()
-        later = ["test_resamples.json", "review/training_images.png"]  # which tlx 0.1 did not write
+        later = ["test_resamples.json", "known_images.pt", "review/training_images.png"]  # which tlx 0.1 did not write
         for path in (*(run.directory / "review").glob("*.csv"), *(run.directory / name for name in later)):
             path.unlink()
     half = [run.directory / "checkpoints" / "last.ckpt.tmp", run.directory / "status.json.77.tmp"]

@@ -156,7 +156,10 @@ def test_each_class_against_the_others_is_that_of_the_predictions(tiny_run, even
     true, called = np.array([r["true"] for r in table]), np.array([r["predicted"] for r in table])
     told = text(events, "sensitivity_and_specificity")
     assert told.startswith("| class | sensitivity | specificity | PPV | AUROC | images |")
-    assert told.endswith(f"In brackets: 95 % intervals, from 2,000 resamples of {len(table)} test images.")
+    note = (
+        f"In brackets: 95 % intervals, from 2,000 resamples of {len(table)} test images. Where all images are right or"
+    )
+    assert told.endswith(f"{note} all wrong, the interval is that of Clopper and Pearson.")
     areas = []
     for shown, name in zip(cells(told), names, strict=True):
         own = true == name

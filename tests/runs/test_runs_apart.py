@@ -32,5 +32,6 @@ def test_a_run_directory_does_not_bring_its_own_code(tmp_path: Path) -> None:
     config = compose(TINY)
     config.dataset._target_ = "os.system"
     run.begin(config)
+    (run.checkpoints / "best.ckpt").touch()
     with pytest.raises(TlxError, match=r"(?s)dataset.*'os\.system'.*if you trust it: .*TLX_ALLOW_TARGETS=os "):
         run.test()

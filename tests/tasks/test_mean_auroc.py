@@ -82,7 +82,7 @@ def test_a_validation_split_of_one_class_is_told():
 @pytest.mark.parametrize("key", ["task.monitor=val/auroc task.mode=max", "++strategy.monitor=val/auroc"])
 def test_a_run_is_selected_by_it(uneven, tmp_path, key):
     """Guards against a figure that is not there where the strategy asks for it, and the worst checkpoint."""
-    typed = [*uneven, *key.split(), "strategy=full", "trainer.stage_epochs=4", "optimizer.lr=3e-3"]
+    typed = [*uneven, *key.split(), "strategy=full", "trainer.stage_epochs=4", "trainer.keep=best", "optimizer.lr=3e-3"]
     run = tlx.train(tlx.compose([*typed, f"run_dir={tmp_path / 'run'}"]))
     curve = [float(row["val/auroc"]) for row in history(run)]
     assert run.metrics["val/auroc"] == pytest.approx(max(curve))

@@ -178,6 +178,9 @@ class Procedure(ABC):
         evaluator.strategy.barrier()
 
     def _write_known(self, best: Task, evaluator: pl.Trainer) -> None:
+        if self.config.trainer.limit_batches is not None:  # a trial; it may not read more images
+            return
+
         def stored(split: str) -> RowSource | None:
             if self.cache is None:
                 return None

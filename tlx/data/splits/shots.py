@@ -184,6 +184,7 @@ def _made(paths: Sequence[Path], keys: Sequence[bytes], say: Callable[[str], Non
     import torch
 
     from tlx.backbones.lite0 import efficientnet_lite0
+    from tlx.base.gradients import no_gradients
 
     network = efficientnet_lite0().eval()
     projection = torch.randn(network.num_features, _WIDTH, generator=torch.Generator().manual_seed(0))
@@ -192,7 +193,7 @@ def _made(paths: Sequence[Path], keys: Sequence[bytes], say: Callable[[str], Non
     for start in range(0, len(paths), _AT_ONCE):
         names = keys[start : start + _AT_ONCE]
         inputs, grey = zip(*map(_read, paths[start : start + _AT_ONCE]), strict=True)
-        with torch.inference_mode():
+        with no_gradients():
             batch = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)  # (B, 3, H, W)
             vectors = network((batch.float() / 255 - 0.5) / 0.5) @ projection  # (B, 256)
             vectors = (vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-6)).half().numpy()
