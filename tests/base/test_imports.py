@@ -119,7 +119,7 @@ def test_a_run_imports_what_it_uses(tmp_path):
     assert not found & (SHOWN | {"timm", "sklearn", "scipy"} | parts)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_compiler_is_whole_when_it_is_asked(tmp_path):
     """Guards against a lean start after which nothing compiles, or Lightning does not know a compiled network."""
     code = """

@@ -91,6 +91,7 @@ def test_without_wrapping_again_the_processes_drift_apart(tmp_path):
     assert apart(two[0][-1], two[1][-1]) > 1e-4
 
 
+@pytest.mark.nightly
 def test_sharded_training_equals_one_process(tmp_path):
     """Guards against FSDP that loses a thawed group, or moves a frozen one."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}

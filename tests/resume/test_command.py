@@ -127,9 +127,9 @@ def test_the_command_stops_in_order_and_resume_goes_on(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # the suite stops one process of two in tests/endings
 @pytest.mark.usefixtures("forked_commands")
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_of_one_run_stop_together_and_go_on(tmp_path, strategy):
     """Guards against workers that train on beside the next start, against a status that blames the command, against an
     epoch whose beginning counts twice or not at all, and against shards of weights and optimizer that are not put back,
