@@ -47,7 +47,7 @@ _BLOCK = re.compile(
 _COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = (
     (re.compile(r"^estimate: .*"), "estimate"),
-    (re.compile(r"\d[\d,.]*(?= (?:s|ms|seconds|minutes|hours)\b)"), "TIME"),
+    (re.compile(r"\d[\d,.]* (?:s|ms|min|h|seconds|minutes|hours)\b"), "TIME"),
     (re.compile(r"-s(\d+)-[0-9a-f]{8}\b"), r"-s\1-HASH"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?"), "DATE"),
     (re.compile(r"\s+|-{3,}"), " "),  # columns are as wide as their cells
