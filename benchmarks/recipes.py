@@ -337,7 +337,7 @@ def recipes_table(results: Results) -> str:
             for key, of in change.items()
         ]
         together = [gain for of_set in gains for gain in of_set]
-        if len(together) < 2:
+        if len(together) < 3:  # an interval of two says nothing
             continue
         low, high = interval(together)
         cells = [f"{statistics.mean(of_set):+.1f}" if of_set else "-" for of_set in gains]
