@@ -33,6 +33,7 @@ from seeds import mean_and_sd
 from training_jobs import Results, Row, do_all, shares
 
 from tlx import Run
+from tlx.data.batch_size import automatic
 
 MEASURED = Path(__file__).with_name("recipes.csv")
 FIELDS = ("part", "images", "per_class", "name", "seed", "steps", "accuracy", "last", "seconds", "directory")
@@ -86,11 +87,6 @@ STRATEGIES: dict[str, tuple[float, ...]] = {
 }
 
 
-def batch_for(images: int) -> int:
-    """Return the batch size for so many training images."""
-    return 8 if images < 100 else 16 if images < 400 else 32
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How `full` is trained: the first row, or one change of it.
@@ -98,7 +94,7 @@ class Recipe:
     Args:
         title: The change, in words.
         steps: Optimizer steps; None: 15 epochs.
-        batch: Images a step; None: as many as fit the set, see `batch_for`.
+        batch: Images a step; None: as many as fit the set, see `tlx.data.batch_size`.
         more: More overrides.
     """
 
@@ -246,7 +242,7 @@ def overrides(job: Job, path: Path, images: int) -> list[str]:
     recipe = RECIPES[job.name] if job.part == "recipes" else RECIPES["first"]
     strategy = "full" if job.part == "recipes" else job.name
     trained = images if "dataset.val_fraction=0" in recipe.more else images - round(0.2 * images)
-    batch = recipe.batch or batch_for(trained)
+    batch = recipe.batch or automatic(trained)
     epochs = 15 if recipe.steps is None else math.ceil(recipe.steps / math.ceil(trained / batch))
     found = SETS[job.images]
     chosen = [*COMMON, f"dataset.path={path}", f"dataset.name={job.images}", f"dataset.image_size={found.size}"]

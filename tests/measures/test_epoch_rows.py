@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tlx.measures.epoch_rows import WIDTH, Epoch, EpochRows, duration, expected_left, is_shown
+from tlx.base.printable import duration
+from tlx.measures.epoch_rows import WIDTH, Epoch, EpochRows, expected_left, is_shown
 
 FIGURES = {"train/loss": 0.6931, "val/loss": 12345.6, "val/accuracy": 0.5, "val/balanced_accuracy": 0.25}
 

@@ -33,6 +33,18 @@ def counted(count: int, one: str, more: str) -> str:
     return f"{count:,} {one if count == 1 else more}"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration for people: `8 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
     """Return the lines of a table whose columns are as wide in a terminal as their widest cell.
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tlx.base.printable import columns_of, one_line, shortened
+from tlx.base.printable import columns_of, duration, one_line, shortened
 
 WIDTH = 80  # characters of a row; fewer than the columns need: their headings become shorter
 _SPACED = 20  # a stage of more than twice as many epochs shows about this many of them, and new best values
@@ -110,18 +110,6 @@ def expected_left(seconds: Sequence[float], epochs: int) -> float:
         epochs: Number of epochs left.
     """
     return statistics.median(seconds[-_RECENT:]) * epochs
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: `8 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def _stage(epoch: Epoch) -> str:

@@ -47,8 +47,7 @@ class StagedTraining(Procedure):
         monitor = monitored(config)
         self.epoch = epoch_of(config, data)
         self.stages = Stages(plan(config, task.group_names, self.epoch.steps), *monitor, self.run.checkpoints)
-        validated = len(data.splits["val"]) if "val" in data.splits else 0
-        self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, validated)
+        self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, data.sizes["val"])
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
         self.whole: WholeImages | None = None
 
@@ -67,7 +66,7 @@ class StagedTraining(Procedure):
         self._introduce(images)
         self._describe_length()
         if self.stages.keeps_last and self.config.trainer.keep == AUTO:
-            log.info("  %s", too_few_to_select(len(self.data.splits["val"]), self.checkpoints.monitor))
+            log.info("  %s", too_few_to_select(self.data.sizes["val"], self.checkpoints.monitor))
         if self.data.whole_differs:
             agreement = self.checkpoints.agreement
             self.whole = WholeImages(self.stages, self.run.with_weights, self._open_loggers, agreement)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tlx.base.errors import TlxError
-from tlx.base.printable import one_line, printable
-from tlx.measures.epoch_rows import duration
+from tlx.base.printable import duration, one_line, printable
 from tlx.records.epochs import last_row
 from tlx.runs.run import Run
 from tlx.sweeps.records import Record, Records

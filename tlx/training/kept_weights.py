@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from tlx.base.printable import counted
 from tlx.records.settled import AUTO
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.kind import TaskKind
@@ -20,7 +21,7 @@ def keeps_last(config: DictConfig, stages: Sequence[PlannedStage], kind: TaskKin
     user ends stages early (`patience`) and in domain adaptation, which may drift apart late.
 
     Args:
-        config: The configuration of the run; runs of before this key keep the best weights.
+        config: The configuration of the run. That of an older run has no `trainer.keep`; it keeps the best weights.
         stages: Its planned stages.
         kind: The kind of its task.
         validated: The number of validation images.
@@ -40,7 +41,8 @@ def too_few_to_select(validated: int, monitor: str) -> str:
         validated: The number of validation images.
         monitor: The logged value that would select weights.
     """
+    images = counted(validated, "validation image is", "validation images are")
     return (
-        f"the last weights of a stage are kept: {validated} validation images are too few to select an epoch; "
+        f"the last weights of a stage are kept: {images} too few to select an epoch; "
         f"trainer.keep=best selects by {monitor}"
     )

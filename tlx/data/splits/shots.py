@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from tlx.base.errors import TlxError
 from tlx.base.files import write_text
+from tlx.base.printable import duration
 from tlx.data.reading.facts_store import cache_folder
 from tlx.data.splits.aligned import SIDE, agreement
 from tlx.data.splits.similar import is_picture
@@ -101,7 +102,7 @@ def shot_pairs(
 
 
 def were_compared(paths: Mapping[int, Path], keys: Sequence[bytes], thumbnails: Sequence[str]) -> bool:
-    """Return whether it is stored what `shot_pairs` finds in a set."""
+    """Return whether the pairs that `shot_pairs` returns for a set are stored."""
     return known_shots([keys[i] for i in _pictures(paths, thumbnails)]) is not None
 
 
@@ -203,12 +204,8 @@ def _made(paths: Sequence[Path], keys: Sequence[bytes], say: Callable[[str], Non
         if start == 0 and len(paths) > _AT_ONCE:
             seconds = (time.monotonic() - began) * (len(paths) / _AT_ONCE - 1)
             if seconds >= 3:
-                say(f"comparing {len(paths):,} pictures by a network, which may take {_duration(seconds)}")
+                say(f"comparing {len(paths):,} pictures by a network, which may take {duration(seconds)}")
     return made
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 def _read(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -224,7 +221,7 @@ def _read(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
 
 
 def _kept(keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
-    """Return what is kept of pictures with this content."""
+    """Return the stored vector and grey image of each picture with this content that has them."""
     found: dict[bytes, tuple[bytes, bytes]] = {}
 
     def look(database: sqlite3.Connection) -> None:
