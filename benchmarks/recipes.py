@@ -284,7 +284,7 @@ def with_last_weights(run: Run) -> float:
 def jobs_of(args: argparse.Namespace, results: Results) -> Iterator[Job]:
     """Yield the jobs without a result: seeds change slowest, so that a benchmark that is stopped has whole rows."""
     names = args.only or list(KNOWN[args.part])
-    cells = [(images, n) for n in (10, 30, 100) for images in args.sets if n <= SETS[images].most]
+    cells = [(images, n) for n in args.per_class for images in args.sets if n <= SETS[images].most]
     if args.part == "recipes":
         cells = [(images, TUNED_ON[images]) for images in args.sets]
     for seed, (images, per_class), name in itertools.product(range(args.seeds), cells, names):
@@ -390,6 +390,10 @@ def main() -> None:
     parser.add_argument("part", choices=("recipes", "grid", "tables"))
     parser.add_argument("--sets", type=lambda text: text.split(","), help="(default: all of the part)")
     parser.add_argument("--only", type=lambda text: text.split(";"), help="recipes or strategies, separated by ;")
+    parser.add_argument(
+        "--per-class", type=lambda text: [int(n) for n in text.split(",")], default=[10, 30, 100],
+        help="images a class in the grid (default: 10,30,100)",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     parser.add_argument("--output", type=Path, default=CACHE / "recipes")
