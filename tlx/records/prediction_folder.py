@@ -18,6 +18,7 @@ from tlx.records.ownership import refuse_links
 from tlx.records.written_names import read_names, write_names
 
 LIST = "predictions.json"
+SHEET = "sheet.png"  # the first images with what was predicted
 _KEY = "written_by_tlx_predict"
 _LONGEST_LIST = 2**28  # bytes
 _SHOWN = 5

@@ -77,7 +77,9 @@ def test_the_folder_has_tables_and_overlays(paths, tmp_path):
     out = tmp_path / "out"
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     overlays = {f"overlays/{name}.jpg" for name in ("a/1", "b/1", "b/2")}
-    assert written == overlays | {"boxes.csv", "counts.csv", "classes.csv", "coco.json", "predictions.json"}
+    assert written == overlays | {"boxes.csv", "counts.csv", "classes.csv", "coco.json", "predictions.json", "sheet.png"}
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.width > 3 * 160  # three images, enlarged, side by side
     boxes = rows_of(out / "boxes.csv")
     assert [row["image"] for row in boxes] == [str(paths[0])] * 2 + [str(paths[2])]
     assert [float(boxes[1][name]) for name in ("x1", "y1", "x2", "y2", "score")] == [2, 3, 12, 13.5, 0.4]

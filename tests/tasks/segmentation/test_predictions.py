@@ -17,7 +17,7 @@ from tests.tasks.segmentation.masks import blobs
 from tlx.base.errors import TlxError
 from tlx.data.ignored import IGNORED
 from tlx.data.reading.images import read_image
-from tlx.records.prediction_folder import LIST, PredictionFolder
+from tlx.records.prediction_folder import LIST, SHEET, PredictionFolder
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.segmentation import overlays
 from tlx.tasks.segmentation.areas import class_areas
@@ -192,10 +192,12 @@ def test_a_second_prediction_replaces_the_first_and_nothing_else(predictions, tm
     """Guards against masks of earlier images that are read back with the new ones, and files of others removed."""
     out = tmp_path / "out"
     predictions.save(out)
+    with Image.open(out / SHEET) as sheet:
+        assert sheet.width > 3 * 160  # three images, enlarged, side by side
     (out / "masks" / "notes.txt").write_text("mine")
     (out / "masks" / "b" / "1.png.tlx-0123456789ab.tmp").write_text("half")  # left by a kill
     MaskPredictions(predictions.paths[:1], NAMES, predictions.masks[:1]).save(out)
-    wanted = {"areas.csv", "classes.csv", LIST, "masks/1.png", "overlays/1.jpg", "masks/notes.txt"}
+    wanted = {"areas.csv", "classes.csv", LIST, SHEET, "masks/1.png", "overlays/1.jpg", "masks/notes.txt"}
     assert files_in(out) == wanted
     assert not (out / "masks" / "b").exists()
     assert read_image(out / "overlays" / "1.jpg").shape == (3, 30, 40)
@@ -234,8 +236,8 @@ def test_nothing_is_written_or_removed_through_a_link_or_a_list_of_others(predic
             for path in (out / name / sub).iterdir():
                 path.unlink()
             os.rmdir(out / name / sub)
-    os.unlink(out / "areas.csv")
-    os.unlink(out / "classes.csv")
+    for name in ("areas.csv", "classes.csv", SHEET):
+        os.unlink(out / name)
     (out / "c").symlink_to(mine)
     with pytest.raises(TlxError, match="got links"):
         predictions.save(out)

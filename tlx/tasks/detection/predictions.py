@@ -19,8 +19,8 @@ from tlx.data.reading.windows import Window
 from tlx.measures.box_drawing import DrawnBox, with_boxes
 from tlx.measures.colours import distinct_colour
 from tlx.records.prediction_columns import BOXES, count_columns
-from tlx.records.prediction_file import csv_lines, write_table
-from tlx.records.prediction_folder import PredictionFolder, is_table
+from tlx.records.prediction_file import csv_lines, write_sheet, write_table
+from tlx.records.prediction_folder import SHEET, PredictionFolder, is_table
 from tlx.tasks.contact_sheet import OnASheet
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.detection.coco_results import coco_results
@@ -118,7 +118,7 @@ class BoxPredictions(OnASheet):
         write_table(Path(path).expanduser(), "".join(self._counts_table()))
 
     def save(self, folder: str | Path) -> None:
-        """Write `coco.json`, `boxes.csv`, `counts.csv`, `classes.csv` and `overlays/NAME.jpg` into a folder.
+        """Write `coco.json`, `boxes.csv`, `counts.csv`, `classes.csv`, `overlays/NAME.jpg`, `sheet.png` into a folder.
 
         If its name ends in `.csv`, it is a file, and only the table of counts is written, as by `to_csv`.
 
@@ -135,7 +135,7 @@ class BoxPredictions(OnASheet):
             return
         overlays = [f"overlays/{name}.jpg" for name in mirrored_names(self.paths)]
         tables = {"boxes.csv": self._boxes_table(), "counts.csv": self._counts_table()}
-        PredictionFolder(place).start([*tables, "classes.csv", "coco.json", *overlays])
+        PredictionFolder(place).start([*tables, "classes.csv", "coco.json", SHEET, *overlays])
         write_text(place / "classes.csv", "".join(self._classes_table()))
         tables["coco.json"] = coco_results(self.paths, self.class_names, self.found)
         for name, lines in tables.items():
@@ -145,6 +145,8 @@ class BoxPredictions(OnASheet):
             shown = Image.fromarray(self._overlay(i))
             with writing(place / name) as file:  # colours of half the size would blur the labels
                 shown.save(file, format="JPEG", quality=90, subsampling=0)
+        if len(self):
+            write_sheet(place / SHEET, self.sheet())
 
     def _overlay(self, i: int) -> np.ndarray:
         boxes = [

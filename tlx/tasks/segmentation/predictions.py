@@ -16,8 +16,8 @@ from tlx.base.printable import aligned, one_line, shortened
 from tlx.data.reading.images import read_image
 from tlx.data.reading.windows import Window
 from tlx.records.prediction_columns import AREAS
-from tlx.records.prediction_file import csv_lines, write_table
-from tlx.records.prediction_folder import PredictionFolder, is_table
+from tlx.records.prediction_file import csv_lines, write_sheet, write_table
+from tlx.records.prediction_folder import SHEET, PredictionFolder, is_table
 from tlx.tasks.contact_sheet import OnASheet
 from tlx.tasks.dense.mirrored_names import mirrored_names
 from tlx.tasks.segmentation.areas import ClassArea, class_areas
@@ -95,7 +95,7 @@ class MaskPredictions(OnASheet):
         write_table(Path(path).expanduser(), self._areas_table())
 
     def save(self, folder: str | Path) -> None:
-        """Write `masks/NAME.png`, `overlays/NAME.jpg`, `areas.csv` and `classes.csv` into a folder.
+        """Write `masks/NAME.png`, `overlays/NAME.jpg`, `areas.csv`, `classes.csv` and `sheet.png` into a folder.
 
         If its name ends in `.csv`, it is a file, and only the table of areas is written, as by `to_csv`.
 
@@ -111,7 +111,7 @@ class MaskPredictions(OnASheet):
             self.to_csv(place)
             return
         masks, overlays = [f"masks/{name}.png" for name in names], [f"overlays/{name}.jpg" for name in names]
-        PredictionFolder(place).start(["areas.csv", "classes.csv", *masks, *overlays])
+        PredictionFolder(place).start(["areas.csv", "classes.csv", SHEET, *masks, *overlays])
         for name, content in zip(masks, self.masks, strict=True):
             with writing(place / name) as file:
                 file.write(content)
@@ -121,6 +121,8 @@ class MaskPredictions(OnASheet):
             shown = Image.fromarray(self._overlay(i))
             with writing(place / name) as file:  # colours of half the size would blur the borders
                 shown.save(file, format="JPEG", quality=90, subsampling=0)
+        if len(self):
+            write_sheet(place / SHEET, self.sheet())
 
     def _overlay(self, i: int) -> np.ndarray:
         image = read_image(self.paths[i], 3, window=self.window).permute(1, 2, 0).numpy()
