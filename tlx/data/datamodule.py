@@ -81,6 +81,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
 
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
+        leaves_cores: Whether steps leave the cores to processes that read; None: they do on any device but a CPU.
 
     Examples:
         >>> import tlx
@@ -118,6 +119,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self._kept: dict[tuple[str, bool], KeptImages | None] = {}
         self._turns = (0, 0)
         self.step_seconds: float | None = None
+        self.leaves_cores: bool | None = None
         self._image_seconds: float | None = None
         self._last_line = ""
 
@@ -436,6 +438,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self._last_line = line
 
     def _on_gpu(self) -> bool:
+        if self.leaves_cores is not None:
+            return self.leaves_cores
         device = self._device
         return torch.cuda.is_available() if device is None else device.type != "cpu"
 
