@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tlx.base.imports import start_lean
+
 if TYPE_CHECKING:
     from tests.finished import FinishedRuns
     from tlx import Run
 
 ROOT = Path(__file__).resolve().parent.parent
+
+with pytest.MonkeyPatch.context() as environment:
+    environment.setenv("GOMP_SPINCOUNT", "10000")  # put back: commands that tests start set it themselves
+    start_lean()  # as a command: each worker of a test run starts four seconds earlier
 
 
 def pytest_collection_finish() -> None:

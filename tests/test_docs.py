@@ -44,15 +44,18 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """(line as a person types it, words after `tlx`) of every tlx command, whatever starts it (torchrun, srun, …)."""
-    found = []
+    """(pages, line as a person types it; words after `tlx`) of every tlx command, whatever starts it (srun, …)."""
+    found: dict[tuple[str, ...], tuple[list[str], str, list[str]]] = {}  # what a command sets and says -> where it is
     for page in PAGES:
         for block in blocks(page, "bash"):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if "tlx" in words and words[0] not in ("git", "pip"):
-                    found.append((f"{page.name}: {' '.join(line.split())}", words[words.index("tlx") + 1 :]))
-    return found
+                    after = words.index("tlx") + 1
+                    sets = [word for word in words[:after] if word.startswith("TLX_")]
+                    said = found.setdefault((*sets, *words[after:]), ([], " ".join(line.split()), words[after:]))
+                    said[0].append(page.name)
+    return [(f"{', '.join(dict.fromkeys(pages))}: {line}", words) for pages, line, words in found.values()]
 
 
 COMMANDS = commands()

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ FAMILIES = [
     "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t", "swin_v2_t",
 ]  # fmt: skip
 
+# Experiments that train at night: the suite trains the same on digits, or on a smaller network, and plans all of them.
+TWIN = re.compile(r"(mnist|usps)_.*|.*_vgg16")
+
 COCO: dict[str, list[dict[str, str | int]]] = {
     "images": [{"id": 1, "file_name": "1.jpg", "width": 8, "height": 8}],
     "categories": [{"id": 1, "name": "cell"}],
@@ -49,6 +53,13 @@ ADAPTING = {"adabn", "coral", "dan", "dann", "cdan", "mcc", "self_training"}
 def command(path: str) -> list[str]:
     """The words of the command that a file opens with; `python -m` puts modules of the working directory in reach."""
     return shlex.split(re.split(r"\s{2,}", opening(path).removeprefix("# ").removeprefix("python -m "))[0])
+
+
+def few_drawn(part: str, node: Mapping[str, object]) -> list[str]:
+    """Overrides that make a set of drawn images small: drawing it takes seconds. Empty: its images are not drawn."""
+    if node["name"] == "scenes":
+        return [f"{part}.count=8"]
+    return [f"{part}.per_class=20"] if node["name"] in ("plates", "letters") else []
 
 
 def without_needs(group: str) -> list[str]:
@@ -164,7 +175,8 @@ def test_every_dataset_can_be_planned_without_its_images(name, tmp_path, monkeyp
         for part in missing:
             (Path("data") / part).mkdir(parents=True)
     task = [w for w in command(path) if w.startswith("task=")] if (path := f"dataset/{name}.yaml") in FILES else []
-    assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *task, *SMALL]))
+    few = few_drawn("dataset", {"name": name})
+    assert f"dataset {name}" in plan_table(compose([f"dataset={name}", *task, *SMALL, *few]))
 
 
 @pytest.mark.slow
@@ -223,14 +235,16 @@ def test_every_experiment_can_be_planned(name, home, tiny_run):
     """Guards against an experiment that rots while the groups it is made of change."""
     words = command(f"experiment/{name}.yaml")[2:]
     config = compose(words)
-    if config.dataset.name == "scenes":  # they are drawn
-        config = compose([*words, "dataset.count=5"])
+    if fewer := [text for part in ("dataset", "target") if config.get(part) for text in few_drawn(part, config[part])]:
+        config = compose([*words, *fewer])
     assert "layer group" in plan_table(config)
     assert not OmegaConf.missing_keys(config)
 
 
 @pytest.mark.run
-@pytest.mark.parametrize("name", options("experiment"))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.nightly] * bool(TWIN.fullmatch(n))) for n in options("experiment")]
+)
 def test_every_experiment_trains(name, ten_digits, home, finished):
     """Guards against an experiment that composes and then fails on images: one batch of each stage, of small sets. Some
     are the same with these, and train once."""
@@ -241,10 +255,10 @@ def test_every_experiment_trains(name, ten_digits, home, finished):
         node = settled.get(part)
         if node is None:
             continue
-        if node.name in ("plates", "letters"):
-            small.append(f"{part}.per_class=20")
-        elif node.name == "scenes":
-            small += [f"{part}.count=8", f"{part}.image_size=64"]
+        if drawn := few_drawn(part, node):
+            small += drawn
+            if node.name == "scenes":
+                small.append(f"{part}.image_size=64")
         elif node._target_ == "tlx.data.masks":
             small += [f"{part}.root={discs(home / 'discs')}", f"{part}.image_size=64", f"{part}.batch_size=2"]
         elif node._target_ in ("tlx.data.voc", "tlx.data.boxes"):

@@ -84,6 +84,7 @@ def test_processes_with_weights_and_balanced_classes_equal_one(tmp_path):
         assert measured[0][key] == pytest.approx(measured[1][key], abs=1e-4), key
 
 
+@pytest.mark.nightly
 def test_without_wrapping_again_the_processes_drift_apart(tmp_path):
     """Guards against the test above passing for another reason: the fault shows when the cure is taken away."""
     two = train(tmp_path, 2, 32, "naive")

@@ -79,7 +79,7 @@ def test_the_one_that_ended_first_is_named() -> None:
 @pytest.mark.usefixtures("forked_commands")
 def test_a_killed_process_is_named_and_the_same_command_goes_on(tmp_path: Path, uneven: list[str]) -> None:
     """Guards against a message in gloo's words ("Connection closed by peer") of the one that survived."""
-    overrides = [*uneven, "trainer.stage_epochs=20"]
+    overrides = [*uneven, "trainer.stage_epochs=8"]
     training, run = start(tmp_path, *overrides), Run(tmp_path / "run")
     wait_for_checkpoint(run)
     forked = [

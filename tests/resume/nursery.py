@@ -15,15 +15,17 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-import torch
-
-import tlx
-import tlx.train
-from tests.resume.kill_points import watch
-from tlx.base.errors import Interrupted
+from tlx.base.imports import start_lean
 
 
 def child(directory: Path, ready: int) -> int:
+    """Train, with what the parent has imported; return the exit code."""
+    import torch
+
+    import tlx
+    from tests.resume.kill_points import watch
+    from tlx.base.errors import Interrupted
+
     with (directory / "output.txt").open("a") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -42,9 +44,10 @@ def child(directory: Path, ready: int) -> int:
 
 
 def main() -> None:
-    for module in ("torch.utils.tensorboard", "tlx.procedures.stages"):  # once, for all of them
-        import_module(module)
-    tlx.compose()
+    start_lean()
+    for module in ("torch.utils.tensorboard", "tlx.train", "tlx.procedures.stages", "tests.resume.kill_points"):
+        import_module(module)  # once, for all of them
+    import_module("tlx").compose()
     gc.freeze()
     for line in sys.stdin:
         waiting, ready = os.pipe()

@@ -20,7 +20,7 @@ from tlx.callbacks.checkpoint_reading import progress
 from tlx.runs.run import Run
 
 pytestmark = pytest.mark.slow
-PARTS = 8  # of the places where a run is killed; the suite tries one of them, the others take minutes
+PARTS = 16  # of the places where a run is killed; the suite tries one of them, the others take minutes
 # Everything that could remember: augmentation, dropout, momentum, a stage that starts from the best of the one before.
 SETTING = [
     "backbone=small_cnn", "backbone.width=4", "dataset.image_size=16", "dataset.channels=1", "dataset.augment=light",

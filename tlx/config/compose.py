@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.backbones import catalog as backbone_catalog
-from tlx.base.compat.hydra import ConfigLoader
+from tlx.base.compat.hydra import ConfigLoader, compose_faster
 from tlx.base.compat.omegaconf import raw_node
 from tlx.base.errors import ConfigError, Mistake, TlxError
 from tlx.base.places import place_mistakes
@@ -60,6 +60,7 @@ def register() -> None:
     register_resolvers()
     store = ConfigStore.instance()
     Plugins.instance()  # stores the options of plugins
+    compose_faster()
     launchers = store.repo.get("hydra", {}).get("launcher", {})
     for path in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
         launchers.pop(path.name, None)  # Hydra takes a plugin's option of the same name as the schema of tlx's

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from types import SimpleNamespace
 
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from tlx.base.compat.hydra import ConfigLoader, apply_overrides
+from tlx.base.compat.hydra import ConfigLoader, apply_overrides, compose_faster
 
 
 def test_the_loader_knows_the_options_of_a_group(tmp_path):
@@ -56,3 +59,39 @@ def test_a_sweeper_makes_the_grid_and_asks_before_each_batch(tmp_path):
     sweeper.sweep(["seed=1,2", "lr=3"])
     assert launched == [["seed=1", "lr=3"], ["seed=2", "lr=3"]]
     assert [list(map(list, batch)) for batch in asked] == [launched]
+
+
+def test_a_file_is_parsed_again_where_it_has_changed(tmp_path):
+    """Guards against an edited file without effect, and values of one composition in the next."""
+    compose_faster()
+    file = tmp_path / "train.yaml"
+    before = GlobalHydra.instance().hydra
+    try:
+        for text, typed, node in [
+            ("node: {a: 1}", [], {"a": 1}),
+            ("node: {a: 1}", ["node.a=5", "+node.b=2"], {"a": 5, "b": 2}),
+            ("node: {a: 1}", [], {"a": 1}),
+            ("node: {a: 3}", [], {"a": 3}),
+        ]:
+            if not file.exists() or file.read_text() != text:
+                changed = file.stat().st_mtime_ns + 1 if file.exists() else 0
+                file.write_text(text)
+                os.utime(file, ns=(changed, changed))
+            GlobalHydra.instance().clear()
+            initialize_config_dir(str(tmp_path), version_base="1.3")
+            assert compose("train", typed) == {"node": node}
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def test_registered_options_are_shared_and_handed_out_as_copies():
+    """Guards against a composition that writes into the options of all others."""
+    compose_faster()
+    store = ConfigStore.instance()
+    assert copy.deepcopy(store) is store
+    store.store("option_of_a_test", {"a": 1})
+    try:
+        store.load("option_of_a_test.yaml").node.a = 2
+        assert store.load("option_of_a_test.yaml").node.a == 1
+    finally:
+        del store.repo["option_of_a_test.yaml"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.tasks.detection.boxes import drawn, padded
@@ -237,7 +238,7 @@ def test_every_picture_is_drawn_and_fits_a_screen(sections):
         assert pixels.dtype == np.uint8
         assert pixels.shape[2] == 3
         assert 300 < min(pixels.shape[:2]) <= max(pixels.shape[:2]) < 3200
-        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+        assert Image.fromarray(pixels).getcolors(10) is None  # more than 10 colours
 
 
 def test_truth_stands_beside_the_prediction_at_its_place(kinds):
