@@ -85,6 +85,18 @@ def test_processes_with_weights_and_balanced_classes_equal_one(tmp_path):
 
 
 @pytest.mark.nightly
+def test_processes_average_the_same_weights(tmp_path):
+    """Guards against averages of each process's own steps, and against statistics of BatchNorm that differ."""
+    more = ["trainer.average_weights=0.5", "strategy.stages.3.batch_norm=train"]
+    two, one = train(tmp_path / "two", 2, 32, "rewrap", *more), train(tmp_path / "one", 1, 32, "rewrap", *more)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
+        if epoch < EPOCHS - 1:  # then each process has the statistics of its own images
+            assert apart(two[0][epoch], one[0][epoch]) < 1e-12, epoch
+    assert apart(one[0][0], one[0][-1]) > 1e-2
+
+
+@pytest.mark.nightly
 def test_without_wrapping_again_the_processes_drift_apart(tmp_path):
     """Guards against the test above passing for another reason: the fault shows when the cure is taken away."""
     two = train(tmp_path, 2, 32, "naive")

@@ -19,6 +19,7 @@ from tlx.config import leads
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
+from tlx.config.trainer_values import check_trainer
 from tlx.data.catalog import source_of
 from tlx.data.labels import CLASSES
 from tlx.data.sources.base import OwnSource
@@ -72,10 +73,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
     for key in ("output_dir", "run_name", "run_dir"):
         if config.get(key) == "":
             mistakes.append(Mistake(key, "a text", "an empty one", "leave it out"))
-    if isinstance(config.get("trainer"), Mapping) and config["trainer"].get("devices") in (0, []):
-        mistakes.append(
-            Mistake("trainer.devices", "at least 1, -1, auto or a list of GPUs", show(config["trainer"]["devices"]))
-        )
+    if isinstance(config.get("trainer"), Mapping) and not any(_part(m.path) == "trainer" for m in mistakes):
+        mistakes += check_trainer(config)
     broken = {_part(m.path) for m in [*mistakes, *refused]} | doubtful
     # Checks that span several nodes run only on nodes that are valid on their own.
     if "dataset" not in broken:

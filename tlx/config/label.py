@@ -45,6 +45,7 @@ _WORDS = {
     "dataset.subset_seed": "subset",
     "task.label_smoothing": "smoothing",
     "trainer.gradient_clip_val": "clip",
+    "trainer.average_weights": "average",
     "trainer.accumulate_grad_batches": "accumulate",
 }
 _BACKBONES = {"efficientnet_lite0": "lite0"}

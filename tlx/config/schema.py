@@ -159,6 +159,7 @@ class Trainer:
     gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
     keep: Literal["auto", "best", "last"] = "auto"
+    average_weights: float | Literal["ema"] | None = field(default=None, metadata=within(0, 0.5, open_low=True))
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
     stage_epochs: int | None = field(default=None, metadata=EPOCHS)
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)

@@ -50,6 +50,8 @@ class StagedTraining(Procedure):
         self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, data.sizes["val"])
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
         self.whole: WholeImages | None = None
+        if config.trainer.get("average_weights") is not None:
+            self.networks_written += 1  # last.ckpt holds the average, too
 
     def _first_trained(self) -> tuple[str, ...]:
         return plan(self.config, self.task.group_names)[0].trained

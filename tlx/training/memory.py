@@ -106,6 +106,7 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
         sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + upper
     )
     copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; Adam keeps two more averages
+    copies += config.trainer.get("average_weights") is not None
     weights += learning * width * copies if trained else 0
     size = input_of(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width

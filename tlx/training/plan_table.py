@@ -15,6 +15,7 @@ from tlx.backbones.preprocessing import sides as input_size
 from tlx.base.errors import TlxError
 from tlx.data.box_labels import BoxLabels
 from tlx.data.counting import training_images
+from tlx.strategies.averaging import averaged_text
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
 from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, too_short
@@ -76,7 +77,7 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
         cells = [f"{s.peak_lr[s.trained.index(group)]:.2e}" if group in s.trained else "frozen" for s in stages]
         row = f"{group:<{name_width}}  {sizes[group]:>{size_width},}"
         lines.append(row + "".join(f"  {c:>{w}}" for c, w in zip(cells, columns, strict=True)))
-    for label, values in _footers(stages, sizes):
+    for label, values in _footers(stages, sizes, config.trainer.get("average_weights")):
         row = f"{label:<{name_width}}  {'':>{size_width}}"
         lines.append(row + "".join(f"  {v:>{w}}" for v, w in zip(values, columns, strict=True)))
     return "\n".join(line.rstrip() for line in [*lines, *([""] if remarks else []), *remarks])
@@ -145,7 +146,10 @@ def _outputs(config: DictConfig) -> int | None:
     return kind_of(plain["task"]).outputs(plain["task"], plain["dataset"])
 
 
-def _footers(stages: list[PlannedStage], sizes: dict[str, int]) -> list[tuple[str, list[str]]]:
+def _footers(
+    stages: list[PlannedStage], sizes: dict[str, int], average: float | str | None
+) -> list[tuple[str, list[str]]]:
+    averaged = [] if average is None else [("averaged", [averaged_text(average)] * len(stages))]
     return [
         ("trained", [_short(sum(sizes[g] for g in s.trained)) for s in stages]),
         ("epochs", [str(s.epochs) for s in stages]),
@@ -154,6 +158,7 @@ def _footers(stages: list[PlannedStage], sizes: dict[str, int]) -> list[tuple[st
         ("warm-up", [f"{s.warmup:.0%}" for s in stages]),
         ("batch norm", [s.batch_norm for s in stages]),
         ("starts from", ["-" if i == 0 else s.start_from for i, s in enumerate(stages)]),
+        *averaged,
     ]
 
 

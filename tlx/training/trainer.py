@@ -19,6 +19,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from tlx.base.compat.lightning import leave_signals_alone
 from tlx.base.errors import TlxError
 from tlx.base.interruption import Interruption
+from tlx.callbacks.averaging import Averaging
 from tlx.callbacks.checkpoints import Checkpoints, PlainIO
 from tlx.callbacks.curves import Curves
 from tlx.callbacks.divergence import Divergence
@@ -134,9 +135,12 @@ def build_callbacks(
     whole: WholeImages | None = None,
 ) -> list[pl.Callback]:
     """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
+    average = config.trainer.get("average_weights")
+    averaging = [] if average is None else [Averaging(stages, average)]
     callbacks: list[pl.Callback] = [
         TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar)),
         stages,
+        *averaging,
         FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
         Divergence(stages),
