@@ -67,6 +67,12 @@ def test_long_stages_do_not_flood_the_terminal(epochs: int, improving: bool) -> 
     assert not is_shown(31, 100, True, 30)
 
 
+def test_rows_fall_on_epochs_that_are_validated() -> None:
+    """Guards against rows without figures: 84 epochs have a row each fifth, but every third is validated."""
+    shown = [number for number in range(1, 85) if is_shown(number, 84, False, 0, 3)]
+    assert shown == [1, *range(6, 85, 6)]
+
+
 def test_what_is_left_follows_the_last_epochs() -> None:
     """Guards against a first epoch, in which everything is read for the first time, that counts for ever."""
     assert expected_left([60.0, 1.0, 1.0, 1.2, 0.8], 10) == 10

@@ -23,6 +23,8 @@ from tlx.callbacks.stages import Stages
 from tlx.records.ownership import CHECKPOINTS, NEXT
 from tlx.tasks.module import Task
 
+_SECONDS_UNSAVED = 60.0  # after which an epoch is saved even if it is not validated
+
 
 class PlainIO(TorchCheckpointIO):
     """Writes directly to the given path; Lightning's default goes through the system's temporary folder."""
@@ -43,6 +45,9 @@ class Checkpoints(Checkpoint):
     last.ckpt with the scores, then the best weights are renamed. After a kill, `settle_files` restores the state that
     last.ckpt records. Each file is written to a temporary name, synced to the disk and renamed.
 
+    Epochs that are validated are saved. One that is not is saved if the last save was a minute ago: so a kill loses the
+    epoch that runs, or less than a minute and an epoch where epochs are short and rarely validated.
+
     Args:
         directory: Directory of the checkpoints.
         stages: The callback that runs the plan; it evaluates the epoch before this callback runs.
@@ -61,7 +66,7 @@ class Checkpoints(Checkpoint):
         self.seconds = 0.0  # of training, over all starts
         self.epoch: dict[str, float] | None = None  # the sums of an epoch that was stopped midway
         self.begun = False  # whether a step was taken, which proves that the checkpoint was usable
-        self._since = time.perf_counter()
+        self._since = self._saved = time.perf_counter()
 
     @property
     def last(self) -> Path:
@@ -87,7 +92,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and connect the processes; restore the sums of an epoch that was stopped midway."""
-        self._since = time.perf_counter()
+        self._since = self._saved = time.perf_counter()
         self.agreement.begin()
         if self.epoch is not None:
             assert isinstance(pl_module, Task)
@@ -125,10 +130,16 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
+        self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        overdue = time.perf_counter() - self._saved > _SECONDS_UNSAVED
+        if not (self.stages.validates or self.done) and not trainer.strategy.broadcast(overdue):
+            return
+        self._saved = time.perf_counter()
         fresh = []
         if self._is_best(trainer):
             fresh.append("best.ckpt")
-            self.figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+            if self.stages.validates:
+                self.figures = {k: v for k, v in self.stages.figures(trainer).items() if k.startswith("val/")}
         if self.stages.keep_weights:
             fresh.append("stage_best.ckpt")
         assert isinstance(pl_module, Task)
@@ -136,7 +147,6 @@ class Checkpoints(Checkpoint):
             fresh.append("oracle.ckpt")
         for name in fresh:
             self._write(trainer, self.directory / (name + NEXT), weights_only=True)
-        self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
         _flush(trainer)
         self._write(trainer, self.last)
         if trainer.is_global_zero:
@@ -148,6 +158,8 @@ class Checkpoints(Checkpoint):
     # Inside
 
     def _is_best(self, trainer: pl.Trainer) -> bool:
+        if not self.stages.validates:
+            return self.stages.keeps_last
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:  # no validation split: the last weights count as the best
             return True
@@ -162,7 +174,7 @@ class Checkpoints(Checkpoint):
         return improved or self.stages.keeps_last
 
     def _is_best_of_the_oracle(self, trainer: pl.Trainer, figure: str | None) -> bool:
-        value = None if figure is None else trainer.callback_metrics.get(figure)
+        value = None if figure is None or not self.stages.validates else trainer.callback_metrics.get(figure)
         if value is None or (self.oracle is not None and float(value) <= self.oracle):
             return False
         self.oracle = float(value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from tlx.callbacks.stages import Stages
 from tlx.strategies.parameter_groups import layer_group
 from tlx.tasks.module import Task
 
@@ -42,9 +43,13 @@ class Curves(pl.Callback):
 
     A point is logged every `log_every_n_steps` steps and at the first step of every epoch, so that even the shortest
     stage is visible. Trainable parameters are counted once per epoch, after the stage callback, which runs first.
+
+    Args:
+        stages: The callback that knows which epochs are validated.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
         self.trainable = 0
         self._first = False  # whether the next step is the first of its epoch
 
@@ -71,8 +76,8 @@ class Curves(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean loss and accuracy. Lightning logs after the checkpoint, where a kill would lose them."""
-        found = trainer.callback_metrics
-        values: dict[str, float] = {name: float(found[name]) for name in _OF_THE_EPOCH if name in found}
+        found = self.stages.figures(trainer)
+        values: dict[str, float] = {name: found[name] for name in _OF_THE_EPOCH if name in found}
         if not values:
             return
         values["epoch"] = float(trainer.current_epoch)

@@ -16,7 +16,8 @@ from tlx.callbacks.stages import Stages
 class EpochTable(pl.Callback):
     """Writes epoch, stage, metrics and learning rates (those of the epoch's last step) to a CSV file.
 
-    The column `epochs` has the number of epochs that the run takes at most.
+    Figures of validation are empty for epochs that are not validated. The column `epochs` has the number of epochs that
+    the run takes at most.
 
     The file is rewritten after each epoch, so that it is complete at any moment. A resumed run drops the rows of the
     epochs that it trains again.
@@ -42,7 +43,7 @@ class EpochTable(pl.Callback):
         """Add a row."""
         if not trainer.is_global_zero:
             return
-        figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "train/batch_loss"}
+        figures = {k: v for k, v in self.stages.figures(trainer).items() if k != "train/batch_loss"}
         self.rows.append(
             {
                 "epoch": trainer.current_epoch,

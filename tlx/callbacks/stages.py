@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from tlx.base.compat.lightning import wrap_again
 from tlx.callbacks.checkpoint_reading import read_weights
 from tlx.strategies.parameter_groups import layer_group
 from tlx.strategies.plan import PlannedStage
+from tlx.strategies.validated import is_validated
 from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
+
+_NEVER = sys.maxsize  # epochs
 
 
 class Stages(pl.Callback):
@@ -37,6 +41,8 @@ class Stages(pl.Callback):
         keeps_best: Whether the best weights of each stage are kept even if the next one does not start from them. Those
             of the first stage are in `best.ckpt`.
         keeps_last: Whether the last weights of a stage count as its best, see `trainer.keep`.
+        every: Epochs from one validation to the next, for each stage; see `trainer.validate_every`.
+        validates: Whether the current epoch, or the one that has just ended, is validated.
     """
 
     def __init__(self, stages: Sequence[PlannedStage], monitor: str, mode: str, directory: Path) -> None:
@@ -51,6 +57,8 @@ class Stages(pl.Callback):
         self.running = self.stages[0]  # the stage of the current epoch, or of the one that has just ended
         self.keeps_best = False
         self.keeps_last = False
+        self.every = [1] * len(self.stages)
+        self.validates = True
         self.keep_weights = False  # whether stage_best.ckpt gets the weights of the epoch that has just ended
         self._logged = False  # whether this process has logged its stage
         self._wrapped_for: int | None = None  # the stage for which this process has frozen and wrapped the network
@@ -102,6 +110,9 @@ class Stages(pl.Callback):
     def _enter(self, trainer: pl.Trainer, pl_module: pl.LightningModule, begins: bool) -> None:
         assert isinstance(pl_module, Task)
         self.running = self.stage
+        number = trainer.current_epoch - self.first_epoch + 1
+        self.validates = is_validated(number, self.stage.epochs, self.every[self.index])
+        trainer.check_val_every_n_epoch = 1 if self.validates else _NEVER
         if begins and self.index > 0 and self.stage.start_from == "best":
             self._load_best(trainer)
         if self._wrapped_for != self.index:
@@ -129,7 +140,7 @@ class Stages(pl.Callback):
         improved = self._improved(trainer)
         self.keep_weights = kept and (improved or self.keeps_last)
         done = trainer.current_epoch + 1 - self.first_epoch
-        plateau = self.stage.patience is not None and self.waited >= self.stage.patience
+        plateau = self.validates and self.stage.patience is not None and self.waited >= self.stage.patience
         if done < self.stage.epochs and not plateau:
             return
         if plateau and done < self.stage.epochs:
@@ -141,6 +152,11 @@ class Stages(pl.Callback):
         self.first_epoch = trainer.current_epoch + 1
         self.first_step = trainer.global_step
         self.best, self.waited = None, 0
+
+    def figures(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Return what the epoch logged; Lightning keeps the figures of an earlier validation."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        return {name: value for name, value in logged.items() if self.validates or name.startswith("train/")}
 
     def steps_of_stage(self, trainer: pl.Trainer) -> int:
         """Return the number of optimizer steps of the current stage if it takes all its epochs."""
@@ -167,6 +183,9 @@ class Stages(pl.Callback):
 
     def _improved(self, trainer: pl.Trainer) -> bool:
         """Compare the monitored value with the best so far; without a value every epoch counts as better."""
+        if not self.validates:
+            self.waited += 1
+            return False
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
             return True

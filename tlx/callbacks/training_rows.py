@@ -73,10 +73,13 @@ class TrainingRows(pl.Callback):
         assert isinstance(pl_module, Task)
         epoch = self._ended(trainer)
         headline = f"val/{pl_module.kind.headline.partition('/')[2]}"
+        if not self.stages.validates:  # its row would lack what the others show
+            return
         begins = self._rows is None
         rows = self._rows = self._rows or EpochRows(epoch, self.checkpoints.monitor, headline)
         self._held = rows.row(epoch)
-        if begins or is_shown(epoch.number, epoch.epochs, epoch.is_best, self._shown):
+        every = self.stages.every[self.stages.index]
+        if begins or is_shown(epoch.number, epoch.epochs, epoch.is_best, self._shown, every):
             if begins:
                 log.info(rows.heading())
             self._shown = epoch.number
@@ -85,7 +88,7 @@ class TrainingRows(pl.Callback):
     def _ended(self, trainer: pl.Trainer) -> Epoch:
         stage = self.stages.stage
         number = trainer.current_epoch - self.stages.first_epoch + 1
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = self.stages.figures(trainer)
         sign, value = self.checkpoints.sign, figures.get(self.checkpoints.monitor)
         is_best = value is not None and (self.best is None or sign * value > self.best)
         if is_best and value is not None:

@@ -160,6 +160,7 @@ class Trainer:
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
     keep: Literal["auto", "best", "last"] = "auto"
     average_weights: float | Literal["ema"] | None = field(default=None, metadata=within(0, 0.5, open_low=True))
+    validate_every: int | Literal["auto"] = field(default="auto", metadata=AT_LEAST_1)
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
     stage_epochs: int | None = field(default=None, metadata=EPOCHS)
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)

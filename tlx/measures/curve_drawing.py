@@ -34,8 +34,9 @@ def draw_curves(rows: Sequence[Mapping[str, str]], metric: str) -> Figure:
     for axes, name in zip(panels, measured, strict=False):
         for split, colour in COLOURS.items():
             if f"{split}/{name}" in rows[-1]:
-                values = [_number(row.get(f"{split}/{name}")) for row in rows]
-                axes.plot(epochs, values, ".-", color=colour, label=split)
+                values = np.array([_number(row.get(f"{split}/{name}")) for row in rows])
+                known = ~np.isnan(values)  # some epochs are not validated
+                axes.plot(epochs[known], values[known], ".-", color=colour, label=split)
         axes.set_ylabel(name)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _draw_rates(panels[-1], epochs, rows, groups)

@@ -89,7 +89,7 @@ class EpochRows:
         )
 
 
-def is_shown(number: int, epochs: int, is_best: bool, last_shown: int) -> bool:
+def is_shown(number: int, epochs: int, is_best: bool, last_shown: int, validated: int = 1) -> bool:
     """Return whether an epoch gets a row: each of up to 40, otherwise some at equal distances and new best values.
 
     Args:
@@ -97,8 +97,10 @@ def is_shown(number: int, epochs: int, is_best: bool, last_shown: int) -> bool:
         epochs: The epochs of its stage.
         is_best: Whether its monitored value is the best so far.
         last_shown: The last epoch of the stage with a row; 0: none.
+        validated: Epochs from one validation to the next.
     """
-    every = 1 if epochs <= 2 * _SPACED else math.ceil(epochs / _SPACED)
+    spaced = 1 if epochs <= 2 * _SPACED else math.ceil(epochs / _SPACED)
+    every = math.ceil(spaced / validated) * validated
     return number in (1, epochs) or number % every == 0 or (is_best and number - last_shown >= every / 2)
 
 

@@ -32,6 +32,7 @@ from tlx.training.planning import plan
 from tlx.training.rate_search import suggested_rate
 from tlx.training.timing import TrainingSteps
 from tlx.training.trainer import build_callbacks, build_trainer
+from tlx.training.validation_rhythm import rarely_validated, validation_rhythm
 
 log = logging.getLogger("tlx")
 
@@ -48,6 +49,8 @@ class StagedTraining(Procedure):
         self.epoch = epoch_of(config, data)
         self.stages = Stages(plan(config, task.group_names, self.epoch.steps), *monitor, self.run.checkpoints)
         self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, data.sizes["val"])
+        decides = data.validates and not self.stages.keeps_last
+        self.stages.every = validation_rhythm(config, self.stages.stages, decides)
         self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
         self.whole: WholeImages | None = None
         if config.trainer.get("average_weights") is not None:
@@ -82,7 +85,7 @@ class StagedTraining(Procedure):
     def _describe_length(self) -> None:
         """Log the length of an epoch and of the stages, and which stages are short."""
         stages, upper = self.stages.stages, self.task.kind.upper_groups
-        for line in self.epoch.describe(stages):
+        for line in (*self.epoch.describe(stages), *rarely_validated(stages, self.stages.every)):
             log.info("  %s", line)
         for line in too_short(self.config, stages, self.epoch, upper):
             log.warning("  warning: %s", line)

@@ -21,7 +21,7 @@ MADE_AGAIN = (
     "dataset.num_workers",
 )
 # The choice follows from the images and the configuration: every start comes to the same. No file records it.
-FROM_IMAGES = ("trainer.keep", "dataset.batch_size")
+FROM_IMAGES = ("trainer.keep", "trainer.validate_every", "dataset.batch_size")
 
 Context = TypeVar("Context")
 

@@ -144,7 +144,7 @@ def build_callbacks(
         FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
         Divergence(stages),
-        Curves(),
+        Curves(stages),
         Movement(stages),
         EpochTable(run.directory / "metrics.csv", stages),
         *pruning_callbacks(monitored(config).name, stages),
