@@ -27,7 +27,7 @@ _NEVER = sys.maxsize  # epochs
 class Stages(pl.Callback):
     """Runs the planned stages one after another.
 
-    A stage ends after its epochs, or when the monitored value has not improved for `patience` epochs. The learning rate
+    A stage ends after its epochs, or when the monitored value has not improved for its patience. The learning rate
     of every layer group is set before each optimizer step from `PlannedStage.rate`, a pure function of stage, step and
     group.
 
@@ -140,7 +140,8 @@ class Stages(pl.Callback):
         improved = self._improved(trainer)
         self.keep_weights = kept and (improved or self.keeps_last)
         done = trainer.current_epoch + 1 - self.first_epoch
-        plateau = self.validates and self.stage.patience is not None and self.waited >= self.stage.patience
+        patience = None if self.stage.patience is None else self.stage.longer(self.stage.patience)
+        plateau = self.validates and patience is not None and self.waited >= patience
         if done < self.stage.epochs and not plateau:
             return
         if plateau and done < self.stage.epochs:

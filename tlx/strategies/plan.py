@@ -19,7 +19,8 @@ class PlannedStage:
         trained: Layer groups that train, bottom to top.
         peak_lr: Highest learning rate of each trained group, in the order of `trained`.
         epochs: Longest duration, in epochs.
-        patience: Epochs without a better monitored value after which the stage ends early; None: never.
+        patience: Epochs without a better monitored value after which the stage ends early, as the strategy names them:
+            see `longer`; None: never.
         warmup: Fraction of the stage's steps in which the rate rises linearly from near zero.
         schedule: `constant`, `linear` or `cosine`, from the end of the warm-up to the end of the stage.
         batch_norm: `train`: BatchNorm statistics of trained groups move; `frozen`: none move; `adapt`: all move.
@@ -39,6 +40,18 @@ class PlannedStage:
     start_from: str
     named_epochs: int
     min_steps: int
+
+    def longer(self, epochs: int) -> int:
+        """Return the epochs of this stage that a number of epochs as the strategy names them comes to, rounded up.
+
+        A strategy means thousands of images: its epochs have many steps. For a small set, `min_steps` makes a stage of
+        15 epochs one of 84 short ones, and patience that was a fifth of the stage has to remain a fifth of it.
+        """
+        return -(-epochs * self.epochs // self.named_epochs)
+
+    def as_named(self, epochs: int) -> int:
+        """Return the epochs as the strategy names them that have ended after so many epochs of this stage."""
+        return epochs * self.named_epochs // self.epochs
 
     def rate(self, group: str, step: int, steps: int) -> float:
         """Return the learning rate of `group` for optimizer step `step` of `steps` in this stage; 0 where frozen.

@@ -153,7 +153,7 @@ def _footers(
     return [
         ("trained", [_short(sum(sizes[g] for g in s.trained)) for s in stages]),
         ("epochs", [str(s.epochs) for s in stages]),
-        ("patience", [str(s.patience or "-") for s in stages]),
+        ("patience", ["-" if s.patience is None else str(s.longer(s.patience)) for s in stages]),
         ("schedule", [s.schedule for s in stages]),
         ("warm-up", [f"{s.warmup:.0%}" for s in stages]),
         ("batch norm", [s.batch_norm for s in stages]),

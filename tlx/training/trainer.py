@@ -11,7 +11,6 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, ListConfig
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -30,6 +29,7 @@ from tlx.callbacks.movement import Movement
 from tlx.callbacks.oracle import Oracle
 from tlx.callbacks.pruning import pruning_callbacks
 from tlx.callbacks.randomness import StepSeeds
+from tlx.callbacks.run_patience import RunPatience
 from tlx.callbacks.stages import Stages
 from tlx.callbacks.training_rows import TrainingRows
 from tlx.callbacks.whole_images import WholeImages
@@ -134,12 +134,14 @@ def build_callbacks(
     domain: TargetDomain | None = None,
     whole: WholeImages | None = None,
 ) -> list[pl.Callback]:
-    """Return the callbacks of training. Lightning calls EarlyStopping and Checkpoints after the others."""
-    average = config.trainer.get("average_weights")
+    """Return the callbacks of training. Lightning calls Checkpoints after the others."""
+    average, patience = config.trainer.get("average_weights"), config.trainer.patience
+    waiting = [] if patience is None else [RunPatience(stages, *monitored(config), patience)]
     averaging = [] if average is None else [Averaging(stages, average)]
     callbacks: list[pl.Callback] = [
         TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar)),
         stages,
+        *waiting,
         *averaging,
         FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
@@ -157,9 +159,6 @@ def build_callbacks(
         callbacks.insert(0, L2SP(float(config.optimizer.keep_source)))
     if whole is not None:
         callbacks.insert(0, whole)
-    if config.trainer.patience is not None:
-        patience, monitor = config.trainer.patience, monitored(config)
-        callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=patience))
     return callbacks
 
 
