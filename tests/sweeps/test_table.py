@@ -119,6 +119,16 @@ def test_a_setting_is_averaged_over_divisions_as_over_seeds() -> None:
     assert as_text([best, other], "val/loss").split()[1] == "runs"
 
 
+def test_a_setting_is_averaged_over_folds() -> None:
+    """Guards against a row for each fold, of which the luckiest leads the table."""
+    found = [
+        outcome(3 * i + j, right_on(15 + i), lr=str(i), dataset__fold=str(j + 1)) for i in range(2) for j in range(3)
+    ]
+    rows = aggregate(found, "val/loss", "min")
+    assert [(row.values, row.seeds) for row in rows] == [({"lr": "1"}, 3), ({"lr": "0"}, 3)]
+    assert as_text(rows, "val/loss").split()[1] == "folds"
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> Records:
     records = Records(tmp_path / "sweeps" / "x")

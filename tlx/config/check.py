@@ -301,6 +301,10 @@ def _check_target_domain(target: Node, dataset: Node) -> Iterator[Mistake]:
         if target.get(key) is not None:
             hint = "to train on a few labels of the target: dataset=TARGET backbone=run backbone.run=RUN"
             yield Mistake(f"target.{key}", "null: target labels are not used", show(target[key]), hint)
+    if target.get("folds") is not None:
+        yield Mistake(
+            "target.folds", "null: folds divide the labelled images", show(target["folds"]), "type dataset.folds"
+        )
     found = source_of(target).mistakes()
     yield from (replace(m, path=_of_target(m.path), hint=_of_target(m.hint)) for m in found)
     own, others = (source_of(node).class_names() for node in (dataset, target))

@@ -41,6 +41,8 @@ _WORDS = {
     "optimizer.weight_decay": "wd",
     "optimizer.layer_decay": "decay",
     "dataset.classes": "classes",
+    "dataset.fold": "fold",
+    "dataset.folds": "of",
     "dataset.split_seed": "split",
     "dataset.subset_seed": "subset",
     "task.label_smoothing": "smoothing",

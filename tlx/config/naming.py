@@ -26,6 +26,7 @@ _ADDED_TO_SETS = {
     "extension": None,
     "labels_exact": False,
     "similar": "report",
+    **{"folds": None, "fold": None},
     **{"min_side": None, "max_side": None, "labels": "masks", "crops": False, "crop_margin": 0.1},
 }
 ADDED: dict[str, dict[str, Any]] = {

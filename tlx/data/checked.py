@@ -32,6 +32,7 @@ from tlx.data.reading.facts import Facts
 from tlx.data.reading.facts_store import cache_folder
 from tlx.data.reading.inspection import decoding, file_facts
 from tlx.data.splits.division import content_keys, fewer_labels
+from tlx.data.splits.folds import Folds
 from tlx.data.splits.samples import ImageSet, Sample, Split
 from tlx.data.splits.shots import SECONDS, shot_pairs, were_compared
 from tlx.data.splits.similar import grouping_near_duplicates, is_picture, similar_pairs
@@ -321,7 +322,7 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     together = node.get("similar") == "together"
     with decoding(check), grouping_near_duplicates(together), skipping_unreadable(skips) as unreadable:
         source = source_of(node)
-        images = source.load()
+        images = _held_out(source.load(), node)
         if unreadable:
             images = replace(images, notes=(*images.notes, skipped_folders(unreadable)))
         opens = check and any(_files(split) for split in images.splits.values())
@@ -349,6 +350,14 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
         own = {part: [files[sample.source] for sample in split.samples] for part, split in made.splits.items()}
         known = {part: facts_of_crops(split.samples, own[part]) for part, split in made.splits.items()}
     return CheckedSet(node, made, broken, known, {path: f for path, f in files.items() if isinstance(path, Path)})
+
+
+def _held_out(images: ImageSet, node: Mapping[str, Any]) -> ImageSet:
+    """Return a set whose validation split is a fold of the images that train and validate, if the node names one."""
+    folds, fold = node.get("folds"), node.get("fold")
+    if folds is None or fold is None:
+        return images
+    return Folds(images, folds, int(node.get("split_seed", 0))).held_out(fold)
 
 
 def skipped_folders(folders: Collection[str]) -> str:

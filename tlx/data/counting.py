@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ def training_images(node: Mapping[str, Any]) -> int | None:
 
 def _estimated(source: Source, files: int) -> int:
     node = source.node
-    images = files * (1 - (node.get("val_fraction") or 0) - (node.get("test_fraction") or 0))
+    val = 0.0 if node.get("folds") else node.get("val_fraction") or 0
+    images = files * (1 - val - (node.get("test_fraction") or 0)) * (1 - 1 / (node.get("folds") or math.inf))
     images *= node.get("fraction") or 1
     few = node.get("labels_per_class")
     return int(min(images, few * (source.num_classes() or 1)) if few else images)

@@ -23,7 +23,7 @@ from tlx.sweeps.records import ENDED, Record, Records, short
 from tlx.tasks.catalog import headline_in
 
 # Keys whose values are samples of what might have been drawn: a setting is averaged over them.
-SEEDS = ("seed", "dataset.split_seed", "dataset.subset_seed", "target.split_seed")
+SEEDS = ("seed", "dataset.fold", "dataset.split_seed", "dataset.subset_seed", "target.split_seed")
 SHOWN = 3  # metrics in the printed table
 
 
@@ -163,7 +163,7 @@ def _legend(rows: Sequence[Row], several: bool, ranked: bool) -> list[str]:
 def _seeds_of(rows: Sequence[Row]) -> str:
     """Return what the rows are averaged over."""
     keys = {key for row in rows for run in row.runs for key, _ in run.seeds}
-    return "seeds" if keys <= {"seed"} else "runs"
+    return "seeds" if keys <= {"seed"} else "folds" if keys == {"dataset.fold"} else "runs"
 
 
 def write_csv(directory: Path, found: Sequence[Result], rows: Sequence[Row]) -> list[Path]:

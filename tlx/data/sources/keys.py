@@ -29,6 +29,8 @@ class SourceKeys:
     horizontal_flip: bool = True
     val_fraction: float = field(default=0.2, metadata=within(0, 0.9))
     split_seed: int = field(default=0, metadata=SEED)
+    folds: int | None = field(default=None, metadata=within(2, 1000))
+    fold: int | None = field(default=None, metadata=AT_LEAST_1)
     labels_per_class: int | None = field(default=None, metadata=AT_LEAST_1)
     labels_exact: bool = False
     fraction: float | None = field(default=None, metadata=within(0, 1, open_low=True))
@@ -94,6 +96,7 @@ def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
         got = f"labels_per_class={node['labels_per_class']} and fraction={node['fraction']}"
         expected = "one of labels_per_class and fraction"
         yield Mistake("dataset.labels_per_class", expected, got, "set the other to null")
+    yield from _fold_mistakes(node)
     size = node.get("image_size")
     if isinstance(size, list) and len(size) != 2:
         expected = "one side of a square, or a height and a width"
@@ -109,3 +112,22 @@ def mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
     if node.get("augment") == "trivial" and node.get("channels") not in (1, 3, None):
         got = f"trivial with channels={node['channels']}"
         yield Mistake("dataset.augment", "an augmentation other than trivial if channels is not 1 or 3", got)
+
+
+def _fold_mistakes(node: Mapping[str, Any]) -> Iterator[Mistake]:
+    folds, fold = node.get("folds"), node.get("fold")
+    if folds is None and fold is not None:
+        yield Mistake(
+            "dataset.folds", f"a number of folds with dataset.fold={fold}", "null", "for example dataset.folds=5"
+        )
+    elif folds is not None and fold is None:
+        expected = f"the fold that validates, from 1 to {folds}"
+        yield Mistake("dataset.fold", expected, "null", f"for example dataset.fold=1; each in turn: {_in_turn(folds)}")
+    elif folds is not None and fold is not None and fold > folds:
+        yield Mistake("dataset.fold", f"1 to dataset.folds={folds}", str(fold), f"each in turn: {_in_turn(folds)}")
+
+
+def _in_turn(folds: int) -> str:
+    """Return the keys of a sweep over the folds."""
+    named = f"'range(1,{folds + 1})'" if folds > 10 else ",".join(str(fold) for fold in range(1, folds + 1))
+    return f"-m dataset.fold={named}"

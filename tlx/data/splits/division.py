@@ -17,7 +17,7 @@ from pathlib import Path
 from tlx.base.errors import TlxError
 from tlx.data.labels import CLASSES, NO_CLASS, LabelKind
 from tlx.data.reading.inspection import decoding, file_facts, is_decoding
-from tlx.data.splits.groups import blocks_of, divide_blocks
+from tlx.data.splits.groups import blocks_of, divide_blocks, rank_of
 from tlx.data.splits.samples import ImageSet, Split
 from tlx.data.splits.shots import shot_pairs
 from tlx.data.splits.similar import groups_near_duplicates, merged_keys, similar_pairs
@@ -126,7 +126,7 @@ def divide(
 
     parts: dict[str, list[int]] = {name: [] for name in (*fractions, "train")}
     for members in strata.values():
-        members.sort(key=lambda key: _rank(seed, key))
+        members.sort(key=lambda key: rank_of(seed, key))
         room = _quotas(fractions, images=sum(len(copies[key]) for key in members), groups=len(members))
         given_away = 0
         for key in members:
@@ -212,7 +212,7 @@ def fewer_labels(
     by_class: dict[int, list[tuple[bytes, str, int]]] = defaultdict(list)
     for position, (sample, key) in enumerate(zip(train.samples, content_keys(train), strict=True)):
         for label in labels.class_ids(sample.target) or (NO_CLASS,):
-            by_class[label].append((_rank(seed, key), sample.name, position))
+            by_class[label].append((rank_of(seed, key), sample.name, position))
     if labels_per_class is not None and exact:
         short = [
             f"{name} {len(by_class[i])}" for i, name in enumerate(class_names) if len(by_class[i]) < labels_per_class
@@ -244,7 +244,3 @@ def _quotas(fractions: Mapping[str, float], images: int, groups: int) -> dict[st
 
 def _round(value: float) -> int:
     return floor(value + 0.5)
-
-
-def _rank(seed: int, key: bytes) -> bytes:
-    return blake2b(key, digest_size=16, salt=(seed % 2**64).to_bytes(8, "little")).digest()

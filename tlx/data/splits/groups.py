@@ -126,7 +126,7 @@ def divide_blocks(blocks: Sequence[Block], fractions: Mapping[str, float], seed:
         homes.update(block.counts.keys())
 
     def order(block: Block) -> tuple[int, bytes]:
-        return min(sizes[label] for label in block.counts), _rank(seed, block.name)
+        return min(sizes[label] for label in block.counts), rank_of(seed, block.name)
 
     left = sorted(blocks, key=order)
     parts: dict[str, list[Block]] = {}
@@ -234,5 +234,6 @@ def _name(keys: Sequence[bytes], groups: Sequence[str | None], positions: Sequen
     return b"group " + min(named).encode("utf-8", "surrogateescape") if named else min(keys[p] for p in positions)
 
 
-def _rank(seed: int, name: bytes) -> bytes:
+def rank_of(seed: int, name: bytes) -> bytes:
+    """Return the place of a name, or of a content hash, in the order that a seed determines: a hash of both."""
     return blake2b(name, digest_size=16, salt=(seed % 2**64).to_bytes(8, "little")).digest()
