@@ -89,6 +89,7 @@ def test_only_what_is_auto_is_measured():
     trial = ForwardPasses(config, None, None)  # type: ignore[arg-type]  # nothing of them is asked for
     got = settle(config, COMPUTATION, trial)
     assert (got.trainer.precision, got.trainer.channels_last, got.trainer.compile) == ("bf16-mixed", True, False)
+    assert got.trainer.length is None
     assert undecided(got) == []
 
 
@@ -97,6 +98,7 @@ def test_a_resumed_run_keeps_what_changes_digits(tmp_path):
     its `auto` is settled: neither the same command nor `resume=RUN` would resume it."""
     asked = [*SMALL, "strategy=full", "logger=none", "dataset.num_workers=2", *(f"{key}=auto" for key in KEPT)]
     chosen = {"trainer.precision": "bf16-mixed", "trainer.channels_last": False, "trainer.compile": False}
+    chosen |= {"trainer.length": 0.5}
     config = tlx.compose([*asked, f"run_dir={tmp_path}"])
     run = Run(tmp_path)
     run.begin(config)

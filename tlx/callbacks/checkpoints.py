@@ -73,11 +73,15 @@ class Checkpoints(Checkpoint):
         """The checkpoint to resume from."""
         return self.directory / "last.ckpt"
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training so far, over all starts."""
+        return self.seconds + time.perf_counter() - self._since
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state to store in a checkpoint, plain numbers only."""
-        seconds = self.seconds + time.perf_counter() - self._since
         best = {"best": self.best, "oracle": self.oracle, "figures": self.figures}
-        return {**best, "done": self.done, "seconds": seconds, "epoch": self.epoch}
+        return {**best, "done": self.done, "seconds": self.elapsed, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""

@@ -111,8 +111,7 @@ class Stages(pl.Callback):
         assert isinstance(pl_module, Task)
         self.running = self.stage
         number = trainer.current_epoch - self.first_epoch + 1
-        self.validates = is_validated(number, self.stage.epochs, self.every[self.index])
-        trainer.check_val_every_n_epoch = 1 if self.validates else _NEVER
+        self._validate(trainer, is_validated(number, self.stage.epochs, self.every[self.index]))
         if begins and self.index > 0 and self.stage.start_from == "best":
             self._load_best(trainer)
         if self._wrapped_for != self.index:
@@ -153,6 +152,14 @@ class Stages(pl.Callback):
         self.first_epoch = trainer.current_epoch + 1
         self.first_step = trainer.global_step
         self.best, self.waited = None, 0
+
+    def validate_now(self, trainer: pl.Trainer) -> None:
+        """Validate this epoch, which is the last one."""
+        self._validate(trainer, True)
+
+    def _validate(self, trainer: pl.Trainer, choice: bool) -> None:
+        self.validates = choice
+        trainer.check_val_every_n_epoch = 1 if choice else _NEVER
 
     def figures(self, trainer: pl.Trainer) -> dict[str, float]:
         """Return what the epoch logged; Lightning keeps the figures of an earlier validation."""

@@ -12,6 +12,7 @@ from tlx.building.loggers import lifted
 from tlx.config.labels import fill_labels
 from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer
 from tlx.data.catalog import source_of
+from tlx.records.settled import AUTO
 
 _BY_PART: dict[str, type] = {
     "optimizer": Optimizer,
@@ -49,7 +50,15 @@ def complete(config: DictConfig) -> DictConfig:
             for key, value in left_out(part, plain).items():
                 node[key] = value
     fill_labels(config)
+    fill_length(config)
     return config
+
+
+def fill_length(config: DictConfig) -> None:
+    """Let a limit in minutes decide the length of the stages, in place, unless that is typed."""
+    trainer = config.get("trainer")
+    if trainer is not None and trainer.get("max_minutes") is not None and trainer.get("length") is None:
+        trainer.length = AUTO
 
 
 def lift_logger(config: DictConfig) -> None:

@@ -48,6 +48,7 @@ _WORDS = {
     "task.label_smoothing": "smoothing",
     "trainer.gradient_clip_val": "clip",
     "trainer.average_weights": "average",
+    "trainer.max_minutes": "minutes",
     "trainer.accumulate_grad_batches": "accumulate",
 }
 _BACKBONES = {"efficientnet_lite0": "lite0"}

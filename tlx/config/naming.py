@@ -35,7 +35,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "target": _ADDED_TO_SETS,
     "task": {"tile_size": None, "tile_overlap": 0.0, "tile_pool": "mean", "class_weights": None},
     "strategy": {"groups": None, "folds": 5, "scoring": "accuracy"},
-    "trainer": {"average_weights": None, "validate_every": "auto"},
+    "trainer": {"average_weights": None, "validate_every": "auto", "max_minutes": None, "length": None},
 }
 _LONGEST = 255  # bytes of a folder's name
 PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")

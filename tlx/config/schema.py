@@ -163,6 +163,8 @@ class Trainer:
     validate_every: int | Literal["auto"] = field(default="auto", metadata=AT_LEAST_1)
     patience: int | None = field(default=None, metadata=AT_LEAST_1)
     stage_epochs: int | None = field(default=None, metadata=EPOCHS)
+    max_minutes: float | None = field(default=None, metadata=POSITIVE)
+    length: float | Literal["auto"] | None = field(default=None, metadata=within(0, 1, open_low=True))
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)
     log_every_n_steps: int = field(default=10, metadata=AT_LEAST_1)
     deterministic: bool = False

@@ -21,7 +21,6 @@ def check_trainer(config: Node) -> Iterator[Mistake]:
         hint = "type trainer.average_weights=null"
         if trainer.get("strategy") == "fsdp":
             expected = "null with trainer.strategy=fsdp, which shards the weights"
-            hint = f"{hint}, or trainer.strategy=ddp"
-            yield Mistake("trainer.average_weights", expected, show(average), hint)
+            yield Mistake("trainer.average_weights", expected, show(average), f"{hint}, or trainer.strategy=ddp")
         if config.get("classifier") is not None:
             yield Mistake("trainer.average_weights", "null with a classifier: no weights train", show(average), hint)

@@ -60,6 +60,10 @@ KEYS = {
         "trainer.accumulate_grad_batches=VALUE"
     ),
     "patience early_stopping early_stop early_stopping_patience": Lead("trainer.patience=VALUE"),
+    "ema model_ema model_ema_decay": Lead("trainer.average_weights=ema"),
+    "swa stochastic_weight_averaging average": Lead("trainer.average_weights=0.1"),
+    "val_every eval_every eval_interval check_val_every_n_epoch val_interval": Lead("trainer.validate_every=VALUE"),
+    "max_time time_limit minutes": Lead("trainer.max_minutes=VALUE"),
     "debug fast_dev_run dry_run smoke_test": Lead("trainer=debug"),
     "limit_train_batches limit_val_batches max_batches": Lead("trainer.limit_batches=VALUE"),
     "log_every log_interval print_freq logging_steps": Lead("trainer.log_every_n_steps=VALUE"),
@@ -123,7 +127,7 @@ KEYS = {
     "no_cache use_cache": Lead("cache=off", "the outputs of frozen layers are cached; to switch it off"),
     "svm knn logreg": Lead("strategy=features classifier=svm"),
     "lora adapter adapters peft": Lead("strategy=last_layers", _LACKS_LAYERS),
-    "ema swa model_ema tta test_time_augmentation distill distillation teacher": Lead("", "tlx has none"),
+    "tta test_time_augmentation distill distillation teacher": Lead("", "tlx has none"),
 }
 
 OPTIONS: dict[str, dict[str, Lead]] = {

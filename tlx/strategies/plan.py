@@ -94,6 +94,7 @@ def plan_stages(
     stage_epochs: int | None = None,
     upper: Sequence[str] = (HEAD,),
     steps: int | None = None,
+    length: float = 1.0,
 ) -> list[PlannedStage]:
     """Resolve a strategy for the layer groups `names` (bottom to top, the head last).
 
@@ -104,6 +105,7 @@ def plan_stages(
         stage_epochs: Most epochs of a stage; None: as in the strategy.
         upper: The groups above the backbone.
         steps: Optimizer steps of an epoch; None: unknown, and `min_steps` lengthens no stage.
+        length: The fraction of the epochs of each stage that are trained, rounded down, but at least one.
 
     Raises:
         SelectorError: A selector of a stage or of `group_lr` matches no layer group.
@@ -130,7 +132,7 @@ def plan_stages(
                     name=name,
                     trained=trained,
                     peak_lr=tuple(rates[g] * spec.get("lr_scale", 1.0) for g in trained),
-                    epochs=int(min(epochs, most)),
+                    epochs=max(1, math.floor(min(epochs, most) * length)),
                     patience=spec.get("patience"),
                     warmup=spec.get("warmup", 0.0),
                     schedule=spec.get("schedule", "cosine"),

@@ -89,12 +89,12 @@ class Trial:
         self.few = len(self.batch["image"])
         self.read = read / cores_here() if self.device.type == "cuda" else read  # a CPU does not train meanwhile
 
-    def of(self, stages: Sequence[PlannedStage]) -> Seconds:
-        """Return the seconds of the stages and of the test."""
+    def of(self, stages: Sequence[PlannedStage], tested: bool = True) -> Seconds:
+        """Return the seconds of the stages and, if it is included, of the test."""
         sizes = self.data.sizes
         drawn = self._limited(sizes["train"])  # images an epoch
-        tiles = self._limited(sizes[VAL_TILES])
-        whole = sizes["test"] + (sizes["val"] * len(stages) if self.data.whole_differs else 0)
+        tiles = self._limited(sizes[self._validated])
+        whole = (sizes["test"] if tested else 0) + (sizes["val"] * len(stages) if self.data.whole_differs else 0)
         evaluated = self._timed(self._evaluate)
         training, filled = 0.0, 0.0
         validation = self._limited(whole) * self.data.crops_per_image * (evaluated + self.read)
@@ -108,6 +108,11 @@ class Trial:
             if rows is not None:  # one pass serves later stages
                 filled = max(filled, (below + self.read) * (self._views(stage) * sizes["train"] + tiles))
         return Seconds(training + filled, validation)
+
+    @property
+    def _validated(self) -> str:
+        """The split that is validated in an epoch."""
+        return VAL_TILES if VAL_TILES in self.data.sizes else "val"
 
     def _timed(self, work: Callable[[], object]) -> float:
         """Return the seconds that some work takes for one image: the least of a few times."""
@@ -136,7 +141,7 @@ class Trial:
         """Return what computes the maps that the groups above the frozen ones of a stage read."""
         prefix, backbone = unchanged_prefix(self.task, stage), self.task.backbone
         names = [*(name for name in prefix[:-1] if name in self.task.reads), prefix[-1]]
-        pooled = False if prefix[-1] == backbone.group_names[-1] else None
+        pooled = False if self.task.kind.reads_maps and prefix[-1] == backbone.group_names[-1] else None
 
         def run() -> dict[str, Tensor]:
             self.task.eval()
@@ -153,7 +158,7 @@ class Trial:
         if not self._views(stage):
             return None
         rows = self._forward(stage)()
-        images = self._views(stage) * self.data.sizes["train"] + self.data.sizes[VAL_TILES]
+        images = self._views(stage) * self.data.sizes["train"] + self.data.sizes[self._validated]
         return rows if sum(row.nbytes for row in rows.values()) / self.few * images < cache.max_gb * _GB else None
 
     def _views(self, stage: PlannedStage) -> int:

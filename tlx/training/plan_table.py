@@ -15,6 +15,7 @@ from tlx.backbones.preprocessing import sides as input_size
 from tlx.base.errors import TlxError
 from tlx.data.box_labels import BoxLabels
 from tlx.data.counting import training_images
+from tlx.records.settled import AUTO
 from tlx.strategies.averaging import averaged_text
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
@@ -55,6 +56,9 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
     if epoch is not None:
         short = too_short(config, stages, epoch, kind.upper_groups)
         remarks += [*epoch.describe(stages), *(f"warning: {line}" for line in short)]
+    if config.trainer.get("length") == AUTO and config.trainer.max_minutes is not None:
+        limit = f"trainer.max_minutes={config.trainer.max_minutes:g}"
+        remarks.append(f"{limit}: if a trial before the first step takes longer, stages have fewer epochs")
     if data is not None and timed and not data.paired:
         from tlx.training.minutes import minutes_line  # it imports Lightning, which takes longer than most plans
 

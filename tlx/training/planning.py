@@ -13,6 +13,7 @@ from tlx.backbones.backbone import Backbone
 from tlx.backbones.maps import for_maps
 from tlx.base.errors import ConfigError
 from tlx.building.nodes import build_node
+from tlx.records.settled import AUTO
 from tlx.strategies.checks import check_plan
 from tlx.strategies.plan import PlannedStage, plan_stages
 from tlx.strategies.selectors import select
@@ -45,7 +46,9 @@ def plan(config: DictConfig, names: list[str], steps: int | None = None) -> list
     mistakes = check_plan(plain["strategy"], plain["optimizer"], names, upper)
     if mistakes:
         raise ConfigError(mistakes)
-    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper, steps)
+    length = config.trainer.get("length")
+    length = 1.0 if length in (None, AUTO) else float(length)
+    return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper, steps, length)
 
 
 def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from tlx.data.batches.reading_processes import READING_PROCESSES
 from tlx.records.settled import Resolver
 from tlx.training.devices import processes
+from tlx.training.length import length_within
 from tlx.training.timing import Timing
 
 
@@ -36,5 +37,6 @@ COMPUTATION: tuple[Resolver[Timing], ...] = (
     Resolver("trainer.channels_last", lambda timing: timing.mode.channels_last),
     Resolver("trainer.precision", lambda timing: timing.mode.precision),
     Resolver("trainer.compile", lambda timing: timing.compiles()),
+    Resolver("trainer.length", length_within),
 )
 RESOLVERS: tuple[Resolver[Any], ...] = (*MACHINE, *COMPUTATION, READING_PROCESSES)

@@ -31,6 +31,7 @@ from tlx.callbacks.pruning import pruning_callbacks
 from tlx.callbacks.randomness import StepSeeds
 from tlx.callbacks.run_patience import RunPatience
 from tlx.callbacks.stages import Stages
+from tlx.callbacks.time_limit import TimeLimit
 from tlx.callbacks.training_rows import TrainingRows
 from tlx.callbacks.whole_images import WholeImages
 from tlx.data.datamodule import ImageDataModule
@@ -138,11 +139,14 @@ def build_callbacks(
     average, patience = config.trainer.get("average_weights"), config.trainer.patience
     waiting = [] if patience is None else [RunPatience(stages, *monitored(config), patience)]
     averaging = [] if average is None else [Averaging(stages, average)]
+    minutes = config.trainer.get("max_minutes")
+    limit = [] if minutes is None else [TimeLimit(stages, checkpoints, minutes)]
     callbacks: list[pl.Callback] = [
         TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar)),
         stages,
         *waiting,
         *averaging,
+        *limit,
         FrozenPrefix(stages, cache, config.cache.views),
         StepSeeds(config.seed),
         Divergence(stages),
