@@ -189,31 +189,18 @@ def test_a_run_killed_twenty_times_ends_with_the_very_same_weights(nursery, undi
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undisturbed, tmp_path, number, code):
     """Guards against a run that loses the epoch when it is asked to stop, that calls itself failed, that leaves with an
     exit code nobody knows, or that goes on with the wrong batch of the epoch."""
-    stop_until_it_ends(nursery, prepare(tmp_path / "stopped"), undisturbed, number, code)
-
-
-@pytest.mark.nightly
-def test_an_average_of_weights_survives_stops_within_epochs(nursery, tmp_path):
-    """Guards against an average that begins anew, or that training goes on from, after a stop in the middle."""
-    runs = [prepare(tmp_path / name, "trainer.average_weights=ema") for name in ("undisturbed", "stopped")]
-    nursery.start(runs[0].directory.parent)
-    assert nursery.end() == 0, (runs[0].directory.parent / "output.txt").read_text()
-    stop_until_it_ends(nursery, runs[1], runs[0], signal.SIGTERM, 143)
-
-
-def stop_until_it_ends(nursery: Nursery, run: Run, undisturbed: Run, number: signal.Signals, code: int) -> None:
-    """Send a run a signal at random moments, again and again, until it has finished; compare it with one without."""
-    directory, dice = run.directory.parent, random.Random(int(number))
+    run = prepare(tmp_path / "stopped")
+    dice = random.Random(int(number))
     stops = in_the_middle = before = 0
     span = 1.4
     while True:
-        pid = nursery.start(directory)
+        pid = nursery.start(tmp_path / "stopped")
         time.sleep(dice.uniform(0.4, span))
         nursery.signal(pid, number)
         ended = nursery.end()
         if ended == 0:
             break
-        assert ended == code, (directory / "output.txt").read_text()
+        assert ended == code, (tmp_path / "stopped/output.txt").read_text()
         assert run.status["state"] == "interrupted"
         assert run.status["reason"] == f"stopped by {signal.Signals(number).name}"
         stops += 1
