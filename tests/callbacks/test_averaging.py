@@ -125,7 +125,7 @@ def test_frozen_groups_stay_and_statistics_follow_their_policy(tmp_path, policy,
             assert torch.allclose(after[name], mean(looks.steps[3:], name)), name
 
 
-@pytest.mark.parametrize(("average", "epochs"), [(0.5, 2), ("ema", 4)])
+@pytest.mark.parametrize(("average", "epochs"), [(0.5, 2), pytest.param("ema", 4, marks=pytest.mark.nightly)])
 def test_a_run_that_stops_anywhere_ends_with_the_same_weights(tmp_path, average, epochs):
     """Guards against an average that begins anew, and against a resumed run that trains on from the average."""
     stages = [{**stage, "epochs": epochs} for stage in TWO]

@@ -62,7 +62,7 @@ def test_a_run_that_is_rarely_validated_is_the_same_run(uneven, finished):
 
 
 @pytest.mark.run
-@pytest.mark.parametrize(("seconds", "epochs"), [(1e9, 4), (0.0, 5)])
+@pytest.mark.parametrize(("seconds", "epochs"), [pytest.param(1e9, 4, marks=pytest.mark.nightly), (0.0, 5)])
 def test_a_kill_between_validations_loses_little(uneven, tmp_path, monkeypatch, seconds, epochs):
     """Guards against a run that saves nothing for hours, and against one that resumes elsewhere than it saved."""
     monkeypatch.setattr(checkpoints, "_SECONDS_UNSAVED", seconds)
