@@ -3,7 +3,7 @@
 python benchmarks/startup.py [ROUNDS]
 
 Seconds until the first line, until the end, and of the processor. A run of the digits is trained first, without being
-timed.
+timed. Trainings `to the first step` end there: compare them with the first row, imports that they cannot do without.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 TLX = [sys.executable, "-m", "tlx"]
 IMPORTS = [sys.executable, "-c", "import torch, torchvision, pytorch_lightning; print()"]
 SMALL = [
@@ -23,6 +26,24 @@ SMALL = [
     "dataset.num_workers=0",
 ]  # fmt: skip
 FINISHED = [*SMALL, "run_dir=finished"]
+PHOTOGRAPHS = [
+    "train", "dataset=folder", "dataset.root=photographs", "backbone=efficientnet_lite0", "strategy=full",
+    "optimizer._target_=first_step.FirstStep", "logger=none", "force=true",
+]  # fmt: skip
+FIRST_STEP = """
+import os
+
+from torch.optim import AdamW
+
+
+class FirstStep(AdamW):
+    def __init__(self, params, lr, weight_decay=0.01, **others):
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+    def step(self, closure=None):
+        super().step(closure)
+        os._exit(0)
+"""
 COMMANDS = {
     "import torch, torchvision, pytorch_lightning": IMPORTS,
     "tlx --help": [*TLX, "--help"],
@@ -38,6 +59,8 @@ COMMANDS = {
     "tlx runs": [*TLX, "runs", "."],
     "tlx list backbones 'timm/*convnext*'": [*TLX, "list", "backbones", "timm/*convnext*"],
     "tlx train dataset=digits, one epoch": [*TLX, *SMALL, "run_dir=again", "force=true"],
+    "tlx train, 60 photographs, 96 px, to the first step": [*TLX, *PHOTOGRAPHS, "dataset.image_size=96"],
+    "tlx train, 60 photographs, 224 px, to the first step": [*TLX, *PHOTOGRAPHS, "dataset.image_size=224"],
 }
 
 
@@ -55,24 +78,35 @@ def timed(command: list[str], folder: Path) -> tuple[float, float, float]:
     return first, time.perf_counter() - start, spent
 
 
+def prepare(folder: Path) -> None:
+    """Write what the commands speak of: broken files, photographs of 500 x 375 pixels, an optimizer, a finished run."""
+    random = np.random.default_rng(0)
+    for name in "ab":
+        (folder / "broken" / name).mkdir(parents=True)
+        (folder / "photographs" / name).mkdir(parents=True)
+        for i in range(10):
+            (folder / "broken" / name / f"{i}.png").write_bytes(b"no image")
+        for i in range(30):
+            coarse = Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+            coarse.resize((500, 375), Image.Resampling.BICUBIC).save(folder / "photographs" / name / f"{i}.jpg")
+    (folder / "first_step.py").write_text(FIRST_STEP)
+    subprocess.run([*TLX, *FINISHED], cwd=folder, capture_output=True, check=True)
+
+
 def main(rounds: int = 5) -> None:
     seconds: dict[str, list[tuple[float, float, float]]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for name in "ab":
-            (folder / "broken" / name).mkdir(parents=True)
-            for i in range(10):
-                (folder / "broken" / name / f"{i}.png").write_bytes(b"no image")
-        subprocess.run([*TLX, *FINISHED], cwd=folder, capture_output=True, check=True)
+        prepare(folder)
         for i in range(rounds + 1):
             for name, command in COMMANDS.items():
                 found = timed(command, folder)
                 if i or not rounds:  # the first round fills the disk's cache
                     seconds[name].append(found)
-    print(f"{'command':<46}  first line, s     end, s  processor, s")
+    print(f"{'command':<52}  first line, s     end, s  processor, s")
     for name, values in seconds.items():
         first, end, spent = (statistics.median(column) for column in zip(*values, strict=True))
-        print(f"{name:<46}  {first:13.2f}  {end:9.2f}  {spent:12.2f}")
+        print(f"{name:<52}  {first:13.2f}  {end:9.2f}  {spent:12.2f}")
 
 
 if __name__ == "__main__":

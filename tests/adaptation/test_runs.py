@@ -63,7 +63,9 @@ def test_labels_of_the_target_are_never_read(strategy, overrides, shuffled, tmp_
     assert [row["oracle/accuracy"] for row in history(one)] != [row["oracle/accuracy"] for row in history(other)]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy", [pytest.param(s, marks=[pytest.mark.nightly] * (s in ("dan", "cdan", "mcc"))) for s in STRATEGIES]
+)
 def test_every_strategy_has_its_figures(strategy, overrides, tmp_path, finished):
     """Guards against a run that cannot be read, tested, continued from or used as a backbone like any other."""
     run = finished(*overrides, f"strategy={strategy}")

@@ -138,10 +138,18 @@ def step(model):
 
 step(network)
 assert not isinstance(network, OptimizedModule)
+early = torch._dynamo.trace_rules  # as the start of a process group and DDP ask
+early.clear_lru_cache()
+assert torch._dynamo.utils.get_optimize_ddp_mode() == "ddp_optimizer"
 assert "torch._dynamo.eval_frame" not in sys.modules and "matplotlib" not in sys.modules
 import torch._dynamo.config as config
 import torch._dynamo
 assert torch._dynamo.config is config and type(torch._dynamo) is type(sys)
+assert torch._dynamo.utils.config is config and config.__spec__.name == "torch._dynamo.config"
+assert early.lookup is torch._dynamo.trace_rules.lookup and type(torch._dynamo.trace_rules) is type(sys)
+early.clear_lru_cache()
+config.optimize_ddp = False
+assert torch._dynamo.utils.get_optimize_ddp_mode() == "no_optimization"
 compiled = torch.compile(network, backend="eager")
 step(compiled)
 assert isinstance(compiled, OptimizedModule) and not isinstance(network, OptimizedModule)

@@ -29,6 +29,7 @@ class Dump(pl.Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         weights = {n: p.detach().clone() for n, p in pl_module.named_parameters()}
         torch.save(weights, self.directory / f"rank{trainer.global_rank}_epoch{trainer.current_epoch}.pt")
+        (self.directory / f"rank{trainer.global_rank}_imports.txt").write_text("\n".join(sys.modules))
 
 
 def main() -> None:

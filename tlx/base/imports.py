@@ -43,11 +43,13 @@ EARLY: dict[str, dict[str, str]] = {
     "torchmetrics.utilities.plot": dict.fromkeys(torchmetrics.PLOTTING, torchmetrics.__name__),
     dynamo.PACKAGE: dict.fromkeys(dynamo.NAMES, dynamo.__name__),
     f"{dynamo.PACKAGE}.utils": dict.fromkeys(dynamo.NAMES_OF_UTILS, dynamo.__name__),
+    f"{dynamo.PACKAGE}.trace_rules": dict.fromkeys(dynamo.NAMES_OF_TRACE_RULES, dynamo.__name__),
 }
 # The packages and modules that import the most; they import the others.
 LARGE = ("tlx.train", "tlx.procedures.stages", "torch", "torchvision", "pytorch_lightning", "timm", "sklearn")
 # Names with underscores for which the `__init__` runs. Code that inspects all modules requests others.
 _RUN_INIT_FOR = ("__all__", "__version__")
+_PART = f"{dynamo.PACKAGE}."  # with it the names of the compiler's modules begin
 _LOCK = threading.RLock()
 
 
@@ -71,16 +73,21 @@ class _Package(ModuleType):
             value = getattr(import_module(module), name)
             setattr(self, name, value)
             return value
+        if f"{self.__name__}.{name}" in EARLY and not self._running:
+            return import_module(f"{self.__name__}.{name}")
         searched = sys._getframe(1).f_code.co_name in SEARCHES
         if searched or (name.startswith("__") and name not in _RUN_INIT_FOR):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if self.__name__.startswith(_PART):
+            run_whole(dynamo.PACKAGE)
+            return getattr(sys.modules[self.__name__], name)  # the real one, in its place
         with _LOCK:  # other threads wait here
             if isinstance(self, _Package):
                 if self._running:  # its __init__ requests a name that it has not defined yet
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-                if self.__name__.startswith(f"{dynamo.PACKAGE}.") and run_whole(dynamo.PACKAGE):
-                    return getattr(self, name)  # its package has imported it
                 self._running = True
+                if self.__name__ == dynamo.PACKAGE:
+                    _forget_parts(self)
                 assert self.__spec__ is not None
                 assert isinstance(self.__spec__.loader, _Loader)
                 self.__spec__.loader.original.exec_module(self)
@@ -90,6 +97,14 @@ class _Package(ModuleType):
     def __dir__(self) -> list[str]:
         _ = self.__all__
         return dir(self)
+
+
+def _forget_parts(package: ModuleType) -> None:
+    """Let the compiler import its own modules in its own order, which is the only one that works."""
+    for name in EARLY:
+        if name.startswith(_PART) and isinstance(sys.modules.get(name), _Package):
+            del sys.modules[name]
+            vars(package).pop(name.removeprefix(_PART), None)
 
 
 def run_whole(name: str) -> bool:
@@ -121,15 +136,18 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Imported(importlib.abc.Loader):
-    """Returns a module that its package has just imported."""
+    """Returns a module that its package has just imported; the import system would execute it once more."""
+
+    def __init__(self, name: str) -> None:
+        self.module = sys.modules[name]
+        self.spec = vars(self.module)["__spec__"]
+        vars(self.module)["__spec__"] = None  # with one, the import system takes it instead of this loader's
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        self.module = sys.modules[spec.name]
-        self.spec = self.module.__spec__
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec
+        vars(module)["__spec__"] = self.spec  # settings of torch refuse `module.__spec__ = …`
 
 
 class _Uncollected(importlib.abc.Loader):
@@ -162,12 +180,15 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        inside = name.startswith(f"{dynamo.PACKAGE}.") and name not in self.early
-        if inside and run_whole(dynamo.PACKAGE) and name in sys.modules:  # its parts rely on its __init__
-            return importlib.machinery.ModuleSpec(name, _Imported())
-        if name not in self.early and name not in LARGE:
+        early = name in self.early
+        if name.startswith(_PART):
+            if not early and run_whole(dynamo.PACKAGE) and name in sys.modules:  # its parts rely on its __init__
+                return importlib.machinery.ModuleSpec(name, _Imported(name))
+            package = sys.modules.get(dynamo.PACKAGE)
+            early = early and isinstance(package, _Package) and not package._running
+        if not early and name not in LARGE:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is not None and isinstance(spec.loader, importlib.abc.Loader):
-            spec.loader = _Loader(spec.loader) if name in self.early else _Uncollected(spec.loader)
+            spec.loader = _Loader(spec.loader) if early else _Uncollected(spec.loader)
         return spec

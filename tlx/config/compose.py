@@ -26,7 +26,7 @@ from tlx.base.errors import ConfigError, Mistake, TlxError
 from tlx.base.places import place_mistakes
 from tlx.building.safety import foreign, trust_typed
 from tlx.config.check import check
-from tlx.config.compositions import Compositions
+from tlx.config.compositions import Compositions, shared
 from tlx.config.defaults import complete, lift_logger
 from tlx.config.labels import fill_labels, gives_of
 from tlx.config.multirun import sweep_mistakes
@@ -109,7 +109,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
         overrides = _readable(loader, overrides)
         if in_parts := list(parted(overrides)):
             raise ConfigError(in_parts)
-        config, mistakes = _compose_one(loader, overrides, _compositions(loader))
+        config, mistakes = _compose_one(loader, overrides, _compositions(loader, overrides, config_dir))
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config
@@ -151,7 +151,7 @@ def check_command_line(overrides: Sequence[str], config_dir: str | Path | None, 
             return in_parts
         too_many = list(values_mistakes(overrides, loader)) if multirun else []
         jobs = list(sweep_jobs(overrides, loader)) if multirun and not too_many else [overrides]
-        compositions = _compositions(loader)
+        compositions = _compositions(loader, overrides, config_dir)
         composed = [_compose_one(loader, job, compositions) for job in jobs] if not too_many else []
         found = [*too_many, *(m for _, mistakes in composed for m in mistakes)]
         found += [m for config, _ in composed if config for m in place_mistakes(config.output_dir, config.run_dir)]
@@ -220,8 +220,10 @@ def _own_dir(config_dir: str | Path) -> Path:
     return own
 
 
-def _compositions(loader: ConfigLoader) -> Compositions:
-    return Compositions(lambda overrides: hydra_compose(CONFIG_NAME, overrides=overrides), groups_of(loader))
+def _compositions(loader: ConfigLoader, overrides: Sequence[str], config_dir: str | Path | None) -> Compositions:
+    alone = config_dir is None and not any((conf_dir() / "local").glob("*.yaml"))  # files of tlx's, which stay the same
+    kept = shared(overrides) if alone else None
+    return Compositions(lambda texts: hydra_compose(CONFIG_NAME, overrides=texts), groups_of(loader), kept)
 
 
 def _compose_one(

@@ -14,8 +14,8 @@ from tlx.base.compat import torchmetrics as compat
 def test_they_take_what_the_real_ones_take() -> None:
     """Guards against a version of torch that calls a name in another way, or has none of that name."""
     torch.compiler.reset()  # imports all of it
-    real = {**vars(torch._dynamo), **vars(torch._dynamo.utils)}
-    for name in (*dynamo.NAMES, *dynamo.NAMES_OF_UTILS):
+    real = {**vars(torch._dynamo), **vars(torch._dynamo.utils), **vars(torch._dynamo.trace_rules)}
+    for name in (*dynamo.NAMES, *dynamo.NAMES_OF_UTILS, *dynamo.NAMES_OF_TRACE_RULES):
         mine = getattr(dynamo, name)
         assert real[name] is not mine
         if isfunction(mine):

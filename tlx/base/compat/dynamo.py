@@ -1,8 +1,10 @@
 """Private names of torch's compiler, torch._dynamo, for as long as nothing is compiled.
 
 Importing it takes longer than importing torch. Lightning asks it what is a compiled module, every optimizer breaks
-graphs around a step, torchvision asks whether compiling is possible. Each name here does what the real one does: before
-the real package is imported, there are no compiled modules and no graphs; afterwards it passes calls on.
+graphs around a step, torchvision asks whether compiling is possible, DDP how its graphs are to be cut, and whoever
+starts a process group lets it forget earlier groups. Each name here does what the real one does: before the real
+package is imported, there are no compiled modules, no graphs and no settings of the user's; afterwards it passes calls
+on.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 
 PACKAGE = "torch._dynamo"
 NAMES = ("OptimizedModule", "disable", "graph_break")
-NAMES_OF_UTILS = ("is_compile_supported",)
+NAMES_OF_UTILS = ("get_optimize_ddp_mode", "is_compile_supported")
+NAMES_OF_TRACE_RULES = ("clear_lru_cache",)
 
 
 class _IsCompiled(type):
@@ -56,6 +59,18 @@ def is_compile_supported(device_type: Any) -> Any:
     """Return what the real function returns."""
     import_module(f"{PACKAGE}.eval_frame")  # which imports all of it
     return _real("utils", "is_compile_supported")(device_type)
+
+
+def get_optimize_ddp_mode() -> Any:
+    """Return how graphs of a network in DDP are cut: by default, unless the settings have been imported."""
+    real = _real("utils", "get_optimize_ddp_mode")
+    return "ddp_optimizer" if real is None else real()
+
+
+def clear_lru_cache() -> None:
+    """Clear what is cached, which is nothing at first."""
+    if (real := _real("trace_rules", "clear_lru_cache")) is not None:
+        real()
 
 
 def _real(module: str, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl as ConfigLoader  # has `repository`, the option files
 from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -19,12 +19,21 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-__all__ = ["BasicSweeper", "ConfigLoader", "apply_overrides", "compose_faster"]
+__all__ = ["BasicSweeper", "ConfigLoader", "apply_overrides", "compose_faster", "registered_nodes"]
 
 
 def apply_overrides(overrides: Sequence[Override], config: DictConfig) -> None:
     """Apply overrides of values to a configuration that is already composed."""
     ConfigLoader._apply_overrides_to_config(list(overrides), config)
+
+
+def registered_nodes() -> list[ConfigNode]:
+    """Return all options that are registered instead of written as files."""
+    found, waiting = [], [ConfigStore.instance().repo]
+    while waiting:
+        for held in waiting.pop().values():
+            waiting.append(held) if isinstance(held, dict) else found.append(held)
+    return found
 
 
 @functools.cache
