@@ -140,7 +140,7 @@ def trained(row: Row, root: Path, target: Path, to: Path, patch: pytest.MonkeyPa
         other = [*chosen, "dataset.num_workers=0", f"run_dir={to / 'filled'}"]
         plain = tlx.train(tlx.compose(other + ["dataset.fraction=0.5"] * (row["cache"] == "partly filled")))
     if not row["kept"]:
-        patch.setattr(kept, "KEPT_AT_MOST", 0)
+        patch.setattr(kept, "memory_available", lambda: 0)
     run = tlx.train(tlx.compose([*chosen, f"run_dir={to / 'run'}"]))
     if plain is not None and row["cache"] == "full" and "auto" not in (row["channels_last"], row["precision"]):
         rough = 1e-3 if row["precision"] == "32-true" else 0.05

@@ -36,7 +36,7 @@ tlx: transfer a deep vision network to your own images: classification and segme
   tlx compare RUN RUN…               compare runs on the same test images, image by image
   tlx lineage RUN                    print the runs that a run was trained from, and what each took over
   tlx list backbones|datasets|tasks|strategies|classifiers|optimizers|runs [GLOB]
-  tlx cache [clear [ENTRY…]]         list or remove stored outputs of frozen layer groups: size, age, owner
+  tlx cache [clear [ENTRY…]]         list or remove stored outputs of layer groups, and images: size, age, owner
   tlx demo                           transfer from digits 0-4 to digits 5-9, masks, boxes; offline
   tensorboard --logdir outputs       view the runs
 
@@ -423,7 +423,7 @@ def _check_networks(what: str | None, glob: str) -> None:
 def _cache(args: list[str]) -> None:
     parser = _parser(
         "cache",
-        "List the stored outputs of frozen layer groups: key, size, last use, content and owner. "
+        "List the stored outputs of frozen layer groups, and decoded images: key, size, last use, content and owner. "
         "`clear` removes all entries, or the named ones; runs compute them again if they need them.",
     )
     parser.add_argument("action", nargs="?", default="list", metavar="clear", help="remove entries")

@@ -76,9 +76,12 @@ def train(config: DictConfig) -> Run:
             count = processes(config)
             procedure = procedure_of(config)
             data, task = build(config, procedure.head)
+            timing = procedure.timing(config, data, task)
             if undecided(config):
-                config = settle(config, COMPUTATION, procedure.timing(config, data, task))
+                config = settle(config, COMPUTATION, timing)
                 run.write_config(config)
+            if count == 1:  # several processes correct their number of readers after the first epoch
+                timing.time_step()
             if count > 1:
                 distributed.launch(run, count, lock)
             else:

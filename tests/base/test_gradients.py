@@ -64,7 +64,7 @@ def test_memory_of_images_that_is_taken_while_features_are_computed_can_be_writt
     images = KeptImages([12, 12], transformed=False)
     pixels = torch.arange(12, dtype=torch.uint8).view(2, 2, 3)
     with torch.inference_mode():
-        images.take_memory(shared=False)
+        images.open()
         images.put(0, pixels)
     images.put(1, pixels)
     assert images.get(1).tolist() == pixels.tolist()

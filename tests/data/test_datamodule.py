@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import pytest
 import pytorch_lightning as pl
@@ -17,6 +18,8 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.reading.images import read_image, to_channels
 from tlx.data.sources.base import OwnSource
 from tlx.data.splits.samples import Sample, Split
+from tlx.features.image_shelf import ImageShelf
+from tlx.features.store import Store
 
 
 def epoch_of(datamodule, epoch=0):
@@ -168,9 +171,9 @@ def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, mo
             (tmp_path / part / name / path.name).write_bytes(path.read_bytes())
     keys = {"root": str(tmp_path), "channels": channels, "augment": augment, "batch_size": 4, "decode": "reduced"}
 
-    def epochs(at_most):
-        monkeypatch.setattr("tlx.data.batches.kept.KEPT_AT_MOST", at_most)
-        data = ImageDataModule(node("folder", **keys), preprocessing, seed=0)
+    def epochs(at_most, shelf=None):
+        monkeypatch.setattr("tlx.data.batches.kept.memory_available", lambda: at_most)
+        data = ImageDataModule(node("folder", **keys), preprocessing, seed=0, shelf=shelf)
         loaders = data.train_dataloader(), data.val_dataloader()
         seen = []
         for epoch in range(2):
@@ -179,12 +182,15 @@ def test_kept_images_are_the_images(test_data, tmp_path, node, preprocessing, mo
         return data, loaders, seen
 
     expected = epochs(0)
-    assert expected[0]._kept == dict.fromkeys([("train", augment != "none"), ("val", False)])
-    data, loaders, seen = epochs(2**29)
-    assert same(expected[2], seen)
-    assert all(a["image"].stride() == b["image"].stride() for a, b in zip(expected[2], seen, strict=True))
-    for loader in loaders:
-        assert loader.dataset.kept.count == len(loader.dataset)
+    assert [one.count for one in expected[0]._kept.values()] == [0, 0]
+    shelf = ImageShelf(Store(tmp_path / "cache"), "run", "turned")
+    for stored, is_new in ((None, True), (shelf, True), (shelf, False)):
+        data, loaders, seen = epochs(2**29, stored)
+        assert same(expected[2], seen)
+        assert all(a["image"].stride() == b["image"].stride() for a, b in zip(expected[2], seen, strict=True))
+        for loader in loaders:
+            assert loader.dataset.kept.count == len(loader.dataset)
+            assert loader.dataset.kept.added == is_new * len(loader.dataset)
     monkeypatch.setattr("tlx.data.batches.dataset.read_pixels", None)
     assert same(seen[-len(loaders[1]) :], list(loaders[1]))
     data.set_epoch(1)
@@ -330,6 +336,7 @@ def test_automatic_workers(tree, node, preprocessing, monkeypatch, caplog):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("tlx.data.datamodule.WORTH_MEASURING", 20)  # there are 26 images to train on
+    monkeypatch.setattr("tlx.data.datamodule.LEAST_MEASURED", 20)
     monkeypatch.setattr("tlx.data.datamodule.seconds_an_image", lambda _: 0.1)
     caplog.set_level("INFO", "tlx")
     for step, local_world, expected in (
@@ -352,6 +359,39 @@ def test_automatic_workers(tree, node, preprocessing, monkeypatch, caplog):
         data = ImageDataModule(node(num_workers="auto", augment=augment), preprocessing, seed=0)
         assert data.train_dataloader().num_workers == expected
         assert data.val_dataloader().num_workers == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_number_of_readers_is_corrected_and_changes_nothing(tree, node, preprocessing, monkeypatch, caplog, kept):
+    """Guards against a device that waits in every epoch, and against other batches from another number of processes."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(3)), raising=False)
+    monkeypatch.setattr("tlx.data.datamodule.WORTH_MEASURING", 20)
+    monkeypatch.setattr("tlx.data.datamodule.LEAST_MEASURED", 20)
+    monkeypatch.setattr("tlx.data.datamodule.seconds_an_image", lambda _: 0.0)
+    if not kept:
+        monkeypatch.setattr("tlx.data.batches.kept.memory_available", lambda: 0)
+    caplog.set_level("INFO", "tlx")
+
+    def epochs(workers, step):
+        data = ImageDataModule(node("folder", root=str(tree), num_workers=workers), preprocessing, seed=0)
+        data.leaves_cores, data.step_seconds = True, step
+        loader = data.train_dataloader()
+        found = []
+        for epoch in range(4):
+            data.set_epoch(epoch)
+            found.append((loader.num_workers, [*islice(iter(loader), len(loader))]))  # as Lightning does
+        return found
+
+    found = epochs("auto", 1e-6)
+    assert [workers for workers, _ in found] == ([0, 0, 3, 3] if kept else [0, 3, 3, 3])
+    told = [line for line in caplog.messages if line.startswith("reading: ")]
+    assert told[0].startswith("reading: this process can read ")
+    assert told[-1].endswith("; from now on 3 processes read")
+    assert len(told) == 1 + kept
+    expected = epochs(1, 1e-6)
+    assert [workers for workers, _ in expected] == [1] * 4
+    assert all(same(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
 
 
 def test_two_processes_share_the_images_out(tree, node, preprocessing, monkeypatch):

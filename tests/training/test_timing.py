@@ -80,3 +80,24 @@ def test_a_trial_leaves_the_network_as_it_was():
     assert found.trainer.compile is False
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
     assert all(parameter.grad is None for parameter in task.parameters())
+
+
+def test_a_step_on_a_gpu_is_always_timed(monkeypatch):
+    """Guards against reading processes chosen without the time of a step, for which a GPU then waits."""
+    config = tlx.compose([*SMALL, "strategy=full", "trainer.precision=bf16-mixed", "trainer.channels_last=true"])
+    data, task = build(config)
+    asked = []
+
+    def measure(network, batch, stage, channels_last, precision, device):
+        asked.append((len(batch["image"]), stage.name, channels_last, precision, device.type))
+        return 0.035, 1.0
+
+    monkeypatch.setattr(timing, "_measure", measure)
+    monkeypatch.setattr(timing, "on_device", lambda batch, device: batch)
+    timing.TrainingSteps(config, data, task).time_step()
+    assert data.step_seconds is None  # on a CPU it takes as long as a few steps
+    monkeypatch.setattr(timing, "device_of_steps", lambda config: torch.device("cuda"))
+    timing.TrainingSteps(config, data, task).time_step()
+    timing.TrainingSteps(config, data, task).time_step()
+    assert data.step_seconds == 0.035
+    assert asked == [(data.batch_size(), "full", True, "bf16-mixed", "cuda")]

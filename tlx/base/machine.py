@@ -7,12 +7,19 @@ from pathlib import Path
 
 _CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _UNLIMITED = 2**60  # if no limit is known; cgroups version 1 writes a number near it for no limit
+JOBS = "TLX_JOBS_AT_ONCE"  # the variable that tells a job of a sweep how many run at once
 _FEWEST = 8  # processes that are allowed even on a machine with fewer cores
 
 
 def most_processes() -> int:
     """Return how many processes may be started because a run directory from elsewhere says so."""
     return max(_FEWEST, os.cpu_count() or 1)
+
+
+def jobs_at_once() -> int:
+    """Return how many jobs of a sweep run on this machine at once, this one included; 1 outside a sweep."""
+    text = os.environ.get(JOBS, "")
+    return max(1, int(text)) if text.isdigit() else 1
 
 
 def memory_available() -> int:

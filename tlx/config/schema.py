@@ -174,7 +174,7 @@ class Trainer:
 
 @dataclass
 class Cache:
-    """Cache on disk for the outputs of frozen layer groups."""
+    """Cache on disk for the outputs of frozen layer groups, and for decoded images."""
 
     enabled: bool = True
     views: int = field(default=4, metadata=within(0, 10_000))

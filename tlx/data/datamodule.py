@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from tlx.base.errors import TlxError
+from tlx.base.machine import memory_available
+from tlx.base.printable import counted
 from tlx.base.ranks import rank_and_world
 from tlx.data import domains
 from tlx.data.augmentation import box_crops
@@ -34,16 +37,23 @@ from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import Batch, PairedDataset, RowSource, SplitDataset, Views
 from tlx.data.batches.even import EvenBatches, batches_of_epoch
-from tlx.data.batches.kept import KeptImages, images_to_keep
+from tlx.data.batches.kept import KeptImages, Shelf, Storing, images_to_keep
 from tlx.data.batches.loader import EpochLoader, uncollated
 from tlx.data.batches.reading_processes import (
+    LEAST_MEASURED,
     READING_PROCESSES,
     WORTH_MEASURING,
+    WORTH_STARTING,
+    EpochTimes,
     Reading,
+    corrected,
+    describe_epoch,
     describe_reading,
+    fit_memory,
     seconds_an_image,
 )
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
+from tlx.data.batches.shared_memory import most_processes
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
 from tlx.data.labels import LabelKind
@@ -78,6 +88,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         paired: Whether training batches include images of the target domain.
         fixed_size: Whether the backbone takes no other size than its own.
         accumulated: Batches whose gradients make one optimizer step.
+        shelf: Where decoded images are stored between runs; None: they are kept in memory.
 
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
@@ -105,11 +116,13 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         paired: bool = False,
         fixed_size: bool = False,
         accumulated: int = 1,
+        shelf: Shelf | None = None,
     ) -> None:
         pl.LightningDataModule.__init__(self)
         LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size)
         self.paired = paired
         self.accumulated = accumulated
+        self.shelf = shelf
         self.seed = seed
         self._epoch = 0
         self.view_seed = view_seed
@@ -122,6 +135,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         self.leaves_cores: bool | None = None
         self._image_seconds: float | None = None
         self._last_line = ""
+        self._added: int | None = None  # images kept so far, after the first epoch
+        self._is_corrected = False
 
     # Lightning's hooks
 
@@ -376,8 +391,14 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         drawn = dataset.seed is not None
         if (split, drawn) not in self._kept:
             size = None if drawn or dataset.labels_move or dataset.one_a_batch else self.preprocessing.height_width
-            facts = self._set_of(split).by_file
-            kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size)
+            facts, storing = self._set_of(split).by_file, None
+            if self.shelf is not None:
+                decoded = {"window": dataset.window}
+                inputs = {**decoded, "preprocessing": self.preprocessing.to_dict(), "min_side": dataset.min_side}
+                storing = Storing(
+                    self.shelf, decoded, {**inputs, "in_parts": self.in_parts}, partial(self.content_keys, split)
+                )
+            kept = images_to_keep(dataset.split, facts, self.channels, dataset.min_side, size, storing)
             self._kept[split, drawn] = kept
         dataset.kept = self._kept[split, drawn]
 
@@ -401,35 +422,71 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
             **drawn_by,
             collate_fn=uncollated,
             worker_init_fn=begin,
-            multiprocessing_context=START_METHOD if workers else None,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            multiprocessing_context=START_METHOD,
+            num_workers=max(1, workers),  # without any, their settings would be refused; they may be needed later
+            persistent_workers=True,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),  # leaves the generator of the training unchanged
         )
+        loader.num_workers = workers
         loader.device = device
         loader.say = self._say
         loader.batch_bytes = largest * len(parts) * self.channels * math.prod(self.preprocessing.height_width)
+        if training and len(dataset) >= WORTH_MEASURING and not any(part.split.in_memory for part in parts):
+            loader.after_epoch = partial(self._after_epoch, loader, parts)
         return loader
+
+    def _after_epoch(self, loader: EpochLoader, parts: Sequence[SplitDataset], epoch: EpochTimes) -> None:
+        """Say what the first epoch took; correct the number of reading processes, once, where it is `auto`.
+
+        Images that were kept in an epoch are read faster in the next one: then that one decides.
+        """
+        added = sum(part.kept.added for part in parts if part.kept is not None)
+        is_first, new, self._added = self._added is None, added - (self._added or 0), added
+        waiting = epoch.waiting(self.step_seconds if self._on_gpu() else None)
+        workers = before = loader.num_workers
+        if not self._is_corrected and 2 * new < epoch.images:
+            self._is_corrected = True
+            steps = epoch.seconds * (1 - waiting) / epoch.batches
+            reading = self._reading(epoch.reading / epoch.batches, steps, loader.batch_bytes)
+            if self.dataset.get("num_workers", AUTO) == AUTO:
+                workers = corrected(before, reading, waiting)
+        line = describe_epoch(before, epoch, waiting)
+        if workers != before:
+            loader.read_with(workers)
+            line += f"; from now on {counted(workers, 'process reads', 'processes read')}"
+        if is_first or workers != before:
+            self._say(line)
 
     def _num_workers(self, dataset: SplitDataset, training: bool) -> int:
         """Return the configured number of workers; `auto` measures and chooses it, 0 if workers do not pay off."""
         configured = self.dataset.get("num_workers", AUTO)
         if configured != AUTO:
             return int(configured)
-        least = WORTH_WORKERS if dataset.split.in_memory else WORTH_MEASURING
-        if len(dataset) < least or (dataset.split.in_memory and dataset.seed is None) or dataset.rows is not None:
+        in_memory, count = dataset.split.in_memory, len(dataset)
+        if dataset.rows is not None or (in_memory and (dataset.seed is None or count < WORTH_WORKERS)):
             return 0
         if self._image_seconds is None:
+            if count < (LEAST_MEASURED if training else WORTH_MEASURING):
+                return 0
+            dataset.open_kept()  # what is stored is read sooner, and what is read now is kept
             self._image_seconds = seconds_an_image(dataset)
+        if count < WORTH_MEASURING and count * (self._image_seconds or 0.0) < WORTH_STARTING:
+            return 0
         world = rank_and_world()[1]
-        read = None if self._image_seconds is None else self._image_seconds * (self.batch_size(world) // world)
+        size = self.batch_size(world) // world
+        read = None if self._image_seconds is None else self._image_seconds * size
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        reading = Reading(read, step, cores_here(), processes, self._on_gpu())
+        reading = self._reading(read, step, size * self.channels * math.prod(self.preprocessing.height_width))
         workers: int = READING_PROCESSES.choose(reading)
         self._say(describe_reading(workers, reading))
         return workers
+
+    def _reading(self, read_seconds: float | None, step_seconds: float | None, batch_bytes: int) -> Reading:
+        """Return what decides the number of reading processes: seconds of a batch and a step, and this machine."""
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        most = min(most_processes(batch_bytes), fit_memory(memory_available() // processes, batch_bytes))
+        return Reading(read_seconds, step_seconds, cores_here(), processes, self._on_gpu(), most)
 
     def _say(self, line: str) -> None:
         """Log a line about reading processes in process 0, unless it equals the last one."""

@@ -1,6 +1,7 @@
-"""The folder that stores outputs of frozen layer groups: entries, their size, age and owners. Free of torch.
+"""The folder that stores outputs of frozen layer groups, and decoded images: size, age and owners. Free of torch.
 
-An entry is a folder named by its key. It contains segments (`tlx/features/segments.py`); `about.json`, whose
+An entry is a folder named by its key. It contains segments (`tlx/features/segments.py`), or the files of decoded images
+(`tlx/data/batches/pixel_file.py`); `about.json`, whose
 modification time is the time of last use; `.lock`, held by the process that adds to the entry; and a mark that
 identifies it as an entry. Other programs may use the same folder: files that belong to no entry are neither counted
 nor removed.
@@ -24,12 +25,13 @@ from typing import Any
 from tlx.base.errors import TlxError
 from tlx.base.files import create, is_locked, locked, temporary_of, write_text
 from tlx.base.printable import one_line
+from tlx.data.batches.names import PIXELS, SLOTS
 from tlx.data.reading.facts_store import cache_folder
 from tlx.records import read_json
 
 log = logging.getLogger("tlx")
 GB = 10**9
-_SPARE = GB  # bytes of the disk that stay free
+SPARE = GB  # bytes of the disk that stay free
 _OWNERS = 20  # most runs recorded in an entry
 NO_FOLDER = "no such folder; tlx creates it when there is something to store"
 _SHOWN = 10  # most names of other files in a message
@@ -71,7 +73,7 @@ class Entry:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """`backbone`, `boundary`, `size` (pixels), `precision`, `device`; {} if it is damaged."""
+        """`backbone`, `boundary`, `size` (pixels), `precision`, `device`; or `images`; {} if it is damaged."""
         try:
             held = read_json(self.folder / "about.json", "the description of a cache entry")
         except (FileNotFoundError, TlxError):
@@ -90,7 +92,8 @@ class Entry:
         total = 0
         for path in self.files:
             with suppress(OSError):
-                total += path.stat().st_size
+                found = path.stat()
+                total += min(found.st_size, 512 * found.st_blocks)  # a place without an image takes no room
         return total
 
     @property
@@ -190,7 +193,7 @@ class Store:
     def room(self) -> float:
         """Return the bytes available to a new entry if all others were removed."""
         free = shutil.disk_usage(self.folder).free + sum(entry.bytes for entry in self.entries())
-        return min(self.max_bytes, free - _SPARE)
+        return min(self.max_bytes, free - SPARE)
 
     def make_room(self, needed: int, keep: set[str]) -> None:
         """Remove the least recently used entries until `needed` more bytes fit; those locked or in `keep` stay."""
@@ -198,7 +201,7 @@ class Store:
         sizes = {entry.key: entry.bytes for entry in entries}
         while entries and (
             sum(sizes.values()) + needed > self.max_bytes
-            or shutil.disk_usage(self.folder).free - _SPARE < needed
+            or shutil.disk_usage(self.folder).free - SPARE < needed
         ):  # fmt: skip
             oldest = entries.pop()
             if oldest.key in keep or is_locked(oldest.folder / ".lock"):
@@ -241,9 +244,9 @@ def table(store: Store) -> list[str]:
     rows = [("entry", "size", "used", "what", "of")]
     for entry in entries:
         about = entry.about
-        what = "{backbone} up to {boundary}, {size} px, {precision}".format_map(
-            {key: about.get(key, "?") for key in ("backbone", "boundary", "size", "precision")}
-        )
+        form = "images, {images}" if "images" in about else "{backbone} up to {boundary}, {size} px, {precision}"
+        keys = ("images", "backbone", "boundary", "size", "precision")
+        what = form.format_map({key: about.get(key, "?") for key in keys})
         owners = list(entry.owners.items())
         of = f"{owners[-1][1]}: {owners[-1][0]}" if owners else "?"
         of += f" and {len(owners) - 1} more" if len(owners) > 1 else ""
@@ -268,7 +271,7 @@ def _is_own(name: str) -> bool:
     whole = temporary_of(name)
     if whole is not None:
         return bool(_OLD_SEGMENT.fullmatch(whole)) or _is_own(whole)
-    return name in (MARK, "about.json", ".lock") or name.endswith(".rows")
+    return name in (MARK, "about.json", ".lock", SLOTS, PIXELS) or name.endswith(".rows")
 
 
 def _ago(seconds: float) -> str:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.base import allowed
 from tlx.base.errors import TlxError
+from tlx.base.machine import JOBS
 from tlx.config.compose import checked
 from tlx.config.compositions import Compositions
 from tlx.config.multirun import swept_values
@@ -79,6 +80,8 @@ class TlxLauncher(Launcher):
             TlxError: A job has a configuration that is not possible in a multirun.
         """
         share = threads(self.at_once)
+        if self.at_once > 1:
+            share[JOBS] = str(self.at_once)
         if allowed.VARIABLE in os.environ:  # what the user allows here is allowed on other machines, too
             share[allowed.VARIABLE] = os.environ[allowed.VARIABLE]
         several = self.at_once > 1 and len(requests) > 1

@@ -17,6 +17,8 @@ from tlx.building.nodes import build_node
 from tlx.building.safety import refuse_foreign_targets
 from tlx.callbacks.trial_place import TRIAL
 from tlx.data.datamodule import ImageDataModule
+from tlx.features.image_shelf import ImageShelf
+from tlx.features.store import Store
 from tlx.strategies.monitor import monitored
 from tlx.tasks.learner import Learning
 from tlx.tasks.module import Task
@@ -78,7 +80,7 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
         config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts,
-        backbone.fixed_size, config.trainer.accumulate_grad_batches,
+        backbone.fixed_size, config.trainer.accumulate_grad_batches, _image_shelf(config),
     )  # fmt: skip
     data.prepare_data()
     data.setup()
@@ -87,6 +89,17 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
         _refuse_waiting(config)
     set_input_size(backbone, data)
     return data
+
+
+def _image_shelf(config: DictConfig) -> ImageShelf | None:
+    """Return where decoded images are stored; None if nothing is, or nothing can be."""
+    if not config.cache.enabled:
+        return None
+    try:
+        store = Store(config.cache.dir, float(config.cache.max_gb), make=False)
+    except TlxError:  # which is said where the outputs of frozen layer groups are stored
+        return None
+    return ImageShelf(store, os.path.abspath(os.path.expanduser(config.run_dir)), str(config.dataset.get("name", "")))
 
 
 def _refuse_waiting(config: DictConfig) -> None:

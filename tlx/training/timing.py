@@ -50,6 +50,9 @@ class Timing(ABC):
     def compiles(self) -> bool:
         """Return whether torch.compile saves more time than it takes."""
 
+    def time_step(self) -> None:  # noqa: B027
+        """Measure a training step on a GPU, if none was: the number of reading processes follows from it."""
+
 
 class TrainingSteps(Timing):
     """Times a few training steps of the last stage, which trains the most, on one batch; logs the results."""
@@ -70,10 +73,18 @@ class TrainingSteps(Timing):
 
     def compiles(self) -> bool:
         """Return whether compiling and the compiled steps together take less time than the planned eager steps."""
-        batches = min(len(self._loader), self.config.trainer.limit_batches or len(self._loader))
+        planned = self.data.training_batches(1)
+        batches = min(planned, self.config.trainer.limit_batches or planned)
         mode, eager = self.mode, self.data.step_seconds
         assert eager is not None  # `mode` has set it
         return _try_compiling(self.task, self._batch, self._stages, mode, self._device, batches, eager)
+
+    def time_step(self) -> None:
+        """Measure a step of the last stage on a GPU, if none was."""
+        if self.data.step_seconds is None and self._device.type != "cpu":
+            channels_last, precision = bool(self.config.trainer.channels_last), str(self.config.trainer.precision)
+            stage = self._stages[-1]
+            self.data.step_seconds = _measure(self.task, self._batch, stage, channels_last, precision, self._device)[0]
 
     @cached_property
     def _device(self) -> torch.device:
@@ -84,12 +95,11 @@ class TrainingSteps(Timing):
         return plan(self.config, self.task.group_names, epoch_of(self.config, self.data).steps)
 
     @cached_property
-    def _loader(self) -> Any:
-        return self.data.train_dataloader()
-
-    @cached_property
     def _batch(self) -> Batch:
-        return on_device(next(iter(self._loader)), self._device)
+        count = self.data.sizes["train"]
+        size = min(self.data.batch_size(), count)
+        batch: Any = self.data.training_batch([k * count // size for k in range(size)], epoch=0)
+        return on_device(batch, self._device)
 
 
 class ForwardPasses(Timing):

@@ -17,6 +17,7 @@ from tlx.data.augmentation.mosaic import Mosaic
 from tlx.data.augmentation.randomness import seeded
 from tlx.data.batches.batch_process import next_file
 from tlx.data.batches.kept import KeptImages
+from tlx.data.batches.reading_clock import ReadingClock
 from tlx.data.batches.sampler import PADDING
 from tlx.data.box_labels import BoxLabels
 from tlx.data.labels import CLASSES, LabelKind
@@ -102,6 +103,7 @@ class SplitDataset(Dataset[Batch]):
         kept: If set, the store of images that were read before.
         mosaic: If set, draws some samples as mosaics of several images with boxes.
         one_a_batch: Whether the images have sizes of their own, so that a batch holds one.
+        clock: How long reading took so far, in this process and those that it has forked.
     """
 
     one_a_batch = False
@@ -128,6 +130,7 @@ class SplitDataset(Dataset[Batch]):
         self.rows: Mapping[str, RowSource] | None = None
         self.label_rows: RowSource | None = None
         self.kept: KeptImages | None = None
+        self.clock = ReadingClock()
         self.min_side = min_side
         self.views = views
         self.split = split
@@ -156,12 +159,13 @@ class SplitDataset(Dataset[Batch]):
             batch: Batch = {"prefix": prefix, "index": index}
             self._add_labels(batch, None if self.label_rows is None else self.label_rows.take(place))
             return batch
-        image, moved, drawn = self._undistorted([draw for draw, _ in keys], index)
-        batch = {"image": image, "index": index}
-        self._add_labels(batch, moved)
-        if drawn is not None:
-            batch["drawn"] = drawn
-        return batch if self.distort_later else self.finish(batch)
+        with self.clock.reading(len(keys)):
+            image, moved, drawn = self._undistorted([draw for draw, _ in keys], index)
+            batch = {"image": image, "index": index}
+            self._add_labels(batch, moved)
+            if drawn is not None:
+                batch["drawn"] = drawn
+            return batch if self.distort_later else self.finish(batch)
 
     def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
         """Return images, uint8 (B, channels, H, W), even if `rows` is set.
@@ -173,10 +177,10 @@ class SplitDataset(Dataset[Batch]):
         image, _, drawn = self._undistorted(draws, index)
         return image if drawn is None or self.distort is None else self.distort(image, drawn)
 
-    def take_memory(self, shared: bool) -> None:
-        """Allocate the memory for kept images; `shared` if other processes read."""
+    def open_kept(self) -> None:
+        """Open the file of kept images, before other processes that read are started."""
         if self.kept is not None:
-            self.kept.take_memory(shared)
+            self.kept.open()
 
     def finish(self, batch: Batch) -> Batch:
         """Distort a batch that `distort_later` left undistorted, on its current device."""
@@ -309,6 +313,7 @@ class PairedDataset(Dataset[Batch]):
 
     def __init__(self, source: SplitDataset, target: SplitDataset) -> None:
         self.source, self.target = source, target
+        self.clock = target.clock = source.clock
 
     def __len__(self) -> int:
         return len(self.source)
@@ -327,10 +332,10 @@ class PairedDataset(Dataset[Batch]):
         """The source's rows; rows are always set for both data sets or neither."""
         return self.source.rows
 
-    def take_memory(self, shared: bool) -> None:
-        """Allocate the memory for kept images."""
-        self.source.take_memory(shared)
-        self.target.take_memory(shared)
+    def open_kept(self) -> None:
+        """Open the files of kept images, before other processes that read are started."""
+        self.source.open_kept()
+        self.target.open_kept()
 
     def finish(self, batch: Batch) -> Batch:
         """Distort both batches, if `distort_later` left them undistorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from tlx.data.batches.ahead import copied_ahead
 from tlx.data.batches.batch_process import handed_over, readers_named
 from tlx.data.batches.dataset import Batch, PairedDataset, SplitDataset
 from tlx.data.batches.even import EvenBatches
+from tlx.data.batches.reading_clock import ReadingClock
+from tlx.data.batches.reading_processes import EpochTimes
 from tlx.data.batches.shared_memory import too_small
 
 log = logging.getLogger("tlx")
@@ -32,6 +35,9 @@ class EpochLoader(DataLoader[Batch]):
     Batches of rows (`SplitDataset.rows`) are copied from memory in this process. For a GPU (`device`) batches are
     copied ahead, and distorted there if their data set has `distort_later`.
 
+    With the last batch of each whole epoch of images, `after_epoch` is given its times; it may change the number of
+    reading processes by `read_with`.
+
     Its state, of `EvenBatches`, is the number of batches drawn in the epoch. Lightning stores it in checkpoints and
     restores it when a run resumes within an epoch; the iteration of that epoch then skips these batches.
     """
@@ -39,6 +45,7 @@ class EpochLoader(DataLoader[Batch]):
     device: torch.device | None = None
     say: Callable[[str], object] = log.info
     batch_bytes = 0  # of the images of the largest batch, including those of the target domain if there is one
+    after_epoch: Callable[[EpochTimes], object] | None = None
     _drawn = 0
     _state: dict[str, int] | None = None
 
@@ -63,8 +70,8 @@ class EpochLoader(DataLoader[Batch]):
             return
         if dataset.rows is None:
             self._prepare_processes()
-            dataset.take_memory(shared=self.num_workers > 0)
-            yield from self._waited_for(super().__iter__())
+            dataset.open_kept()
+            yield from self._timed(self._waited_for(super().__iter__()), dataset.clock)
             return
         stop_readers(self)  # those of an earlier stage, which read images
         assert self.batch_sampler is not None
@@ -83,6 +90,33 @@ class EpochLoader(DataLoader[Batch]):
             if batch is None:
                 return
             yield batch
+
+    def _timed(self, batches: Iterator[Batch], clock: ReadingClock) -> Iterator[Batch]:
+        """Measure a whole epoch from its first batch, for which processes are started, to its last.
+
+        Nobody asks for a batch after the last one, so the times of the steps before that one are all that is known.
+        """
+        last = len(self) - 1 if self._drawn == 0 and self.after_epoch is not None else 0
+        before = clock.read().seconds
+        start = asked = waited = 0.0
+        images = 0
+        for count, batch in enumerate(batches):
+            now = time.perf_counter()
+            if count:
+                waited += now - asked
+            else:
+                start = now
+            if count == last > 0 and self.after_epoch is not None:
+                reading = (clock.read().seconds - before) * last / len(self)
+                self.after_epoch(EpochTimes(images, last, now - start, waited, reading))
+            images += len(batch["index"])
+            yield batch
+            asked = time.perf_counter()
+
+    def read_with(self, workers: int) -> None:
+        """Read with another number of processes from the next epoch on."""
+        stop_readers(self)
+        self.num_workers = workers
 
     def _prepare_processes(self) -> None:
         """Prepare the transfer of batches from processes that are about to start; without room read in this process."""

@@ -23,6 +23,11 @@ def needed(batch: int, processes: int) -> int:
     return (PREFETCHED * processes + _IN_USE) * batch
 
 
+def most_processes(batch: int) -> int:
+    """Return how many reading processes shared memory has room for with batches of `batch` bytes, at least 1."""
+    return max(1, (room() // max(1, batch) - _IN_USE) // PREFETCHED)
+
+
 def too_small(batch: int, processes: int) -> str:
     """Return why shared memory is too small for `processes` with batches of `batch` bytes; '' if it is not."""
     need, there = needed(batch, processes), room()
