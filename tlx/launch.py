@@ -19,7 +19,6 @@ from tlx.base.slurm import is_one_of_several
 from tlx.config.compose import CONFIG_NAME, compose, conf_dir, register
 from tlx.config.defaults import complete
 from tlx.config.overrides import readable, sweep_jobs
-from tlx.data.checked import load_ahead
 from tlx.runs.run import Run
 from tlx.strategies.monitor import monitored
 
@@ -122,6 +121,8 @@ def _announce(config: DictConfig, run: Run, state: str) -> None:
     run.refuse_place()
     if os.environ.get("TLX_CONSOLE") != "0":
         print(printable(f"{'resuming' if state == 'unfinished' else 'training'}: {run.place}"), flush=True)
+    from tlx.data.checked import load_ahead  # imports NumPy: after the first line
+
     for node in (config.dataset, config.get("target")):
         if node is not None:
             plain: Any = OmegaConf.to_container(node, resolve=True)

@@ -134,10 +134,17 @@ def check(name: str) -> None:
     assert_measures_right(backbone, x)
 
 
+def tried(name: str) -> bool:
+    """Whether the suite compares a network by its operations: two of a family, beside the one compared by value."""
+    family = [other for other in catalog.TORCHVISION if catalog.family(other) == catalog.family(name)]
+    others = [other for other in family if other not in (*REPRESENTATIVES, *LARGEST)]
+    return name in sorted(others, key=lambda other: catalog._FACTS[other][0])[:2]
+
+
 @pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.nightly) if n in LARGEST else n for n in catalog.TORCHVISION]
+    "name", [pytest.param(n, marks=[pytest.mark.nightly] * (not tried(n))) for n in catalog.TORCHVISION]
 )
 def test_every_model_is_the_original_operation_by_operation(name: str) -> None:
     """Guards against a variant whose layers do not follow its family's pattern: one left out, doubled, misplaced, given

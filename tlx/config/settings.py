@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlx.config.free_keys import NOT_IDENTITY
 from tlx.config.naming import PARTS, flat
-from tlx.measures.sections import Plain
+
+if TYPE_CHECKING:
+    from tlx.measures.sections import Plain
 
 _CLASS = "._target_"
 

@@ -77,7 +77,14 @@ def test_the_folder_has_tables_and_overlays(paths, tmp_path):
     out = tmp_path / "out"
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     overlays = {f"overlays/{name}.jpg" for name in ("a/1", "b/1", "b/2")}
-    assert written == overlays | {"boxes.csv", "counts.csv", "classes.csv", "coco.json", "predictions.json", "sheet.png"}
+    assert written == overlays | {
+        "boxes.csv",
+        "counts.csv",
+        "classes.csv",
+        "coco.json",
+        "predictions.json",
+        "sheet.png",
+    }
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > 3 * 160  # three images, enlarged, side by side
     boxes = rows_of(out / "boxes.csv")
