@@ -22,6 +22,7 @@ from tests.conftest import ROOT
 from tests.printed import PAGES, check, printed
 from tlx.backbones import catalog as backbone_catalog
 from tlx.building.listed import SOURCES
+from tlx.choice.request import requested
 from tlx.config import check_command_line, compose, options
 from tlx.config import schema as schemas
 from tlx.data.catalog import source_class
@@ -167,6 +168,10 @@ def test_every_command_of_the_pages_is_right(
         found = check_command_line(overrides, config_dir, multirun)
         assert not found, "\n".join(map(str, found))
         return
+    if verb in ("atlas", "audit"):
+        monkeypatch.setattr(
+            f"tlx.choice.commands.{verb}", lambda args, known: str(requested(known.overrides, None, verb))
+        )
     monkeypatch.setattr(tlx.runs.run.Run, "tested", do_test)
     monkeypatch.setattr(tlx.runs.run.Run, "predict", do_predict)
     monkeypatch.setattr(tlx.runs.lineage, "table", lambda run: str(run.config))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tlx.base.errors import ConfigError, TlxError
+    from tlx.choice.atlas import atlas
+    from tlx.choice.audit import audit
     from tlx.config import compose
     from tlx.runs.run import Run
     from tlx.train import train
@@ -20,6 +22,8 @@ __version__ = "0.1.0"
 
 # Imported on first use: torch and Lightning take seconds, `tlx --help` must not.
 _LAZY = {
+    "atlas": "tlx.choice.atlas",
+    "audit": "tlx.choice.audit",
     "compose": "tlx.config",
     "train": "tlx.train",
     "Run": "tlx.runs.run",
@@ -27,7 +31,7 @@ _LAZY = {
     "ConfigError": "tlx.base.errors",
 }
 
-__all__ = ["ConfigError", "Run", "TlxError", "__version__", "compose", "train"]
+__all__ = ["ConfigError", "Run", "TlxError", "__version__", "atlas", "audit", "compose", "train"]
 
 
 def __getattr__(name: str) -> Any:

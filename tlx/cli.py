@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tlx.base import ending
+from tlx.base.asking import ask_to_replace
 from tlx.base.children import shield
 from tlx.base.errors import ConfigError, Interrupted, TlxError
 from tlx.base.imports import start_lean
@@ -30,6 +31,8 @@ tlx: transfer a deep vision network to your own images: classification and segme
   tlx train resume=RUN               resume a run that was killed or stopped
   tlx plan  [key=value …]            print stages x layer groups x learning rates; no training, no download
   tlx check [key=value …]            open every image of the data set, report broken and unusual ones; no training
+  tlx atlas [key=value …]            which layers transfer: linear probes on every layer group; no training
+  tlx audit [key=value …]            which labels are likely wrong: a table and a page of pictures; no training
   tlx test RUN [key=value …]         evaluate on the test split, from the run directory alone
   tlx predict RUN IMAGES… [-o PLACE]  write predictions.csv, or a folder of masks or boxes and overlays
   tlx runs [PATTERN]                 list runs: state, test figure, seconds, what differs
@@ -82,6 +85,8 @@ def _run(args: list[str]) -> None:
         "train": _train,
         "plan": _plan,
         "check": _check,
+        "atlas": _atlas,
+        "audit": _audit,
         "test": _test,
         "predict": _predict,
         "runs": _runs,
@@ -256,6 +261,49 @@ def _check(args: list[str]) -> None:
         sys.exit(1)
 
 
+def _atlas(args: list[str]) -> None:
+    parser = _parser(
+        "atlas",
+        "Probe every layer group of one backbone, or of several (backbone=a,b), with a quarter, half and all of the "
+        "images: which layers transfer, and whether more images would help. Trains no network and reads no test "
+        "image. Writes atlas.csv, atlas.png and atlas.md.",
+    )
+    _add_place(parser, "outputs/atlas/NAME")
+    known = parser.parse_intermixed_args(_overrides_of(args))
+    from tlx.choice.commands import atlas
+
+    _print(atlas(args, known))
+
+
+def _audit(args: list[str]) -> None:
+    parser = _parser(
+        "audit",
+        "Rank the labels of images by how likely they are wrong, by classifiers that have not seen them. "
+        "Writes audit.csv, audit.html with pictures and, for files, labels.csv to be corrected.",
+    )
+    _add_place(parser, "outputs/audit/NAME")
+    parser.add_argument("--test", action="store_true", help="judge the labels of the test split as well")
+    known = parser.parse_intermixed_args(_overrides_of(args))
+    from tlx.choice.commands import audit
+
+    _print(audit(args, known))
+
+
+def _add_place(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the arguments of a verb that takes overrides and writes a folder."""
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for tlx train: dataset=folder …")
+    parser.add_argument("--config-dir", help="a directory of your own options")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help=f"where to write (default: {default})")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results in FOLDER without asking")
+
+
+def _overrides_of(args: list[str]) -> list[str]:
+    """Return the words of a verb that takes overrides and writes a folder; let own modules be found."""
+    _keys_only(args, "-o", "--output", "--overwrite", "--test")
+    _find_own_modules([text for text in args if "=" in text])
+    return args
+
+
 def _test(args: list[str]) -> None:
     parser = _parser("test", "Evaluate a finished run on its test split.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
@@ -310,30 +358,12 @@ def _predict(args: list[str]) -> None:
     run = Run(known.run)
     output, earlier = run.refuse_output(known.output)  # before spending minutes on the images
     if earlier and not known.overwrite:
-        _ask_to_replace(str(output), args)
+        ask_to_replace(str(output), "earlier predictions", ["tlx", "predict", *args])
     found = _so_far(run).predict(known.images, known.batch_size, known.on_bad)
     found.save(output)
     _print(f"{counted(len(found), 'prediction', 'predictions')} in {known.output or output}")
     if str(output) not in ("/dev/stdout", "/dev/stderr"):
         _print("\n".join(found.summary()))
-
-
-def _ask_to_replace(place: str, args: Sequence[str]) -> None:
-    """Ask before earlier predictions are replaced; without a terminal, refuse.
-
-    Raises:
-        TlxError: The answer is no, or nobody can answer.
-    """
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
-        try:
-            answer = input(printable(f"{place} holds earlier predictions; replace them? [y/N] "))
-        except EOFError:
-            answer = ""
-        if answer.strip().lower() in ("y", "yes"):
-            return
-        raise TlxError(f"nothing was predicted, '{place}' stays as it is; to write elsewhere: -o PLACE")
-    again = shlex.join(["tlx", "predict", *args, "--overwrite"])
-    raise TlxError(f"-o: expected a new place, got '{place}' with earlier predictions; to replace them: {again}")
 
 
 def _runs(args: list[str]) -> None:

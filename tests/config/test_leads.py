@@ -19,7 +19,10 @@ from tlx.config.leads import flag_hint, key_hint, option_hint, verb_hint
 from tlx.config.words import HYDRA, KEYS, LISTED, OPTIONS, VALUES, VERBS, Lead
 from tlx.runs.run_list import listed_runs
 
-VERBS_THERE = ("train", "plan", "check", "test", "predict", "runs", "compare", "lineage", "list", "cache", "demo")
+VERBS_THERE = (
+    "train", "plan", "check", "atlas", "audit", "test", "predict", "runs", "compare", "lineage", "list", "cache",
+    "demo",
+)  # fmt: skip
 # What somebody may type for a key.
 SAMPLES: dict[str, Any] = {
     "trainer.stage_epochs": 3, "optimizer.lr": 0.1, "optimizer.weight_decay": 0.1, "optimizer.momentum": 0.9,

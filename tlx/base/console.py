@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -63,13 +63,29 @@ def logging_to(directory: Path) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.NullHandler()]
     if is_first():
         directory.mkdir(parents=True, exist_ok=True)
-        # A job of a sweep logs only to its file: the console shows one line per job.
-        shown = os.environ.get("TLX_CONSOLE") != "0"
-        console: logging.Handler = _Console(sys.stdout) if shown else logging.NullHandler()
-        console.setFormatter(_Lines("%(message)s"))
         file = _LogFile(directory / "tlx.log")
         file.setFormatter(_Lines("%(asctime)s %(message)s"))
-        handlers = [console, file]
+        # A job of a sweep logs only to its file: the console shows one line per job.
+        handlers = [_console() if os.environ.get("TLX_CONSOLE") != "0" else logging.NullHandler(), file]
+    with _handled_by(handlers):
+        yield
+
+
+@contextmanager
+def logging_to_console() -> Iterator[None]:
+    """Send tlx's lines to the console."""
+    with _handled_by([_console()]):
+        yield
+
+
+def _console() -> logging.Handler:
+    console = _Console(sys.stdout)
+    console.setFormatter(_Lines("%(message)s"))
+    return console
+
+
+@contextmanager
+def _handled_by(handlers: Sequence[logging.Handler]) -> Iterator[None]:
     for handler in handlers:
         log.addHandler(handler)
     level, propagate = log.level, log.propagate

@@ -1,27 +1,13 @@
-"""A folder that `tlx predict -o` writes: a new or empty one, or one that it wrote before, and nothing else.
-
-A list in the folder names the files that tlx wrote. Only these are replaced or removed.
-"""
+"""The folder that `tlx predict -o` writes, with masks or boxes."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from tlx.base.errors import TlxError
-from tlx.base.files import cannot_write, temporary_of
-from tlx.base.places import why_not_writable
-from tlx.base.printable import enumerated, one_line
-from tlx.records.ownership import refuse_links
-from tlx.records.written_names import read_names, write_names
+from tlx.records.written_folder import WrittenFolder
 
 LIST = "predictions.json"
 SHEET = "sheet.png"  # the first images with what was predicted
-_KEY = "written_by_tlx_predict"
-_LONGEST_LIST = 2**28  # bytes
-_SHOWN = 5
 
 
 def is_table(place: Path) -> bool:
@@ -29,96 +15,7 @@ def is_table(place: Path) -> bool:
     return place.suffix.lower() == ".csv" and not place.is_dir()
 
 
-class PredictionFolder:
-    """A folder of predictions.
+class PredictionFolder(WrittenFolder):
+    """A folder of predictions."""
 
-    Args:
-        folder: The folder; it may be a link, but nothing in it may be one.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def refuse(self) -> None:
-        """Refuse a path to which no predictions can be written, before spending minutes on them.
-
-        Raises:
-            TlxError: No predictions can be written there; the message says what is there.
-        """
-        named = f"-o: expected a new or empty folder, or one that tlx predict wrote, got '{one_line(self.folder)}'"
-        if os.path.lexists(self.folder) and not self.folder.is_dir():
-            raise TlxError(f"{named}, which is not a folder; name another")
-        reason = why_not_writable(self.folder)
-        if reason:
-            raise TlxError(f"-o: expected a writable folder, got '{one_line(self.folder)}' ({reason})")
-        found = [name for name in _listed(self.folder) if temporary_of(name) != LIST]
-        if found and self._read() is None:
-            raise TlxError(f"{named}, which holds {enumerated([*map(one_line, found)], _SHOWN)}; name another")
-
-    def holds_predictions(self) -> bool:
-        """Return whether tlx has written predictions into it."""
-        return bool(self._read())
-
-    def start(self, names: Sequence[str]) -> None:
-        """List the files that will be written, and remove those of an earlier prediction.
-
-        Args:
-            names: Names of files in the folder, with `/`.
-
-        Raises:
-            TlxError: The folder is refused, or it holds a link or a file that tlx did not write under one of the names.
-        """
-        self.refuse()
-        earlier = self._read() or []
-        # Folders first: a file below a link to elsewhere is not in this folder.
-        folders = {str(parent) for name in (*earlier, *names) for parent in PurePosixPath(name).parents if parent.parts}
-        refuse_links(self.folder / name for name in (LIST, *sorted(folders), *names))
-        taken = [name for name in {*names} - {*earlier} if os.path.lexists(self.folder / name)]
-        if taken:
-            raise TlxError(
-                f"-o: expected only files of tlx under the names of predictions in '{one_line(self.folder)}', got "
-                f"{enumerated(sorted(map(one_line, taken)), _SHOWN)}; move them elsewhere, or name another folder"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
-        self._write([*earlier, *names])
-        for path in [*self._leftovers({*earlier, LIST}), *(self.folder / name for name in {*earlier} - {*names})]:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(path, error) from error
-        for name in sorted(folders, key=len, reverse=True):
-            with suppress(OSError):  # it holds other files, or does not exist
-                (self.folder / name).rmdir()
-        self._write(names)
-
-    def _read(self) -> list[str] | None:
-        """Return the list; None if there is none, or tlx did not write it."""
-        names = read_names(self.folder / LIST, _KEY, _LONGEST_LIST)
-        return None if names is None else [name for name in names if _is_inside(name)]
-
-    def _write(self, names: Iterable[str]) -> None:
-        write_names(self.folder / LIST, _KEY, names)
-
-    def _leftovers(self, known: set[str]) -> Iterator[Path]:
-        """Yield half-written files, which a kill left under temporary names."""
-        for folder in {str(PurePosixPath(name).parent) for name in known}:
-            for name in _listed(self.folder / folder):
-                whole = temporary_of(name)
-                if whole is not None and str(PurePosixPath(folder, whole)) in known:
-                    yield self.folder / folder / name
-
-
-def _is_inside(name: str) -> bool:
-    """Return whether a name leads to a file in the folder; a list may come from elsewhere."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+    command, holds, list_name = "tlx predict", "predictions", LIST

@@ -235,7 +235,7 @@ class Run(RunDirectory):
         if into.endswith("/") and not is_table(place):
             folder = PredictionFolder(place)
             folder.refuse()
-            return place, folder.holds_predictions()
+            return place, folder.is_written()
         refuse_place(place)
         return place, holds_table(place)
 

@@ -32,13 +32,16 @@ def run_html(run: RunDirectory) -> str:
     """Return a run as HTML. Names may come from anybody, so all are escaped."""
     found = _found(run)
     settings = [(key, _plain(found.settings[key])) for key in _KEYS if found.settings.get(key, "none") != "none"]
-    parts = [f"<p><b>{_text(run.directory)}</b>: {_text(found.status)}</p>", _table(("configuration", ""), settings)]
+    parts = [
+        f"<p><b>{_text(run.directory)}</b>: {_text(found.status)}</p>",
+        html_table(("configuration", ""), settings),
+    ]
     try:
         figures = [*_figures(run.metrics)] if found.state == "finished" else []
     except TlxError:
         figures = []
     if figures:
-        parts.append(_table(("figure", "value", f"{100 * LEVEL:g} % interval"), figures))
+        parts.append(html_table(("figure", "value", f"{100 * LEVEL:g} % interval"), figures))
     links = [_link(path) for path in _pictures(run)]
     return "".join([*parts, *([f"<p>{', '.join(links)}</p>"] if links else [])])
 
@@ -67,7 +70,8 @@ def _link(path: Path) -> str:
     return f'<a href="{quote(f"./{place}")}" target="_blank">{_text(path.stem)}</a>'
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as HTML; heads and cells are escaped."""
     lines = ["".join(f"<th>{_text(head)}</th>" for head in heads)]
     lines += ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
