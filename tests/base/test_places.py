@@ -162,7 +162,7 @@ def test_a_long_name_is_cut(here):
     names = [run_name(_root_=config) for config in (long, other, short)]
     assert [len(os.fsencode(name)) <= 255 for name in names] == [True] * 3
     assert names[0] != names[1]
-    assert names[2].startswith("pets_of_mine-small_cnn-linear_probe-s0-")
+    assert names[2].startswith("pets_of_mine-small_cnn-full-s0-")
     controlled = tlx.compose(["dataset=digits"])
     controlled.dataset.name = "a\tb"  # from Python, past the check
     assert run_name(_root_=controlled).startswith("a_b-")

@@ -26,7 +26,7 @@ def lines(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.name == "tlx"]
 
 
-def fit(tmp_path, monitor, best=None):
+def fit(tmp_path, monitor, best=None, limited=False):
     task = make_task()
     stages = Stages(plan_stages({"stages": PLAN}, task.optimizer_node, task.group_names), monitor, "max", tmp_path)
     checkpoints = Checkpoints(tmp_path, stages, monitor, "max", Interruption())
@@ -34,7 +34,7 @@ def fit(tmp_path, monitor, best=None):
     trainer = pl.Trainer(
         max_epochs=stages.total_epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[TrainingRows(stages, checkpoints, bar=True), stages, checkpoints],
+        callbacks=[TrainingRows(stages, checkpoints, True, limited), stages, checkpoints],
     )  # fmt: skip
     trainer.fit(task, loader(), loader())
 
@@ -55,3 +55,13 @@ def test_the_last_epoch_of_a_long_stage_has_a_row(tmp_path, lines, monkeypatch):
     fit(tmp_path, "val/accuracy", best=0.9999)
     rows = [line.split()[:2] for line in lines() if line.startswith(("head ", "all "))]
     assert rows == [["head", "1/1"], ["all", "1/9"], ["all", "3/9"]]
+
+
+@pytest.mark.parametrize(("left", "limited", "told"), [(601.0, False, 1), (601.0, True, 0), (599.0, False, 0)])
+def test_a_long_training_says_once_how_to_shorten_it(tmp_path, lines, monkeypatch, left, limited, told):
+    """Guards against hours of training of a user who does not know what would take minutes."""
+    monkeypatch.setattr("tlx.callbacks.training_rows.expected_left", lambda *_: left)
+    fit(tmp_path, "val/accuracy", best=0.9999, limited=limited)
+    found = [line for line in lines() if "trainer.max_minutes=10" in line]
+    assert len(found) == told
+    assert all("strategy=linear_probe" in line for line in found)

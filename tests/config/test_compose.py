@@ -80,7 +80,6 @@ ONE_MISTAKE = [
     ("strategy.stages=[{name: a, train: 'last:9'}]", "strategy.stages[0].train", "last:N with N from 1 to 6", "'last:9'", ""),
     ("strategy.stages=[{name: a, train: []}]", "strategy.stages", "trains at least one layer group", "no layer group", ""),
     ("optimizer.group_lr={stge1: 1}", "optimizer.group_lr", GROUPS_OF_LITE0, "'stge1'", "did you mean 'stage1'?"),
-    ("optimizer.group_lr={head: 0}", "strategy.stages", "trains at least one layer group", "learning rates of 0", ""),
     ("task.num_classes=5", "task.num_classes", "10, the number of classes of dataset 'digits'", "5", "num_classes=null"),
     ("task.monitor=val/f1", "task.mode", "max for task.monitor=val/f1", "'min'", "type: task.mode=max"),
     ("dataset.classes=[1,12]", "dataset.classes", "different digits from 0 to 9", "[1, 12]", "such as"),
@@ -121,6 +120,14 @@ def test_a_mistake_is_told_with_its_key_and_what_to_type(typed, path, expected, 
     assert expected in words
     assert got in tail
     assert hint in tail
+
+
+def test_a_stage_whose_only_rate_is_0_is_a_mistake():
+    """Guards against epochs that change nothing."""
+    (found,) = mistakes("strategy=linear_probe", "optimizer.group_lr={head: 0}")
+    assert found.startswith(
+        "strategy.stages: expected a stage 'head' that trains at least one layer group, got learning rates of 0"
+    )
 
 
 def test_a_batch_is_shared_by_the_processes_of_all_machines():

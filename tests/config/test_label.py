@@ -12,7 +12,7 @@ from tlx.config.label import LONGEST, words
 from tlx.config.overrides import sweep_jobs
 
 SMALL = ["backbone=small_cnn", "dataset=digits"]
-PROBE = "digits-small_cnn-linear_probe"
+PLAIN = "digits-small_cnn-full"
 
 
 def name(*overrides: str) -> str:
@@ -23,21 +23,21 @@ def name(*overrides: str) -> str:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ([], f"{PROBE}-s0"),
-        (["optimizer.lr=3e-4", "strategy=full", "seed=2"], "digits-small_cnn-full-lr3e-4-s2"),
-        (["optimizer.lr=0.001", "dataset.image_size=64", "seed=0"], f"{PROBE}-s0"),  # as shipped
-        (["backbone=efficientnet_lite0", "optimizer=sgd"], "digits-lite0-linear_probe-sgd-s0"),
-        (["dataset.classes=[0,1,2]", "dataset.labels_per_class=10"], f"{PROBE}-labels10-classes_0_1_2-s0"),
-        (["trainer.devices=1", "dataset.num_workers=3", "logger=none"], f"{PROBE}-s0"),
-        (["dataset.augment=strong", "trainer.precision=bf16-mixed"], f"{PROBE}-strong-bf16-mixed-s0"),
-        (["dataset.horizontal_flip=true", "backbone.width=8"], f"{PROBE}-width8-horizontal_flip-s0"),
+        ([], f"{PLAIN}-s0"),
+        (["optimizer.lr=3e-4", "strategy=linear_probe", "seed=2"], "digits-small_cnn-linear_probe-lr3e-4-s2"),
+        (["optimizer.lr=0.001", "dataset.image_size=64", "seed=0"], f"{PLAIN}-s0"),  # as shipped
+        (["backbone=efficientnet_lite0", "optimizer=sgd"], "digits-lite0-full-sgd-s0"),
+        (["dataset.classes=[0,1,2]", "dataset.labels_per_class=10"], f"{PLAIN}-labels10-classes_0_1_2-s0"),
+        (["trainer.devices=1", "dataset.num_workers=3", "logger=none"], f"{PLAIN}-s0"),
+        (["dataset.augment=strong", "trainer.precision=bf16-mixed"], f"{PLAIN}-strong-bf16-mixed-s0"),
+        (["dataset.horizontal_flip=true", "backbone.width=8"], f"{PLAIN}-width8-horizontal_flip-s0"),
         (["strategy=lp_ft", "strategy.stages.0.epochs=3"], "digits-small_cnn-lp_ft-probe_epochs3-s0"),
         (["strategy=full", "strategy.stages.0.epochs=30"], "digits-small_cnn-full-epochs30-s0"),
         (["strategy=features", "classifier=svm"], "digits-small_cnn-features_svm-s0"),
-        (["dataset.name='my pets,(old)=1'"], "my_pets__old__1-small_cnn-linear_probe-s0"),
+        (["dataset.name='my pets,(old)=1'"], "my_pets__old__1-small_cnn-full-s0"),
         (
             ["task=detection", "dataset=scenes", "task.model=retinanet"],
-            "scenes-small_cnn-linear_probe-boxes-retinanet-s0",
+            "scenes-small_cnn-full-boxes-retinanet-s0",
         ),
         (["target=plates", "strategy=coral", "dataset.subset_seed=4"], "digits_to_plates-small_cnn-coral-subset4-s0"),
     ],
@@ -51,7 +51,7 @@ def test_one_configuration_has_one_name() -> None:
     """Guards against a job of a sweep that trains what a single command has trained, under another name."""
     single = name("optimizer.lr=0.01", "dataset.batch_size=16", "trainer.stage_epochs=2")
     (job, *_) = sweep_jobs(["trainer.stage_epochs=2,3", "dataset.batch_size=16", "optimizer.lr=1e-2,1e-3"])
-    assert name(*job) == single == "digits-small_cnn-linear_probe-lr0.01-batch16-epochs2-s0"
+    assert name(*job) == single == "digits-small_cnn-full-lr0.01-batch16-epochs2-s0"
 
 
 def test_a_name_stays_short() -> None:
@@ -75,4 +75,4 @@ def test_a_name_stays_short() -> None:
 
 def test_a_source_run_is_called_a_source(tiny_run: Run) -> None:
     """Guards against a backbone called `run` in the names of all transfers, whatever they come from."""
-    assert name("backbone=run", f"backbone.run={tiny_run.directory}").startswith("digits-source_digits-linear_probe-")
+    assert name("backbone=run", f"backbone.run={tiny_run.directory}").startswith("digits-source_digits-full-")

@@ -32,7 +32,7 @@ def of_folder(root) -> str:
 def test_the_same_images_in_another_folder_are_the_same_run(pets, tmp_path):
     """Guards against a sweep that trains everything again because the data moved."""
     first = of_folder(pets)
-    assert first.startswith("pets-small_cnn-linear_probe-s0-")
+    assert first.startswith("pets-small_cnn-full-s0-")
     assert of_folder(f"{pets}/../pets") == first
     copied = of_folder(shutil.copytree(pets, tmp_path / "copy"))
     assert copied == first.replace("pets", "copy")  # the hash is the same, by which a run is found
@@ -54,7 +54,7 @@ def test_a_run_is_found_under_an_older_name(pets, tmp_path):
     """Guards against runs that are trained again because tlx names them otherwise, or because their images moved."""
     typed = ["backbone=small_cnn", "dataset=folder", f"dataset.root={pets}", f"output_dir={tmp_path / 'runs'}"]
     own = compose(typed)
-    older = tmp_path / "runs" / f"folder-small_cnn-linear_probe-s0-{own.run_name[-8:]}"
+    older = tmp_path / "runs" / f"folder-small_cnn-full-s0-{own.run_name[-8:]}"
     Run(older).begin(own)
     assert compose(typed).run_dir == str(older)
     assert compose([*typed, "seed=1"]).run_name == compose([*typed, "seed=1", "output_dir=elsewhere"]).run_name

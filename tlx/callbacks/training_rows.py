@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from tlx.base.live_bar import LiveBar
 from tlx.callbacks.checkpoints import Checkpoints
 from tlx.callbacks.stages import Stages
-from tlx.measures.epoch_rows import Epoch, EpochRows, expected_left, is_shown
+from tlx.measures.epoch_rows import LONG, Epoch, EpochRows, expected_left, how_to_shorten, is_shown
 from tlx.tasks.module import Task
 
 log = logging.getLogger("tlx")
@@ -24,10 +24,11 @@ class TrainingRows(pl.Callback):
         stages: The callback that runs the plan.
         checkpoints: The callback that knows the best value of earlier starts.
         bar: Whether to draw a bar for the current epoch if the output is a terminal.
+        limited: Whether the user has limited the time, and needs no advice about a long training.
     """
 
-    def __init__(self, stages: Stages, checkpoints: Checkpoints, bar: bool) -> None:
-        self.stages, self.checkpoints = stages, checkpoints
+    def __init__(self, stages: Stages, checkpoints: Checkpoints, bar: bool, limited: bool = False) -> None:
+        self.stages, self.checkpoints, self.limited = stages, checkpoints, limited
         self.bar = LiveBar() if bar else None
         self.best: float | None = None  # times the sign of the mode, as in the checkpoint
         self._rows: EpochRows | None = None  # of the stage; None: no row was logged yet
@@ -84,6 +85,9 @@ class TrainingRows(pl.Callback):
                 log.info(rows.heading())
             self._shown = epoch.number
             self._show()
+        if trainer.current_epoch == 0 and epoch.left > LONG and not self.limited:
+            tuned = any(set(stage.trained) - set(pl_module.kind.upper_groups) for stage in self.stages.stages)
+            log.info("  %s", how_to_shorten(tuned))
 
     def _ended(self, trainer: pl.Trainer) -> Epoch:
         stage = self.stages.stage

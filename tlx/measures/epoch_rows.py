@@ -13,6 +13,7 @@ WIDTH = 80  # characters of a row; fewer than the columns need: their headings b
 _SPACED = 20  # a stage of more than twice as many epochs shows about this many of them, and new best values
 _LONGEST_NAME = 16  # columns of a stage's name
 _RECENT = 5  # epochs whose median time is expected of those that follow
+LONG = 600.0  # seconds of training from which on a user is told how to shorten it
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,16 @@ def expected_left(seconds: Sequence[float], epochs: int) -> float:
         epochs: Number of epochs left.
     """
     return statistics.median(seconds[-_RECENT:]) * epochs
+
+
+def how_to_shorten(tuned: bool) -> str:
+    """Return a line for a training that takes longer than LONG.
+
+    Args:
+        tuned: Whether it trains layer groups of the backbone, not the head alone.
+    """
+    probe = "; strategy=linear_probe trains the head alone" if tuned else ""
+    return f"to shorten it: trainer.max_minutes={LONG / 60:.0f} fits the stages into that time{probe}"
 
 
 def _stage(epoch: Epoch) -> str:

@@ -142,7 +142,7 @@ def build_callbacks(
     minutes = config.trainer.get("max_minutes")
     limit = [] if minutes is None else [TimeLimit(stages, checkpoints, minutes)]
     callbacks: list[pl.Callback] = [
-        TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar)),
+        TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar), bool(limit)),
         stages,
         *waiting,
         *averaging,
