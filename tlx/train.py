@@ -14,8 +14,6 @@ from tlx.base.errors import Interrupted
 from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_unwritable
 from tlx.base.ranks import is_first
-from tlx.callbacks.checkpoint_reading import progress
-from tlx.callbacks.checkpoints import settle_files
 from tlx.config.receiver import paths_read
 from tlx.config.stored import settled
 from tlx.procedures import procedure_of
@@ -23,7 +21,6 @@ from tlx.records.settled import settle, undecided
 from tlx.runs.run import Run
 from tlx.training import distributed
 from tlx.training.devices import processes
-from tlx.training.experiment import build
 from tlx.training.memory import refuse_what_does_not_fit
 from tlx.training.resolvers import COMPUTATION
 
@@ -75,7 +72,7 @@ def train(config: DictConfig) -> Run:
             config = _resume(config, run) if state == "unfinished" else _begin(config, run)
             count = processes(config)
             procedure = procedure_of(config)
-            data, task = build(config, procedure.head)
+            data, task = procedure.build(config)
             timing = procedure.timing(config, data, task)
             if undecided(config):
                 config = settle(config, COMPUTATION, timing)
@@ -102,9 +99,7 @@ def _begin(config: DictConfig, run: Run) -> DictConfig:
 
 
 def _resume(config: DictConfig, run: Run) -> DictConfig:
-    settle_files(run.checkpoints)
-    at = progress(run.checkpoints / "last.ckpt")
-    log.info("resuming after epoch %d, step %d (force=true trains again from scratch)", at["epochs"], at["global_step"])
+    log.info("resuming %s (force=true trains again from scratch)", procedure_of(config).resumes_at(run))
     if read := paths_read(config):
         log.info("reads %s", ", ".join(read))
     return run.resume(config)
@@ -120,7 +115,7 @@ def _train_as_one_of_several(config: DictConfig, run: Run) -> Run:
     try:
         with distributed.stopping_together(run, config) as interruption:
             procedure = procedure_of(config)
-            procedure(config, *build(config, procedure.head), interruption).fit(from_scratch=state == "nothing")
+            procedure(config, *procedure.build(config), interruption).fit(from_scratch=state == "nothing")
     except Exception as error:
         distributed.note_failure(run, error)
         raise

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.resume import kill_points
 from tests.resume.conftest import Nursery
-from tlx.callbacks.checkpoint_reading import progress
+from tlx.callbacks.checkpoint_reading import progress, read_weights
 from tlx.runs.run import Run
 
 pytestmark = pytest.mark.slow
@@ -214,3 +214,39 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_there(nursery, undistu
     assert_equal(run, undisturbed)
     assert stops >= 5
     assert in_the_middle >= 3
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_folds_that_are_killed_or_stopped_end_with_the_same_predictions(nursery, tmp_path, number, code):
+    """Guards against a fold that is left out, trained on another fold's images, or goes on from other weights."""
+    setting = ("validation=kfold", "validation.folds=3", "strategy=lp_ft", "logger=none")
+    whole, torn = (prepare_folds(tmp_path / name, setting) for name in ("whole", "torn"))
+    nursery.start(tmp_path / "whole")
+    assert nursery.end() == 0, (tmp_path / "whole/output.txt").read_text()
+    dice, stops, begun = random.Random(1), 0, set[int]()
+    while not torn.finished:
+        pid = nursery.start(tmp_path / "torn")
+        time.sleep(dice.uniform(0.5, 1.5 + 0.1 * stops))
+        nursery.signal(pid, number)
+        ended = nursery.end()
+        if ended == 0:
+            break
+        assert ended == code, (tmp_path / "torn/output.txt").read_text()
+        stops += 1
+        begun.add(len(torn.fold_directories))
+        assert stops < 100
+    assert stops >= 3
+    assert len(begun) > 1, begun
+    assert torn.out_of_fold().csv() == whole.out_of_fold().csv()
+    for one, other in zip(whole.folds, torn.folds, strict=True):
+        weights = (read_weights(run.checkpoints / "best.ckpt") for run in (one, other))
+        assert not list(differences(*weights))
+
+
+def prepare_folds(directory: Path, setting: Sequence[str]) -> Run:
+    """Write what a training of folds has, without the stages of the other trainings here."""
+    directory.mkdir()
+    own = [text for text in SETTING if not text.startswith(("strategy", "trainer.patience"))]
+    (directory / "overrides").write_text("\n".join([*own, *setting, f"run_dir={directory / 'run'}"]))
+    return Run(directory / "run")

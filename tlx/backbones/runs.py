@@ -32,6 +32,11 @@ def run_backbone(run: str, in_channels: int | None = None, load: bool = True, na
     """
     directory = Path(run).expanduser()
     description = _description(directory)
+    if description.get("folds"):
+        raise TlxError(
+            f"backbone.run: expected the run of one network, got '{run}', which holds {description['folds']}; choose a "
+            f"fold: backbone.run={directory / 'folds' / '1'}"
+        )
     # `sides` were chosen for the boxes of that run's images.
     preprocessing = replace(Preprocessing.from_dict(description["preprocessing"]), sides=None)
     backbone = rebuild(description["architecture"], directory / "model.json", in_channels)

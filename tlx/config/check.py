@@ -17,6 +17,7 @@ from tlx.building import safety
 from tlx.building.listed import SOURCES
 from tlx.config import leads
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
+from tlx.config.kfold import kfold_mistakes
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
 from tlx.config.trainer_values import check_trainer
@@ -96,6 +97,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
     if not broken & {"dataset", "task"}:
         of_other_labels = list(_check_labels(config["task"], config["dataset"]))
         mistakes += of_other_labels or kind_of(config["task"]).mistakes(config["task"], config["dataset"])
+    if "validation" not in broken:
+        mistakes += kfold_mistakes(config)
     if not broken & {"backbone", "strategy"}:
         names = group_names(config["backbone"])
         optimizer = {} if "optimizer" in broken else config["optimizer"]
@@ -333,7 +336,12 @@ def _check_backbone(node: Node) -> Iterator[Mistake]:
             yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}' ({found})", hint)
             return
         try:
-            read_model(run)
+            if folds := read_model(run).get("folds"):
+                got, hint = (
+                    f"'{node['run']}', which holds {folds}",
+                    f"choose a fold: backbone.run={run / 'folds' / '1'}",
+                )
+                yield Mistake("backbone.run", "the run of one network", got, hint)
         except TlxError as error:
             reason, _, hint = str(error).rpartition("; ")
             yield Mistake("backbone.run", "the directory of a finished tlx run", f"'{node['run']}': {reason}", hint)

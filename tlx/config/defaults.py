@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tlx.building.loggers import lifted
 from tlx.config.labels import fill_labels
-from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer
+from tlx.config.schema import SCHEMAS, Cache, Optimizer, Strategy, Trainer, Validation
 from tlx.data.catalog import source_of
 from tlx.records.settled import AUTO
 
@@ -19,6 +19,7 @@ _BY_PART: dict[str, type] = {
     "strategy": Strategy,
     "trainer": Trainer,
     "cache": Cache,
+    "validation": Validation,
 }
 
 
@@ -41,7 +42,7 @@ def left_out(part: str, node: Mapping[str, Any]) -> dict[str, Any]:
 def complete(config: DictConfig) -> DictConfig:
     """Add the omitted keys to a checked configuration, in place; return it."""
     lift_logger(config)
-    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "target"):
+    for part in ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "validation", "target"):
         node = config.get(part)
         if node is None:
             continue

@@ -21,6 +21,7 @@ from tlx.records.files import read_config
 LONGEST = 40  # characters of all words about what differs
 _LONGEST_WORD = 20
 _PARTS = ("optimizer", "dataset", "backbone", "trainer", "task", "strategy", "classifier", "target", "cache")
+_KFOLD = "kfold"  # the option of validation that a name shows
 _PATHS = ("root", "path", "run")
 _NAMED = {"_target_", "name", *_PATHS}  # keys that other parts of a name already show
 # Words for keys, the most telling first. '': the value says enough.
@@ -41,6 +42,8 @@ _WORDS = {
     "optimizer.weight_decay": "wd",
     "optimizer.layer_decay": "decay",
     "dataset.classes": "classes",
+    "validation.folds": "kfold",
+    "validation.repeats": "times",
     "dataset.fold": "fold",
     "dataset.folds": "of",
     "dataset.split_seed": "split",
@@ -93,6 +96,10 @@ def words(config: Mapping[str, Any]) -> list[str]:
 
 
 def _differing(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if (validation := _node("validation", config)).get("name") == _KFOLD:
+        yield "validation.folds", validation.get("folds")
+        if (repeats := validation.get("repeats", 1)) > 1:
+            yield "validation.repeats", repeats
     for part in _PARTS:
         node = _node(part, config)
         if not node or (part in ("strategy", "classifier") and option_of(part, node) is None):

@@ -21,6 +21,7 @@ GROUPS = {
     "targets": "target",
     "tasks": "task",
     "strategies": "strategy",
+    "validations": "validation",
     "classifiers": "classifier",
     "optimizers": "optimizer",
     "trainers": "trainer",

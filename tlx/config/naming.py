@@ -19,6 +19,7 @@ from tlx.config.free_keys import NOT_IDENTITY
 from tlx.config.label import label
 from tlx.data.catalog import source_of
 from tlx.records.files import read_model, read_status
+from tlx.strategies.folds import is_kfold
 
 # Keys added after the first release: left out at their default, so that older runs keep their names.
 _ADDED_TO_SETS = {
@@ -38,7 +39,11 @@ ADDED: dict[str, dict[str, Any]] = {
     "trainer": {"average_weights": None, "validate_every": "auto", "max_minutes": None, "length": None},
 }
 _LONGEST = 255  # bytes of a folder's name
-PARTS = ("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier")
+PARTS = (
+    *("backbone", "dataset", "task", "strategy", "optimizer", "trainer", "cache", "seed", "target", "classifier"),
+    "validation",
+)
+_WITHOUT_NULL = ("target", "classifier", "validation")  # parts that a run may lack
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
@@ -58,8 +63,8 @@ def identity(config: DictConfig) -> dict[str, Any]:
             plain = {k: v for k, v in plain.items() if k not in added or v != added[k]}
             plain = _with_keys_of_one_type(plain)
             value = _without_paths(part, plain) if part in ("backbone", "dataset", "target") else plain
-        kept[part] = value
-    return {part: value for part, value in kept.items() if value is not None or part not in ("target", "classifier")}
+        kept[part] = value if part != "validation" or is_kfold(config) else None
+    return {part: value for part, value in kept.items() if value is not None or part not in _WITHOUT_NULL}
 
 
 def _with_keys_of_one_type(value: Any) -> Any:

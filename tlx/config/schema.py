@@ -121,6 +121,15 @@ class Strategy:
 
 
 @dataclass
+class Validation:
+    """How images that do not train are chosen: one split, or folds in turn."""
+
+    name: Literal["split", "kfold"] = "split"
+    folds: int = field(default=5, metadata=within(2, 1000))
+    repeats: int = field(default=1, metadata=within(1, 1000))
+
+
+@dataclass
 class Classifier:
     """A classifier of scikit-learn; further keys are passed to its class and checked against its signature."""
 
@@ -262,6 +271,7 @@ class Experiment:
     trainer: Trainer
     logger: Any
     cache: Cache = field(default_factory=Cache)
+    validation: Validation = field(default_factory=Validation)
     target: Any = None
     classifier: Any = None
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))

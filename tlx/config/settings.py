@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlx.config.free_keys import NOT_IDENTITY
 from tlx.config.naming import PARTS, flat
+from tlx.strategies.folds import is_kfold
 
 if TYPE_CHECKING:
     from tlx.measures.sections import Plain
@@ -28,6 +29,8 @@ def settings(config: Mapping[str, Any]) -> dict[str, Plain]:
     found: dict[str, Plain] = {}
     for part in PARTS:
         node = config.get(part)
+        if part == "validation" and not is_kfold(config):  # the default needs no line
+            continue
         if isinstance(node, Mapping):
             kept = {str(key): value for key, value in node.items() if key not in NOT_IDENTITY.get(part, set())}
             found |= {f"{part}.{key}": _plain(value) for key, value in flat(_numbered(kept)).items()}

@@ -92,7 +92,7 @@ KEYS = {
     "subset train_fraction": Lead("dataset.fraction=VALUE"),
     "weighted_sampler oversample oversampling balanced balance sampler": Lead("dataset.sampling=balanced"),
     "kfold k_fold folds cv cross_validation n_splits": Lead(
-        "-m dataset.folds=5 dataset.fold=1,2,3,4,5", "one run for each fold"
+        "validation=kfold", "the number of folds is validation.folds=5"
     ),
     "augmentation augmentations aug augment data_augmentation transforms transform": Lead("dataset.augment=VALUE"),
     "auto_augment autoaugment randaugment rand_augment randaug trivial_augment": Lead("dataset.augment=trivial"),

@@ -317,12 +317,26 @@ def load_checked(node: Mapping[str, Any], *, stop: bool = True) -> CheckedSet:
     if stop and (loaded := next((one for one in _ahead if one[0] == node), None)):
         _ahead.remove(loaded)
         return loaded[1]
+    return load_divided(node, lambda images: _held_out(images, node), stop=stop)
+
+
+def load_divided(node: Mapping[str, Any], divide: Callable[[ImageSet], ImageSet], *, stop: bool = True) -> CheckedSet:
+    """Return the set of a composed dataset node as `load_checked` does, with splits that are divided again.
+
+    Args:
+        node: The dataset node.
+        divide: Divides what the source returned, before broken files are removed and objects become images.
+        stop: As for `load_checked`.
+
+    Raises:
+        TlxError: As for `load_checked`, or from `divide`.
+    """
     check = bool(node.get("check", True))
     skips = node.get("on_bad", "stop") == "skip"
     together = node.get("similar") == "together"
     with decoding(check), grouping_near_duplicates(together), skipping_unreadable(skips) as unreadable:
         source = source_of(node)
-        images = _held_out(source.load(), node)
+        images = divide(source.load())
         if unreadable:
             images = replace(images, notes=(*images.notes, skipped_folders(unreadable)))
         opens = check and any(_files(split) for split in images.splits.values())

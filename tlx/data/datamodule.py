@@ -54,6 +54,7 @@ from tlx.data.batches.reading_processes import (
 )
 from tlx.data.batches.sampler import Chosen, EpochSampler, PairedSampler, view_draw
 from tlx.data.batches.shared_memory import most_processes
+from tlx.data.checked import CheckedSet
 from tlx.data.files.image_files import find_images
 from tlx.data.labelled import LabelledImages
 from tlx.data.labels import LabelKind
@@ -89,6 +90,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         fixed_size: Whether the backbone takes no other size than its own.
         accumulated: Batches whose gradients make one optimizer step.
         shelf: Where decoded images are stored between runs; None: they are kept in memory.
+        checked: The loaded set of the node, if it was loaded before.
 
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
@@ -117,9 +119,10 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         fixed_size: bool = False,
         accumulated: int = 1,
         shelf: Shelf | None = None,
+        checked: CheckedSet | None = None,
     ) -> None:
         pl.LightningDataModule.__init__(self)
-        LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size)
+        LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size, checked)
         self.paired = paired
         self.accumulated = accumulated
         self.shelf = shelf

@@ -50,6 +50,7 @@ class LabelledImages:
         target: The node of the target domain, another set with the same classes. Image size, channels and batch size
             are those of `dataset`. Its test split replaces the source's; `target_train`, `target_val` are unlabelled.
         fixed_size: Whether the backbone takes no other size than its own.
+        checked: The loaded set of the node, if it was loaded before; None: it is loaded when it is first needed.
     """
 
     def __init__(
@@ -58,7 +59,10 @@ class LabelledImages:
         preprocessing: Preprocessing,
         target: Mapping[str, Any] | DictConfig | None = None,
         fixed_size: bool = False,
+        checked: CheckedSet | None = None,
     ) -> None:
+        if checked is not None:
+            self.checked = checked
         self.dataset = _plain(dataset)
         self.target = None if target is None else _plain(target)
         size = self.dataset.get("image_size")

@@ -1,4 +1,4 @@
-"""Procedures for training and testing: in stages with gradients, or with a classifier on frozen features."""
+"""Procedures for training and testing: in stages with gradients, with a classifier on frozen features, or in folds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from tlx.strategies.folds import is_kfold
+
 if TYPE_CHECKING:
     from tlx.procedures.base import Procedure
 
 
 def procedure_module(config: Mapping[str, Any] | DictConfig) -> str:
     """Return the module of a configuration's procedure."""
+    if is_kfold(config):
+        return f"{__name__}.kfold"
     return f"{__name__}.{'classical' if _is_classical(config) else 'stages'}"  # scikit-learn takes a second to import
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from tlx.base.interruption import Interruption
 from tlx.base.places import refuse_little_room
 from tlx.base.ranks import is_first
 from tlx.building.loggers import logger_nodes
+from tlx.callbacks.checkpoint_reading import progress
+from tlx.callbacks.checkpoints import settle_files
 from tlx.callbacks.test_recorder import TestRecorder
 from tlx.config.hyperparameters import hyperparameters
 from tlx.data.batches.batch_process import readers_named
@@ -35,6 +37,7 @@ from tlx.review.training_page import training_page
 from tlx.runs.run import Run
 from tlx.tasks.catalog import headline_in
 from tlx.tasks.module import Task
+from tlx.training.experiment import build
 from tlx.training.loggers import open_loggers
 from tlx.training.run_logger import RunLogger
 from tlx.training.timing import Timing
@@ -54,7 +57,8 @@ class Procedure(ABC):
     """
 
     networks_written: int  # the largest number of copies of the weights that the run directory holds at once
-    timing: type[Timing]  # times the network if memory format, precision or torch.compile is `auto`
+    # Times the network if memory format, precision or torch.compile is `auto`.
+    timing: Callable[[DictConfig, ImageDataModule, Task], Timing]
 
     def __init__(self, config: DictConfig, data: ImageDataModule, task: Task, interruption: Interruption) -> None:
         self.config, self.data, self.task, self.interruption = config, data, task, interruption
@@ -66,6 +70,18 @@ class Procedure(ABC):
     def head(config: DictConfig, backbone: Backbone, classes: int) -> dict[str, Any]:
         """Return the arguments that replace the task's own head; {}: it keeps its own."""
         return {}
+
+    @classmethod
+    def build(cls, config: DictConfig) -> tuple[ImageDataModule, Task]:
+        """Build the images and the network of a configuration."""
+        return build(config, cls.head)
+
+    @staticmethod
+    def resumes_at(run: Run) -> str:
+        """Return where a run that was not finished goes on, in words; its files are put in order."""
+        settle_files(run.checkpoints)
+        at = progress(run.checkpoints / "last.ckpt")
+        return f"after epoch {at['epochs']}, step {at['global_step']}"
 
     def fit(self, from_scratch: bool = False) -> None:
         """Train and test.
@@ -87,6 +103,27 @@ class Procedure(ABC):
     @abstractmethod
     def _fit(self, from_scratch: bool) -> None:
         """Train and test as `fit` does, with the log open."""
+
+    @abstractmethod
+    def train_only(self, identity: str) -> dict[str, float]:
+        """Train without loggers and without a test, and leave the final weights in the task.
+
+        Training resumes from the last checkpoint if there is one. The run directory gets model.json, metrics.csv and
+        the checkpoints.
+
+        Args:
+            identity: What decides the result, for model.json.
+
+        Returns:
+            The figures `train/…`.
+        """
+
+    def _describe(self, images: str, identity: str) -> None:
+        """Prepare the network for `train_only`: describe it, and open the cache; arguments as there."""
+        config, task = self.config, self.task
+        task.carry(self.run.describe_model(task, self.data.preprocessing, config, images, identity))
+        task.set_memory_format(bool(config.trainer.channels_last))
+        self.cache = build_cache(config, self.data, self.interruption)
 
     @abstractmethod
     def _first_trained(self) -> Collection[str]:
@@ -163,7 +200,8 @@ class Procedure(ABC):
             if loggers:
                 sections = replace(sections, pictures=[*sections.pictures, training_page(self.data)])
             figures |= report(self.run, hyperparameters(self.config), sections, figures, loggers)
-            self._write_known(best, evaluator)
+            if self._compares_features(best):
+                self._write_known(best, evaluator)
             self.run.finish(figures)
             headline = headline_in(figures) or best.kind.headline
             for line in closing_lines(
@@ -176,6 +214,10 @@ class Procedure(ABC):
             for command in next_commands(self.run.directory, any(one.has_epoch_axis for one in loggers)):
                 log.info("  %s", command)
         evaluator.strategy.barrier()
+
+    def _compares_features(self, best: Task) -> bool:
+        """Return whether predictions of the network are compared with its features of known images."""
+        return True
 
     def _write_known(self, best: Task, evaluator: pl.Trainer) -> None:
         if self.config.trainer.limit_batches is not None:  # a trial; it may not read more images

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from tlx.base.errors import Diverged, TlxError
 from tlx.base.interruption import Interruption
 from tlx.callbacks.checkpoint_reading import progress
-from tlx.callbacks.checkpoints import Checkpoints
+from tlx.callbacks.checkpoints import Checkpoints, settle_files
 from tlx.callbacks.frozen_prefix import UntouchedPrefix
 from tlx.callbacks.stages import Stages
 from tlx.callbacks.whole_images import WholeImages
@@ -23,6 +23,7 @@ from tlx.procedures.base import Procedure
 from tlx.records import unreadable
 from tlx.records.settled import AUTO
 from tlx.strategies.monitor import monitored
+from tlx.strategies.validated import ONLY_THE_LAST
 from tlx.tasks.module import Task
 from tlx.training.devices import processes
 from tlx.training.epoch_length import epoch_of, too_short
@@ -60,14 +61,8 @@ class StagedTraining(Procedure):
         return plan(self.config, self.task.group_names)[0].trained
 
     def _fit(self, from_scratch: bool) -> None:
-        last = self.checkpoints.last
-        at = progress(last) if last.is_file() and not from_scratch else None
         images = self.data.fingerprint()
-        if at is not None and at["data"] != images:
-            raise TlxError(
-                f"dataset: expected the images that the run began with, got others behind the same names; "
-                f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
-            )
+        at = None if from_scratch else self._begun(images)
         self._introduce(images)
         self._describe_length()
         if self.stages.keeps_last and self.config.trainer.keep == AUTO:
@@ -79,8 +74,45 @@ class StagedTraining(Procedure):
             self.task.backbone.compile()
         if at is None or not at["done"]:
             self._train(at)
-            at = progress(last)
+            at = progress(self.checkpoints.last)
         self._test(at)
+
+    def _begun(self, images: str) -> dict[str, Any] | None:
+        """Return the progress of the last checkpoint; None: there is none.
+
+        Args:
+            images: Fingerprint of the images.
+
+        Raises:
+            TlxError: The run began with other images.
+        """
+        last = self.checkpoints.last
+        at = progress(last) if last.is_file() else None
+        if at is not None and at["data"] != images:
+            raise TlxError(
+                f"dataset: expected the images that the run began with, got others behind the same names; "
+                f"{self.run.place} cannot be resumed; force=true trains it again from scratch"
+            )
+        return at
+
+    def train_only(self, identity: str) -> dict[str, float]:
+        """Train the stages; images that select no weights are looked at when a stage ends."""
+        self._loggers = []
+        if self.stages.keeps_last:
+            self.stages.every = [ONLY_THE_LAST] * len(self.stages.stages)
+        settle_files(self.run.checkpoints)
+        images = self.data.fingerprint()
+        at = self._begun(images)
+        self._describe(images, identity)
+        if self.config.trainer.compile:
+            self.task.backbone.compile()
+        trains = at is None or not at["done"]
+        if trains:
+            self._train(at)
+        if not (trains and self.stages.keeps_last):
+            self.run.load_weights(self.task, "best.ckpt")
+        at = progress(self.checkpoints.last)
+        return {"train/seconds": at["seconds"], "train/epochs": at["epochs"], "train/steps": at["global_step"]}
 
     def _describe_length(self) -> None:
         """Log the length of an epoch and of the stages, and which stages are short."""

@@ -38,6 +38,18 @@ class RunDirectory:
         return self.directory / "checkpoints"
 
     @property
+    def fold_directories(self) -> list[RunDirectory]:
+        """The directories of the folds of a cross-validation that have begun, in order: `folds/1`, `folds/2`, …"""
+        numbers = [int(name) for name in _names_in(self.directory / "folds") if name.isdecimal()]
+        found = [RunDirectory(self.directory / "folds" / str(number)) for number in sorted(numbers)]
+        return [one for one in found if one.begun]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is something to resume from."""
+        return (self.checkpoints / "last.ckpt").is_file() or bool(self.fold_directories)
+
+    @property
     def place(self) -> str:
         """The directory on one line, for messages."""
         return one_line(self.directory)
@@ -163,3 +175,10 @@ class RunDirectory:
         if state is not None:
             hint = f"to finish it: {'tlx train ' + one_line(shlex.quote(f'resume={self.directory}'))}"
         raise TlxError(f"expected a finished run with {name}, got '{self.place}' ({state or 'no run'}); {hint}")
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

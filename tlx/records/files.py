@@ -46,6 +46,7 @@ class Model:
     carried: Any = None
     reads: list[str] | None = None
     shaped_by: dict[str, str] | None = None
+    folds: int | None = None  # networks of a cross-validation; None: one network
 
 
 @dataclass

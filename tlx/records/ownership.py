@@ -36,7 +36,7 @@ DOCUMENTED = (
     *(f"projector/{name}" for name in ("features.tsv", "metadata.tsv", "sprite.jpg")),
 )
 _EVENTS = "events.out.tfevents."
-_FOLDERS = ("checkpoints", "review", "projector")
+_FOLDERS = ("checkpoints", "review", "projector", "folds")
 _STATES = ("running", "finished", "failed", "interrupted")
 _KEY = "written_by_tlx"
 _LONGEST_LIST = 2**20  # bytes
@@ -115,6 +115,16 @@ class OwnFiles:
             with suppress(OSError):  # it holds other files
                 (self.directory / folder).rmdir()
         self._write(FIRST)
+
+    def clear(self) -> None:
+        """Remove all files that a run wrote, with their list, and the directory if nothing else is in it."""
+        if not self.is_run():
+            return
+        self.start()
+        for path in (self.directory / name for name in (LIST, *LOGS)):
+            self._unlink(path)
+        with suppress(OSError):  # it holds other files
+            self.directory.rmdir()
 
     def resume(self) -> None:
         """Continue the list of an unfinished run, or begin it for a run of tlx 0.1; remove half-written files."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 IMAGE, TRUE, PREDICTED, CONFIDENCE = "image", "true", "predicted", "confidence"
 DISTANCE, UNKNOWN = "distance", "unknown"  # of the features to known images; whether that is beyond the limit
+FOLD, REPEAT = "fold", "repeat"  # of a cross-validation
 AREAS = (IMAGE, "class", "pixels", "share", "components")  # of a table of areas, a row for each image and class
 BOXES = (IMAGE, "class", "score", "x1", "y1", "x2", "y2")  # of a table of boxes: edges in pixels
 NUMBER = "boxes"  # in a table of counts, after the image: all boxes
 IOU, F1 = "IoU", "F1"  # how well an image of masks or boxes was predicted
 SCORES = (CONFIDENCE, IOU, F1)  # columns of numbers from 0 to 1
 OF_IMAGE = ("objects", "right", "false", "missed")  # numbers of an image with boxes
-_TAKEN = (IMAGE, TRUE, PREDICTED, CONFIDENCE, DISTANCE, UNKNOWN)
+_TAKEN = (IMAGE, TRUE, PREDICTED, CONFIDENCE, DISTANCE, UNKNOWN, FOLD, REPEAT)
 
 
 def probability_columns(class_names: Sequence[str]) -> list[str]:

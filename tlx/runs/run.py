@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,16 +30,20 @@ from tlx.records.prediction_file import holds_table, refuse_place
 from tlx.records.prediction_folder import PredictionFolder, is_table
 from tlx.records.settled import keep
 from tlx.runs.lineage import ancestors, carried_over
+from tlx.strategies.folds import count_of_folds, is_kfold
 from tlx.tasks.catalog import kind_of
 
 log = logging.getLogger("tlx")
+OUT_OF_FOLD = "out_of_fold.csv"
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tlx.backbones.preprocessing import Preprocessing
     from tlx.inference.evaluate import Tested
+    from tlx.records.out_of_fold import OutOfFold
     from tlx.runs.wrong import Row, WrongImages
+    from tlx.tasks.classification.task import Classification
     from tlx.tasks.module import Task
     from tlx.tasks.predictions import Predictions
 
@@ -106,7 +111,7 @@ class Run(RunDirectory):
             )
         if self.finished:
             return "finished"
-        return "unfinished" if (self.checkpoints / "last.ckpt").is_file() else "nothing"
+        return "unfinished" if self.resumable else "nothing"
 
     def _is_of(self, config: DictConfig) -> bool:
         """Return whether this is the run of a configuration, whether its `auto` values are still `auto` or settled."""
@@ -122,15 +127,49 @@ class Run(RunDirectory):
 
     @cached_property
     def model(self) -> Task:
-        """The trained task with its best weights, in eval mode, on the CPU."""
-        return self.with_weights("best.ckpt")
+        """The trained task with its best weights, in eval mode, on the CPU; of a cross-validation, all its networks."""
+        return self._networks_of_folds() if is_kfold(self.config) else self.with_weights("best.ckpt")
+
+    @property
+    def folds(self) -> list[Run]:
+        """The networks of a cross-validation, each as a run of its own; [] for other runs."""
+        if not is_kfold(self.config):
+            return []
+        return [Run(self.directory / "folds" / str(i + 1)) for i in range(count_of_folds(self.config))]
+
+    def _networks_of_folds(self) -> Task:
+        from tlx.tasks.classification.ensemble import Ensemble
+
+        first, *others = self.folds
+        members = [first.model]
+        for one in others:
+            members.append(copy.deepcopy(first.model))
+            one.load_weights(members[-1], "best.ckpt")
+        return Ensemble(cast("list[Classification]", members)).eval()
+
+    def out_of_fold(self) -> OutOfFold:
+        """Return what each network of a cross-validation predicted for the images that it was not trained on.
+
+        Raises:
+            TlxError: The run is none, or is not finished.
+        """
+        from tlx.records.out_of_fold import read_out_of_fold
+
+        if not is_kfold(self.config):
+            raise TlxError(
+                f"expected a run with validation=kfold, got '{self.place}'; its predictions for the test images are in "
+                "test_predictions.csv"
+            )
+        return read_out_of_fold(self.need(OUT_OF_FOLD), self.description["class_names"])
+
+    def _need_weights(self) -> None:
+        self.need(OUT_OF_FOLD if is_kfold(self.config) else "checkpoints/best.ckpt")
 
     def with_weights(self, checkpoint: str) -> Task:
         """Return the trained task with the weights of a checkpoint, in eval mode, on the CPU."""
         from tlx.backbones.preprocessing import Preprocessing
         from tlx.backbones.rebuild import rebuild
         from tlx.building.nodes import build_node
-        from tlx.callbacks.checkpoint_reading import read_weights
 
         description, config = self.description, self.config
         file = self.directory / "model.json"
@@ -146,6 +185,17 @@ class Run(RunDirectory):
                 raise unreadable(file, f"reads: layer groups of {', '.join(backbone.group_names)}", f"{list(reads)}")
             more = classical_head(backbone, reads, len(description["class_names"]))
         task: Task = build_node(config.task, "task", backbone=backbone, class_names=description["class_names"], **more)
+        self.load_weights(task, checkpoint)
+        return task.eval()
+
+    def load_weights(self, task: Task, checkpoint: str) -> None:
+        """Load the weights of a checkpoint into the network of this run.
+
+        Raises:
+            TlxError: The checkpoint is missing or damaged, or holds the weights of another network.
+        """
+        from tlx.callbacks.checkpoint_reading import read_weights
+
         path = self.need(f"checkpoints/{checkpoint}")
         weights = read_weights(path)
         try:  # the weights of the adaptation are not part of the network
@@ -153,7 +203,6 @@ class Run(RunDirectory):
         except (RuntimeError, TlxError) as error:
             got = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
             raise unreadable(path, "the weights of the network in model.json", got or str(error)) from error
-        return task.eval()
 
     def test(self, overrides: Sequence[str] = ()) -> dict[str, float]:
         """Evaluate the best checkpoint on the test split; return the metrics `test/…`. Arguments as for `tested`."""
@@ -166,7 +215,7 @@ class Run(RunDirectory):
             overrides: For example `["dataset.root=~/pets"]`, if the images have moved. A source of the user's own must
                 be named here, `dataset._target_=mysource.load`: the run directory alone is not trusted to name code.
         """
-        self.need("checkpoints/best.ckpt")  # before torch is imported, which takes seconds
+        self._need_weights()  # before torch is imported, which takes seconds
         config = self._with_images(overrides)
         from tlx.inference.evaluate import evaluate
 
@@ -243,7 +292,7 @@ class Run(RunDirectory):
         self, images: Sequence[str | Path], batch_size: int = 32, on_bad: Literal["stop", "skip"] = "stop"
     ) -> Predictions:
         """Return the task's predictions for image files, folders and globs; `on_bad` as `dataset.on_bad`."""
-        self.need("checkpoints/best.ckpt")
+        self._need_weights()
         from tlx.inference.readable import readable
 
         paths = readable(images, on_bad)  # before torch is imported and a network is built
@@ -265,6 +314,8 @@ class Run(RunDirectory):
 
     def begin(self, config: DictConfig) -> None:
         """Start from scratch: remove the files of an earlier attempt, and no others; write the configuration."""
+        for fold in self.fold_directories:
+            fold.files.clear()
         self.files.start()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._start(config, identity_hash(config))
@@ -291,7 +342,7 @@ class Run(RunDirectory):
         self.write("settings.json", json.dumps(settings(values), indent=0))
 
     def describe_model(
-        self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = ""
+        self, task: Task, preprocessing: Preprocessing, config: DictConfig, data: str = "", identity: str | None = None
     ) -> dict[str, Any]:
         """Write model.json; return it with the configuration and the fingerprint, to be stored in every checkpoint.
 
@@ -300,9 +351,10 @@ class Run(RunDirectory):
             preprocessing: The preprocessing of its images; the size may differ from the backbone's own.
             config: The configuration.
             data: Fingerprint of the training images.
+            identity: What decides the result; None: the hash of the configuration.
         """
         description = {
-            "identity": identity_hash(config),
+            "identity": identity or identity_hash(config),
             "task": config.task.name,
             "architecture": task.backbone.architecture,
             "preprocessing": preprocessing.to_dict(),
@@ -310,6 +362,8 @@ class Run(RunDirectory):
             "lineage": ancestors(config),
             "carried": carried_over(task),
         }
+        if is_kfold(config):
+            description["folds"] = count_of_folds(config)
         if config.get("classifier") is not None:
             description["reads"] = list(task.feature_groups)
         description = escaped(description)

@@ -7,15 +7,18 @@ import math
 MOST = 40  # validations of a stage that are enough to see how it goes
 
 
+ONLY_THE_LAST = 0  # as epochs from one validation to the next
+
+
 def is_validated(number: int, epochs: int, every: int) -> bool:
     """Return whether an epoch is validated: the first and the last one of its stage, and every so manieth.
 
     Args:
         number: The epoch, from 1.
         epochs: The epochs of its stage.
-        every: Epochs from one validation to the next.
+        every: Epochs from one validation to the next; ONLY_THE_LAST: the first one is not validated either.
     """
-    return number in (1, epochs) or number % every == 0
+    return number == epochs or (every != ONLY_THE_LAST and (number == 1 or number % every == 0))
 
 
 def enough(epochs: int) -> int:

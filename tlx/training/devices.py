@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from tlx.base.errors import TlxError
 from tlx.records.settled import AUTO
+from tlx.strategies.folds import is_kfold
 
 
 def processes(config: DictConfig) -> int:
@@ -31,7 +32,7 @@ def processes(config: DictConfig) -> int:
             raise TlxError(f"trainer.devices: expected GPUs from 0 to {available - 1}, got {got}")
         wanted = len(devices)
     elif devices in (AUTO, -1):
-        wanted = max(available, 1)
+        wanted = 1 if devices == AUTO and is_kfold(config) else max(available, 1)
     else:
         wanted = int(devices)
     if wanted < 1:

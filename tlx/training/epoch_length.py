@@ -11,6 +11,7 @@ from tlx.base.printable import counted
 from tlx.data.batch_size import batch_size_of, reason
 from tlx.data.batches.even import batches_of_epoch
 from tlx.data.labelled import LabelledImages
+from tlx.strategies.folds import count_of_folds
 from tlx.strategies.plan import PlannedStage
 from tlx.training.devices import processes
 
@@ -69,6 +70,19 @@ def _length(config: DictConfig, images: int, drawn: int, crops: int | None) -> E
     most = min(batches, config.trainer.limit_batches or batches)
     why = reason(config.dataset, images, crops is not None)
     return EpochLength(drawn, batch, -(-most // every), why, most < batches, crops)
+
+
+def folds_line(config: DictConfig, stages: Sequence[PlannedStage], epoch: EpochLength) -> str:
+    """Return how many folds train, and in how many steps.
+
+    Args:
+        config: A configuration with `validation=kfold`.
+        stages: The planned stages of a fold.
+        epoch: The length of an epoch of a fold.
+    """
+    count = count_of_folds(config)
+    steps = epoch.steps * sum(stage.epochs for stage in stages)
+    return f"{count} folds of {counted(steps, 'step', 'steps')} each, {count * steps:,} in all (validation=kfold)"
 
 
 def _lengthened(stages: Sequence[PlannedStage]) -> list[str]:

@@ -44,10 +44,23 @@ def build(config: DictConfig, make_head: MakeHead | None = None) -> tuple[ImageD
     own = backbone.preprocessing.short_side
     data = load_data(config, backbone)
     task = build_task(config, backbone, data, make_head)
+    need_possible_network(config, task, data, own)
+    return data, task
+
+
+def need_possible_network(config: DictConfig, task: Task, data: ImageDataModule, own: int | None = None) -> None:
+    """Refuse a network that cannot take a step on the images, see `need_possible`.
+
+    Args:
+        config: The configuration.
+        task: The network.
+        data: The images.
+        own: The shorter side of the input that the network was trained with; None: the one it has now.
+    """
     count = processes(config) * config.trainer.num_nodes
     stages = [stage.name for stage in config.strategy.stages]
-    need_possible(task, data, plan(config, task.group_names), stages, count, own)
-    return data, task
+    side = task.backbone.preprocessing.short_side if own is None else own
+    need_possible(task, data, plan(config, task.group_names), stages, count, side)
 
 
 def build_task(
@@ -80,7 +93,7 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     adapts = config.strategy.get("adapt") is not None
     data = ImageDataModule(
         config.dataset, backbone.preprocessing, config.seed, config.cache.view_seed, config.get("target"), adapts,
-        backbone.fixed_size, config.trainer.accumulate_grad_batches, _image_shelf(config),
+        backbone.fixed_size, config.trainer.accumulate_grad_batches, image_shelf(config),
     )  # fmt: skip
     data.prepare_data()
     data.setup()
@@ -91,7 +104,7 @@ def load_data(config: DictConfig, backbone: Backbone) -> ImageDataModule:
     return data
 
 
-def _image_shelf(config: DictConfig) -> ImageShelf | None:
+def image_shelf(config: DictConfig) -> ImageShelf | None:
     """Return where decoded images are stored; None if nothing is, or nothing can be."""
     if not config.cache.enabled:
         return None

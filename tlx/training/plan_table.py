@@ -17,9 +17,10 @@ from tlx.data.box_labels import BoxLabels
 from tlx.data.counting import training_images
 from tlx.records.settled import AUTO
 from tlx.strategies.averaging import averaged_text
+from tlx.strategies.folds import count_of_folds, is_kfold
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
-from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, too_short
+from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, folds_line, too_short
 from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
     if epoch is not None:
         short = too_short(config, stages, epoch, kind.upper_groups)
         remarks += [*epoch.describe(stages), *(f"warning: {line}" for line in short)]
+        remarks += [folds_line(config, stages, epoch)] if is_kfold(config) else []
     if config.trainer.get("length") == AUTO and config.trainer.max_minutes is not None:
         limit = f"trainer.max_minutes={config.trainer.max_minutes:g}"
         remarks.append(f"{limit}: if a trial before the first step takes longer, stages have fewer epochs")
@@ -106,6 +108,11 @@ def feature_table(config: DictConfig) -> str:
             f"classifier {config.classifier.name} ({config.classifier._target_}) of "
             f"{classes or 'as many classes as the data set has'}{' classes' if classes else ''}",
             f"chosen: {folds if search else 'nothing'}",
+            *(
+                [f"{count_of_folds(config)} folds, a classifier for each (validation=kfold)"]
+                if is_kfold(config)
+                else []
+            ),
         ]
     )
 
@@ -132,6 +139,8 @@ def _epoch(config: DictConfig, data: ImageDataModule | None) -> EpochLength | No
     if kind_of(config.task).reads_maps:  # how many crops of them an epoch draws is known once they are loaded
         return None
     node: Any = OmegaConf.to_container(config.dataset, resolve=True)
+    if is_kfold(config):
+        node |= {"folds": config.validation.folds, "fold": 1}
     images = training_images(node)
     try:
         return None if images is None else epoch_of_images(config, images)
