@@ -30,7 +30,6 @@ from tlx.base.machine import jobs_at_once, memory_available
 from tlx.base.ranks import rank_and_world
 from tlx.data.batches.pixel_file import Damaged, PixelFile, Place, remove
 from tlx.data.reading.facts import Facts, file_hash
-from tlx.data.reading.fast_jpeg import PACKAGE
 from tlx.data.reading.pixels import reduction
 from tlx.data.splits.samples import Split
 
@@ -310,7 +309,7 @@ def _entry(files: Sequence[Path], how: Mapping[str, Any], torch: bool = False) -
         how: Settings.
         torch: Whether the images are resized, too.
     """
-    packages = ["pillow", "numpy", "pydicom", PACKAGE, *(["torch", "torchvision"] if torch else [])]
+    packages = ["pillow", "numpy", "pydicom", *(["torch", "torchvision"] if torch else [])]
     values = {
         **how,
         "stored": _VERSION,

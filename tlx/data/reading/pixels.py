@@ -1,11 +1,11 @@
 """Read an image file of any kind into an upright uint8 array. No torch here: processes that check files use it too.
 
-Pillow reads, never torchvision's decoder: that one kills the process on some broken files; sound JPEGs are decoded by
-`fast_jpeg.py` where its package is installed, DICOM by `dicom.py`. What a file may cost is settled before it is
-decoded: only regular files are opened, only formats of pixels (an EPS file would start a program), and only as many
-pixels as `max_pixels()`. Measured at that size: Pillow and its decoders hold up to 12 bytes a pixel (progressive CMYK;
-up to 24 in WebP, AVIF and JPEG 2000, of which half as many pixels are allowed, as of DICOM), and the array that comes
-out 1 to 4. Between the two, images are converted in pieces, so that no further copy is made.
+Pillow reads, never torchvision's decoder: that one kills the process on some broken files; DICOM is read by
+`dicom.py`. What a file may cost is settled before it is decoded: only regular files are opened, only formats of
+pixels (an EPS file would start a program), and only as many pixels as `max_pixels()`. Measured at that size: Pillow and
+its decoders hold up to 12 bytes a pixel (progressive CMYK; up to 24 in WebP, AVIF and JPEG 2000, of which half as many
+pixels are allowed, as of DICOM), and the array that comes out 1 to 4. Between the two, images are converted in pieces,
+so that no further copy is made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from PIL import Image, UnidentifiedImageError
 
 from tlx.base.errors import MissingPackage, TlxError
 from tlx.data.files.image_files import DICOM, PILLOWS
-from tlx.data.reading import fast_jpeg
 from tlx.data.reading.thumbnail import as_text, shrink
 
 if TYPE_CHECKING:  # a process that checks files needs arrays for few of them, and starts in a third of the time without
@@ -77,9 +76,6 @@ def read_pixels(
         return np.array(image if image.mode == mode else image.convert(mode))
     with opened(path) as image:
         by = reduction(*image.size, min_side)
-        lies = fast_jpeg.decoded(image, path, by, mode)
-        if lies is not None:
-            return _upright(lies, turn_of(image))
         if by > 1:  # no effect on other formats; the JPEG decoder leaves out the high frequencies of each block
             image.draft(None, (image.width // by, image.height // by))
         image.load()
@@ -290,18 +286,6 @@ def _lying(pixels: Pixels, turn: int) -> Pixels:
     rows = slice(None, None, -1) if turn in (3, 4, 7, 8) else slice(None)
     columns = slice(None, None, -1) if turn in (2, 3, 6, 7) else slice(None)
     return pixels[rows, columns] if turn < 5 else pixels[columns, rows]
-
-
-def _upright(lies: Pixels, turn: int) -> Pixels:
-    """Return pixels (H, W, …) that lie as in a file of that EXIF orientation, upright, laid out in memory in order."""
-    if turn == 1:
-        return lies
-    import numpy as np
-
-    height, width = lies.shape[:2]
-    pixels: Pixels = np.empty((*((width, height) if turn > 4 else (height, width)), *lies.shape[2:]), dtype=np.uint8)
-    _lying(pixels, turn)[...] = lies
-    return pixels
 
 
 def _pieces(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
