@@ -104,6 +104,16 @@ def test_images_of_a_group_copies_and_uneven_classes(digits, tmp_path):
     assert "copies or near duplicates are left out together" in str(found)
 
 
+def test_what_is_next_names_the_backbone_as_it_was_typed(digits, capsys):
+    """Guards against a next command for a run or a file of weights that calls these by a name nobody can type."""
+    main(["atlas", *(text for text in digits if text != "backbone.width=4"), "backbone.width=4,6"])
+    told = capsys.readouterr().out
+    command = told.splitlines()[-1].split()
+    assert ("backbone.width=4" in command) != ("backbone.width=6" in command)
+    assert "small_cnn" in told
+    assert "backbone=small_cnn" in command
+
+
 def test_one_configuration_for_each_backbone():
     """Guards against a list of backbones that is taken for one name, and keys of others with several values."""
     typed = ["dataset=digits", "backbone=small_cnn,efficientnet_lite0"]

@@ -92,9 +92,10 @@ def test_more_images_help_where_classes_overlap_and_every_image_measures_every_s
 
 def test_shares_that_most_classes_have_no_image_for_are_left_out():
     """Guards against a figure with a quarter of the images that says only that classes are missing in it."""
-    assert shares_for(np.repeat(range(5), 2), np.arange(10)) == [HALF, ALL]
-    assert shares_for(np.repeat(range(5), 4), np.arange(20)) == [QUARTER, HALF, ALL]
-    assert shares_for(np.repeat(range(5), 4), np.repeat(range(5), 4)) == [ALL]
+    assert shares_for(np.repeat(range(5), 2), np.arange(10)) == [ALL]
+    assert shares_for(np.repeat(range(5), 8), np.arange(40)) == [HALF, ALL]
+    assert shares_for(np.repeat(range(5), 16), np.arange(80)) == [QUARTER, HALF, ALL]
+    assert shares_for(np.repeat(range(5), 16), np.repeat(range(5), 16)) == [ALL]
 
 
 def test_a_rare_class_counts_as_much_as_the_others_where_they_are_balanced():

@@ -18,7 +18,7 @@ from tlx.base.errors import TlxError
 from tlx.base.interruption import Interruption
 from tlx.base.printable import one_line
 from tlx.choice.folders import AtlasFolder, AuditFolder
-from tlx.choice.request import place_for, requested
+from tlx.choice.request import one_by_one, place_for, requested
 from tlx.data.checked import load_ahead
 from tlx.data.sources.keys import SourceKeys
 from tlx.records.written_folder import WrittenFolder
@@ -42,8 +42,9 @@ def atlas(args: Sequence[str], known: argparse.Namespace) -> str:
 
         found = make(*configs, interruption=interruption)
         written = found.save(place, shlex.join(["tlx", "atlas", *args]))
-    kept = [text for text in known.overrides if not text.startswith(("backbone=", "strategy=", "classifier="))]
-    train = shlex.join(["tlx", "train", *next_keys(found), f"backbone={found.best.backbone}", *kept])
+    typed = [*one_by_one(known.overrides)][found.best.number]  # as the configurations of `requested`
+    kept = [text for text in typed if not text.startswith(("strategy", "classifier"))]
+    train = shlex.join(["tlx", "train", *next_keys(found), *kept])
     lines = [str(found), "", *(f"{one_line(path)}" for path in written)]
     return "\n".join([*lines, "next:", f"  {train}"])
 

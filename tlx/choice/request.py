@@ -35,7 +35,7 @@ def requested(overrides: Sequence[str], config_dir: str | None, verb: str) -> li
     Raises:
         ConfigError: It lists the mistakes of the first configuration that has any.
     """
-    configs = [compose_for_images(one, config_dir) for one in _one_by_one(overrides)]
+    configs = [compose_for_images(one, config_dir) for one in one_by_one(overrides)]
     refuse_other_tasks(configs, verb)
     return configs
 
@@ -67,7 +67,7 @@ def _mistakes(config: DictConfig, verb: str) -> Iterator[Mistake]:
         yield Mistake("target", f"none with tlx {verb}", f"'{config.target.name}'", hint)
 
 
-def _one_by_one(overrides: Sequence[str]) -> Iterator[list[str]]:
+def one_by_one(overrides: Sequence[str]) -> Iterator[list[str]]:
     """Yield overrides with one value for each key, if only keys of the backbone have several."""
     choices = []
     for text in overrides:

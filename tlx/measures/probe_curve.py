@@ -17,6 +17,7 @@ from tlx.measures.ridge import Integers, Numbers, RidgeProbe
 QUARTER, HALF, ALL = 0.25, 0.5, 1.0
 _TRAINED = {QUARTER: ((0,), (1,), (2,), (3,)), HALF: ((0, 1), (2, 3))}  # quarters that train together
 _DEALT = (0, 2, 1, 3)  # two units in a row are in different halves
+LEAST = 4  # units of a class in a share
 _ROUNDS = ((2_000, 3), (6_000, 2))  # images at most, and how often quarters are dealt
 
 
@@ -43,14 +44,17 @@ def rounds_for(images: int) -> int:
 
 
 def shares_for(labels: Integers, unit_of: Integers) -> list[float]:
-    """Return the shares of which half of the classes have a unit, ascending.
+    """Return the shares of which half of the classes have at least LEAST units, ascending; always ALL.
+
+    Of a class with few units, a probe that leaves one out has fewer than of the others, and prefers these. With a share
+    the classes are even. So the shares could not be compared.
 
     Args:
         labels: (N,).
         unit_of: (N,).
     """
     units = [len(np.unique(unit_of[labels == label])) for label in np.unique(labels)]
-    return [share for share in (QUARTER, HALF, ALL) if share * np.median(units) >= 1]
+    return [share for share in (QUARTER, HALF, ALL) if share == ALL or share * np.median(units) >= LEAST]
 
 
 def probe_curve(
