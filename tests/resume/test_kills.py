@@ -27,7 +27,7 @@ SETTING = [
     "dataset.labels_per_class=60", "dataset.batch_size=16", "dataset.num_workers=0", "task.dropout=0.3",
     "optimizer.lr=1e-2", "strategy=gradual", "trainer.log_every_n_steps=1",
     *(f"strategy.stages.{stage}.epochs=16" for stage in range(3)), "strategy.stages.2.start_from=best",
-    "trainer.patience=100",
+    "trainer.patience=100", "trainer.checkpoint_seconds=0",
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ SETTING = [
     "dataset.batch_size=4", "dataset.repeats=1", "dataset.num_workers=0", "backbone=small_cnn", "backbone.width=4",
     "optimizer.lr=1e-2",
     "strategy=gradual", *(f"strategy.stages.{stage}.epochs=3" for stage in range(3)), "cache.views=1",
-    "trainer.log_every_n_steps=1",
+    "trainer.log_every_n_steps=1", "trainer.checkpoint_seconds=0",
 ]  # fmt: skip
 STEPS = 6  # an epoch
 

@@ -26,19 +26,28 @@ from tlx.base.waiting import waiting_for
 _TEMPORARY = re.compile(r"(.+?)(\.tlx-[0-9a-f]{12}|\.\d+)?\.tmp", re.DOTALL)  # tlx 0.1: NAME.PROCESS.tmp, NAME.tmp
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, synced: bool = True) -> None:
     """Write a text file; create its folder if it is missing. Characters that UTF-8 cannot encode are escaped.
+
+    Args:
+        path: The file.
+        text: Its content.
+        synced: Whether to wait until the disk has it; a kill of this process loses nothing either way.
 
     Raises:
         CannotWrite: The file cannot be written; its previous content is kept.
     """
-    with writing(path) as file:
+    with writing(path, synced) as file:
         file.write(text.encode("utf-8", ESCAPED))
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
     """Open a file for writing; it gets its final name when the block ends without an error.
+
+    Args:
+        path: The file.
+        synced: Whether to wait until the disk has its content before it gets the name.
 
     Raises:
         CannotWrite: The file cannot be written; its previous content is kept.
@@ -49,7 +58,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         with create(temporary) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from tlx.base.compat.lightning import checkpoint_of
 from tlx.base.errors import Diverged, TlxError
 from tlx.base.files import create, sync, temporary_of, temporary_path
 from tlx.base.interruption import Interruption
@@ -22,8 +23,6 @@ from tlx.callbacks.checkpoint_reading import progress
 from tlx.callbacks.stages import Stages
 from tlx.records.ownership import CHECKPOINTS, NEXT
 from tlx.tasks.module import Task
-
-_SECONDS_UNSAVED = 60.0  # after which an epoch is saved even if it is not validated
 
 
 class PlainIO(TorchCheckpointIO):
@@ -41,12 +40,13 @@ class Checkpoints(Checkpoint):
     If labels of the target domain are available, `oracle.ckpt` holds the weights that these labels would have selected.
     They influence nothing else.
 
-    The files must agree with each other. At the end of an epoch, new best weights are written under another name, then
-    last.ckpt with the scores, then the best weights are renamed. After a kill, `settle_files` restores the state that
-    last.ckpt records. Each file is written to a temporary name, synced to the disk and renamed.
+    Short epochs are not written one by one: after the first epoch of a start, files are written when `seconds` have
+    passed since they were last, when a stage or the training ends, and when a stop is requested. Meanwhile the best
+    weights are held in memory.
 
-    Epochs that are validated are saved. One that is not is saved if the last save was a minute ago: so a kill loses the
-    epoch that runs, or less than a minute and an epoch where epochs are short and rarely validated.
+    The files must agree with each other. New best weights are written under another name, then last.ckpt with the
+    scores, then the best weights are renamed. After a kill, `settle_files` restores the state that last.ckpt records.
+    Each file is written to a temporary name, synced to the disk and renamed.
 
     Args:
         directory: Directory of the checkpoints.
@@ -54,10 +54,27 @@ class Checkpoints(Checkpoint):
         monitor: Logged value that selects the best weights.
         mode: `max` or `min` of it.
         interruption: The request to stop after a step.
+        seconds: Least time between two checkpoints; 0: every epoch is written.
+
+    Attributes:
+        before_writing: Called before last.ckpt is written: what must be on the disk by then.
     """
 
-    def __init__(self, directory: Path, stages: Stages, monitor: str, mode: str, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        stages: Stages,
+        monitor: str,
+        mode: str,
+        interruption: Interruption,
+        seconds: float = 0.0,
+    ) -> None:
         self.directory, self.stages, self.agreement = directory, stages, Agreement(interruption)
+        self.before_writing: list[Callable[[], None]] = []
+        self.pause = seconds
+        self._written: float | None = None  # when this start last wrote its files; None: not yet
+        self._held: dict[str, dict[str, Any]] = {}  # file -> checkpoint of an epoch since then
+        self._unwritten = False  # whether an epoch has ended since then
         self.monitor, self.sign = monitor, 1.0 if mode == "max" else -1.0
         self.best: float | None = None
         self.oracle: float | None = None  # the best accuracy on labels of the target domain; it decides nothing
@@ -66,7 +83,7 @@ class Checkpoints(Checkpoint):
         self.seconds = 0.0  # of training, over all starts
         self.epoch: dict[str, float] | None = None  # the sums of an epoch that was stopped midway
         self.begun = False  # whether a step was taken, which proves that the checkpoint was usable
-        self._since = self._saved = time.perf_counter()
+        self._since = time.perf_counter()
 
     @property
     def last(self) -> Path:
@@ -96,7 +113,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and connect the processes; restore the sums of an epoch that was stopped midway."""
-        self._since = self._saved = time.perf_counter()
+        self._since = time.perf_counter()
         self.agreement.begin()
         if self.epoch is not None:
             assert isinstance(pl_module, Task)
@@ -104,9 +121,13 @@ class Checkpoints(Checkpoint):
             self.epoch = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write out the previous epoch's curves, so that a kill does not lose them; stop if requested."""
-        _flush(trainer)
-        if self.agreement.now():
+        """Write out the curves of a saved epoch, so that a kill does not lose them; stop if requested.
+
+        If the epoch was not saved, a request that has come since its end is met after the next step.
+        """
+        if not self._unwritten:
+            _flush(trainer)
+        if self.agreement.now() and not self._unwritten:
             self.agreement.interruption.stop()
 
     def on_train_batch_start(
@@ -129,16 +150,15 @@ class Checkpoints(Checkpoint):
         if whole_step and batch_idx + 1 < trainer.num_training_batches:
             assert isinstance(pl_module, Task)
             self.epoch = self.agreement.gathered(pl_module.epoch_state())
-            self._write(trainer, self.last)
-            trainer.strategy.barrier()  # no process leaves before the checkpoint is in place
+            self._save(trainer, [])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the epoch."""
+        """Save the epoch, or hold its weights if they are the best so far."""
         self.done = trainer.should_stop or trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-        overdue = time.perf_counter() - self._saved > _SECONDS_UNSAVED
-        if not (self.stages.validates or self.done) and not trainer.strategy.broadcast(overdue):
+        due = self._is_due(trainer)
+        if not (self.stages.validates or due):
+            self._unwritten = True
             return
-        self._saved = time.perf_counter()
         fresh = []
         if self._is_best(trainer):
             fresh.append("best.ckpt")
@@ -149,17 +169,46 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, Task)
         if self._is_best_of_the_oracle(trainer, pl_module.kind.oracle):
             fresh.append("oracle.ckpt")
+        if due:
+            self._save(trainer, fresh)
+        else:
+            self._unwritten = True
+            if fresh and trainer.is_global_zero:
+                self._held |= dict.fromkeys(fresh, _copied(trainer, pl_module))
+
+    # Inside
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        """Return whether to write files after this epoch, the same in all processes."""
+        stopping = self.agreement.now()
+        ends = self.done or self.stages.stage is not self.stages.running
+        if stopping or ends or not self.pause or self._written is None:
+            return True
+        passed = time.monotonic() - self._written >= self.pause
+        return bool(trainer.strategy.broadcast(passed)) if trainer.world_size > 1 else passed
+
+    def _save(self, trainer: pl.Trainer, fresh: Sequence[str]) -> None:
+        """Write last.ckpt, and the best weights that are new since the last time.
+
+        Args:
+            trainer: It has the current weights.
+            fresh: The files that hold the current weights.
+        """
+        earlier = {name: checkpoint for name, checkpoint in self._held.items() if name not in fresh}
+        for name, checkpoint in earlier.items():
+            save_tensors(self.directory / (name + NEXT), checkpoint)
         for name in fresh:
             self._write(trainer, self.directory / (name + NEXT), weights_only=True)
+        for write in self.before_writing:
+            write()
         _flush(trainer)
         self._write(trainer, self.last)
         if trainer.is_global_zero:
-            for name in fresh:
+            for name in (*earlier, *fresh):
                 (self.directory / (name + NEXT)).replace(self.directory / name)
             sync(self.directory)
-        trainer.strategy.barrier()
-
-    # Inside
+        self._held, self._unwritten, self._written = {}, False, time.monotonic()
+        trainer.strategy.barrier()  # no process leaves before the files are in place
 
     def _is_best(self, trainer: pl.Trainer) -> bool:
         if not self.stages.validates:
@@ -190,6 +239,15 @@ class Checkpoints(Checkpoint):
             return trainer.is_global_zero
 
         _save_atomically(path, save)
+
+
+def _copied(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    """Return what `best.ckpt` would hold now, in the host's memory; weights that are frozen are not copied."""
+    checkpoint = checkpoint_of(trainer)
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    weights = checkpoint["state_dict"]
+    copied = {name: one if name in frozen else one.to("cpu", copy=True) for name, one in weights.items()}
+    return {**checkpoint, "state_dict": copied}
 
 
 def save_weights(path: Path, task: Task) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tlx.base.errors import Diverged
+from tlx.callbacks.checkpoint_reading import progress
 from tlx.callbacks.stages import Stages
 from tlx.tasks.module import Task
 
@@ -66,7 +67,7 @@ class Divergence(pl.Callback):
         broken = [g for g in pl_module.group_names if _has_non_finite(pl_module, g)]
         last = self.stages.best_path.with_name("last.ckpt")
         kept = (
-            f"the checkpoint of epoch {trainer.current_epoch - 1} is kept: {last}"
+            f"the checkpoint of epoch {progress(last)['epochs'] - 1} is kept: {last}"
             if last.is_file()
             else "no epoch was completed"
         )

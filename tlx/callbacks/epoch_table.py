@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from tlx.base.files import write_text
+from tlx.base.files import sync, write_text
 from tlx.callbacks.curves import learning_rates
 from tlx.callbacks.stages import Stages
 
@@ -19,8 +19,8 @@ class EpochTable(pl.Callback):
     Figures of validation are empty for epochs that are not validated. The column `epochs` has the number of epochs that
     the run takes at most.
 
-    The file is rewritten after each epoch, so that it is complete at any moment. A resumed run drops the rows of the
-    epochs that it trains again.
+    The file is rewritten after each epoch, so that it is complete at any moment, and synced to the disk with the
+    checkpoints. A resumed run drops the rows of the epochs that it trains again.
 
     Args:
         path: The file.
@@ -58,4 +58,9 @@ class EpochTable(pl.Callback):
         writer = csv.DictWriter(text, list(self.rows[0]), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_text(self.path, text.getvalue())
+        write_text(self.path, text.getvalue(), synced=False)
+
+    def sync(self) -> None:
+        """Flush the rows to the disk, before a checkpoint says that their epochs are complete."""
+        if self.path.is_file():
+            sync(self.path)

@@ -176,6 +176,7 @@ class Trainer:
     length: float | Literal["auto"] | None = field(default=None, metadata=within(0, 1, open_low=True))
     limit_batches: int | None = field(default=None, metadata=AT_LEAST_1)
     log_every_n_steps: int = field(default=10, metadata=AT_LEAST_1)
+    checkpoint_seconds: float = field(default=10.0, metadata=NOT_NEGATIVE)
     deterministic: bool = False
     progress_bar: bool | Literal["auto"] = "auto"
     model_summary: bool = False

@@ -67,6 +67,9 @@ KEYS = {
     "debug fast_dev_run dry_run smoke_test": Lead("trainer=debug"),
     "limit_train_batches limit_val_batches max_batches": Lead("trainer.limit_batches=VALUE"),
     "log_every log_interval print_freq logging_steps": Lead("trainer.log_every_n_steps=VALUE"),
+    "save_every save_interval save_freq checkpoint_every checkpoint_interval every_n_epochs save_steps": Lead(
+        "trainer.checkpoint_seconds=N", "least seconds between two; 0: after each epoch"
+    ),
     "progress verbose": Lead("trainer.progress_bar=true"),
     "model arch architecture network net backbone_name model_name encoder": Lead("backbone=VALUE"),
     "pretrained imagenet": Lead("strategy=scratch", "networks have pretrained weights; for random weights"),

@@ -52,7 +52,8 @@ class StagedTraining(Procedure):
         self.stages.keeps_last = keeps_last(config, self.stages.stages, task.kind, data.sizes["val"])
         decides = data.validates and not self.stages.keeps_last
         self.stages.every = validation_rhythm(config, self.stages.stages, decides)
-        self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption)
+        pause = 0.0 if config.trainer.strategy == "fsdp" else float(config.trainer.get("checkpoint_seconds", 10.0))
+        self.checkpoints = Checkpoints(self.run.checkpoints, self.stages, *monitor, interruption, pause)
         self.whole: WholeImages | None = None
         if config.trainer.get("average_weights") is not None:
             self.networks_written += 1  # last.ckpt holds the average, too

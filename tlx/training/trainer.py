@@ -141,6 +141,8 @@ def build_callbacks(
     averaging = [] if average is None else [Averaging(stages, average)]
     minutes = config.trainer.get("max_minutes")
     limit = [] if minutes is None else [TimeLimit(stages, checkpoints, minutes)]
+    table = EpochTable(run.directory / "metrics.csv", stages)
+    checkpoints.before_writing.append(table.sync)
     callbacks: list[pl.Callback] = [
         TrainingRows(stages, checkpoints, bool(settle(config, MACHINE, config).trainer.progress_bar), bool(limit)),
         stages,
@@ -152,7 +154,7 @@ def build_callbacks(
         Divergence(stages),
         Curves(stages),
         Movement(stages),
-        EpochTable(run.directory / "metrics.csv", stages),
+        table,
         *pruning_callbacks(monitored(config).name, stages),
         checkpoints,
     ]

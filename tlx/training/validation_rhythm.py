@@ -35,7 +35,7 @@ def validation_rhythm(config: DictConfig, stages: Sequence[PlannedStage], decide
 def rarely_validated(stages: Sequence[PlannedStage], every: Sequence[int]) -> list[str]:
     """Return a line for each stage of which epochs are not validated."""
     return [
-        f"stage {stage.name}: validated and saved every {count} epochs and at its end (trainer.validate_every=1: each)"
+        f"stage {stage.name}: validated every {count} epochs and at its end (trainer.validate_every=1: each)"
         for stage, count in zip(stages, every, strict=True)
         if 1 < count < stage.epochs
     ]

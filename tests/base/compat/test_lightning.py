@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from tlx.base.compat.lightning import UncheckedSlurm, leave_signals_alone, trainer_of, wrap_again
+from tlx.base.compat.lightning import UncheckedSlurm, checkpoint_of, leave_signals_alone, trainer_of, wrap_again
 
 
 def trainer(**more) -> pl.Trainer:
@@ -64,6 +64,23 @@ def test_no_step_asks_whether_another_process_got_a_signal():
     own = trainer()
     leave_signals_alone(own)
     assert own.fit_loop.epoch_loop._broadcast_sigterm_tensor() is None
+
+
+def test_a_checkpoint_in_memory_is_the_one_that_is_written(tmp_path):
+    """Guards against best weights without their counts: a resumed run asks these whether the weights are its own."""
+    seen = []
+
+    class Compare(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.save_checkpoint(tmp_path / "written.ckpt", weights_only=True)
+            seen.append((checkpoint_of(trainer), torch.load(tmp_path / "written.ckpt", weights_only=True)))
+
+    trainer(max_epochs=1, callbacks=[Compare()]).fit(BoringModel())
+    held, on_disk = seen[0]
+    weights, others = held.pop("state_dict"), on_disk.pop("state_dict")
+    assert held == on_disk
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
 
 
 def test_a_module_is_wrapped_again():
