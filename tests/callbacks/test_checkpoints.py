@@ -116,7 +116,7 @@ def stopped_at(patch: pytest.MonkeyPatch, step: int) -> None:
     ("stop", "at", "saved"),
     [
         pytest.param(raised_at, 3, STEPS, marks=pytest.mark.nightly),  # loses all but the first epoch
-        (raised_at, 7, 4 * STEPS),  # of the second stage
+        pytest.param(raised_at, 7, 4 * STEPS, marks=pytest.mark.nightly),  # of the second stage
         (stopped_at, 7 * STEPS + 2, 7 * STEPS + 3),  # in the middle of an epoch, with the best weights in memory
         pytest.param(stopped_at, 8 * STEPS - 1, 8 * STEPS, marks=pytest.mark.nightly),  # in an epoch's last step
     ],

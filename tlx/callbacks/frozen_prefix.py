@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
+import torch
 
 from tlx.base.compat.torch import BatchNorm
 from tlx.callbacks.stages import Stages
-from tlx.data.batches.dataset import RowSource
 from tlx.features.boundary import Boundary, Numerics, Request
 from tlx.features.prefix_cache import PrefixCache
+from tlx.features.resident import Residents
+from tlx.features.rows import CachedRows
 from tlx.strategies.plan import PlannedStage, frozen_prefix
 from tlx.tasks.module import Task
 
@@ -35,6 +37,7 @@ class FrozenPrefix(pl.Callback):
         self.stages, self.cache, self.views = stages, cache, views
         self._prepared: int | None = None  # the stage for which boundaries were chosen
         self._boundaries: list[Boundary | None] = []  # of this stage and the later ones
+        self._resident: Residents | None = None  # the rows of this stage that are in memory
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prepare the data of a run that resumes in the middle of an epoch."""
@@ -52,7 +55,7 @@ class FrozenPrefix(pl.Callback):
         augmented = any(data.augmented(split) for split in data.trained_on)
         views = data.crop_views(self.views) if prefix and augmented else 0
         data.take_turns(views, self.stages.first_epoch)
-        fed: dict[str, Mapping[str, RowSource] | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
+        fed: dict[str, Mapping[str, CachedRows] | None] = dict.fromkeys((*data.trained_on, *data.selected_on))
         drawn: dict[str, int | None] = {}  # the view of a split's rows
         boundary: Boundary | None = None
         if self.cache is not None and not self.cache.failed and prefix:
@@ -71,9 +74,21 @@ class FrozenPrefix(pl.Callback):
                         drawn[split] = view
         if any(fed[split] is None for split in data.trained_on):  # then all of them come from images
             fed |= dict.fromkeys(data.trained_on)
+        if boundary is None:  # release the rows of the previous stage
+            self._resident = None
         for split, rows in fed.items():
             labels = None if self.cache is None or rows is None else self.cache.labels(split, drawn.get(split))
-            data.feed(split, rows, labels)
+            if rows is None or self._resident is None:
+                data.feed(split, rows, labels)
+            else:
+                data.feed(split, *self._resident.of(rows, labels))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Release the memory."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        for split in (*data.trained_on, *data.selected_on):
+            data.feed(split, None)
+        self._resident = None
 
     @property
     def _coming(self) -> list[PlannedStage]:
@@ -83,6 +98,9 @@ class FrozenPrefix(pl.Callback):
         """Return the boundaries of this stage and the later ones; None if a later stage's prefix changes before it."""
         if self._prepared != self.stages.index:
             self._prepared = self.stages.index
+            # Moved labels and pairs of domains are put together on the host.
+            host = cache.data.paired or cache.stores_labels
+            self._resident = Residents(torch.device("cpu") if host else task.mean.device)
             self._boundaries = [self._boundary(cache, task, self.stages.running, how)]
             now, trained = unchanged_prefix(task, self.stages.running), set(self.stages.running.trained)
             for stage in self._coming:
@@ -113,7 +131,7 @@ class FrozenPrefix(pl.Callback):
     def _rows(
         self, cache: PrefixCache, task: Task, split: str, view: int | None, boundary: Boundary,
         also: Sequence[Boundary], how: Numerics,
-    ) -> Mapping[str, RowSource] | None:  # fmt: skip
+    ) -> Mapping[str, CachedRows] | None:  # fmt: skip
         if not cache.data.sizes[split]:
             return None
         distinct = {b.name: b for b in also if b.name != boundary.name}

@@ -38,6 +38,11 @@ class MemoryRows:
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
 
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are."""
+        return self.rows.device
+
     def take(self, index: Tensor) -> Tensor:
         """Return rows (len(index), F)."""
         return self.rows[index]

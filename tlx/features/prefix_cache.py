@@ -156,6 +156,11 @@ class PrefixCache:
         key = self._entry(task, *task.feature_groups, how).key
         return next((rows for (of, part, _), rows in self._found.items() if (of, part) == (key, split)), None)
 
+    @property
+    def stores_labels(self) -> bool:
+        """Whether labels are stored beside the outputs, because they move with their images."""
+        return self._labels is not None
+
     @cached_property
     def _labels(self) -> Output | None:
         """The labels of the images if they move with these."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from tlx.features.segments import Damaged, Segment, is_ours, segments
+from tlx.features.segments import Damaged, Segment, Shape, is_ours, segments
 from tlx.features.store import Entry
 
 log = logging.getLogger("tlx")
@@ -29,16 +29,34 @@ class CachedRows:
     def __len__(self) -> int:
         return len(self.location)
 
+    @property
+    def device(self) -> torch.device:
+        """The CPU: the rows are on the disk."""
+        return self.location.device
+
+    @property
+    def shape(self) -> Shape:
+        """The shape, type and memory format of a row."""
+        return self.segments[0].shape
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all rows."""
+        return len(self) * self.shape.bytes
+
     def take(self, index: Tensor) -> Tensor:
         """Return copies of rows (len(index), …) in the memory format in which they were written.
 
         Args:
             index: Indices of images in the split, int64 (B,).
         """
-        first = self.segments[0]
+        return self.shape.from_memory(self.flat(index))
+
+    def flat(self, index: Tensor) -> Tensor:
+        """Return copies of rows as they are stored: (len(index), numbers per row)."""
         location = self.location[index]
         if len(self.segments) == 1:
-            return first.shape.from_memory(first.take(location[:, 1]))
+            return self.segments[0].take(location[:, 1])
         flat: Tensor | None = None
         for number, segment in enumerate(self.segments):
             mine = (location[:, 0] == number).nonzero()[:, 0]
@@ -49,7 +67,7 @@ class CachedRows:
                 flat = taken.new_empty(len(index), taken.shape[1])
             flat[mine] = taken
         assert flat is not None
-        return first.shape.from_memory(flat)
+        return flat
 
 
 def lookup(entry: Entry, label: str, keys: Sequence[bytes]) -> tuple[CachedRows | None, list[int]]:

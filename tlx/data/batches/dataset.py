@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -70,8 +70,12 @@ class Views:
 class RowSource(Protocol):
     """Outputs of a frozen layer group, or moved labels, for each image of a split."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the rows, and indices of them, are."""
+
     def take(self, index: Tensor) -> Tensor:
-        """Return rows (len(index), …)."""
+        """Return rows (len(index), …) of indices on `device`."""
 
 
 class SplitDataset(Dataset[Batch]):
@@ -154,18 +158,43 @@ class SplitDataset(Dataset[Batch]):
         """Return a batch; torch's DataLoader calls this with all the pairs of a batch at once."""
         index = torch.tensor([i for _, i in keys], dtype=torch.int64)
         if self.rows is not None:
-            place = index.clamp(min=0)  # padding looks like image 0, see `real`
-            prefix = {group: rows.take(place) for group, rows in self.rows.items()}
-            batch: Batch = {"prefix": prefix, "index": index}
-            self._add_labels(batch, None if self.label_rows is None else self.label_rows.take(place))
-            return batch
+            return next(self.of_rows(self.rows, index, [len(index)]))
         with self.clock.reading(len(keys)):
             image, moved, drawn = self._undistorted([draw for draw, _ in keys], index)
-            batch = {"image": image, "index": index}
+            batch: Batch = {"image": image, "index": index}
             self._add_labels(batch, moved)
             if drawn is not None:
                 batch["drawn"] = drawn
             return batch if self.distort_later else self.finish(batch)
+
+    def of_rows(self, rows: Mapping[str, RowSource], index: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Yield batches of rows, with `prefix` instead of `image`, on the device of the rows.
+
+        Args:
+            rows: Outputs of layer groups.
+            index: Positions of the images of all batches in the split (N,), int64, on the CPU.
+            sizes: Number of images of each batch.
+        """
+        target = None
+        if self.labels is not None and not self.labels_move:
+            target = self.labels.take(self.targets, index)
+        device = self.device
+        places, *of_all = (
+            one.to(device).split(list(sizes))
+            for one in (index.clamp(min=0), index, *([] if target is None else [target]))
+        )  # padding looks like image 0, see `real`
+        for place, *own in zip(places, *of_all, strict=True):
+            batch: Batch = {"prefix": {group: one.take(place) for group, one in rows.items()}, "index": own[0]}
+            if target is not None:
+                batch["target"] = own[1]
+            elif self.label_rows is not None:
+                self._add_labels(batch, self.label_rows.take(place))
+            yield batch
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the batches: that of the rows if they are in its memory, else the CPU."""
+        return next(iter(self.rows.values())).device if self.rows else torch.device("cpu")
 
     def images(self, draws: Sequence[int], index: Tensor) -> Tensor:
         """Return images, uint8 (B, channels, H, W), even if `rows` is set.

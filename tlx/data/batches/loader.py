@@ -32,8 +32,8 @@ class EpochLoader(DataLoader[Batch]):
     Lightning makes the iterator of a resumed run before it sets the sampler's epoch. torch's loader with workers
     takes the first indices at that moment: the resumed run would begin with the order of another epoch.
 
-    Batches of rows (`SplitDataset.rows`) are copied from memory in this process. For a GPU (`device`) batches are
-    copied ahead, and distorted there if their data set has `distort_later`.
+    Batches of rows (`SplitDataset.rows`) are made in this process. For a GPU (`device`) batches are copied ahead,
+    unless the rows are in its memory, and distorted there if their data set has `distort_later`.
 
     With the last batch of each whole epoch of images, `after_epoch` is given its times; it may change the number of
     reading processes by `read_with`.
@@ -55,7 +55,9 @@ class EpochLoader(DataLoader[Batch]):
         if even is not None and state is not None and state["epoch"] == even.sampler.epoch:
             even.skipped = self._drawn = state["batches"]
         try:
-            batches = self._batches() if self.device is None else copied_ahead(self._batches(), self.device)
+            batches = self._batches()
+            if self.device is not None and not self._on_device:
+                batches = copied_ahead(batches, self.device)
             with readers_named():
                 for batch in batches:
                     self._drawn += 1
@@ -75,9 +77,18 @@ class EpochLoader(DataLoader[Batch]):
             return
         stop_readers(self)  # those of an earlier stage, which read images
         assert self.batch_sampler is not None
-        for keys in self.batch_sampler:
-            batch = dataset.__getitems__(keys)
-            yield pin_memory(batch) if self.pin_memory else batch
+        batches: Iterator[Batch]
+        if isinstance(dataset, PairedDataset):
+            batches = map(dataset.__getitems__, self.batch_sampler)
+        else:
+            sizes: list[int] = []
+            places: list[int] = []
+            for keys in self.batch_sampler:
+                sizes.append(len(keys))
+                places += [place for _, place in keys]
+            batches = dataset.of_rows(dataset.rows, torch.tensor(places, dtype=torch.int64), sizes)
+        for batch in batches:
+            yield pin_memory(batch) if self.pin_memory and not self._on_device else batch
 
     def _waited_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Log which reading process is late with its batch."""
@@ -134,6 +145,11 @@ class EpochLoader(DataLoader[Batch]):
     def _whole(self, batch: Batch) -> Batch:
         """Distort a batch that was left undistorted."""
         return self.dataset.finish(batch) if isinstance(self.dataset, SplitDataset | PairedDataset) else batch
+
+    @property
+    def _on_device(self) -> bool:
+        """Whether batches are made in the memory of a GPU."""
+        return isinstance(self.dataset, SplitDataset) and self.dataset.device.type != "cpu"
 
     @property
     def _even(self) -> EvenBatches | None:
