@@ -34,6 +34,7 @@ class LayerGroups(pl.LightningModule):
         self._trained: frozenset[str] | None = None  # None: every group, until a stage selects some
         self._batch_norm = "train"
         self._sharded = False
+        self._learning: tuple[nn.Parameter, ...] | None = None  # weights of the trained groups; None: of all
 
     @property
     def upper_groups(self) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ class LayerGroups(pl.LightningModule):
         """Make exactly the groups of a stage trainable; the others get no gradient, so no optimizer changes them."""
         self._trained = frozenset(stage.trained)
         self._batch_norm = stage.batch_norm
+        self._learning = tuple(p for group in stage.trained for p in self.group_parameters(group))
         for group in self.group_names:
             for parameter in self.group_parameters(group):
                 # FSDP's unsharded copy of a parameter keeps the flag it was created with; see on_after_backward.
@@ -91,6 +93,14 @@ class LayerGroups(pl.LightningModule):
                 if not self.trains(group):
                     parameter.grad = None
         self.train(self.training)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Reset the gradients of the groups that train; frozen groups have none, and are most of the network."""
+        if self._learning is None or self._sharded:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+            return
+        for parameter in self._learning:
+            parameter.grad = None
 
     def train(self, mode: bool = True) -> LayerGroups:
         """Set training mode; frozen groups stay in eval mode: dropout is off, BatchNorm statistics stay constant.
