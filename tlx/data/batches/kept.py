@@ -143,7 +143,7 @@ class KeptImages:
         return pixels
 
     def put(self, index: int, pixels: Tensor) -> None:
-        """Keep the pixels of an image (C, H, W) that `get` has just not found, if there is room and its file is the same."""
+        """Keep an image (C, H, W) that `get` has just not found, unless there is no room, or its file changed."""
         place = self._place(index)
         if place is None or self._file is None:
             return

@@ -137,7 +137,7 @@ class PixelFile:
         return sum(place.size for key, place in self._table().items() if key not in keys)
 
     def get(self, place: Place) -> Tensor | None:
-        """Return the pixels at a place, uint8 (C, H, W) or as they were written, a new tensor; None if there are none."""
+        """Return the pixels at a place, uint8 (C, H, W) or as written, a new tensor; None if there are none."""
         shape, crc = self._state(place)
         if not shape:
             return None
@@ -159,7 +159,7 @@ class PixelFile:
         return pixels
 
     def put(self, place: Place, pixels: Tensor) -> None:
-        """Write the pixels of an image, uint8 (C, H, W) or of fewer dimensions, to its place, unless their number differs.
+        """Write the pixels of an image, uint8 (C, H, W) or of fewer dimensions, unless the place is for another number.
 
         Raises:
             OSError: The disk is full, or the file cannot be written.
