@@ -150,6 +150,12 @@ def test_what_folds_do_not_go_with(typed: list[str], expected: str) -> None:
     assert expected in str(found.value)
 
 
+def test_too_many_folds_for_the_images(tmp_path: Path) -> None:
+    """Guards against a message that names the key of another feature."""
+    with pytest.raises(TlxError, match=r"^validation\.folds: expected .*; for example validation\.folds=\d+$"):
+        train(tmp_path / "run", "validation=kfold", "validation.folds=900", "strategy=features")
+
+
 def test_the_plan_counts_the_steps_of_all_folds() -> None:
     """Guards against the steps of one fold for those of the run."""
     text = plan_table(tlx.compose([*DIGITS, *FOLDS, "strategy=linear_probe", "trainer.stage_epochs=null"]))

@@ -42,7 +42,8 @@ class FoldPool:
 
         def undivided(images: ImageSet) -> ImageSet:
             seed = int(node.get("split_seed", 0))
-            divisions = [Folds(images, folds, mix(seed, "repeat", i) if i else seed) for i in range(repeats)]
+            seeds = [seed, *(mix(seed, "repeat", i) for i in range(1, repeats))]
+            divisions = [Folds(images, folds, one, "validation.folds") for one in seeds]
             for one in divisions:
                 numbers = ((position, number) for number, part in enumerate(one.parts, 1) for position in part)
                 homes.append({one.pool.samples[position].source: number for position, number in numbers})

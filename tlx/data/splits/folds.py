@@ -84,6 +84,7 @@ class Folds:
         images: The set. An official validation split is pooled with train, as one that tlx carved is.
         folds: Number of folds.
         seed: Seed of the division.
+        key: The key of the configuration that holds the number of folds, for messages.
 
     Attributes:
         pool: The images that train and validate.
@@ -93,8 +94,8 @@ class Folds:
         TlxError: There are too few images or groups; the message says what to type.
     """
 
-    def __init__(self, images: ImageSet, folds: int, seed: int) -> None:
-        self.images, self.folds, self.seed = images, folds, seed
+    def __init__(self, images: ImageSet, folds: int, seed: int, key: str = "dataset.folds") -> None:
+        self.images, self.folds, self.seed, self.key = images, folds, seed, key
         self.pool = pooled(images.train, images.val)
         classes = [images.class_ids(sample) for sample in self.pool.samples]
         blocks = blocks_of(split_keys(self.pool), classes, self.pool.groups)
@@ -134,8 +135,8 @@ class Folds:
         unit = "groups of images" if grouped else "different images"
         if len(blocks) < self.folds:
             raise TlxError(
-                f"dataset.folds: expected at most {len(blocks)}, the {unit} that train and validate, got {self.folds}; "
-                + _to_type(len(blocks), "add images")
+                f"{self.key}: expected at most {len(blocks)}, the {unit} that train and validate, got {self.folds}; "
+                + self._to_type(len(blocks), "add images")
             )
         if self.images.labels.in_parts:  # images show several classes, and a rare one may be in few of them
             return
@@ -143,14 +144,13 @@ class Folds:
         few = sorted((count, self.images.class_names[label]) for label, count in homes.items() if count < self.folds)
         if few:
             raise TlxError(
-                f"dataset.folds: expected at most the {unit} of each class that train and validate, got {self.folds}; "
+                f"{self.key}: expected at most the {unit} of each class that train and validate, got {self.folds}; "
                 f"too few in: {enumerated([f'{name} {count}' for count, name in few])}; "
-                + _to_type(few[0][0], "add images, or leave the class out: dataset.classes=[…]")
+                + self._to_type(few[0][0], "add images, or leave the class out: dataset.classes=[…]")
             )
 
-
-def _to_type(most: int, otherwise: str) -> str:
-    return f"for example dataset.folds={most}" if most >= 2 else otherwise
+    def _to_type(self, most: int, otherwise: str) -> str:
+        return f"for example {self.key}={most}" if most >= 2 else otherwise
 
 
 def pooled(train: Split, val: Split) -> Split:
