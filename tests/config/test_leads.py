@@ -26,7 +26,8 @@ VERBS_THERE = (
 # What somebody may type for a key.
 SAMPLES: dict[str, Any] = {
     "trainer.stage_epochs": 3, "optimizer.lr": 0.1, "optimizer.weight_decay": 0.1, "optimizer.momentum": 0.9,
-    "optimizer": "sgd", "dataset.batch_size": 16, "dataset.image_size": 64, "dataset.num_workers": 2,
+    "optimizer": "sgd", "dataset.batch_size": 16, "dataset.micro_batch": 4, "dataset.image_size": 64,
+    "dataset.num_workers": 2,
     "dataset.channels": 1, "trainer.devices": 2, "trainer.accelerator": "cpu", "trainer.num_nodes": 2,
     "trainer.precision": "16-mixed", "trainer.compile": True, "trainer.gradient_clip_val": 1.0,
     "trainer.accumulate_grad_batches": 4, "trainer.patience": 5, "trainer.limit_batches": 10,

@@ -83,3 +83,36 @@ def test_the_mean_over_processes_is_the_mean_over_images():
         weighted = [part.weight(number) * own.mean() for part, own in zip(parts, drawn, strict=True)]
         assert sum(weighted) / 3 == pytest.approx(float(torch.cat(drawn).mean()), abs=1e-12)
     assert EvenBatches(EpochSampler(61, 0, shuffle=True), 9).weight(4) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "number", "world", "most"), [(61, 9, 3, 2), (64, 2, 1, 5), (61, 9, 1, 4), (7, 1, 2, 3)]
+)
+def test_micro_batches_are_the_batch_in_parts(images, number, world, most):
+    """Guards against other images in a step, a process with fewer micro batches than another, for which that one would
+    wait for ever, and a mean over micro batches of unequal numbers of images."""
+    values = torch.rand(images, dtype=torch.float64)
+    sampler = EpochSampler(images, 0, shuffle=True)
+    whole, means = [EvenBatches(sampler, number, rank, world) for rank in range(world)], [0.0] * number
+    for rank in range(world):
+        micro = EvenBatches(sampler, number, rank, world, most)
+        drawn = list(micro)
+        assert len(drawn) == len(micro) == number * micro.parts
+        assert max(map(len, drawn)) <= micro.largest <= most
+        assert min(map(len, drawn)) > 0
+        for step, batch in enumerate(whole[rank]):
+            own = range(step * micro.parts, (step + 1) * micro.parts)
+            assert list(chain(*(drawn[one] for one in own))) == batch
+            means[step] += sum(
+                micro.weight(one) * float(values[[index for _, index in drawn[one]]].mean()) for one in own
+            ) / (micro.parts * world)
+        micro.skipped = 3
+        assert list(micro) == drawn[3:]
+    for step, together in enumerate(zip(*whole, strict=True)):
+        assert means[step] == pytest.approx(float(values[[i for _, i in chain(*together)]].mean()), abs=1e-12)
+
+
+def test_batches_of_one_image_and_of_two():
+    """Guards against a micro batch without an image, whose mean is NaN."""
+    even = EvenBatches(EpochSampler(5, 0, shuffle=True), 3, at_once=1)
+    assert sorted(map(len, even)) == [1, 2, 2]

@@ -87,6 +87,16 @@ def test_processes_with_weights_and_balanced_classes_equal_one(tmp_path):
 
 
 @pytest.mark.nightly
+def test_processes_with_micro_batches_equal_one_with_whole_ones(tmp_path):
+    """Guards against processes with unequal numbers of micro batches, and gradients that are averaged twice."""
+    two, one = train(tmp_path / "two", 2, 32, "rewrap", "dataset.micro_batch=5"), train(tmp_path / "one", 1, 32)
+    for epoch in range(EPOCHS):
+        assert apart(two[0][epoch], two[1][epoch]) == 0.0, epoch
+        assert apart(two[0][epoch], one[0][epoch]) < 1e-12, epoch
+    assert apart(one[0][0], one[0][-1]) > 1e-2
+
+
+@pytest.mark.nightly
 def test_processes_average_the_same_weights(tmp_path):
     """Guards against averages of each process's own steps, and against statistics of BatchNorm that differ."""
     more = ["trainer.average_weights=0.5", "strategy.stages.3.batch_norm=train"]

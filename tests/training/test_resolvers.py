@@ -14,7 +14,8 @@ import tlx
 from tests.conftest import ROOT
 from tlx import Run, TlxError
 from tlx.config.naming import NOT_IDENTITY, identity
-from tlx.config.schema import SCHEMAS, Cache, Trainer
+from tlx.config.schema import Cache, Trainer
+from tlx.data.sources.keys import SourceKeys
 from tlx.records.settled import AUTO, FROM_IMAGES, KEPT, MADE_AGAIN, Resolver, settle, undecided
 from tlx.runs.resume import resumed
 from tlx.training.experiment import build
@@ -31,7 +32,7 @@ def allows_auto(hint: Any) -> bool:
 
 def keys_that_may_be_auto() -> set[str]:
     """Return those of the trainer, of data sets and of the cache: by their types, and by the files of conf/."""
-    nodes = {"trainer": [Trainer], "cache": [Cache], "dataset": [SCHEMAS[name] for name in SCHEMAS if ".data." in name]}
+    nodes = {"trainer": [Trainer], "cache": [Cache], "dataset": [SourceKeys]}
     found = {
         f"{part}.{field.name}"
         for part, classes in nodes.items()
@@ -59,8 +60,10 @@ def test_what_is_made_again_does_not_name_a_run():
     for key in MADE_AGAIN:
         part, _, name = key.partition(".")
         assert name in NOT_IDENTITY[part]
-    auto = tlx.compose([*SMALL, *(f"{key}=auto" for key in KEPT)])
-    assert set(KEPT) <= {f"trainer.{key}" for key, value in identity(auto)["trainer"].items() if value == AUTO}
+    auto = identity(tlx.compose([*SMALL, *(f"{key}=auto" for key in KEPT)]))
+    assert set(KEPT) <= {
+        f"{part}.{key}" for part in ("dataset", "trainer") for key, v in auto[part].items() if v == AUTO
+    }
 
 
 def test_the_machine_settles_the_rest(monkeypatch):
@@ -96,9 +99,10 @@ def test_only_what_is_auto_is_measured():
 def test_a_resumed_run_keeps_what_changes_digits(tmp_path):
     """Guards against a second measurement in the middle of a run, and against a run that is taken for another one after
     its `auto` is settled: neither the same command nor `resume=RUN` would resume it."""
-    asked = [*SMALL, "strategy=full", "logger=none", "dataset.num_workers=2", *(f"{key}=auto" for key in KEPT)]
+    frozen = ["strategy=full", "strategy.stages.0.batch_norm=frozen"]
+    asked = [*SMALL, *frozen, "logger=none", "dataset.num_workers=2", *(f"{key}=auto" for key in KEPT)]
     chosen = {"trainer.precision": "bf16-mixed", "trainer.channels_last": False, "trainer.compile": False}
-    chosen |= {"trainer.length": 0.5}
+    chosen |= {"trainer.length": 0.5, "dataset.micro_batch": 8}
     config = tlx.compose([*asked, f"run_dir={tmp_path}"])
     run = Run(tmp_path)
     run.begin(config)

@@ -18,6 +18,7 @@ from tlx.building.listed import SOURCES
 from tlx.config import leads
 from tlx.config.classes import check_classifier, check_logger, check_optimizer
 from tlx.config.kfold import kfold_mistakes
+from tlx.config.micro_batch import check_micro_batch
 from tlx.config.ranges import check_plain
 from tlx.config.schema import SCHEMAS, Experiment
 from tlx.config.trainer_values import check_trainer
@@ -92,6 +93,8 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         mistakes += _check_batch(config["dataset"], config["trainer"])
     if not broken & {"dataset", "task"}:
         mistakes += _check_validation(config)
+    if not broken & {"dataset", "task", "strategy"}:
+        mistakes += check_micro_batch(config)
     if not broken & {"task", "trainer"}:
         mistakes += _check_precision(config["task"], config["trainer"])
     if not broken & {"dataset", "task"}:

@@ -36,6 +36,7 @@ _WORDS = {
     "dataset.augment": "",
     "dataset.image_size": "size",
     "dataset.batch_size": "batch",
+    "dataset.micro_batch": "micro",
     "trainer.stage_epochs": "epochs",
     "strategy.epochs": "epochs",
     "trainer.precision": "",

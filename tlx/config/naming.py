@@ -27,6 +27,7 @@ _ADDED_TO_SETS = {
     "extension": None,
     "labels_exact": False,
     "similar": "report",
+    "micro_batch": None,
     **{"folds": None, "fold": None},
     **{"min_side": None, "max_side": None, "labels": "masks", "crops": False, "crop_margin": 0.1},
 }

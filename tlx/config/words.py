@@ -38,6 +38,7 @@ KEYS = {
     "layer_decay llrd layerwise_lr_decay lr_decay discriminative_lr": Lead("optimizer.layer_decay=0.7"),
     "optim opt optimiser": Lead("optimizer=VALUE"),
     "bs batch batch_size batchsize train_batch_size per_device_train_batch_size": Lead("dataset.batch_size=VALUE"),
+    "micro_batch microbatch micro_batch_size micro_bs": Lead("dataset.micro_batch=VALUE"),
     "img_size image_size imgsz imsize img_sz size resolution input_size resize crop_size": Lead(
         "dataset.image_size=VALUE"
     ),

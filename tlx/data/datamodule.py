@@ -36,7 +36,7 @@ from tlx.data.batch_size import CROPS, LARGEST
 from tlx.data.batches.balance import members_of
 from tlx.data.batches.batch_process import START_METHOD, begin
 from tlx.data.batches.dataset import Batch, PairedDataset, RowSource, SplitDataset, Views
-from tlx.data.batches.even import EvenBatches, batches_of_epoch
+from tlx.data.batches.even import EvenBatches, batches_of_epoch, micro_batches_of
 from tlx.data.batches.kept import KeptImages, Shelf, Storing, images_to_keep
 from tlx.data.batches.loader import EpochLoader, uncollated
 from tlx.data.batches.reading_processes import (
@@ -95,6 +95,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
     Attributes:
         step_seconds: Seconds per training step, once measured; `num_workers=auto` uses it.
         leaves_cores: Whether steps leave the cores to processes that read; None: they do on any device but a CPU.
+        micro_batch: The most images that a process computes at once, `dataset.micro_batch`; None: those of a step.
 
     Examples:
         >>> import tlx
@@ -125,6 +126,8 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         LabelledImages.__init__(self, dataset, preprocessing, target, fixed_size, checked)
         self.paired = paired
         self.accumulated = accumulated
+        asked = self.dataset.get("micro_batch")
+        self.micro_batch: int | None = None if asked == AUTO else asked  # `auto` is settled by a trial on these images
         self.shelf = shelf
         self.seed = seed
         self._epoch = 0
@@ -252,7 +255,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         sampler.set_epoch(self._epoch)
         sampler.views, sampler.first_epoch = self._turns
         self._samplers = [sampler]
-        return self._loader(dataset, EvenBatches(sampler, self.training_batches(world), rank, world))
+        return self._loader(dataset, EvenBatches(sampler, self.training_batches(world), rank, world, self.micro_batch))
 
     def in_order(self, split: str) -> EpochLoader:
         """Return this process's share of a split as for evaluation: always images, even if `feed` replaced them."""
@@ -294,8 +297,16 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         Raises:
             TlxError: The batch size is not a multiple of `world`.
         """
-        self.evaluated_share(world)
+        self._evaluated_batch(world)
         return batches_of_epoch(self.sizes["train"], self.batch_size(world), self.accumulated, world)
+
+    def micro_batches(self, world: int) -> int:
+        """Return into how many micro batches each of `world` processes divides its share of a training batch."""
+        return micro_batches_of(self.sizes["train"], self.training_batches(world), world, self.micro_batch)
+
+    def trained_share(self, world: int) -> int:
+        """Return the most images of a training step that each of `world` processes computes at once."""
+        return self._at_most(max(1, self.batch_size(world) // world))
 
     def evaluated_share(self, world: int) -> int:
         """Return the number of images that each of `world` processes evaluates at once.
@@ -303,6 +314,17 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         Raises:
             TlxError: The batch size is not a multiple of `world`.
         """
+        return self._at_most(self._evaluated_batch(world))
+
+    def evaluated_parts(self, world: int) -> int:
+        """Return in how many parts each of `world` processes evaluates a batch."""
+        return -(-self._evaluated_batch(world) // self.evaluated_share(world))
+
+    def _at_most(self, images: int) -> int:
+        return images if self.micro_batch is None else min(images, self.micro_batch)
+
+    def _evaluated_batch(self, world: int) -> int:
+        """Return a process's share of a batch that is evaluated; refuse a size that is not a multiple of `world`."""
         size = self.dataset.get("batch_size", AUTO)
         if size == AUTO:
             return CROPS if self.in_parts else -(-LARGEST // world)
@@ -477,7 +499,7 @@ class ImageDataModule(LabelledImages, pl.LightningDataModule):
         if count < WORTH_MEASURING and count * (self._image_seconds or 0.0) < WORTH_STARTING:
             return 0
         world = rank_and_world()[1]
-        size = self.batch_size(world) // world
+        size = self.trained_share(world)
         read = None if self._image_seconds is None else self._image_seconds * size
         step = self.step_seconds if training or self.step_seconds is None else self.step_seconds / FORWARD_PART
         reading = self._reading(read, step, size * self.channels * math.prod(self.preprocessing.height_width))

@@ -211,7 +211,7 @@ class KFold(Procedure):
         if self.cache is not None and own.get("classifier") is None:
             epoch = epoch_of(own, self.data)
             callbacks.insert(0, UntouchedPrefix(plan(own, together.group_names, epoch.steps), self.cache))
-        evaluator = build_trainer(self.config, callbacks, [], epochs=1, eval_only=True)
+        evaluator = build_trainer(self.config, callbacks, [], epochs=1, eval_only=True, data=self.data)
         tested = dict(evaluator.test(together, datamodule=self.data, verbose=False)[0])
         if self.cache is not None and own.get("classifier") is None and self._compares_features(together):
             self._find_features(self.cache, together, evaluator)

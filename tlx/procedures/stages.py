@@ -133,7 +133,7 @@ class StagedTraining(Procedure):
         callbacks = build_callbacks(
             self.config, self.stages, self.checkpoints, self.run, self.cache, self.data.domain, self.whole
         )
-        trainer = build_trainer(self.config, callbacks, loggers, self.stages.total_epochs)
+        trainer = build_trainer(self.config, callbacks, loggers, self.stages.total_epochs, data=self.data)
         begin = self.checkpoints.last if at else None
         with self.interruption.deferred(), _suggesting_a_rate(self.config):
             try:
@@ -159,7 +159,7 @@ class StagedTraining(Procedure):
         if self.whole is not None:
             self._restore(self.whole, at)
             callbacks.append(self.whole)
-        evaluator = build_trainer(self.config, callbacks, [], self.stages.total_epochs, eval_only=True)
+        evaluator = build_trainer(self.config, callbacks, [], self.stages.total_epochs, eval_only=True, data=self.data)
         tested = dict(evaluator.test(best, datamodule=self.data, verbose=False)[0])
         if (self.run.checkpoints / "oracle.ckpt").is_file():
             tested |= self._oracle_selected()
@@ -178,7 +178,7 @@ class StagedTraining(Procedure):
         """Test the weights that the labels of the target domain would have selected: `oracle/test_…`."""
         chosen = self.run.with_weights("oracle.ckpt")
         chosen.set_memory_format(bool(self.config.trainer.channels_last))
-        evaluator = build_trainer(self.config, [], [], epochs=1, eval_only=True)
+        evaluator = build_trainer(self.config, [], [], epochs=1, eval_only=True, data=self.data)
         tested = evaluator.test(chosen, datamodule=self.data, verbose=False)[0]
         return {f"oracle/{key.replace('/', '_')}": value for key, value in tested.items()}
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 AUTO = "auto"
 # The choice changes the last digits of a result, or how long it takes. It is written to config.yaml, from which a
 # resumed run reads it.
-KEPT = ("trainer.precision", "trainer.channels_last", "trainer.compile", "trainer.length")
+KEPT = ("dataset.micro_batch", "trainer.precision", "trainer.channels_last", "trainer.compile", "trainer.length")
 # The choice depends on the machine and is not part of a run's identity. Every start makes it again; no file records it.
 MADE_AGAIN = (
     "trainer.accelerator",

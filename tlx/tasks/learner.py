@@ -17,7 +17,7 @@ from tlx.data.batches.loader import EpochLoader
 from tlx.strategies.monitor import Monitor
 from tlx.tasks.base import TaskContract
 from tlx.tasks.layer_groups import Owned
-from tlx.tasks.mean_loss import MeanLoss
+from tlx.tasks.mean_loss import MeanLoss, StepLoss
 from tlx.tasks.network import Batch, FeatureNetwork
 
 # From parameters by layer group and whether fused kernels are allowed to an optimizer; see `tlx.training.optimizers`.
@@ -63,7 +63,7 @@ class Learner(FeatureNetwork, TaskContract):
         learning = learning or Learning()
         self._make_optimizer, self._adapt = learning.make_optimizer, learning.adapt
         self.adaptation: Adaptation | None = None
-        self._mean_loss = MeanLoss()
+        self._mean_loss, self._step_loss = MeanLoss(), StepLoss()
         self.carried: dict[str, Any] = {}
 
     def adapt(self) -> None:
@@ -92,7 +92,10 @@ class Learner(FeatureNetwork, TaskContract):
         return loss if weight == 1 else loss * weight
 
     def _weight(self, batch_idx: int) -> float:
-        """Return the weight of this process's loss: DDP averages over processes, whose shares differ by an image."""
+        """Return the weight of this process's loss.
+
+        DDP averages over processes, and a step over its micro batches; their shares differ by an image.
+        """
         loader = self.trainer.train_dataloader
         return 1.0 if self.divides_by_whole_batch or not isinstance(loader, EpochLoader) else loader.weight(batch_idx)
 
@@ -134,7 +137,9 @@ class Learner(FeatureNetwork, TaskContract):
         return trainer.precision != "16-mixed" and not (clipped and trainer.precision == "bf16-mixed")
 
     def log_loss(self, loss: Tensor, images: int, hits: Tensor | None = None) -> None:
-        """Log a step's loss, a scalar, as `train/batch_loss`, and at the last step the epoch's mean as `train/loss`.
+        """Log a batch's loss, a scalar: as `train/batch_loss` and, with the last one, the epoch's mean as `train/loss`.
+
+        If the gradients of several batches make a step, `train/batch_loss` is the mean over the images of all of them.
 
         If hits are counted, the epoch's `train/accuracy` is logged, too: of augmented images, by the weights of their
         step and with dropout, so it is lower than that of the same images at the end of the epoch.
@@ -145,7 +150,8 @@ class Learner(FeatureNetwork, TaskContract):
         trainer = self.trainer
         due = trainer.loggers and (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if due:
-            self.log("train/batch_loss", loss.detach(), on_step=True, on_epoch=False)
+            so_far = self._step_loss.add(loss, images, trainer.global_step)  # Lightning logs that of the last batch
+            self.log("train/batch_loss", so_far, on_step=True, on_epoch=False)
         if trainer.is_last_batch:
             counted = self._mean_loss.counts_hits
             total, images_seen, right = trainer.strategy.reduce(self._mean_loss.totals(), reduce_op="sum")

@@ -1,9 +1,26 @@
-"""The mean loss and accuracy of an epoch, for any number of processes and runs that stop in the middle of an epoch."""
+"""The mean loss of an optimizer step, and that of an epoch with its accuracy: for any number of processes, and for runs
+that stop in the middle of an epoch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+class StepLoss:
+    """The mean loss over the images of all batches whose gradients make one optimizer step."""
+
+    def __init__(self) -> None:
+        self._step, self._images = -1, 0
+        self._mean = torch.zeros(())
+
+    def add(self, loss: Tensor, images: int, step: int) -> Tensor:
+        """Add a batch of the step with this number: its mean loss and its images. Return the mean so far, a scalar."""
+        if step != self._step:
+            self._step, self._images, self._mean = step, 0, loss.detach()
+        self._images += images
+        self._mean = self._mean + (loss.detach() - self._mean) * (images / self._images)
+        return self._mean
 
 
 class MeanLoss:

@@ -11,6 +11,7 @@ from tlx.base.printable import counted
 from tlx.data.batch_size import batch_size_of, reason
 from tlx.data.batches.even import batches_of_epoch
 from tlx.data.labelled import LabelledImages
+from tlx.records.settled import AUTO
 from tlx.strategies.folds import count_of_folds
 from tlx.strategies.plan import PlannedStage
 from tlx.training.devices import processes
@@ -30,6 +31,7 @@ class EpochLength:
         why: Why the batch has its size, a few words; '' if a number is typed.
         limited: Whether `trainer.limit_batches` cuts the epoch short.
         crops: Crops of each training image; None: images are trained on whole.
+        at_once: `dataset.micro_batch`, where it divides the share of a process; None: nothing does.
     """
 
     images: int
@@ -38,6 +40,7 @@ class EpochLength:
     why: str
     limited: bool = False
     crops: int | None = None
+    at_once: int | str | None = None
 
     def describe(self, stages: Sequence[PlannedStage]) -> list[str]:
         """Return lines: the length of an epoch, of all stages, and of stages that have more epochs than they name."""
@@ -48,7 +51,14 @@ class EpochLength:
         total = sum(stage.epochs for stage in stages) * self.steps
         why = f" ({self.why})" if self.why else ""
         first = f"an epoch: {drawn}, {counted(self.steps, 'step', 'steps')}; {total:,} steps in all stages"
-        return [first, f"batches of {self.batch}{why}", *_lengthened(stages)]
+        return [first, f"batches of {self.batch}{why}{self._divided}", *_lengthened(stages)]
+
+    @property
+    def _divided(self) -> str:
+        if self.at_once is None:
+            return ""
+        most = "as many as fit" if self.at_once == AUTO else str(self.at_once)
+        return f"; a device computes {most} at once (dataset.micro_batch={self.at_once})"
 
 
 def epoch_of(config: DictConfig, data: LabelledImages) -> EpochLength:
@@ -69,7 +79,9 @@ def _length(config: DictConfig, images: int, drawn: int, crops: int | None) -> E
     batches = batches_of_epoch(drawn, batch, every, count)
     most = min(batches, config.trainer.limit_batches or batches)
     why = reason(config.dataset, images, crops is not None)
-    return EpochLength(drawn, batch, -(-most // every), why, most < batches, crops)
+    at_once = config.dataset.get("micro_batch")
+    divides = at_once == AUTO or (at_once is not None and at_once * count < batch)
+    return EpochLength(drawn, batch, -(-most // every), why, most < batches, crops, at_once if divides else None)
 
 
 def folds_line(config: DictConfig, stages: Sequence[PlannedStage], epoch: EpochLength) -> str:
@@ -115,7 +127,7 @@ def too_short(
             continue
         cap: int | None = config.trainer.stage_epochs
         capped = cap is not None and stage.epochs == cap
-        entry = _entry(config, stage, number)
+        entry = entry_of(config, stage, number)
         typed = "trainer.stage_epochs=null" if capped else f"strategy.stages.{entry}.min_steps={advised}"
         found.append(
             f"stage {stage.name}: {counted(steps, 'step', 'steps')} in all may be too few to learn from; "
@@ -124,7 +136,13 @@ def too_short(
     return found
 
 
-def _entry(config: DictConfig, stage: PlannedStage, number: int) -> int:
-    """Return the number of the strategy's entry from which a planned stage comes; one entry may become several."""
+def entry_of(config: DictConfig, stage: PlannedStage, number: int) -> int:
+    """Return the number of the strategy's entry from which a planned stage comes; one entry may become several.
+
+    Args:
+        config: The configuration.
+        stage: The planned stage.
+        number: Its number among the planned stages, from 0, which is returned if no entry has its name.
+    """
     names = [str(one.name) for one in config.strategy.stages]
     return next((i for i, name in enumerate(names) if f"{stage.name}_".startswith(f"{name}_")), number)

@@ -24,6 +24,7 @@ from tlx.tasks.learner import Learning
 from tlx.tasks.module import Task
 from tlx.training.devices import processes
 from tlx.training.first_step import need_possible
+from tlx.training.micro_batch import need_sums_over_images
 from tlx.training.optimizers import build_optimizer
 from tlx.training.planning import build_backbone, plan
 
@@ -60,7 +61,9 @@ def need_possible_network(config: DictConfig, task: Task, data: ImageDataModule,
     count = processes(config) * config.trainer.num_nodes
     stages = [stage.name for stage in config.strategy.stages]
     side = task.backbone.preprocessing.short_side if own is None else own
-    need_possible(task, data, plan(config, task.group_names), stages, count, side)
+    planned = plan(config, task.group_names)
+    need_possible(task, data, planned, stages, count, side)
+    need_sums_over_images(config, task, planned)
 
 
 def build_task(

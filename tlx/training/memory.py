@@ -27,6 +27,7 @@ from tlx.data.batch_size import batch_size_of
 from tlx.data.box_labels import BoxLabels
 from tlx.data.counting import training_images
 from tlx.data.labelled import LabelledImages
+from tlx.records.settled import AUTO
 from tlx.tasks.catalog import kind_of
 from tlx.training.devices import processes
 from tlx.training.planning import NothingDrawn, build_backbone, plan
@@ -84,11 +85,25 @@ def refuse_what_does_not_fit(config: DictConfig) -> None:
             _compare(config, Estimate(parts), free, "memory of the GPU", share)
 
 
+def images_that_fit(config: DictConfig, share: int) -> int:
+    """Return how many images of a process's share of a batch fit into half of its free memory, at least 1.
+
+    The estimate is a lower bound, so the other half is left to what it leaves out.
+    """
+    free = memory_available() // processes(config)
+    if _small(config, share, free):
+        return share
+    estimate = estimated(config, share)
+    by_image = (estimate.parts["activations"] + estimate.parts["images"]) / share
+    return max(1, min(share, int((free / 2 - estimate.total + by_image * share) / by_image)))
+
+
 def _share(config: DictConfig, images: int) -> int:
-    """Return the images per step of a process, for a number of training images."""
+    """Return the images that a process computes at once, for a number of training images."""
     count: int = processes(config) * config.trainer.num_nodes
     batch: int = batch_size_of(config.dataset, images, kind_of(config.task).reads_maps, count)
-    return max(1, batch // count)
+    at_once = config.dataset.get("micro_batch")
+    return max(1, min(batch // count, batch if at_once is None else 1 if at_once == AUTO else at_once))
 
 
 def estimated(config: DictConfig, batch: int) -> Estimate:
@@ -105,9 +120,7 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     learning = (
         sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + upper
     )
-    copies = 3 if "Adam" in str(config.optimizer._target_) else 1  # gradients; Adam keeps two more averages
-    copies += config.trainer.get("average_weights") is not None
-    weights += learning * width * copies if trained else 0
+    weights += learning * width * (1 + averages_kept(config)) if trained else 0  # with gradients
     size = input_of(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
@@ -115,6 +128,12 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
     return Estimate({**parts, **_reading(config, batch, math.prod(size))})
+
+
+def averages_kept(config: DictConfig) -> int:
+    """Return how many copies of the trained weights the optimizer and `trainer.average_weights` keep."""
+    of_optimizer = 2 if "Adam" in str(config.optimizer._target_) else 0
+    return of_optimizer + int(config.trainer.get("average_weights") is not None)
 
 
 def input_of(config: DictConfig, backbone: Backbone) -> tuple[int, int]:
@@ -188,6 +207,8 @@ def _compare(config: DictConfig, estimate: Estimate, free: int, what: str, batch
     elif rest < free * 0.8 and (fits := math.floor((free * 0.8 - rest) / max(1, by_batch / batch))) >= 1:
         by = processes(config) * config.trainer.num_nodes
         hint = f"for example dataset.batch_size={_round(fits) * by}"
+        if config.dataset.get("micro_batch") is not None:
+            key, hint = "dataset.micro_batch", f"for example dataset.micro_batch={_round(fits)}"
     elif by_batch > rest:
         tiles = ", or, for large images, tiles: task.tile_size=224" if "tile_size" in config.task else ""
         key, hint = "dataset.image_size", f"a smaller side{tiles}"

@@ -12,6 +12,7 @@ from tlx.data.batches.reading_processes import READING_PROCESSES
 from tlx.records.settled import Resolver
 from tlx.training.devices import processes
 from tlx.training.length import length_within
+from tlx.training.micro_batch import largest_that_fits
 from tlx.training.timing import Timing
 
 
@@ -32,8 +33,9 @@ MACHINE: tuple[Resolver[DictConfig], ...] = (
     Resolver("trainer.strategy", strategy),
     Resolver("trainer.progress_bar", lambda config: sys.stdout.isatty()),
 )
-# Chosen by timing, once, on images of the run.
+# Chosen by trials and timing, once, on images of the run; the first decides how many images the others take.
 COMPUTATION: tuple[Resolver[Timing], ...] = (
+    Resolver("dataset.micro_batch", largest_that_fits),
     Resolver("trainer.channels_last", lambda timing: timing.mode.channels_last),
     Resolver("trainer.precision", lambda timing: timing.mode.precision),
     Resolver("trainer.compile", lambda timing: timing.compiles()),

@@ -74,7 +74,7 @@ class TrainingSteps(Timing):
     def compiles(self) -> bool:
         """Return whether compiling and the compiled steps together take less time than the planned eager steps."""
         planned = self.data.training_batches(1)
-        batches = min(planned, self.config.trainer.limit_batches or planned)
+        batches = min(planned, self.config.trainer.limit_batches or planned) * self.data.micro_batches(1)
         mode, eager = self.mode, self.data.step_seconds
         assert eager is not None  # `mode` has set it
         return _try_compiling(self.task, self._batch, self._stages, mode, self._device, batches, eager)
@@ -97,7 +97,7 @@ class TrainingSteps(Timing):
     @cached_property
     def _batch(self) -> Batch:
         count = self.data.sizes["train"]
-        size = min(self.data.batch_size(), count)
+        size = min(self.data.trained_share(1), count)
         batch: Any = self.data.training_batch([k * count // size for k in range(size)], epoch=0)
         return on_device(batch, self._device)
 

@@ -49,7 +49,12 @@ log = logging.getLogger("tlx")
 
 
 def build_trainer(
-    config: DictConfig, callbacks: list[pl.Callback], loggers: Sequence[Logger], epochs: int, eval_only: bool = False
+    config: DictConfig,
+    callbacks: list[pl.Callback],
+    loggers: Sequence[Logger],
+    epochs: int,
+    eval_only: bool = False,
+    data: ImageDataModule | None = None,
 ) -> pl.Trainer:
     """Return the Trainer of a composed configuration whose stored `auto` values are settled (tlx/records/settled.py).
 
@@ -59,10 +64,14 @@ def build_trainer(
         loggers: Result of `open_loggers`; none: nothing is logged.
         epochs: Maximum number of epochs of the run.
         eval_only: Build a Trainer that only validates and tests: no checkpoints, no sharding.
+        data: The images, which know into how many micro batches a batch is divided; None: batches are whole.
     """
     node = settle(config, MACHINE, config).trainer
-    limit = node.limit_batches if node.limit_batches is not None else 1.0
     count = processes(config)
+    world = count * node.num_nodes
+    parts = 1 if eval_only or data is None else data.micro_batches(world)
+    limit: int | None = node.limit_batches  # of whole batches
+    evaluated = 1.0 if limit is None else limit * (1 if data is None else data.evaluated_parts(world))
     on_cpu = node.accelerator == "cpu"
     if accelerator(config) == "cpu":
         # Lightning sets it for CUDA in forked processes; it makes torch's Adam look for a driver in each step.
@@ -75,12 +84,12 @@ def build_trainer(
         strategy=_strategy(strategy(config) if eval_only else node.strategy, count * node.num_nodes),
         precision=node.precision,
         max_epochs=epochs,
-        accumulate_grad_batches=node.accumulate_grad_batches,
+        accumulate_grad_batches=node.accumulate_grad_batches * parts,
         gradient_clip_val=node.gradient_clip_val,
         sync_batchnorm=node.sync_batchnorm,
-        limit_train_batches=limit,
-        limit_val_batches=limit,
-        limit_test_batches=limit,
+        limit_train_batches=1.0 if limit is None else limit * parts,
+        limit_val_batches=evaluated,
+        limit_test_batches=evaluated,
         log_every_n_steps=node.log_every_n_steps,
         deterministic=_deterministic(bool(node.deterministic)),
         num_sanity_val_steps=0,

@@ -22,6 +22,7 @@ class SourceKeys:
     channels: int = field(default=3, metadata=within(1, 65_536))
     image_size: int | list[int] | None = field(default=None, metadata=within(8, 100_000))
     batch_size: int | Literal["auto"] = field(default="auto", metadata=within(1, 1_000_000))
+    micro_batch: int | Literal["auto"] | None = field(default=None, metadata=AT_LEAST_1)
     num_workers: int | Literal["auto"] = field(default="auto", metadata=within(0, 1024))
     decode: Literal["reduced", "full"] = "reduced"
     window: list[float] | None = None
