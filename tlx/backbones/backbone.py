@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tlx.backbones.block_arguments import Carried, Section, plain
 from tlx.backbones.layout import SIZES, Layout, evaluating, measure
 from tlx.backbones.preprocessing import Preprocessing
+from tlx.backbones.recomputation import recomputed
 from tlx.backbones.report import LoadReport, UpperSource
 from tlx.backbones.tiles import Tiles
 from tlx.base.errors import TlxError, did_you_mean
@@ -36,6 +37,8 @@ class Backbone(nn.Module):
         usual_size: Height and width in pixels of the images that outputs of groups come from; None: those of
             `preprocessing`.
         tiles: If set, images are cut into tiles that pass through the network separately.
+        recomputed: Layer groups whose activations are computed again in the backward pass, see
+            `tlx.backbones.recomputation`.
         report: Which weights were loaded; None for random weights.
         upper_source: The layers above the backbone of the run that the weights come from, if any.
 
@@ -80,6 +83,7 @@ class Backbone(nn.Module):
         self.usual_size: tuple[int, int] | None = None
         self.tiles: Tiles | None = None
         self.left_out: tuple[str, ...] = ()
+        self.recomputed: tuple[str, ...] = ()
         self.report: LoadReport | None = None
         self.upper_source: UpperSource | None = None
         self._known_strides = dict(strides or {})
@@ -241,7 +245,8 @@ class Backbone(nn.Module):
         if first == 0:
             self._check_image(x)
         parts = [*self.groups.values(), self.pool][first : max(ends, default=-1) + 1]
-        network = functools.partial(_run_in_turn, parts, [end - first for end in ends])
+        again = [place for place, name in enumerate(self.group_names[first:]) if name in self.recomputed]
+        network = functools.partial(_run_in_turn, parts, [end - first for end in ends], again)
         if first > 0 and isinstance(parts[0], Section):
             network = functools.partial(self._enter, network, self.group_names[first - 1], size)
         if self.tiles is None:
@@ -311,11 +316,17 @@ class Backbone(nn.Module):
         return self._measures
 
 
-def _run_in_turn(parts: Sequence[nn.Module], ends: Sequence[int], x: Tensor | Carried) -> list[Tensor]:
-    """Run parts in turn; return the outputs of those with the indices `ends`, in the order of `ends`."""
+def _run_in_turn(
+    parts: Sequence[nn.Module], ends: Sequence[int], again: Collection[int], x: Tensor | Carried
+) -> list[Tensor]:
+    """Run parts in turn; return the outputs of those with the indices `ends`, in the order of `ends`.
+
+    Parts with the indices `again` are computed again in the backward pass.
+    """
     found: dict[int, Tensor] = {}
     for index, part in enumerate(parts):
-        x = part(x if isinstance(part, Section) else plain(x))
+        x = x if isinstance(part, Section) else plain(x)
+        x = recomputed(part, x) if index in again else part(x)
         if index in ends:
             found[index] = plain(x)
     return [found[end] for end in ends]

@@ -27,7 +27,7 @@ from tlx.data.labels import CLASSES
 from tlx.data.sources.base import OwnSource
 from tlx.records.files import read_model
 from tlx.records.settled import AUTO
-from tlx.strategies.checks import check_plan
+from tlx.strategies.checks import check_groups, check_plan
 from tlx.strategies.monitor import best_of
 from tlx.tasks.catalog import KINDS, kind_of
 
@@ -108,7 +108,10 @@ def _check_rest(config: Node, doubtful: set[str], refused: list[Mistake]) -> lis
         kind = kind_of(config["task"]) if isinstance(config.get("task"), Mapping) else None
         if names and kind is not None and kind.schema is not None:  # a user's own task is checked when it is built
             mapped = [name for name in names if not (kind.reads_maps and name in backbone_catalog.VECTORS)]
-            mistakes += check_plan(config["strategy"], optimizer, [*mapped, *kind.upper_groups], kind.upper_groups)
+            there = [*mapped, *kind.upper_groups]
+            mistakes += check_plan(config["strategy"], optimizer, there, kind.upper_groups)
+            if "trainer" not in broken and (again := config["trainer"].get("checkpoint_groups")) is not None:
+                mistakes += check_groups(there, again, "trainer.checkpoint_groups", "checkpointing", kind.upper_groups)
     return mistakes
 
 

@@ -6,7 +6,8 @@ from tlx.records.settled import made_again
 
 _READING = made_again("dataset") | {"download", "check", "on_bad"}
 NOT_IDENTITY = {
-    "trainer": made_again("trainer") | {"num_nodes", "model_summary", "log_every_n_steps", "checkpoint_seconds"},
+    "trainer": made_again("trainer")
+    | {"num_nodes", "model_summary", "log_every_n_steps", "checkpoint_groups", "checkpoint_seconds"},
     "dataset": _READING,
     "target": _READING,
     "cache": {"enabled", "dir", "max_gb"},

@@ -165,6 +165,7 @@ class Trainer:
     channels_last: bool | Literal["auto"] = True
     compile: bool | Literal["auto"] = False
     sync_batchnorm: bool = False
+    checkpoint_groups: str | list[str] | None = None
     gradient_clip_val: float | None = field(default=None, metadata=POSITIVE)
     accumulate_grad_batches: int = field(default=1, metadata=AT_LEAST_1)
     keep: Literal["auto", "best", "last"] = "auto"

@@ -57,6 +57,9 @@ KEYS = {
     "compile torch_compile": Lead("trainer.compile=VALUE"),
     "deterministic": Lead("trainer.deterministic=true"),
     "grad_clip clip_grad gradient_clip max_grad_norm clip_grad_norm": Lead("trainer.gradient_clip_val=VALUE"),
+    "grad_checkpointing gradient_checkpointing activation_checkpointing checkpointing": Lead(
+        "trainer.checkpoint_groups=all"
+    ),
     "grad_accum accumulate accumulation_steps accum_iter gradient_accumulation_steps": Lead(
         "trainer.accumulate_grad_batches=VALUE"
     ),

@@ -16,15 +16,7 @@ def check_plan(strategy: Node, optimizer: Node, names: list[str], upper: Sequenc
     """Return the mistakes of strategy and optimizer for these layer groups (bottom to top, the upper ones last)."""
     mistakes: list[Mistake] = []
     if strategy.get("groups") is not None:
-        mistakes += _check_selector(names, strategy["groups"], "strategy.groups", "features", upper)
-        if not strategy["groups"]:
-            mistakes.append(
-                Mistake("strategy.groups", "at least one layer group", "none", f"such as {names[-1 - len(upper)]}")
-            )
-        if not mistakes and set(select(names, strategy["groups"], upper)) <= set(upper):
-            below = names[-1 - len(upper)]
-            mistakes.append(Mistake("strategy.groups", "layer groups below the head", "the head", f"such as {below}"))
-        return mistakes
+        return check_groups(names, strategy["groups"], "strategy.groups", "features", upper)
     for i, stage in enumerate(strategy["stages"]):
         path, what = f"strategy.stages[{i}].train", f"stage '{stage['name']}'"
         mistakes += _check_selector(names, stage["train"], path, what, upper)
@@ -39,6 +31,26 @@ def check_plan(strategy: Node, optimizer: Node, names: list[str], upper: Sequenc
             rates = "learning rates of 0" if stage.trained else "no layer group"
             expected = f"a stage '{stage.name}' that trains at least one layer group"
             mistakes.append(Mistake("strategy.stages", expected, rates, "layer groups: " + ", ".join(names)))
+    return mistakes
+
+
+def check_groups(
+    names: list[str], selector: Any, path: str, what: str, upper: Sequence[str] = (HEAD,)
+) -> list[Mistake]:
+    """Return the mistakes of a selector that must name a layer group of the backbone.
+
+    Args:
+        names: All layer groups, bottom to top, the upper ones last.
+        selector: What is typed: a selector, or a list of them.
+        path: Its dotted key.
+        what: The purpose of the groups, a word or two.
+        upper: The groups above the backbone.
+    """
+    mistakes, hint = [*_check_selector(names, selector, path, what, upper)], f"such as {names[-1 - len(upper)]}"
+    if not selector:
+        mistakes.append(Mistake(path, "at least one layer group", "none", hint))
+    if not mistakes and set(select(names, selector, upper)) <= set(upper):
+        mistakes.append(Mistake(path, "layer groups below the head", "the head", hint))
     return mistakes
 
 

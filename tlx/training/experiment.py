@@ -26,7 +26,7 @@ from tlx.training.devices import processes
 from tlx.training.first_step import need_possible
 from tlx.training.micro_batch import need_sums_over_images
 from tlx.training.optimizers import build_optimizer
-from tlx.training.planning import build_backbone, plan
+from tlx.training.planning import build_backbone, plan, recomputed_groups
 
 # From the configuration, the backbone and the number of classes to the arguments that replace the task's own head.
 MakeHead = Callable[[DictConfig, Backbone, int], dict[str, Any]]
@@ -70,6 +70,7 @@ def build_task(
     config: DictConfig, backbone: Backbone, data: ImageDataModule, make_head: MakeHead | None = None
 ) -> Task:
     """Build the task of a configuration for a backbone and loaded data; `make_head` as for `build`."""
+    backbone.recomputed = recomputed_groups(config, backbone)
     pl.seed_everything(config.seed, verbose=False)  # the head's initial weights must not depend on earlier draws
     optimizer: Any = OmegaConf.to_container(config.optimizer, resolve=True)
     learning = Learning(

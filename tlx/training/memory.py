@@ -1,22 +1,26 @@
 """Estimate the minimum memory of a run before allocating any.
 
 The network is built on the meta device, and one batch passes through it there, as shapes only. The estimate counts
-weights, gradients, optimizer state, the activations that a training step keeps for the backward pass, and images. It
-leaves out the framework's own memory and workspaces, so it is a lower bound: no run that fits is refused.
+weights, gradients, optimizer state, the activations that a training step keeps for the backward pass, and images. Of
+groups that are computed again (`trainer.checkpoint_groups`) their inputs are kept, and the activations of one of them.
+The framework's own memory and workspaces are left out, so it is a lower bound: no run that fits is refused.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlx.backbones.backbone import Backbone
+from tlx.backbones.block_arguments import Carried, plain
 from tlx.backbones.catalog import input_side
 from tlx.backbones.preprocessing import sides
 from tlx.base.compat.torch import storage_key
@@ -30,7 +34,7 @@ from tlx.data.labelled import LabelledImages
 from tlx.records.settled import AUTO
 from tlx.tasks.catalog import kind_of
 from tlx.training.devices import processes
-from tlx.training.planning import NothingDrawn, build_backbone, plan
+from tlx.training.planning import NothingDrawn, build_backbone, plan, recomputed_groups
 
 # Bytes per pixel of a batch, a generous guess for any network: a run that is small even so is not estimated.
 _GENEROUS = 8192
@@ -124,6 +128,7 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
     size = input_of(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
+    backbone.recomputed = recomputed_groups(config, backbone)
     kept = 0 if tiled or not trained else _kept(backbone, batch, size, trained)
     kept = kept // 2 if str(config.trainer.precision).endswith("-mixed") else kept * width // 4
     parts = {"weights": weights, "activations": kept, "images": images}
@@ -149,25 +154,67 @@ def input_of(config: DictConfig, backbone: Backbone) -> tuple[int, int]:
 
 def _kept(backbone: Backbone, batch: int, size: tuple[int, int], trained: tuple[str, ...]) -> int:
     """Return the bytes that autograd keeps of a batch; 0 if the network cannot run on the meta device."""
-    own = {id(p) for p in backbone.parameters()}
-    held: dict[int, Any] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if id(tensor) not in own:
-            storage = tensor.untyped_storage()
-            held[storage_key(storage)] = storage  # a reference, so that its address is not reused
-        return tensor
-
     backbone.train()
     for name in backbone.group_names:
         for parameter in backbone.group_parameters(name):
             parameter.requires_grad_(name in trained)
+    again, backbone.recomputed = backbone.recomputed, ()
+    ledger = _Ledger(backbone)
     try:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(ledger.keep, lambda tensor: tensor):
             backbone(torch.empty(batch, backbone.in_channels, *size, device="meta"))
     except Exception:  # a user's network may need values; a later check reports images of an unsupported size
         return 0
-    return sum(storage.nbytes() for storage in held.values())
+    finally:
+        ledger.close()
+        backbone.recomputed = again
+    return ledger.most(again)
+
+
+class _Ledger:
+    """The storages that autograd keeps while a backbone runs, by the layer group that needs them.
+
+    Args:
+        backbone: The network; hooks are on its groups until `close`.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._own = {id(p) for p in backbone.parameters()}
+        self._saved: dict[str, dict[int, torch.UntypedStorage]] = {name: {} for name in backbone.group_names}
+        self._inputs: dict[str, dict[int, torch.UntypedStorage]] = {}
+        self._group = backbone.group_names[0]
+        self._hooks = [module.register_forward_pre_hook(partial(self._enter, name))
+                       for name, module in backbone.groups.items()]  # fmt: skip
+
+    def _enter(self, name: str, module: nn.Module, inputs: tuple[Tensor | Carried]) -> None:
+        storage = plain(inputs[0]).untyped_storage()
+        self._group, self._inputs[name] = name, {storage_key(storage): storage}
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Note a tensor, of any shape, that the current group needs for the backward pass."""
+        if id(tensor) not in self._own:
+            storage = tensor.untyped_storage()
+            self._saved[self._group][storage_key(storage)] = storage  # a reference, so that its key is not used again
+        return tensor
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def most(self, again: Collection[str]) -> int:
+        """Return the most bytes that are kept at once if the groups `again` keep their inputs and run a second time."""
+        kept: dict[int, torch.UntypedStorage] = {}
+        most = 0
+        for name, saved in self._saved.items():
+            runs_again = name in again and bool(saved)
+            kept |= self._inputs[name] if runs_again else saved
+            most = max(most, _bytes({**kept, **saved}))  # the groups above are done when this one runs again
+        return max(most, _bytes(kept))
+
+
+def _bytes(storages: Mapping[int, torch.UntypedStorage]) -> int:
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 def _reading(config: DictConfig, batch: int, pixels: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from tlx.strategies.folds import count_of_folds, is_kfold
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
 from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, folds_line, too_short
-from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan
+from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan, recomputed_groups
 
 if TYPE_CHECKING:
     from tlx.data.datamodule import ImageDataModule
@@ -58,6 +58,8 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
         short = too_short(config, stages, epoch, kind.upper_groups)
         remarks += [*epoch.describe(stages), *(f"warning: {line}" for line in short)]
         remarks += [folds_line(config, stages, epoch)] if is_kfold(config) else []
+    if again := recomputed_groups(config, backbone):
+        remarks.append(f"computed again in the backward pass: {', '.join(again)} (trainer.checkpoint_groups)")
     if config.trainer.get("length") == AUTO and config.trainer.max_minutes is not None:
         limit = f"trainer.max_minutes={config.trainer.max_minutes:g}"
         remarks.append(f"{limit}: if a trial before the first step takes longer, stages have fewer epochs")

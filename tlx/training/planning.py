@@ -14,7 +14,7 @@ from tlx.backbones.maps import for_maps
 from tlx.base.errors import ConfigError
 from tlx.building.nodes import build_node
 from tlx.records.settled import AUTO
-from tlx.strategies.checks import check_plan
+from tlx.strategies.checks import check_groups, check_plan
 from tlx.strategies.plan import PlannedStage, plan_stages
 from tlx.strategies.selectors import select
 from tlx.tasks.catalog import kind_of
@@ -49,6 +49,24 @@ def plan(config: DictConfig, names: list[str], steps: int | None = None) -> list
     length = config.trainer.get("length")
     length = 1.0 if length in (None, AUTO) else float(length)
     return plan_stages(plain["strategy"], plain["optimizer"], names, config.trainer.stage_epochs, upper, steps, length)
+
+
+def recomputed_groups(config: DictConfig, backbone: Backbone) -> tuple[str, ...]:
+    """Return the layer groups of a backbone that are computed again in the backward pass, bottom to top.
+
+    Raises:
+        ConfigError: `trainer.checkpoint_groups` matches none.
+    """
+    typed = config.trainer.get("checkpoint_groups")
+    if typed is None:
+        return ()
+    upper = kind_of(config.task).upper_groups
+    selector: Any = typed if isinstance(typed, str) else list(typed)
+    names = [*backbone.group_names, *upper]
+    mistakes = check_groups(names, selector, "trainer.checkpoint_groups", "checkpointing", upper)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return tuple(name for name in select(names, selector, upper) if name not in upper)
 
 
 def feature_groups(config: DictConfig, names: list[str]) -> tuple[str, ...]:

@@ -72,7 +72,12 @@ class TrainingSteps(Timing):
         return fastest
 
     def compiles(self) -> bool:
-        """Return whether compiling and the compiled steps together take less time than the planned eager steps."""
+        """Return whether compiling and the compiled steps together take less time than the planned eager steps.
+
+        Groups that are computed again in the backward pass are not compiled.
+        """
+        if self.task.backbone.recomputed:
+            return False
         planned = self.data.training_batches(1)
         batches = min(planned, self.config.trainer.limit_batches or planned) * self.data.micro_batches(1)
         mode, eager = self.mode, self.data.step_seconds
