@@ -22,6 +22,7 @@ from tlx.runs.run import Run
 from tlx.training import distributed
 from tlx.training.devices import processes
 from tlx.training.memory import refuse_what_does_not_fit
+from tlx.training.out_of_memory import explained
 from tlx.training.resolvers import COMPUTATION
 
 log = logging.getLogger("tlx")
@@ -74,11 +75,12 @@ def train(config: DictConfig) -> Run:
             procedure = procedure_of(config)
             data, task = procedure.build(config)
             timing = procedure.timing(config, data, task)
-            if undecided(config):
-                config = settle(config, COMPUTATION, timing)
-                run.write_config(config)
-            if count == 1:  # several processes correct their number of readers after the first epoch
-                timing.time_step()
+            with explained(config, data):
+                if undecided(config):
+                    config = settle(config, COMPUTATION, timing)
+                    run.write_config(config)
+                if count == 1:  # several processes correct their number of readers after the first epoch
+                    timing.time_step()
             if count > 1:
                 distributed.launch(run, count, lock)
             else:

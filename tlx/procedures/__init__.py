@@ -57,6 +57,7 @@ def plan_table(config: DictConfig, timed: bool = False) -> str:
         <BLANKLINE>
         an epoch: 1,079 training images, 34 steps; 510 steps in all stages
         batches of 32 (400 training images or more)
+        memory of a step: at least 68 MB (62 MB activations, 4 MB weights, gradients and optimizer, 2 MB images)
     """
     if _is_classical(config):
         from tlx.training.plan_table import feature_table

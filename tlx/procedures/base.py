@@ -39,6 +39,7 @@ from tlx.tasks.catalog import headline_in
 from tlx.tasks.module import Task
 from tlx.training.experiment import build
 from tlx.training.loggers import open_loggers
+from tlx.training.out_of_memory import explained
 from tlx.training.run_logger import RunLogger
 from tlx.training.timing import Timing
 from tlx.training.trainer import build_cache
@@ -94,7 +95,8 @@ class Procedure(ABC):
         with logging_to(self.run.directory), quiet(), readers_named():
             status = "failed"
             try:
-                self._fit(from_scratch)
+                with explained(self.config, self.data):
+                    self._fit(from_scratch)
                 status = "success"
             finally:
                 for logger in self._loggers or ():

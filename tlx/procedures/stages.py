@@ -29,6 +29,7 @@ from tlx.training.devices import processes
 from tlx.training.epoch_length import epoch_of, too_short
 from tlx.training.experiment import build
 from tlx.training.kept_weights import keeps_last, too_few_to_select
+from tlx.training.out_of_memory import is_out_of_memory
 from tlx.training.planning import plan
 from tlx.training.rate_search import suggested_rate
 from tlx.training.timing import TrainingSteps
@@ -140,7 +141,7 @@ class StagedTraining(Procedure):
                 with readers_named():
                     trainer.fit(self.task, datamodule=self.data, ckpt_path=begin, weights_only=True)
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                if at is None or self.checkpoints.begun or "CUDA" in str(error):
+                if at is None or self.checkpoints.begun or "CUDA" in str(error) or is_out_of_memory(error):
                     raise
                 raise unreadable(
                     self.checkpoints.last, "the state that this run needs to resume", _brief(error)

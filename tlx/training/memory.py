@@ -61,8 +61,17 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return `about 12.0 GB: 11.0 GB images of a batch, …`, the largest part first."""
+        return f"about {_size(self.total)}: {self._listed()}"
+
+    def of_a_step(self) -> str:
+        """Return `memory of a step: at least 12.0 GB (11.0 GB images, …)`, without the reading processes."""
+        step = Estimate({part: size for part, size in self.parts.items() if part != "reading"})
+        listed = step._listed().replace(" of a batch", "")
+        return f"memory of a step: at least {_size(step.total)}" + (f" ({listed})" if listed else "")
+
+    def _listed(self) -> str:
         parts = sorted(self.parts.items(), key=lambda part: -part[1])
-        return f"about {_size(self.total)}: " + ", ".join(f"{_size(n)} {_PARTS[k]}" for k, n in parts if n > 2**20)
+        return ", ".join(f"{_size(n)} {_PARTS[k]}" for k, n in parts if n > 2**20)
 
 
 def refuse_what_does_not_fit(config: DictConfig) -> None:
@@ -102,6 +111,18 @@ def images_that_fit(config: DictConfig, share: int) -> int:
     return max(1, min(share, int((free / 2 - estimate.total + by_image * share) / by_image)))
 
 
+def memory_line(config: DictConfig, images: int | None, backbone: Backbone, size: tuple[int, int]) -> str:
+    """Return one line with the minimum memory of a step of each process.
+
+    Args:
+        config: The configuration.
+        images: Number of training images, or crops; None: not known, many.
+        backbone: Its backbone on the meta device; afterwards it is in training mode.
+        size: Height and width of an input.
+    """
+    return estimated(config, _share(config, images or sys.maxsize), backbone, size).of_a_step()
+
+
 def _share(config: DictConfig, images: int) -> int:
     """Return the images that a process computes at once, for a number of training images."""
     count: int = processes(config) * config.trainer.num_nodes
@@ -110,10 +131,20 @@ def _share(config: DictConfig, images: int) -> int:
     return max(1, min(batch // count, batch if at_once is None else 1 if at_once == AUTO else at_once))
 
 
-def estimated(config: DictConfig, batch: int) -> Estimate:
-    """Return the minimum memory of a process with `batch` images per step."""
-    with torch.device("meta"), NothingDrawn():
-        backbone = build_backbone(config, load=False)
+def estimated(
+    config: DictConfig, batch: int, backbone: Backbone | None = None, size: tuple[int, int] | None = None
+) -> Estimate:
+    """Return the minimum memory of a process with `batch` images per step.
+
+    Args:
+        config: The configuration.
+        batch: Images that the process computes at once.
+        backbone: Its backbone on the meta device; None: it is built.
+        size: Height and width of an input; None: it is looked up.
+    """
+    if backbone is None:
+        with torch.device("meta"), NothingDrawn():
+            backbone = build_backbone(config, load=False)
     kind = kind_of(config.task)
     with NothingDrawn():
         upper = sum(kind.upper_plan(config.task, backbone, kind.outputs(config.task)).parameters.values())
@@ -125,7 +156,7 @@ def estimated(config: DictConfig, batch: int) -> Estimate:
         sum(p.numel() for g in backbone.group_names if g in trained for p in backbone.group_parameters(g)) + upper
     )
     weights += learning * width * (1 + averages_kept(config)) if trained else 0  # with gradients
-    size = input_of(config, backbone)
+    size = size or input_of(config, backbone)
     images = batch * config.dataset.channels * math.prod(size) * width
     tiled = config.task.get("tile_size") is not None  # tiles pass through the network a few at a time
     backbone.recomputed = recomputed_groups(config, backbone)

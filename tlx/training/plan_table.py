@@ -21,6 +21,7 @@ from tlx.strategies.folds import count_of_folds, is_kfold
 from tlx.strategies.plan import PlannedStage
 from tlx.tasks.catalog import kind_of
 from tlx.training.epoch_length import EpochLength, epoch_of, epoch_of_images, folds_line, too_short
+from tlx.training.memory import memory_line
 from tlx.training.planning import NothingDrawn, build_backbone, feature_groups, plan, recomputed_groups
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def stage_table(config: DictConfig, timed: bool = False) -> str:
         remarks += [folds_line(config, stages, epoch)] if is_kfold(config) else []
     if again := recomputed_groups(config, backbone):
         remarks.append(f"computed again in the backward pass: {', '.join(again)} (trainer.checkpoint_groups)")
+    remarks += _memory(config, epoch, backbone, size)
     if config.trainer.get("length") == AUTO and config.trainer.max_minutes is not None:
         limit = f"trainer.max_minutes={config.trainer.max_minutes:g}"
         remarks.append(f"{limit}: if a trial before the first step takes longer, stages have fewer epochs")
@@ -148,6 +150,13 @@ def _epoch(config: DictConfig, data: ImageDataModule | None) -> EpochLength | No
         return None if images is None else epoch_of_images(config, images)
     except TlxError:  # the devices are not those of this machine
         return None
+
+
+def _memory(config: DictConfig, epoch: EpochLength | None, backbone: Backbone, size: tuple[int, int]) -> list[str]:
+    try:
+        return [memory_line(config, None if epoch is None else epoch.images, backbone, size)]
+    except TlxError:  # the devices are not those of this machine
+        return []
 
 
 def _without_memory(config: DictConfig) -> Backbone:
