@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tlx.base.compat.torch import BatchNorm
 from tlx.base.errors import TlxError
-from tlx.base.printable import counted
 from tlx.features.precision import autocast
 from tlx.records.settled import AUTO
 from tlx.strategies.plan import PlannedStage
@@ -91,8 +90,9 @@ def largest_that_fits(timing: Timing) -> int:
     else:
         found, how = images_that_fit(config, share), "by an estimate of the memory"
     data.micro_batch = found
-    parts = counted(data.micro_batches(count), "micro batch", "micro batches")
-    log.info("dataset.micro_batch=auto: %d images at once, %s; a batch is %s", found, how, parts)
+    parts = data.micro_batches(count)
+    divided = "batches stay whole" if parts == 1 else f"a batch is {parts} micro batches"
+    log.info("dataset.micro_batch=auto: %d images at once, %s; %s", found, how, divided)
     return found
 
 
