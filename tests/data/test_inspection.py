@@ -43,12 +43,6 @@ def opened(monkeypatch) -> list[str]:
     return seen
 
 
-def test_files_are_hashed_in_turn(files, monkeypatch):
-    """Guards against the hash of another file where there are more than are hashed at once."""
-    monkeypatch.setattr(inspection, "_AT_ONCE", 7)
-    assert [facts.key for facts in file_facts(files)] == [file_hash(path) for path in files]
-
-
 def look(files: list[Path]) -> list[Facts]:
     with decoding(True):
         return file_facts(files)

@@ -19,7 +19,6 @@ from tlx.data.reading.pixels import why_no_file
 from tlx.data.reading.workers import examine_all
 
 F = TypeVar("F", bound=FileFacts)
-_AT_ONCE = 4096  # files that wait to be hashed; each takes a kilobyte of memory meanwhile
 _KEPT_EVERY = 2.0  # seconds after which what was found is written, so that a process that is killed loses no more
 _decoding: ContextVar[bool] = ContextVar("decoding", default=False)
 
@@ -105,9 +104,7 @@ def _looking(names: list[str], decode: bool, kind: type[F]) -> Generator[tuple[i
 
 def _hash_all(names: list[str]) -> Generator[tuple[int, Facts], None, None]:
     with ThreadPoolExecutor(8) as threads:  # reading waits for the disk, and hashing lets other threads run
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
-            yield from enumerate(threads.map(lambda name: examine(name, decode=False), some), start)
+        yield from enumerate(threads.map(lambda name: examine(name, decode=False), names))
 
 
 def _progress(files: int) -> Any:
