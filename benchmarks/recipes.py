@@ -369,7 +369,8 @@ def grid_table(results: Results, sets: Sequence[str]) -> str:
     seconds = {name: [float(row["seconds"]) for row in results.of(part="grid", name=name)] for name in STRATEGIES}
     lines.append(f"| seconds of training | {' | '.join(f'{statistics.mean(v):.0f}' for v in seconds.values())} |")
     counts = [len(values) for cell in whole.values() for values in cell.values()]
-    return "\n".join([*lines, "", f"Test accuracy in %, mean ± sd over {_range(counts)} seeds."])
+    seeds = "one seed" if max(counts) == 1 else f"mean ± sd over {_range(counts)} seeds"
+    return "\n".join([*lines, "", f"Test accuracy in %, {seeds}."])
 
 
 def _range(counts: Sequence[int]) -> str:
