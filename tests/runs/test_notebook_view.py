@@ -34,7 +34,16 @@ def test_the_package_lists_its_public_names_and_imports_no_torch() -> None:
     """Guards against a completion full of rooms, and against a notebook that waits for torch before it needs it."""
     code = "import sys, tlx; tlx.compose; assert 'torch' not in sys.modules; print(*dir(tlx))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["ConfigError", "Run", "TlxError", "__version__", "compose", "train"]
+    assert done.stdout.split() == [
+        "ConfigError",
+        "Run",
+        "TlxError",
+        "__version__",
+        "atlas",
+        "audit",
+        "compose",
+        "train",
+    ]
     assert set(dir(tlx)) == set(tlx.__all__)
 
 
