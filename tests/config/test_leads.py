@@ -27,7 +27,7 @@ VERBS_THERE = (
 SAMPLES: dict[str, Any] = {
     "trainer.stage_epochs": 3, "optimizer.lr": 0.1, "optimizer.weight_decay": 0.1, "optimizer.momentum": 0.9,
     "optimizer": "sgd", "dataset.batch_size": 16, "dataset.micro_batch": 4, "dataset.image_size": 64,
-    "dataset.num_workers": 2,
+    "dataset.num_workers": 2, "trainer.validate_every": 5, "trainer.checkpoint_seconds": 30, "trainer.max_minutes": 10,
     "dataset.channels": 1, "trainer.devices": 2, "trainer.accelerator": "cpu", "trainer.num_nodes": 2,
     "trainer.precision": "16-mixed", "trainer.compile": True, "trainer.gradient_clip_val": 1.0,
     "trainer.accumulate_grad_batches": 4, "trainer.patience": 5, "trainer.limit_batches": 10,
@@ -116,8 +116,9 @@ def test_what_a_hint_says_of_an_option_or_a_value_composes(own: dict[str, str], 
             hint = option_hint(group, word, names[group])
             if lead.typed:
                 asked = [*typed(hint, own), *(["-m"] if "hydra/" in lead.typed else [])]
-                if "task=segmentation" in asked and not any(one.startswith("dataset=") for one in asked):
-                    asked.append("dataset=scenes")  # the default has no masks
+                on_maps = any(task in asked for task in ("task=segmentation", "task=detection"))
+                if on_maps and not any(one.startswith("dataset=") for one in asked):
+                    asked.append("dataset=scenes")  # the default has neither masks nor boxes
                 assert not refused(asked), (group, word, hint)
     for key, table in VALUES.items():
         for word, lead in rows(table):
