@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +9,10 @@ import pytest
 import torch
 
 import tlx
+from tests.stops import stop_in_step
 from tlx import Run
 from tlx.base.errors import Diverged, Interrupted
 from tlx.callbacks import checkpoints
-from tlx.callbacks.curves import Curves
 from tlx.callbacks.epoch_table import EpochTable
 from tlx.strategies.monitor import Monitor
 
@@ -100,25 +98,13 @@ def raised_at(patch: pytest.MonkeyPatch, epoch: int) -> None:
     patch.setattr(EpochTable, "on_train_epoch_end", stop)
 
 
-def stopped_at(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Ask a process to stop in a step."""
-    original = Curves.on_before_optimizer_step
-
-    def stop(self, trainer, pl_module, optimizer):
-        original(self, trainer, pl_module, optimizer)
-        if trainer.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(Curves, "on_before_optimizer_step", stop)
-
-
 @pytest.mark.parametrize(
     ("stop", "at", "saved"),
     [
         pytest.param(raised_at, 3, STEPS, marks=pytest.mark.nightly),  # loses all but the first epoch
         pytest.param(raised_at, 7, 4 * STEPS, marks=pytest.mark.nightly),  # of the second stage
-        (stopped_at, 7 * STEPS + 2, 7 * STEPS + 3),  # in the middle of an epoch, with the best weights in memory
-        pytest.param(stopped_at, 8 * STEPS - 1, 8 * STEPS, marks=pytest.mark.nightly),  # in an epoch's last step
+        (stop_in_step, 7 * STEPS + 2, 7 * STEPS + 3),  # in the middle of an epoch, with the best weights in memory
+        pytest.param(stop_in_step, 8 * STEPS - 1, 8 * STEPS, marks=pytest.mark.nightly),  # in an epoch's last step
     ],
 )
 def test_a_run_that_ends_between_two_checkpoints_resumes_to_the_same_end(each, stop, at, saved, tmp_path, monkeypatch):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tlx
+from tests.stops import stop_in_step
 from tlx.base.errors import Interrupted
-from tlx.callbacks.curves import Curves
 from tlx.callbacks.epoch_table import EpochTable
 from tlx.callbacks.movement import relative_movement
 
@@ -81,14 +79,7 @@ def stop_at_the_end_of_an_epoch(patch):
 
 def stop_in_the_middle_of_an_epoch(patch):
     """Inside the second stage, in order: the run goes on with the next step of the same epoch."""
-    original = Curves.on_before_optimizer_step
-
-    def stop(self, trainer, pl_module, optimizer):
-        original(self, trainer, pl_module, optimizer)
-        if trainer.global_step == 10:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(Curves, "on_before_optimizer_step", stop)
+    stop_in_step(patch, 10)
 
 
 @pytest.fixture(scope="module")

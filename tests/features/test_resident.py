@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 import tlx
+from tests.stops import stop_in_step
 from tlx import Run
 from tlx.base.errors import Interrupted
-from tlx.callbacks.curves import Curves
 from tlx.features import resident
 from tlx.features.resident import Residents
 from tlx.features.rows import lookup
@@ -33,18 +31,6 @@ def train(directory: Path, *more: str) -> Run:
     return tlx.train(tlx.compose([f"run_dir={directory}", f"cache.dir={directory.parent / 'cache'}", *SETTING, *more]))
 
 
-def stop_in_the_middle(patch: pytest.MonkeyPatch) -> None:
-    """Ask the process to stop in a step of the second epoch, which has the other view."""
-    original = Curves.on_before_optimizer_step
-
-    def stop(self, trainer, pl_module, optimizer):
-        original(self, trainer, pl_module, optimizer)
-        if trainer.global_step == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(Curves, "on_before_optimizer_step", stop)
-
-
 @pytest.mark.run
 def test_weights_are_the_same_to_the_last_bit(tmp_path, monkeypatch):
     """Guards against rows of another image or view, another order of balanced classes, and a resumed epoch that begins
@@ -57,7 +43,7 @@ def test_weights_are_the_same_to_the_last_bit(tmp_path, monkeypatch):
         mapped = train(tmp_path / "mapped")
     assert not taken
     with monkeypatch.context() as patch:
-        stop_in_the_middle(patch)
+        stop_in_step(patch, 7)  # of the second epoch, which has the other view
         with pytest.raises(Interrupted):
             train(tmp_path / "resident")
     held = train(tmp_path / "resident")

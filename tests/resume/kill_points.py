@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 REACHED = "points.txt"  # what a process has reached, a point a line, in order
-TARGET = "kill_at"  # the point at which it is to be killed, and the how manieth time that it is reached
+TARGET = "kill_at"  # the point at which it is to be killed, and how often it is reached by then
 
 
 def watch(directory: Path) -> None:

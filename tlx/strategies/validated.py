@@ -11,7 +11,7 @@ ONLY_THE_LAST = 0  # as epochs from one validation to the next
 
 
 def is_validated(number: int, epochs: int, every: int) -> bool:
-    """Return whether an epoch is validated: the first and the last one of its stage, and every so manieth.
+    """Return whether an epoch is validated: the first and the last one of its stage, and others at equal distances.
 
     Args:
         number: The epoch, from 1.
